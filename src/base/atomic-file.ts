@@ -1,0 +1,61 @@
+/**
+ * Files that are either there whole or not there: written under a temporary name in the same directory, synced,
+ * renamed. Names that start with `.tmp-` are leftovers of an interrupted write; sweeps remove them.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  constants,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+
+export const TEMPORARY_PREFIX = '.tmp-';
+
+/** A temporary name beside `path`, unique to this call. */
+export function temporaryPath(path: string): string {
+  return join(dirname(path), `${TEMPORARY_PREFIX}${basename(path).slice(0, 64)}-${randomBytes(6).toString('hex')}`);
+}
+
+/**
+ * Replaces `path` by `data` atomically.
+ * `sync` (default true) makes it survive a power cut; leave it out only for files on tmpfs or that are rebuilt.
+ */
+export function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array,
+  options: { mode?: number; sync?: boolean } = {},
+): void {
+  const temporary = temporaryPath(path);
+  const mode = options.mode ?? 0o600;
+  const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
+  try {
+    try {
+      fchmodSync(fd, mode);
+      writeFileSync(fd, data);
+      if (options.sync !== false) fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  if (options.sync !== false) syncDirectory(dirname(path));
+}
+
+/** Makes renames inside `directory` last (fsync(2) on the directory). */
+export function syncDirectory(directory: string): void {
+  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

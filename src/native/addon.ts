@@ -1,0 +1,95 @@
+/**
+ * The only loader of addon.node, and its contract: the system calls that Node does not offer. Policy stands above
+ * it; a function here does one thing and throws an Error with `code` (errno name), `errno`, `syscall` and, where
+ * there is one, `path`. Synchronous functions never wait for anything but the kernel's own work; what can take
+ * longer returns a promise and runs on the thread pool. Paths are Buffers or UTF-8 strings. Every descriptor made
+ * here is O_CLOEXEC; close them with fs.closeSync.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+
+export interface Addon {
+  /**
+   * Starts a program with vfork semantics in a session of its own, with default signal dispositions and an empty
+   * signal mask. `fds[i]` becomes the child's descriptor i; all others are closed. Returns its pid; the caller reaps
+   * it with `reap`. Throws where execve fails.
+   */
+  spawn(options: { file: string; args: string[]; env: string[]; cwd: string; fds: number[] }): number;
+  /** waitpid(WNOHANG): null while `pid` runs, else its exit code (128+n after signal n); -1 where it is no child. */
+  reap(pid: number): number | null;
+  /** _exit(2): ends the process at once, without handlers. */
+  exitNow(code: number): never;
+  /** pidfd_open, waits until the process (any process, not only a child) is gone. */
+  waitForExit(pid: number): Promise<void>;
+
+  /** socketpair(AF_UNIX, SOCK_STREAM), both ends non-blocking. */
+  socketPair(): [number, number];
+  /**
+   * sendmsg(2) of all of `data` with `fds` as SCM_RIGHTS on its first byte. Waits at most `timeoutMs` (default 1000)
+   * for room, then throws EAGAIN.
+   */
+  sendWithFds(socketFd: number, data: Uint8Array, fds: number[], timeoutMs?: number): void;
+  /** SO_PEERCRED. */
+  peerCredentials(socketFd: number): { pid: number; uid: number; gid: number };
+  /** Adopts listening sockets of socket activation: the descriptor's family and whether it listens; throws ENOTSOCK. */
+  socketInfo(fd: number): { family: 'unix' | 'inet' | 'inet6' | 'other'; listening: boolean };
+
+  /** flock(2), never waiting: false where somebody else holds it. The lock goes with the descriptor. */
+  flock(fd: number, exclusive: boolean): boolean;
+  /** openat2(2). `resolve` is a set of RESOLVE_* flags; `dirFd` -100 is AT_FDCWD. */
+  openat2(dirFd: number, path: string | Uint8Array, flags: number, mode: number, resolve: number): number;
+
+  /** mount(2); `flags` are MS_*; `data` may be empty. */
+  mount(source: string, target: string, type: string, flags: number, data: string): void;
+  /** umount2(2); `flags` are MNT_*. */
+  unmount(target: string, flags: number): void;
+  /**
+   * One overlay through fsopen/fsconfig/fsmount/move_mount, so that any number of lowers fits. `lowers` topmost
+   * first; `upper` and `work` empty for a read-only one. `options` are `key=value` or flags (`xino=off`,
+   * `metacopy=off`, `userxattr`). `attributes` are MOUNT_ATTR_*.
+   */
+  mountOverlay(options: {
+    lowers: string[];
+    upper: string;
+    work: string;
+    target: string;
+    options: string[];
+    attributes: number;
+  }): void;
+
+  /** Makes a network namespace with its loopback up and binds it to `path` (an empty file is created). */
+  createNetns(path: string): Promise<void>;
+  /** A bound netlink socket of `protocol` (0 route, 12 netfilter) inside the namespace at `netnsPath` (null: ours). */
+  netlinkOpen(protocol: number, netnsPath: string | null): number;
+  /**
+   * Sends `request` (one or more netlink messages, a batch counts as one) and collects answers until every message
+   * that asked for one has its NLMSG_ERROR/ACK or its dump is DONE. Returns the concatenated answers as they came,
+   * error messages included; it does not judge them. EXT_ACK and CAP_ACK are on.
+   */
+  netlinkRequest(fd: number, request: Uint8Array): Promise<Buffer>;
+  /** The same on the calling thread, for requests that the kernel answers at once (rtnetlink). */
+  netlinkRequestSync(fd: number, request: Uint8Array): Buffer;
+  /** if_nametoindex in our namespace; 0 where there is none. */
+  interfaceIndex(name: string): number;
+
+  /** lgetxattr names and values of a path that is never followed; values are raw bytes. */
+  listXattrs(path: string | Uint8Array): { name: string; value: Buffer }[];
+  setXattr(path: string | Uint8Array, name: string, value: Uint8Array): void;
+  /** sethostname and friends belong to the runtime. prctl(PR_SET_CHILD_SUBREAPER), PR_SET_NAME for the daemon. */
+  setProcessName(name: string): void;
+}
+
+/** Where addon.node and mydock-runtime lie: beside the bundle, or in dist/ when run from the sources. */
+export function libraryDirectory(): string {
+  const here = import.meta.dirname;
+  return existsSync(join(here, 'addon.node')) ? here : join(here, '../../dist');
+}
+
+let loaded: Addon | undefined;
+
+/** The addon, loaded at the first call. Throws where it was not built or is for another Node or machine. */
+export function addon(): Addon {
+  loaded ??= createRequire(join(libraryDirectory(), 'x.js'))('./addon.node') as Addon;
+  return loaded;
+}
