@@ -1,0 +1,32 @@
+/** Named and anonymous volumes. */
+
+export interface Volume {
+  CreatedAt?: string;
+  Driver: string;
+  Labels: Record<string, string> | null;
+  Mountpoint: string;
+  Name: string;
+  Options: Record<string, string> | null;
+  Scope: 'local' | 'global';
+  Status?: Record<string, unknown>;
+  UsageData?: VolumeUsageData | null;
+}
+
+/** Both are -1 where they were not measured. */
+export interface VolumeUsageData {
+  RefCount: number;
+  Size: number;
+}
+
+export interface VolumeCreateRequest {
+  /** Empty or absent makes an anonymous volume with a random 64-digit name. */
+  Name?: string;
+  Driver?: string;
+  DriverOpts?: Record<string, string> | null;
+  Labels?: Record<string, string> | null;
+}
+
+export interface VolumeListResponse {
+  Volumes: Volume[];
+  Warnings: string[] | null;
+}
