@@ -1,0 +1,275 @@
+/**
+ * Seccomp profiles in Docker's JSON form (rules with conditions on capabilities, machine and kernel; OCI's
+ * `linux.seccomp` is the same form without conditions), and their resolution to an OCI filter for one container.
+ */
+import { InvalidParameterError } from '../base/errors.ts';
+import type {
+  Seccomp,
+  SeccompAction,
+  SeccompArgument,
+  SeccompOperator,
+  SeccompSyscall,
+} from './runtime-spec.ts';
+import { DEFAULT_SECCOMP_PROFILE } from './seccomp-default.ts';
+
+/** All that is given must hold; for `excludes`, any that holds leaves the rule out. */
+export interface RuleCondition {
+  caps?: readonly string[];
+  /** Go's names: `amd64`, `arm64`. */
+  arches?: readonly string[];
+  /** `major.minor`. */
+  minKernel?: string;
+}
+
+export interface ConditionalRule {
+  names: readonly string[];
+  action: SeccompAction;
+  errnoRet?: number;
+  args?: readonly SeccompArgument[];
+  includes?: RuleCondition;
+  excludes?: RuleCondition;
+}
+
+export interface ConditionalProfile {
+  defaultAction: SeccompAction;
+  defaultErrnoRet?: number;
+  /** Either these, or `archMap`, whose entry for the machine is taken with its sub-architectures. */
+  architectures?: readonly string[];
+  archMap?: readonly { architecture: string; subArchitectures: readonly string[] }[];
+  flags?: readonly string[];
+  listenerPath?: string;
+  listenerMetadata?: string;
+  syscalls: readonly ConditionalRule[];
+}
+
+export interface SeccompFacts {
+  /** Bounding set of the container, with `CAP_` prefixes. */
+  capabilities: readonly string[];
+  architecture: 'amd64' | 'arm64';
+  /** As uname(2) gives it: `6.12.1-amd64`. */
+  kernelRelease: string;
+}
+
+const NATIVE = { amd64: 'SCMP_ARCH_X86_64', arm64: 'SCMP_ARCH_AARCH64' } as const;
+
+/**
+ * The filter for a container. `profile` is what `--security-opt seccomp=` gave: undefined or `builtin` for the
+ * default, `unconfined` for none (undefined is returned), else a profile's JSON text. Throws InvalidParameter for a
+ * text that is no profile, naming the field.
+ */
+export function seccompFor(profile: string | undefined, facts: SeccompFacts): Seccomp | undefined {
+  if (profile === 'unconfined') return undefined;
+  const chosen =
+    profile === undefined || profile === '' || profile === 'builtin'
+      ? DEFAULT_SECCOMP_PROFILE
+      : parseSeccompProfile(profile);
+  return resolveSeccomp(chosen, facts);
+}
+
+/** Leaves out the rules whose conditions do not hold. */
+export function resolveSeccomp(profile: ConditionalProfile, facts: SeccompFacts): Seccomp {
+  const syscalls = profile.syscalls.filter((rule) => holds(rule, facts)).map(plainRule);
+  return {
+    defaultAction: profile.defaultAction,
+    ...(profile.defaultErrnoRet === undefined ? {} : { defaultErrnoRet: profile.defaultErrnoRet }),
+    ...architecturesOf(profile, facts),
+    ...(profile.flags === undefined ? {} : { flags: [...profile.flags] }),
+    ...(profile.listenerPath === undefined ? {} : { listenerPath: profile.listenerPath }),
+    ...(profile.listenerMetadata === undefined ? {} : { listenerMetadata: profile.listenerMetadata }),
+    syscalls,
+  };
+}
+
+function architecturesOf(profile: ConditionalProfile, facts: SeccompFacts): { architectures?: string[] } {
+  if (profile.architectures !== undefined) return { architectures: [...profile.architectures] };
+  const entry = profile.archMap?.find(({ architecture }) => architecture === NATIVE[facts.architecture]);
+  return entry === undefined ? {} : { architectures: [entry.architecture, ...entry.subArchitectures] };
+}
+
+function holds({ includes, excludes }: ConditionalRule, facts: SeccompFacts): boolean {
+  if (includes?.arches?.length && !includes.arches.includes(facts.architecture)) return false;
+  if (includes?.caps?.some((capability) => !facts.capabilities.includes(capability))) return false;
+  if (includes?.minKernel !== undefined && !kernelAtLeast(facts.kernelRelease, includes.minKernel))
+    return false;
+  if (excludes?.arches?.includes(facts.architecture)) return false;
+  if (excludes?.caps?.some((capability) => facts.capabilities.includes(capability))) return false;
+  return excludes?.minKernel === undefined || !kernelAtLeast(facts.kernelRelease, excludes.minKernel);
+}
+
+function plainRule(rule: ConditionalRule): SeccompSyscall {
+  return {
+    names: [...rule.names],
+    action: rule.action,
+    ...(rule.errnoRet === undefined ? {} : { errnoRet: rule.errnoRet }),
+    ...(rule.args === undefined || rule.args.length === 0
+      ? {}
+      : { args: rule.args.map((arg) => ({ ...arg })) }),
+  };
+}
+
+function kernelAtLeast(release: string, minimum: string): boolean {
+  const [haveMajor, haveMinor] = kernelNumbers(release);
+  const [wantMajor, wantMinor] = kernelNumbers(minimum);
+  return haveMajor > wantMajor || (haveMajor === wantMajor && haveMinor >= wantMinor);
+}
+
+function kernelNumbers(text: string): [number, number] {
+  const match = /^(\d+)\.(\d+)/.exec(text);
+  if (match === null)
+    throw new InvalidParameterError(`invalid kernel version "${text}": expected major.minor`);
+  return [Number(match[1]), Number(match[2])];
+}
+
+const ACTIONS: ReadonlySet<string> = new Set<SeccompAction>([
+  'SCMP_ACT_KILL',
+  'SCMP_ACT_KILL_THREAD',
+  'SCMP_ACT_KILL_PROCESS',
+  'SCMP_ACT_TRAP',
+  'SCMP_ACT_ERRNO',
+  'SCMP_ACT_TRACE',
+  'SCMP_ACT_ALLOW',
+  'SCMP_ACT_LOG',
+  'SCMP_ACT_NOTIFY',
+]);
+
+const OPERATORS: ReadonlySet<string> = new Set<SeccompOperator>([
+  'SCMP_CMP_NE',
+  'SCMP_CMP_LT',
+  'SCMP_CMP_LE',
+  'SCMP_CMP_EQ',
+  'SCMP_CMP_GE',
+  'SCMP_CMP_GT',
+  'SCMP_CMP_MASKED_EQ',
+]);
+
+type Json = Record<string, unknown>;
+
+function fail(what: string): never {
+  throw new InvalidParameterError(`decoding seccomp profile failed: ${what}`);
+}
+
+/** Reads a profile's JSON text. */
+export function parseSeccompProfile(text: string): ConditionalProfile {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    throw new InvalidParameterError('decoding seccomp profile failed', error);
+  }
+  const profile = object(parsed, 'profile');
+  if (present(profile['architectures']) && present(profile['archMap'])) {
+    fail("both 'architectures' and 'archMap' were specified in the seccomp profile, use either one");
+  }
+  return {
+    defaultAction: oneOf(profile['defaultAction'], ACTIONS, 'defaultAction') as SeccompAction,
+    ...optional('defaultErrnoRet', integer(profile['defaultErrnoRet'], 'defaultErrnoRet')),
+    ...optional('architectures', strings(profile['architectures'], 'architectures')),
+    ...optional('archMap', archMap(profile['archMap'])),
+    ...optional('flags', strings(profile['flags'], 'flags')),
+    ...optional('listenerPath', string(profile['listenerPath'], 'listenerPath')),
+    ...optional('listenerMetadata', string(profile['listenerMetadata'], 'listenerMetadata')),
+    syscalls: list(profile['syscalls'], 'syscalls').map((rule, index) =>
+      parseRule(rule, `syscalls[${index}]`),
+    ),
+  };
+}
+
+function parseRule(value: unknown, where: string): ConditionalRule {
+  const rule = object(value, where);
+  const name = string(rule['name'], `${where}.name`);
+  const names = strings(rule['names'], `${where}.names`) ?? [];
+  if (name !== undefined && name !== '' && names.length > 0) {
+    fail(`${where}: 'name' and 'names' were specified in the seccomp profile, use either 'name' or 'names'`);
+  }
+  return {
+    names: name === undefined || name === '' ? names : [name],
+    action: oneOf(rule['action'], ACTIONS, `${where}.action`) as SeccompAction,
+    ...optional('errnoRet', integer(rule['errnoRet'], `${where}.errnoRet`)),
+    args: list(rule['args'], `${where}.args`).map((arg, index) =>
+      parseArgument(arg, `${where}.args[${index}]`),
+    ),
+    ...optional('includes', condition(rule['includes'], `${where}.includes`)),
+    ...optional('excludes', condition(rule['excludes'], `${where}.excludes`)),
+  };
+}
+
+function parseArgument(value: unknown, where: string): SeccompArgument {
+  const arg = object(value, where);
+  const index = integer(arg['index'], `${where}.index`) ?? 0;
+  if (index > 5) fail(`${where}.index is ${index}, the largest is 5`);
+  return {
+    index,
+    value: integer(arg['value'], `${where}.value`) ?? 0,
+    ...optional('valueTwo', integer(arg['valueTwo'], `${where}.valueTwo`)),
+    op: oneOf(arg['op'], OPERATORS, `${where}.op`) as SeccompOperator,
+  };
+}
+
+function condition(value: unknown, where: string): RuleCondition | undefined {
+  if (!present(value)) return undefined;
+  const given = object(value, where);
+  const minKernel = string(given['minKernel'], `${where}.minKernel`);
+  if (minKernel !== undefined && minKernel !== '') kernelNumbers(minKernel);
+  return {
+    ...optional('caps', strings(given['caps'], `${where}.caps`)),
+    ...optional('arches', strings(given['arches'], `${where}.arches`)),
+    ...optional('minKernel', minKernel === '' ? undefined : minKernel),
+  };
+}
+
+function archMap(value: unknown): ConditionalProfile['archMap'] {
+  if (!present(value)) return undefined;
+  return list(value, 'archMap').map((entry, index) => {
+    const given = object(entry, `archMap[${index}]`);
+    return {
+      architecture: string(given['architecture'], `archMap[${index}].architecture`) ?? '',
+      subArchitectures: strings(given['subArchitectures'], `archMap[${index}].subArchitectures`) ?? [],
+    };
+  });
+}
+
+function present(value: unknown): boolean {
+  return value !== undefined && value !== null && !(Array.isArray(value) && value.length === 0);
+}
+
+function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
+  return value === undefined ? {} : ({ [key]: value } as { [P in K]?: V });
+}
+
+function object(value: unknown, where: string): Json {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) fail(`${where} is not an object`);
+  return value as Json;
+}
+
+function list(value: unknown, where: string): unknown[] {
+  if (value === undefined || value === null) return [];
+  return Array.isArray(value) ? value : fail(`${where} is not a list`);
+}
+
+function string(value: unknown, where: string): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  return typeof value === 'string' ? value : fail(`${where} is not a string`);
+}
+
+function strings(value: unknown, where: string): string[] | undefined {
+  if (!present(value)) return undefined;
+  return list(value, where).map(
+    (item, index) => string(item, `${where}[${index}]`) ?? fail(`${where}[${index}] is null`),
+  );
+}
+
+/** Numbers that a double does not hold exactly are refused: the filter would compare with another value. */
+function integer(value: unknown, where: string): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
+    fail(`${where} is ${String(value)}, expected a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`);
+  }
+  return value;
+}
+
+function oneOf(value: unknown, known: ReadonlySet<string>, where: string): string {
+  if (typeof value !== 'string' || !known.has(value)) {
+    fail(`${where} is ${JSON.stringify(value)}, expected one of ${[...known].join(', ')}`);
+  }
+  return value;
+}
