@@ -1,0 +1,229 @@
+/**
+ * From a container's configuration to its config.json: the one place where the Engine API's words become the OCI
+ * runtime-spec's. Pure, except that device nodes are looked up on the host. What it takes must have passed
+ * validate.ts.
+ */
+import { posix } from 'node:path';
+import type { ContainerConfig } from '../api/containers.ts';
+import type { HostConfig } from '../api/host-config.ts';
+import { containerCapabilities } from './capabilities.ts';
+import { containerDevices } from './devices.ts';
+import type { HostFacts } from './host-facts.ts';
+import {
+  type ContainerMount,
+  DEFAULT_SHM_SIZE,
+  type DefaultMountRequest,
+  defaultMounts,
+  MASKED_PATHS,
+  planMounts,
+  READONLY_PATHS,
+} from './mounts.ts';
+import { type Accounts, buildProcess, commandLine, INIT_PATH } from './process.ts';
+import { linuxResources } from './resources.ts';
+import type { Linux, LinuxNamespace, NamespaceType, Process, Spec } from './runtime-spec.ts';
+import { OCI_VERSION } from './runtime-spec.ts';
+import { seccompFor } from './seccomp-profile.ts';
+import { parseSecurityOptions, type SecurityOptions } from './security-options.ts';
+
+/** A namespace of its own, the host's, or that at a path (`/proc/1/ns/net`, `/run/…/netns`). */
+export type NamespaceChoice = 'new' | 'host' | { path: string };
+
+export interface SpecInput {
+  /** 64 hex digits. */
+  id: string;
+  /** Merged with the image's configuration. */
+  config: ContainerConfig;
+  /** As `validateCreate` returned it. */
+  hostConfig: HostConfig;
+  /** Empty with the host's UTS namespace. */
+  hostname: string;
+  /** Absolute path of the mounted root file system. */
+  rootfs: string;
+  /** Volumes, binds and tmpfs. */
+  mounts: readonly ContainerMount[];
+  /** Host files bound over the container's, unless a mount stands there already. */
+  files: { hosts?: string; hostname?: string; resolvConf?: string };
+  /** `pid` and `ipc` paths are needed where HostConfig says `container:`. */
+  namespaces: { network: NamespaceChoice; pid?: { path: string }; ipc?: { path: string } };
+  /** Host folder to bind at /dev/shm: for a shareable IPC namespace, and for one that is joined. */
+  shmPath?: string;
+  /** Host path of the init program for `--init`. */
+  initBinary: string;
+  /** `/mydock` where HostConfig names none. */
+  cgroupParent?: string;
+  accounts: Accounts;
+  host: HostFacts;
+  /** AppArmor profile for containers that name none; undefined where none is loaded. */
+  apparmorDefault?: string;
+}
+
+export const DEFAULT_CGROUP_PARENT = '/mydock';
+
+/** Throws InvalidParameter for what can only be known now: users, devices, an empty command. */
+export function generateSpec(input: SpecInput): Spec {
+  const { hostConfig } = input;
+  const security = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
+  const capabilities = containerCapabilities({
+    add: hostConfig.CapAdd ?? [],
+    drop: hostConfig.CapDrop ?? [],
+    privileged: hostConfig.Privileged === true,
+    available: input.host.capabilities,
+  });
+  const annotations = hostConfig.Annotations ?? {};
+  const ownUts = hostConfig.UTSMode !== 'host';
+  return {
+    ociVersion: OCI_VERSION,
+    process: initProcess(input, security, capabilities),
+    root: { path: input.rootfs, readonly: hostConfig.ReadonlyRootfs === true },
+    ...(ownUts && input.hostname !== '' ? { hostname: input.hostname } : {}),
+    ...(ownUts && (input.config.Domainname ?? '') !== ''
+      ? { domainname: input.config.Domainname ?? '' }
+      : {}),
+    mounts: allMounts(input, security),
+    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+    linux: linuxPart(input, security, capabilities),
+  };
+}
+
+/** An init in front of the command makes sense only where it is process 1. */
+function wantsInit({ hostConfig }: SpecInput): boolean {
+  return hostConfig.Init === true && (hostConfig.PidMode ?? '') === '';
+}
+
+function initProcess(input: SpecInput, security: SecurityOptions, capabilities: string[]): Process {
+  const { config, hostConfig } = input;
+  const command = commandLine(config);
+  const apparmorProfile = apparmorFor(input, security);
+  return buildProcess({
+    args: wantsInit(input) ? [INIT_PATH, '--', ...command] : command,
+    env: config.Env ?? [],
+    user: config.User ?? '',
+    cwd: config.WorkingDir ?? '',
+    tty: config.Tty === true,
+    consoleSize: hostConfig.ConsoleSize ?? null,
+    hostname: input.hostname,
+    groupAdd: hostConfig.GroupAdd ?? [],
+    accounts: input.accounts,
+    capabilities,
+    noNewPrivileges: security.noNewPrivileges,
+    ...(apparmorProfile === undefined ? {} : { apparmorProfile }),
+    ulimits: hostConfig.Ulimits ?? [],
+    oomScoreAdj: hostConfig.OomScoreAdj ?? 0,
+  });
+}
+
+function apparmorFor(input: SpecInput, security: SecurityOptions): string | undefined {
+  if (!input.host.apparmor) return undefined;
+  if (security.apparmor !== undefined && security.apparmor !== '') return security.apparmor;
+  return input.hostConfig.Privileged === true ? 'unconfined' : input.apparmorDefault;
+}
+
+function allMounts(input: SpecInput, security: SecurityOptions) {
+  const { hostConfig } = input;
+  const defaults = defaultMounts({
+    privileged: hostConfig.Privileged === true,
+    ...(security.writableCgroups === undefined ? {} : { writableCgroups: security.writableCgroups }),
+    shmSize: hostConfig.ShmSize || DEFAULT_SHM_SIZE,
+    shm: shmChoice(input),
+    hostIpc: hostConfig.IpcMode === 'host',
+  });
+  const init = {
+    destination: INIT_PATH,
+    type: 'bind',
+    source: input.initBinary,
+    options: ['bind', 'ro'],
+  };
+  return planMounts({
+    defaults: wantsInit(input) ? [...defaults, init] : defaults,
+    mounts: [...fileMounts(input), ...input.mounts],
+    readonlyRootfs: hostConfig.ReadonlyRootfs === true,
+    recursiveReadOnly: input.host.recursiveReadOnly,
+  });
+}
+
+function shmChoice(input: SpecInput): DefaultMountRequest['shm'] {
+  if (input.hostConfig.IpcMode === 'none') return { kind: 'none' };
+  if (input.hostConfig.IpcMode === 'host') return { kind: 'bind', path: '/dev/shm' };
+  return input.shmPath === undefined ? { kind: 'new' } : { kind: 'bind', path: input.shmPath };
+}
+
+function fileMounts({ files, mounts, hostConfig }: SpecInput): ContainerMount[] {
+  const wanted: [string, string | undefined][] = [
+    ['/etc/resolv.conf', files.resolvConf],
+    ['/etc/hostname', files.hostname],
+    ['/etc/hosts', files.hosts],
+  ];
+  return wanted.flatMap(([destination, source]) => {
+    if (source === undefined || mounts.some((one) => posix.normalize(one.destination) === destination))
+      return [];
+    return [{ type: 'bind' as const, source, destination, readOnly: hostConfig.ReadonlyRootfs === true }];
+  });
+}
+
+function linuxPart(input: SpecInput, security: SecurityOptions, capabilities: string[]): Linux {
+  const { hostConfig, host } = input;
+  const privileged = hostConfig.Privileged === true;
+  const { devices, rules } = containerDevices({
+    privileged,
+    mappings: hostConfig.Devices ?? [],
+    rules: hostConfig.DeviceCgroupRules ?? [],
+  });
+  // A privileged container has no filter unless it names one.
+  const profile = privileged ? (security.seccomp ?? 'unconfined') : security.seccomp;
+  const seccomp = seccompFor(profile, {
+    capabilities,
+    architecture: host.architecture,
+    kernelRelease: host.kernelRelease,
+  });
+  const propagation = rootfsPropagation(input.mounts);
+  return {
+    namespaces: namespacesOf(input),
+    ...(devices.length === 0 ? {} : { devices }),
+    cgroupsPath: cgroupsPath(input),
+    resources: linuxResources(hostConfig, rules),
+    ...sysctls(input),
+    ...(propagation === undefined ? {} : { rootfsPropagation: propagation }),
+    ...(seccomp === undefined ? {} : { seccomp }),
+    maskedPaths: hostConfig.MaskedPaths ?? (privileged ? [] : [...MASKED_PATHS, ...host.thermalPaths]),
+    readonlyPaths: hostConfig.ReadonlyPaths ?? (privileged ? [] : [...READONLY_PATHS]),
+  };
+}
+
+/** A parent that climbs is held at the root of the hierarchy. */
+function cgroupsPath({ id, cgroupParent, hostConfig }: SpecInput): string {
+  const parent = hostConfig.CgroupParent || cgroupParent || DEFAULT_CGROUP_PARENT;
+  return posix.join(posix.normalize(`/${parent}`), id);
+}
+
+function namespacesOf({ hostConfig, namespaces, config }: SpecInput): LinuxNamespace[] {
+  const network =
+    config.NetworkDisabled === true && namespaces.network === 'host' ? 'new' : namespaces.network;
+  return [
+    { type: 'mount' },
+    ...namespace('network', network),
+    ...namespace('uts', hostConfig.UTSMode === 'host' ? 'host' : 'new'),
+    ...namespace('pid', namespaces.pid ?? (hostConfig.PidMode === 'host' ? 'host' : 'new')),
+    ...namespace('ipc', namespaces.ipc ?? (hostConfig.IpcMode === 'host' ? 'host' : 'new')),
+    ...namespace('cgroup', hostConfig.CgroupnsMode === 'host' ? 'host' : 'new'),
+  ];
+}
+
+function namespace(type: NamespaceType, choice: NamespaceChoice): LinuxNamespace[] {
+  if (choice === 'host') return [];
+  return [choice === 'new' ? { type } : { type, path: choice.path }];
+}
+
+/** The defaults are for a network namespace of the container's own; its user's values win over them. */
+function sysctls({ hostConfig, host }: SpecInput): { sysctl?: Record<string, string> } {
+  const mode = hostConfig.NetworkMode ?? '';
+  const own = mode !== 'host' && !mode.startsWith('container:');
+  const sysctl = { ...(own ? host.networkSysctls : {}), ...(hostConfig.Sysctls ?? {}) };
+  return Object.keys(sysctl).length === 0 ? {} : { sysctl };
+}
+
+/** The root must propagate at least as far as the mount that propagates furthest. */
+function rootfsPropagation(mounts: readonly ContainerMount[]): string | undefined {
+  const used = mounts.map((one) => (one.type === 'bind' ? (one.propagation ?? '') : ''));
+  if (used.some((propagation) => propagation.endsWith('shared'))) return 'shared';
+  return used.some((propagation) => propagation.endsWith('slave')) ? 'rslave' : undefined;
+}
