@@ -8,6 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
+import { prepareFixtures } from '../fixtures/prepare.ts';
 import { Job, SKIP_STATUS } from './job.ts';
 import type { TestRecord } from './reporter.ts';
 
@@ -119,6 +120,7 @@ async function main(): Promise<void> {
   const records: TestRecord[] = [];
   try {
     const jobs = [...unitJobs(picked), ...nativeJobs(picked), ...integrationJobs(picked, scratch)];
+    if (jobs.some((job) => job.name.startsWith('test/'))) await prepareFixtures();
     await runAll(jobs, Math.max(2, availableParallelism()), (job) => {
       printJob(job);
       records.push(...job.records);
