@@ -20,8 +20,11 @@ export interface Addon {
   reap(pid: number): number | null;
   /** _exit(2): ends the process at once, without handlers. */
   exitNow(code: number): never;
-  /** pidfd_open, waits until the process (any process, not only a child) is gone. */
-  waitForExit(pid: number): Promise<void>;
+  /**
+   * Waits until the process (any process, not only a child) is gone: pidfd_open, polled by the event loop, no thread.
+   * `keepAlive` (default true): a pending wait keeps the event loop from ending. A child is still there to `reap`.
+   */
+  waitForExit(pid: number, keepAlive?: boolean): Promise<void>;
 
   /** socketpair(AF_UNIX, SOCK_STREAM), both ends non-blocking. */
   socketPair(): [number, number];
@@ -76,7 +79,7 @@ export interface Addon {
   /** lgetxattr names and values of a path that is never followed; values are raw bytes. */
   listXattrs(path: string | Uint8Array): { name: string; value: Buffer }[];
   setXattr(path: string | Uint8Array, name: string, value: Uint8Array): void;
-  /** sethostname and friends belong to the runtime. prctl(PR_SET_CHILD_SUBREAPER), PR_SET_NAME for the daemon. */
+  /** prctl(PR_SET_NAME) on the calling thread: what /proc/self/comm and ps show; cut to 15 bytes. */
   setProcessName(name: string): void;
 }
 
