@@ -10,7 +10,6 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
-  readSync,
   rmSync,
   symlinkSync,
   writeFileSync,
