@@ -11,6 +11,7 @@ import { containerDevices } from './devices.ts';
 import type { HostFacts } from './host-facts.ts';
 import {
   type ContainerMount,
+  cleanPath,
   DEFAULT_SHM_SIZE,
   type DefaultMountRequest,
   defaultMounts,
@@ -154,8 +155,7 @@ function fileMounts({ files, mounts, hostConfig }: SpecInput): ContainerMount[] 
     ['/etc/hosts', files.hosts],
   ];
   return wanted.flatMap(([destination, source]) => {
-    if (source === undefined || mounts.some((one) => posix.normalize(one.destination) === destination))
-      return [];
+    if (source === undefined || mounts.some((one) => cleanPath(one.destination) === destination)) return [];
     return [{ type: 'bind' as const, source, destination, readOnly: hostConfig.ReadonlyRootfs === true }];
   });
 }

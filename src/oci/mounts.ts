@@ -9,6 +9,12 @@ import type { Mount } from './runtime-spec.ts';
 /** Bytes: HostConfig.ShmSize where nothing is said, 64 MiB. */
 export const DEFAULT_SHM_SIZE = 64 * 1024 * 1024;
 
+/** Without `.`, `..`, double and trailing slashes; relative paths count from the root. */
+export function cleanPath(path: string): string {
+  const normal = posix.normalize(`/${path}`);
+  return normal.length > 1 && normal.endsWith('/') ? normal.slice(0, -1) : normal;
+}
+
 export type Propagation = 'private' | 'rprivate' | 'shared' | 'rshared' | 'slave' | 'rslave';
 
 /** A mount that the user, the image or the engine asked for, resolved to a path of the host. */
@@ -122,7 +128,7 @@ export interface MountPlan {
  * user mounts /dev), then the others, a parent before what lies below it.
  */
 export function planMounts(plan: MountPlan): Mount[] {
-  const wanted = new Set(plan.mounts.map(({ destination }) => posix.normalize(destination)));
+  const wanted = new Set(plan.mounts.map(({ destination }) => cleanPath(destination)));
   const kept = plan.defaults.filter(
     ({ destination }) => !wanted.has(destination) && !(wanted.has('/dev') && destination.startsWith('/dev/')),
   );
@@ -135,7 +141,7 @@ export function planMounts(plan: MountPlan): Mount[] {
 
 /** Fewest path components first; equal ones keep their order. */
 export function byDepth<T extends { destination: string }>(mounts: readonly T[]): T[] {
-  const depth = ({ destination }: T) => posix.normalize(destination).split('/').length;
+  const depth = ({ destination }: T) => cleanPath(destination).split('/').length;
   return [...mounts].sort((a, b) => depth(a) - depth(b));
 }
 
@@ -159,7 +165,7 @@ function bindMount(one: ContainerMount & { type: 'bind' }, plan: MountPlan): Mou
     options.push(plan.recursiveReadOnly && one.readOnlyNonRecursive !== true ? 'rro' : 'ro');
   }
   options.push(one.propagation ?? 'rprivate');
-  return mount(posix.normalize(one.destination), 'bind', one.source, options);
+  return mount(cleanPath(one.destination), 'bind', one.source, options);
 }
 
 /** Pairs of words of which the later one wins, and keys that take a value. */
@@ -187,7 +193,7 @@ const TMPFS_FLAGS: Record<string, string> = {
 const TMPFS_KEYS = new Set(['size', 'mode', 'uid', 'gid', 'nr_inodes', 'nr_blocks', 'mpol', 'huge']);
 
 function tmpfsMount(one: ContainerMount & { type: 'tmpfs' }): Mount {
-  return mount(posix.normalize(one.destination), 'tmpfs', 'tmpfs', mergeTmpfsOptions(one.options));
+  return mount(cleanPath(one.destination), 'tmpfs', 'tmpfs', mergeTmpfsOptions(one.options));
 }
 
 /**
