@@ -22,6 +22,7 @@ napi_status register_process(napi_env env, napi_value exports);
 napi_status register_socket(napi_env env, napi_value exports);
 napi_status register_mount(napi_env env, napi_value exports);
 napi_status register_files(napi_env env, napi_value exports);
+napi_status register_nodes(napi_env env, napi_value exports);
 napi_status register_netns(napi_env env, napi_value exports);
 napi_status register_netlink(napi_env env, napi_value exports);
 
