@@ -79,6 +79,10 @@ export interface Addon {
   /** lgetxattr names and values of a path that is never followed; values are raw bytes. */
   listXattrs(path: string | Uint8Array): { name: string; value: Buffer }[];
   setXattr(path: string | Uint8Array, name: string, value: Uint8Array): void;
+  /** mknod(2); `mode` holds the type (S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK) and the permissions, less the umask. */
+  mknod(path: string | Uint8Array, mode: number, major: number, minor: number): void;
+  /** utimensat(2) with AT_SYMLINK_NOFOLLOW: both times; `seconds` since the epoch may be negative. */
+  setTimes(path: string | Uint8Array, seconds: number, nanoseconds: number): void;
   /** prctl(PR_SET_NAME) on the calling thread: what /proc/self/comm and ps show; cut to 15 bytes. */
   setProcessName(name: string): void;
 }
