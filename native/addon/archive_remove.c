@@ -1,0 +1,86 @@
+/* Removing trees of any depth with a bounded number of descriptors. */
+#define _GNU_SOURCE
+#include "archive.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define REMOVE_DEPTH_MAX 64
+
+struct removal {
+    /* Where directories that lie too deep are moved to, so that descriptors and stack stay bounded.
+     */
+    int top;
+    uint64_t moved;
+};
+
+static int remove_contents(struct removal *removal, int fd, int depth);
+
+static int move_up(struct removal *removal, int parent, const char *name) {
+    char flat[48];
+    int result;
+    do {
+        snprintf(flat, sizeof(flat), ".moved-%llu", (unsigned long long)removal->moved++);
+        result = renameat2(parent, name, removal->top, flat, RENAME_NOREPLACE);
+    } while (result != 0 && errno == EEXIST);
+    return result;
+}
+
+static int remove_directory(struct removal *removal, int parent, const char *name, int depth) {
+    if (depth >= REMOVE_DEPTH_MAX)
+        return move_up(removal, parent, name);
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -1;
+    if (remove_contents(removal, fd, depth + 1) != 0)
+        return -1;
+    return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+/* Takes `fd` over. Reads again until a pass finds nothing: deeper passes may have moved directories
+ * up here. */
+static int remove_contents(struct removal *removal, int fd, int depth) {
+    DIR *dir = fdopendir(fd);
+    if (dir == NULL) {
+        close(fd);
+        return -1;
+    }
+    int result = 0;
+    bool found;
+    do {
+        found = false;
+        rewinddir(dir);
+        for (struct dirent *entry; result == 0 && (entry = readdir(dir)) != NULL;) {
+            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                continue;
+            found = true;
+            if (unlinkat(fd, entry->d_name, 0) == 0 || errno == ENOENT)
+                continue;
+            if (errno != EISDIR && errno != EPERM)
+                result = -1;
+            else
+                result = remove_directory(removal, fd, entry->d_name, depth);
+        }
+    } while (found && result == 0);
+    int saved = errno;
+    closedir(dir);
+    errno = saved;
+    return result;
+}
+
+int archive_remove_tree_at(int parent, const char *name) {
+    if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return -1;
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -1;
+    struct removal removal = {.top = fd};
+    if (remove_contents(&removal, fd, 0) != 0)
+        return -1;
+    return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -1;
+}
