@@ -16,7 +16,9 @@ const SHA256 = /^sha256:[0-9a-f]{64}$/;
 
 function parse(text: string, what: string): string {
   if (!SHA256.test(text)) {
-    throw new InvalidParameterError(`invalid ${what} "${text}": expected sha256: and 64 lower-case hex digits`);
+    throw new InvalidParameterError(
+      `invalid ${what} "${text}": expected sha256: and 64 lower-case hex digits`,
+    );
   }
   return text;
 }

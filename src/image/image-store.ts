@@ -1,0 +1,380 @@
+/**
+ * The images of this machine: which there are, what they are called, which layers and blobs they need. Everything
+ * is in SQLite and changes in one transaction; layers and blobs are made before and removed after it, so that a crash
+ * leaves garbage at worst, which `sweep` collects. Removal rules stand in image-removal.ts.
+ */
+import { type Database, transaction } from '../base/database.ts';
+import { InternalError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
+import type { ContentStore } from './content-store.ts';
+import { type DiffID, type Digest, digestOf, type ImageID, parseImageID } from './digest.ts';
+import { chainIds, type ImageConfig, parseImageConfig } from './image-config.ts';
+import { type Hold, type HoldRequest, ImageHolds } from './image-holds.ts';
+import { ImageRemover, type RemovedItem, type RemoveOptions } from './image-removal.ts';
+import { type ImageRow, ImageTables, type LayerBlob, type NameRow } from './image-tables.ts';
+import type { Snapshotter } from './layers/snapshotter.ts';
+import { MAX_MANIFEST_BYTES } from './manifest.ts';
+import { OCI_LAYER_GZIP } from './media-types.ts';
+import {
+  familiarFromRepository,
+  familiarName,
+  familiarString,
+  parseReference,
+  type Reference,
+  repositoryName,
+  withDefaultTag,
+} from './reference.ts';
+
+export type { Hold, HoldRequest } from './image-holds.ts';
+export type { ImageUser, RemovedItem, RemoveOptions } from './image-removal.ts';
+export { IMAGE_MIGRATIONS } from './image-schema.ts';
+export type { LayerBlob } from './image-tables.ts';
+
+export interface Image {
+  id: ImageID;
+  config: ImageConfig;
+  /** The configuration as it came: its digest is the ID. */
+  configBytes: Buffer;
+  /** Base first. */
+  diffIds: DiffID[];
+  /** Familiar: `ubuntu:latest`, `localhost:5000/x:1`. */
+  repoTags: string[];
+  /** Familiar: `ubuntu@sha256:…`. */
+  repoDigests: string[];
+  /** Sum over its layers, shared ones included. */
+  sizeBytes: number;
+  /** RFC 3339, from the configuration; empty where it says nothing. */
+  createdAt: string;
+  /** RFC 3339 time at which the image got its last name here. */
+  lastTaggedAt: string;
+  architecture: string;
+  os: string;
+  variant: string;
+  parent?: ImageID;
+}
+
+export interface BlobInput {
+  bytes: Buffer;
+  mediaType: string;
+  digest: Digest;
+}
+
+export interface AddLayer {
+  diffId: DiffID;
+  /** The compressed form, where there is one; kept in the content store as long as an image has it. */
+  blobDigest?: Digest;
+  blobSizeBytes?: number;
+  mediaType?: string;
+  /** False where nobody has seen this blob unpack to this layer. Default true. */
+  verified?: boolean;
+}
+
+export interface AddImage {
+  configBytes: Buffer;
+  manifest?: BlobInput;
+  /** The index that led to the manifest. */
+  index?: BlobInput;
+  /** Base first, in the order of the configuration's diff_ids. */
+  layers: readonly AddLayer[];
+  parent?: ImageID;
+  /** Tags to set, in any form that a user may type. */
+  references?: readonly string[];
+  /** `name@sha256:…` in any such form. */
+  repoDigest?: string;
+}
+
+const IMAGE_ID = /^(?:sha256:)?([0-9a-f]{64})$/;
+const ID_PREFIX = /^(?:sha256:)?([0-9a-f]{1,64})$/;
+
+export class ImageStore {
+  readonly #db: Database;
+  readonly #content: ContentStore;
+  readonly #snapshotter: Snapshotter;
+  readonly #tables: ImageTables;
+  readonly #holds: ImageHolds;
+  readonly #remover: ImageRemover;
+  readonly #configs = new Map<ImageID, ImageConfig>();
+  #layerUsers: () => Iterable<DiffID> = () => [];
+
+  constructor(options: { database: Database; contentStore: ContentStore; snapshotter: Snapshotter }) {
+    this.#db = options.database;
+    this.#content = options.contentStore;
+    this.#snapshotter = options.snapshotter;
+    this.#tables = new ImageTables(options.database);
+    this.#holds = new ImageHolds({
+      tables: this.#tables,
+      contentStore: options.contentStore,
+      snapshotter: options.snapshotter,
+      layersInUse: () => this.#layerUsers(),
+    });
+    this.#remover = new ImageRemover({ database: this.#db, tables: this.#tables, holds: this.#holds });
+  }
+
+  /**
+   * Tells which layers containers and builds need even when no image has them any more. Without it, removing an
+   * image by force takes the layers from its stopped containers. Call `collectLayers` when a user of layers is gone.
+   */
+  setLayerUsers(users: () => Iterable<DiffID>): void {
+    this.#layerUsers = users;
+  }
+
+  /**
+   * Finds an image by `name[:tag][@digest]`, full ID or unambiguous ID prefix. Throws NotFound with Docker's text, and
+   * InvalidParameter for a malformed name or an ambiguous prefix.
+   */
+  resolve(nameOrId: string): Image {
+    const id = this.#find(nameOrId);
+    const image = id === undefined ? undefined : this.get(id);
+    if (image === undefined) throw new NotFoundError(`No such image: ${missingName(nameOrId)}`);
+    return image;
+  }
+
+  /** The same, with undefined in place of NotFound. */
+  tryResolve(nameOrId: string): Image | undefined {
+    const id = this.#find(nameOrId);
+    return id === undefined ? undefined : this.get(id);
+  }
+
+  #find(nameOrId: string): ImageID | undefined {
+    const full = IMAGE_ID.exec(nameOrId)?.[1];
+    if (full !== undefined) return this.#tables.idsWithPrefix(full)[0];
+    const prefix = ID_PREFIX.exec(nameOrId)?.[1];
+    let name: NameRow | undefined;
+    try {
+      name = nameKey(parseReference(nameOrId));
+    } catch (error) {
+      if (prefix === undefined) throw error;
+    }
+    const named = name === undefined ? undefined : this.#tables.byName(name);
+    if (named !== undefined || prefix === undefined) return named;
+    const [first, second] = this.#tables.idsWithPrefix(prefix);
+    if (second !== undefined) {
+      throw new InvalidParameterError(`image ID prefix "${nameOrId}" is ambiguous: give more digits`);
+    }
+    return first;
+  }
+
+  /** By full ID. */
+  get(id: ImageID): Image | undefined {
+    const row = this.#tables.image(id);
+    return row === undefined ? undefined : this.#toImage(row);
+  }
+
+  /** All images, newest first. */
+  list(): Image[] {
+    return this.#tables.images().map((row) => this.#toImage(row));
+  }
+
+  #toImage(row: ImageRow): Image {
+    const config = this.#config(row);
+    const names = this.#tables.names(row.id);
+    return {
+      id: row.id,
+      config,
+      configBytes: row.config,
+      diffIds: config.rootfs.diff_ids,
+      repoTags: names.filter(({ tag }) => tag !== undefined).map(familiarNameRow),
+      repoDigests: names.filter(({ digest }) => digest !== undefined).map(familiarNameRow),
+      sizeBytes: row.sizeBytes,
+      createdAt: row.createdAt,
+      lastTaggedAt: row.lastTaggedAt,
+      architecture: config.architecture,
+      os: config.os,
+      variant: config.variant ?? '',
+      ...(row.parent === undefined ? {} : { parent: row.parent }),
+    };
+  }
+
+  /** Configurations never change under their ID, so they are parsed once. */
+  #config(row: ImageRow): ImageConfig {
+    let config = this.#configs.get(row.id);
+    if (config === undefined) {
+      config = parseImageConfig(row.config);
+      this.#configs.set(row.id, config);
+    }
+    return config;
+  }
+
+  /**
+   * Gives an image a tag, which moves where another image has it. Throws InvalidParameter with Docker's texts, and
+   * NotFound for an unknown image.
+   */
+  tag(imageId: ImageID, reference: string): void {
+    const target = tagTarget(reference);
+    transaction(this.#db, () => {
+      if (this.#tables.image(imageId) === undefined) throw new NotFoundError(`No such image: ${imageId}`);
+      this.#setTag(target, imageId);
+    });
+  }
+
+  #setTag(target: Reference, id: ImageID): void {
+    this.#tables.setTag(repositoryName(target), target.tag ?? '', id);
+    this.#tables.setLastTagged(id, new Date().toISOString());
+  }
+
+  /**
+   * Stores an image whose layers are in the snapshotter already, or adds names and blobs to one that is here. All of
+   * it in one transaction. Throws InvalidParameter where the layers are not those of the configuration, and Internal
+   * where one of them is missing.
+   */
+  add(input: AddImage): Image {
+    const id = parseImageID(digestOf(input.configBytes));
+    const config = parseImageConfig(input.configBytes);
+    this.#checkLayers(input, config);
+    const references = (input.references ?? []).map(tagTarget);
+    const repoDigest = input.repoDigest === undefined ? undefined : digestTarget(input.repoDigest);
+    // Before the transaction: a blob without an image is swept later, an image without its blob would be damaged.
+    for (const blob of [input.manifest, input.index]) if (blob !== undefined) this.#content.put(blob.bytes);
+    transaction(this.#db, () => {
+      if (this.#tables.image(id) === undefined) this.#insert(id, config, input);
+      else if (input.manifest !== undefined) this.#tables.setManifest(id, input.manifest);
+      this.#addBlobs(id, input);
+      for (const reference of references) this.#setTag(reference, id);
+      if (repoDigest !== undefined) this.#tables.setDigest(repoDigest.repository, repoDigest.digest, id);
+    });
+    const image = this.get(id);
+    if (image === undefined) throw new InternalError(`image ${id} is missing right after it was stored`);
+    return image;
+  }
+
+  #checkLayers(input: AddImage, config: ImageConfig): void {
+    const diffIds = config.rootfs.diff_ids;
+    if (
+      diffIds.length !== input.layers.length ||
+      diffIds.some((diffId, i) => input.layers[i]?.diffId !== diffId)
+    ) {
+      throw new InvalidParameterError("layers from manifest don't match image configuration");
+    }
+    const missing = diffIds.find(
+      (d) => this.#snapshotter.layer(d) === undefined || this.#holds.isRemoving(d),
+    );
+    if (missing !== undefined)
+      throw new InternalError(`layer ${missing} is not in the ${this.#snapshotter.driver} store`);
+  }
+
+  #insert(id: ImageID, config: ImageConfig, input: AddImage): void {
+    const diffIds = config.rootfs.diff_ids;
+    this.#tables.insertImage({
+      id,
+      config: input.configBytes,
+      parent: input.parent,
+      sizeBytes: diffIds.reduce((sum, diffId) => sum + (this.#snapshotter.layer(diffId)?.sizeBytes ?? 0), 0),
+      createdAt: config.created ?? '',
+      lastTaggedAt: new Date().toISOString(),
+      manifest: input.manifest,
+    });
+    for (const [position, chainId] of chainIds(diffIds).entries()) {
+      const diffId = diffIds[position];
+      if (diffId !== undefined) this.#tables.insertLayer(id, position, diffId, chainId);
+    }
+  }
+
+  #addBlobs(id: ImageID, input: AddImage): void {
+    for (const blob of [input.manifest, input.index])
+      if (blob !== undefined) this.#tables.addBlob(id, blob.digest);
+    for (const { diffId, blobDigest, blobSizeBytes, mediaType, verified } of input.layers) {
+      if (blobDigest === undefined) continue;
+      const stored = this.#content.size(blobDigest);
+      const sizeBytes = blobSizeBytes ?? stored;
+      if (sizeBytes === undefined) continue;
+      if (stored !== undefined) this.#tables.addBlob(id, blobDigest);
+      this.#tables.addLayerBlob(diffId, {
+        digest: blobDigest,
+        sizeBytes,
+        mediaType: mediaType ?? OCI_LAYER_GZIP,
+        verified: verified ?? true,
+      });
+    }
+  }
+
+  /** The compressed forms that a layer is known by, verified ones first. They need not be in the content store. */
+  layerBlobs(diffId: DiffID): LayerBlob[] {
+    return this.#tables.layerBlobs(diffId);
+  }
+
+  /** The manifest that the image came with; undefined for images made here. */
+  manifest(id: ImageID): BlobInput | undefined {
+    const manifest = this.#tables.image(id)?.manifest;
+    if (manifest === undefined || !this.#content.has(manifest.digest)) return undefined;
+    return { ...manifest, bytes: this.#content.read(manifest.digest, MAX_MANIFEST_BYTES) };
+  }
+
+  /** The image that `repository@digest` names here, for a repository's full name. */
+  byRepoDigest(repository: string, digest: Digest): ImageID | undefined {
+    return this.#tables.byName({ repository, digest });
+  }
+
+  children(id: ImageID): ImageID[] {
+    return this.#tables.children(id);
+  }
+
+  /** Number of images that hold a layer. */
+  layerReferences(diffId: DiffID): number {
+    return this.#tables.layerReferences(diffId);
+  }
+
+  /** Removes a name, and the image with its last one, by Docker's rules: see image-removal.ts. */
+  async remove(nameOrId: string, options: RemoveOptions): Promise<RemovedItem[]> {
+    const { id } = this.resolve(nameOrId);
+    const removed = await this.#remover.remove(id, nameOrId, options);
+    for (const { Deleted } of removed) if (Deleted !== undefined) this.#configs.delete(Deleted as ImageID);
+    return removed;
+  }
+
+  /** Keeps layers and blobs from being collected until the hold is released: for pulls, loads and builds. */
+  async hold(request: HoldRequest): Promise<Hold> {
+    return await this.#holds.hold(request);
+  }
+
+  /** Removes those of the given layers that no image, container or hold needs. */
+  async collectLayers(layers: Iterable<DiffID>): Promise<void> {
+    await this.#holds.collect(layers, []);
+  }
+
+  /** Removes what crashes and abandoned pulls left. Call it once `setLayerUsers` is set, after the snapshotter's. */
+  async sweep(): Promise<void> {
+    await this.#holds.sweep();
+  }
+}
+
+/** How a name is looked up: the digest counts where there is one, as in Docker. */
+export function nameKey(reference: Reference): NameRow {
+  const { digest } = reference;
+  const repository = repositoryName(reference);
+  return digest === undefined
+    ? { repository, tag: withDefaultTag(reference).tag ?? '' }
+    : { repository, digest };
+}
+
+/** `ubuntu:latest` or `ubuntu@sha256:…` */
+export function familiarNameRow({ repository, tag, digest }: NameRow): string {
+  const name = familiarFromRepository(repository);
+  return digest === undefined ? `${name}:${tag}` : `${name}@${digest}`;
+}
+
+function missingName(nameOrId: string): string {
+  const full = IMAGE_ID.exec(nameOrId)?.[1];
+  if (full !== undefined) return `sha256:${full}`;
+  try {
+    return familiarString(withDefaultTag(parseReference(nameOrId)));
+  } catch {
+    // An ID prefix need not be a valid name.
+    return nameOrId;
+  }
+}
+
+function tagTarget(text: string): Reference {
+  const reference = parseReference(text);
+  if (reference.digest !== undefined) {
+    throw new InvalidParameterError('refusing to create a tag with a digest reference');
+  }
+  if (familiarName(reference) === 'sha256') {
+    throw new InvalidParameterError('refusing to create an ambiguous tag using digest algorithm as name');
+  }
+  return withDefaultTag(reference);
+}
+
+function digestTarget(text: string): { repository: string; digest: Digest } {
+  const reference = parseReference(text);
+  if (reference.digest === undefined) throw new InvalidParameterError(`"${text}" has no digest`);
+  return { repository: repositoryName(reference), digest: reference.digest };
+}

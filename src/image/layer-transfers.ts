@@ -1,0 +1,213 @@
+/**
+ * Brings layers from a registry into the content store and the snapshotter. Each layer flows by itself: download,
+ * verify, then unpack while the blob is written out to disk. Pulls that want the same layer at the same time share
+ * one transfer; it goes on until the last of them gives up.
+ */
+import { EngineError, errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import { abortable } from './abortable.ts';
+import { type ContentStore, hashFile } from './content-store.ts';
+import type { DiffID } from './digest.ts';
+import type { Ingest } from './ingest.ts';
+import type { Snapshotter } from './layers/snapshotter.ts';
+import type { Descriptor } from './manifest.ts';
+import { detectCompression } from './media-types.ts';
+import { layerStatus, type OnProgress, ProgressMeter, type PullProgress, shortDigest } from './progress.ts';
+import type { RepositoryClient } from './registry/client.ts';
+import { downloadBlob } from './registry/download.ts';
+import type { ResolvedRegistryOptions } from './registry/options.ts';
+import { Semaphore } from './semaphore.ts';
+
+export interface LayerTransferRequest {
+  client: RepositoryClient;
+  descriptor: Descriptor;
+  /** What the image's configuration says the layer unpacks to. */
+  diffId: DiffID;
+  onProgress: OnProgress;
+  signal: AbortSignal;
+}
+
+interface Transfer {
+  result: Promise<void>;
+  listeners: Set<OnProgress>;
+  last: PullProgress | undefined;
+  abort: AbortController;
+}
+
+export class LayerTransfers {
+  readonly #content: ContentStore;
+  readonly #snapshotter: Snapshotter;
+  readonly #registry: ResolvedRegistryOptions;
+  readonly #slots: Semaphore;
+  readonly #transfers = new Map<string, Transfer>();
+
+  constructor(options: {
+    contentStore: ContentStore;
+    snapshotter: Snapshotter;
+    registry: ResolvedRegistryOptions;
+  }) {
+    this.#content = options.contentStore;
+    this.#snapshotter = options.snapshotter;
+    this.#registry = options.registry;
+    this.#slots = new Semaphore(options.registry.maxConcurrentDownloads);
+  }
+
+  /**
+   * Resolves when the layer is unpacked and its blob stands in the content store. Rejects with the signal's reason;
+   * the work goes on as long as somebody else waits for it.
+   */
+  async transfer(request: LayerTransferRequest): Promise<void> {
+    const { signal, onProgress } = request;
+    signal.throwIfAborted();
+    const key = `${request.descriptor.digest} ${request.diffId}`;
+    const transfer = this.#transfers.get(key) ?? this.#start(key, request);
+    if (transfer.last !== undefined) onProgress(transfer.last);
+    transfer.listeners.add(onProgress);
+    try {
+      await abortable(transfer.result, signal);
+    } finally {
+      transfer.listeners.delete(onProgress);
+      if (transfer.listeners.size === 0) {
+        transfer.abort.abort(signal.reason);
+        if (this.#transfers.get(key) === transfer) this.#transfers.delete(key);
+        // The caller may rely on nothing being written any more once its pull has failed.
+        await transfer.result.catch(() => undefined);
+      }
+    }
+  }
+
+  #start(key: string, request: LayerTransferRequest): Transfer {
+    const transfer: Transfer = {
+      result: Promise.resolve(),
+      listeners: new Set(),
+      last: undefined,
+      abort: new AbortController(),
+    };
+    const emit: OnProgress = (message) => {
+      transfer.last = message;
+      for (const listener of transfer.listeners) listener(message);
+    };
+    emit(layerStatus(shortDigest(request.descriptor.digest), 'Pulling fs layer'));
+    const { client, descriptor, diffId } = request;
+    transfer.result = this.#run({
+      client,
+      descriptor,
+      diffId,
+      onProgress: emit,
+      signal: transfer.abort.signal,
+    });
+    transfer.result
+      .finally(() => {
+        if (this.#transfers.get(key) === transfer) this.#transfers.delete(key);
+      })
+      .catch(() => {
+        // Whoever waits for the transfer gets its error.
+      });
+    this.#transfers.set(key, transfer);
+    return transfer;
+  }
+
+  async #run(request: LayerTransferRequest): Promise<void> {
+    const { descriptor, signal } = request;
+    const id = shortDigest(descriptor.digest);
+    if (!this.#slots.tryAcquire()) {
+      request.onProgress(layerStatus(id, 'Waiting'));
+      await this.#slots.acquire(signal);
+    }
+    let holding = true;
+    const release = (): void => {
+      if (holding) this.#slots.release();
+      holding = false;
+    };
+    try {
+      const ingest = await this.#content.ingest(descriptor.digest, signal);
+      try {
+        await this.#fill(ingest, request, release);
+      } finally {
+        await ingest.close();
+      }
+    } finally {
+      release();
+    }
+    request.onProgress(layerStatus(id, 'Pull complete'));
+  }
+
+  async #fill(ingest: Ingest, request: LayerTransferRequest, downloaded: () => void): Promise<void> {
+    const { descriptor } = request;
+    if (this.#content.size(descriptor.digest) === descriptor.sizeBytes) {
+      downloaded();
+      await ingest.discard();
+      if (await this.#addStored(request)) return;
+      return await this.#run(request);
+    }
+    await this.#download(ingest, request);
+    downloaded();
+    const [added, synced] = await Promise.allSettled([this.#add(ingest.path, request), ingest.sync()]);
+    if (added.status === 'rejected') {
+      // The bytes are what the manifest names, so it is the image that is broken: they are of no use to a later pull.
+      if (added.reason instanceof EngineError && added.reason.kind === 'InvalidParameter')
+        await ingest.discard();
+      throw added.reason;
+    }
+    if (synced.status === 'rejected') throw synced.reason;
+    await ingest.commit();
+  }
+
+  /** Unpacks a blob that the content store already holds; false where that blob turned out to be damaged. */
+  async #addStored(request: LayerTransferRequest): Promise<boolean> {
+    const { digest } = request.descriptor;
+    request.onProgress(layerStatus(shortDigest(digest), 'Download complete'));
+    try {
+      await this.#add(this.#content.path(digest), request);
+      return true;
+    } catch (error) {
+      request.signal.throwIfAborted();
+      if ((await hashFile(this.#content.path(digest))) === digest) throw error;
+      log.warn({ digest, error: errorMessage(error) }, 'stored blob is damaged, fetching it again');
+      this.#content.remove(digest);
+      return false;
+    }
+  }
+
+  async #download(ingest: Ingest, request: LayerTransferRequest): Promise<void> {
+    const { client, descriptor, signal, onProgress } = request;
+    const id = shortDigest(descriptor.digest);
+    const meter = new ProgressMeter(id, 'Downloading', descriptor.sizeBytes, onProgress);
+    await downloadBlob({
+      client,
+      descriptor,
+      ingest,
+      registry: this.#registry,
+      signal,
+      onBytes: (sizeBytes) => meter.update(sizeBytes),
+      onRetry: (seconds) => {
+        onProgress(layerStatus(id, `Retrying in ${seconds} second${seconds === 1 ? '' : 's'}`));
+      },
+    });
+    onProgress(layerStatus(id, 'Verifying Checksum'));
+    await ingest.flush();
+    onProgress(layerStatus(id, 'Download complete'));
+  }
+
+  async #add(blobPath: string, request: LayerTransferRequest): Promise<void> {
+    const { descriptor, diffId, signal, onProgress } = request;
+    const meter = new ProgressMeter(
+      shortDigest(descriptor.digest),
+      'Extracting',
+      descriptor.sizeBytes,
+      onProgress,
+    );
+    try {
+      const compression = detectCompression(blobPath);
+      await this.#snapshotter.add(
+        { blobPath, compression, diffId, onProgress: (consumed) => meter.update(consumed) },
+        signal,
+      );
+    } catch (error) {
+      signal.throwIfAborted();
+      const kind = error instanceof EngineError ? error.kind : 'Internal';
+      throw new EngineError(kind, `failed to register layer: ${errorMessage(error)}`, error);
+    }
+    meter.update(descriptor.sizeBytes);
+  }
+}
