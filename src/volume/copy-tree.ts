@@ -1,0 +1,328 @@
+/**
+ * Copies file trees between directories that others may change at the same time (a container's root, a volume, a
+ * build context): everything is reached from open directories, one name at a time, and a link is copied, never
+ * followed. Ownership, modes, times, extended attributes, hard links and device nodes are kept.
+ */
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  fstatSync,
+  lchownSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  promises,
+  readdirSync,
+  readlinkSync,
+  rmdirSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import { errnoCode, InvalidParameterError } from '../base/errors.ts';
+import { addon } from '../native/addon.ts';
+
+/** openat2(2). */
+export const RESOLVE_NO_MAGICLINKS = 0x02;
+export const RESOLVE_NO_SYMLINKS = 0x04;
+export const RESOLVE_BENEATH = 0x08;
+export const RESOLVE_IN_ROOT = 0x10;
+export const O_PATH = 0x200000;
+const AT_FDCWD = -100;
+
+const BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+/** Files above this are copied on the thread pool. */
+const SYNC_COPY_MAX = 256 * 1024;
+/** The loop gets a turn at least this often. */
+const TURN_MS = 15;
+/** Belong to the file system or its policy, not to the file. */
+const SKIPPED_XATTRS = /^(trusted\.overlay\.|user\.overlay\.|security\.selinux$)/;
+
+export interface CopyOptions {
+  /** Instead of the source's. */
+  owner?: { uid: number; gid: number } | undefined;
+  /** Permission bits instead of the source's, for files and directories. */
+  mode?: number | undefined;
+  /** Asked for each name below the copied directory, as a path relative to it; false leaves it out. */
+  filter?: (relative: string) => boolean;
+  signal?: AbortSignal | undefined;
+}
+
+/** Opens `path` inside `root` as if `root` were `/`: links and `..` cannot leave it. The caller closes it. */
+export function openInRoot(root: string | number, path: string, flags: number): number {
+  const rootFd = typeof root === 'number' ? root : openSync(root, O_PATH | constants.O_DIRECTORY);
+  try {
+    return addon().openat2(rootFd, path, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+  } finally {
+    if (typeof root !== 'number') closeSync(rootFd);
+  }
+}
+
+/** Runs `body` with `path` of the host opened as a directory. */
+export function openDirectory(path: string): number {
+  return addon().openat2(AT_FDCWD, path, DIRECTORY, 0, 0);
+}
+
+/** Path of `name` in an open directory; valid while `fd` is open. */
+export function at(fd: number, name?: Uint8Array | string): Buffer {
+  const prefix = `/proc/self/fd/${fd}`;
+  if (name === undefined) return Buffer.from(prefix);
+  return Buffer.concat([Buffer.from(`${prefix}/`), typeof name === 'string' ? Buffer.from(name) : name]);
+}
+
+interface Walk {
+  readonly options: CopyOptions;
+  readonly targetRoot: number;
+  /** `dev:ino` of a source with several names to the path of its first copy. */
+  readonly links: Map<string, { parent: Buffer; name: Buffer }>;
+  turn: number;
+}
+
+/**
+ * Copies what is in `source` into `target`, both open directories. Directories merge; a file takes the place of a
+ * file. The target directory itself keeps its attributes unless `root` is true.
+ */
+export async function copyTree(
+  source: number,
+  target: number,
+  options: CopyOptions & { root?: boolean } = {},
+): Promise<void> {
+  const walk: Walk = { options, targetRoot: target, links: new Map(), turn: performance.now() };
+  await copyChildren(walk, source, target, '', Buffer.alloc(0));
+  if (options.root === true) applyAttributes(walk, source, target);
+}
+
+/** Copies the one entry `name` of `source` to `targetName` in `target`; a directory with all that it holds. */
+export async function copyEntry(
+  source: number,
+  name: Uint8Array | string,
+  target: number,
+  targetName: Uint8Array | string,
+  options: CopyOptions = {},
+): Promise<void> {
+  const walk: Walk = { options, targetRoot: target, links: new Map(), turn: performance.now() };
+  await copyNamed(walk, source, Buffer.from(name), target, Buffer.from(targetName), '', Buffer.alloc(0));
+}
+
+async function copyChildren(
+  walk: Walk,
+  source: number,
+  target: number,
+  relative: string,
+  targetPath: Buffer,
+) {
+  for (const name of readdirSync(at(source), { encoding: 'buffer' })) {
+    const path = relative === '' ? name.toString() : `${relative}/${name.toString()}`;
+    if (walk.options.filter?.(path) === false) continue;
+    if (performance.now() - walk.turn > TURN_MS) {
+      await setImmediate();
+      walk.turn = performance.now();
+    }
+    walk.options.signal?.throwIfAborted();
+    await copyNamed(walk, source, name, target, name, path, targetPath);
+  }
+}
+
+async function copyNamed(
+  walk: Walk,
+  source: number,
+  name: Buffer,
+  target: number,
+  targetName: Buffer,
+  relative: string,
+  targetPath: Buffer,
+): Promise<void> {
+  const stat = lstatSync(at(source, name), { bigint: true });
+  if (stat.isDirectory()) {
+    const below =
+      targetPath.length === 0 ? targetName : Buffer.concat([targetPath, Buffer.from('/'), targetName]);
+    await copyDirectory(walk, source, name, target, targetName, relative, below);
+    return;
+  }
+  removeOld(target, targetName);
+  const key = `${stat.dev}:${stat.ino}`;
+  const first = stat.nlink > 1n ? walk.links.get(key) : undefined;
+  if (first !== undefined && linkToFirst(walk, first, target, targetName)) return;
+  if (stat.nlink > 1n) walk.links.set(key, { parent: targetPath, name: targetName });
+  const to = at(target, targetName);
+  if (stat.isSymbolicLink()) {
+    symlinkSync(readlinkSync(at(source, name), { encoding: 'buffer' }), to);
+  } else if (stat.isFile()) {
+    await copyFile(source, name, to);
+  } else {
+    const device = stat.rdev;
+    const major = Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n));
+    const minor = Number((device & 0xffn) | ((device >> 12n) & 0xffffff00n));
+    addon().mknod(to, Number(stat.mode), major, minor);
+  }
+  copyAttributes(walk, at(source, name), target, targetName, stat);
+}
+
+async function copyDirectory(
+  walk: Walk,
+  source: number,
+  name: Buffer,
+  target: number,
+  targetName: Buffer,
+  relative: string,
+  targetPath: Buffer,
+): Promise<void> {
+  const from = openBeneath(source, name, DIRECTORY);
+  try {
+    makeDirectory(target, targetName);
+    const to = openBeneath(target, targetName, DIRECTORY);
+    try {
+      await copyChildren(walk, from, to, relative, targetPath);
+      applyAttributes(walk, from, to);
+    } finally {
+      closeSync(to);
+    }
+  } finally {
+    closeSync(from);
+  }
+}
+
+function openBeneath(directory: number, name: Uint8Array, flags: number): number {
+  return addon().openat2(directory, name, flags, 0, BENEATH);
+}
+
+function makeDirectory(target: number, name: Buffer): void {
+  try {
+    mkdirSync(at(target, name), 0o700);
+  } catch (error) {
+    if (errnoCode(error) !== 'EEXIST') throw error;
+    if (!lstatSync(at(target, name)).isDirectory()) {
+      throw new InvalidParameterError(`cannot copy to non-directory: ${name.toString()}`);
+    }
+  }
+}
+
+/** A directory is never replaced by something else. */
+function removeOld(target: number, name: Buffer): void {
+  try {
+    unlinkSync(at(target, name));
+  } catch (error) {
+    const code = errnoCode(error);
+    if (code === 'ENOENT') return;
+    if (code === 'EISDIR' || code === 'EPERM') {
+      throw new InvalidParameterError(`cannot overwrite directory ${name.toString()} with non-directory`);
+    }
+    throw error;
+  }
+}
+
+/** False where the first copy is no longer where it was put. */
+function linkToFirst(
+  walk: Walk,
+  first: { parent: Buffer; name: Buffer },
+  target: number,
+  name: Buffer,
+): boolean {
+  let parent: number;
+  try {
+    parent = openBeneath(
+      walk.targetRoot,
+      first.parent.length === 0 ? Buffer.from('.') : first.parent,
+      DIRECTORY,
+    );
+  } catch {
+    return false;
+  }
+  try {
+    linkSync(at(parent, first.name), at(target, name));
+    return true;
+  } catch {
+    return false;
+  } finally {
+    closeSync(parent);
+  }
+}
+
+/** O_NONBLOCK: a fifo that was put in the file's place must not hang us. */
+async function copyFile(source: number, name: Buffer, to: Buffer): Promise<void> {
+  const from = openBeneath(source, name, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const stat = fstatSync(from);
+    if (!stat.isFile()) throw new InvalidParameterError(`${name.toString()} changed while it was copied`);
+    const flags = constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE;
+    if (stat.size > SYNC_COPY_MAX) await promises.copyFile(at(from), to, flags);
+    else copyFileSync(at(from), to, flags);
+  } finally {
+    closeSync(from);
+  }
+}
+
+/** Attributes of an open directory. */
+function applyAttributes(walk: Walk, from: number, to: number): void {
+  const stat = fstatSync(from, { bigint: true });
+  const { owner, mode } = walk.options;
+  chownSync(at(to), owner?.uid ?? Number(stat.uid), owner?.gid ?? Number(stat.gid));
+  chmodSync(at(to), mode ?? Number(stat.mode & 0o7777n));
+  // The path must not end in the magic link: these calls do not follow.
+  copyXattrs(at(from, '.'), at(to, '.'));
+  setTimes(at(to, '.'), stat.mtimeNs);
+}
+
+/** Chown first: it clears set-uid bits and file capabilities. */
+function copyAttributes(
+  walk: Walk,
+  from: Buffer,
+  target: number,
+  name: Buffer,
+  stat: { uid: bigint; gid: bigint; mode: bigint; mtimeNs: bigint; isSymbolicLink(): boolean },
+): void {
+  const to = at(target, name);
+  const { owner, mode } = walk.options;
+  lchownSync(to, owner?.uid ?? Number(stat.uid), owner?.gid ?? Number(stat.gid));
+  if (!stat.isSymbolicLink()) {
+    // Pinned first, so that a link in its place is not followed.
+    const pin = openBeneath(target, name, O_PATH | constants.O_NOFOLLOW);
+    try {
+      chmodSync(at(pin), mode ?? Number(stat.mode & 0o7777n));
+    } finally {
+      closeSync(pin);
+    }
+  }
+  copyXattrs(from, to);
+  setTimes(to, stat.mtimeNs);
+}
+
+function copyXattrs(from: Buffer, to: Buffer): void {
+  for (const { name, value } of addon().listXattrs(from)) {
+    if (SKIPPED_XATTRS.test(name)) continue;
+    try {
+      addon().setXattr(to, name, value);
+    } catch (error) {
+      // A file system without this kind of attribute cannot keep it.
+      if (errnoCode(error) !== 'ENOTSUP' && errnoCode(error) !== 'EOPNOTSUPP') throw error;
+    }
+  }
+}
+
+function setTimes(path: Buffer, nanoseconds: bigint): void {
+  const second = 1_000_000_000n;
+  const rest = ((nanoseconds % second) + second) % second;
+  addon().setTimes(path, Number((nanoseconds - rest) / second), Number(rest));
+}
+
+/** Removes everything in an open directory, following nothing. */
+export function emptyDirectory(fd: number): void {
+  for (const name of readdirSync(at(fd), { encoding: 'buffer' })) {
+    if (!lstatSync(at(fd, name)).isDirectory()) {
+      unlinkSync(at(fd, name));
+      continue;
+    }
+    const below = openBeneath(fd, name, DIRECTORY);
+    try {
+      emptyDirectory(below);
+    } finally {
+      closeSync(below);
+    }
+    rmdirSync(at(fd, name));
+  }
+}
