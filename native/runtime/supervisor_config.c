@@ -1,0 +1,84 @@
+/* supervisor.json: see supervisor_config.h. */
+#include "supervisor_config.h"
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const step = "read supervisor.json";
+
+/* Copies a member that must be a string, absolute where it is a path. */
+static int take_string(const json_t *object, const char *name, bool path, char **out,
+                       struct error **err) {
+    const char *value = json_string_value(json_object_get(object, name));
+    if (value == NULL || value[0] == '\0' || (path && value[0] != '/'))
+        return error_setf(err, 0, step, name, "supervisor.json: \"%s\" is not %s", name,
+                          path ? "an absolute path" : "a non-empty string");
+    *out = strdup(value);
+    return *out == NULL ? error_set(err, ENOMEM, step, name) : 0;
+}
+
+static int take_count(const json_t *object, const char *name, uint64_t *out, struct error **err) {
+    const json_t *value = json_object_get(object, name);
+    if (!json_is_number(value) || json_number_value(value) < 0)
+        return error_setf(err, 0, step, name, "supervisor.json: \"%s\" is not a count", name);
+    *out = (uint64_t)json_number_value(value);
+    return 0;
+}
+
+static int take_log(const json_t *log, struct supervisor_config *config, struct error **err) {
+    if (log == NULL || json_is_null(log))
+        return 0;
+    uint64_t files = 0;
+    if (take_string(log, "path", true, &config->log_path, err) != 0 ||
+        take_count(log, "maxBytes", &config->log_max_bytes, err) != 0 ||
+        take_count(log, "maxFiles", &files, err) != 0)
+        return -1;
+    config->log_max_files = files > 100000 ? 100000 : (unsigned)files;
+    const json_t *attributes = json_object_get(log, "attributes");
+    if (json_object_size(attributes) > 0)
+        config->log_attributes = json_dumps(attributes, JSON_COMPACT);
+    return 0;
+}
+
+static int take_all(const json_t *root, struct supervisor_config *config, struct error **err) {
+    if (take_string(root, "id", false, &config->id, err) != 0 ||
+        take_string(root, "socket", true, &config->socket, err) != 0 ||
+        take_string(root, "exitRecord", true, &config->exit_record, err) != 0 ||
+        take_log(json_object_get(root, "log"), config, err) != 0)
+        return -1;
+    config->stdin_open = json_is_true(json_object_get(root, "stdin"));
+    config->stdin_once = json_is_true(json_object_get(root, "stdinOnce"));
+    const char *cache = json_string_value(json_object_get(root, "seccompCache"));
+    if (cache != NULL && cache[0] != '\0')
+        config->seccomp_cache = strdup(cache);
+    return 0;
+}
+
+int supervisor_config_read(const char *bundle, struct supervisor_config *config,
+                           struct error **err) {
+    *config = (struct supervisor_config){0};
+    char path[4096];
+    if (snprintf(path, sizeof(path), "%s/supervisor.json", bundle) >= (int)sizeof(path))
+        return error_set(err, ENAMETOOLONG, step, bundle);
+    json_error_t problem;
+    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &problem);
+    if (root == NULL)
+        return error_setf(err, 0, step, path, "read %s: %s", path, problem.text);
+    int result = take_all(root, config, err);
+    json_decref(root);
+    if (result != 0)
+        supervisor_config_free(config);
+    return result;
+}
+
+void supervisor_config_free(struct supervisor_config *config) {
+    free(config->id);
+    free(config->socket);
+    free(config->exit_record);
+    free(config->log_path);
+    free(config->log_attributes);
+    free(config->seccomp_cache);
+    *config = (struct supervisor_config){0};
+}
