@@ -162,6 +162,14 @@ export class ContentStore {
         rmSync(path, { force: true });
     }
   }
+
+  /** Unfinished blobs, and how much of each is here. */
+  unfinished(): { digest: Digest; sizeBytes: number }[] {
+    return readdirSync(this.#ingest).flatMap((name) => {
+      const stat = statSync(join(this.#ingest, name), { throwIfNoEntry: false });
+      return stat === undefined ? [] : [{ digest: parseDigest(`sha256:${name}`), sizeBytes: stat.size }];
+    });
+  }
 }
 
 /** Digest of a file's bytes. */

@@ -6,6 +6,7 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { InvalidParameterError } from '../../base/errors.ts';
 import { DEFAULT_DOMAIN } from '../reference.ts';
+import { TransportError } from './errors.ts';
 import { bareHost, inRange } from './proxy.ts';
 
 const HUB_REGISTRY = 'https://registry-1.docker.io';
@@ -92,4 +93,13 @@ async function addressesOf(name: string): Promise<string[]> {
     // A name that does not resolve matches no range; the request itself will report it.
     return [];
   }
+}
+
+/**
+ * Whether a pull that failed at one endpoint goes on at the next. A mirror may fail in any way. The registry itself
+ * leads on only where no HTTP was spoken at all (`reached`), so that a registry that once answered over TLS is never
+ * asked again in plain text.
+ */
+export function mayFallBack(error: unknown, endpoint: Endpoint, reached: boolean): boolean {
+  return endpoint.mirror || (!reached && error instanceof TransportError);
 }

@@ -14,6 +14,9 @@ const PERMANENT_CODES = new Set([
   'ERR_TLS_CERT_ALTNAME_INVALID',
 ]);
 
+/** Worth another attempt only where the registry answered before. */
+const UNREACHABLE_CODES = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'STALLED']);
+
 export interface RetryPolicy {
   /** Attempts altogether. */
   attempts: number;
@@ -41,7 +44,7 @@ export function retryDelayMs(error: unknown, failures: number, policy: RetryPoli
   const { code } = error;
   const tls = code.startsWith('ERR_SSL_') || /CERT|SIGNATURE|ISSUER/.test(code);
   if (PERMANENT_CODES.has(code) || tls) return undefined;
-  if (code === 'ECONNREFUSED' && policy.established !== true) return undefined;
+  if (UNREACHABLE_CODES.has(code) && policy.established !== true) return undefined;
   return jittered;
 }
 

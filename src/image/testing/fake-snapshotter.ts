@@ -1,0 +1,81 @@
+/**
+ * A Snapshotter for tests that need no file systems: it inflates and hashes what it is given, as the real drivers do,
+ * and remembers sizes. Mounting and committing are not its job and fail by name.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { Readable } from 'node:stream';
+import { setImmediate as tick } from 'node:timers/promises';
+import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import { InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
+import type { DiffID } from '../digest.ts';
+import type { CommittedLayer, LayerInfo, LayerSource, Snapshotter } from '../layers/snapshotter.ts';
+
+export class FakeSnapshotter implements Snapshotter {
+  readonly driver = 'fake';
+  readonly stored = new Map<DiffID, Buffer>();
+  /** How often `add` did its work. */
+  adds = 0;
+  /** Awaited at the start of each `add`, for tests that need it to take long. */
+  gate: (source: LayerSource) => Promise<void> = async () => {};
+
+  layer(diffId: DiffID): LayerInfo | undefined {
+    const tar = this.stored.get(diffId);
+    return tar === undefined ? undefined : { diffId, sizeBytes: tar.length };
+  }
+
+  async add(source: LayerSource, signal?: AbortSignal): Promise<LayerInfo> {
+    await this.gate(source);
+    signal?.throwIfAborted();
+    this.adds += 1;
+    const blob = readFileSync(source.blobPath);
+    const tar = inflate(blob, source.compression);
+    await tick();
+    signal?.throwIfAborted();
+    source.onProgress?.(blob.length);
+    const actual = `sha256:${createHash('sha256').update(tar).digest('hex')}`;
+    if (actual !== source.diffId) {
+      throw new InvalidParameterError(`layer has diffID ${actual}, the image says ${source.diffId}`);
+    }
+    this.stored.set(source.diffId, tar);
+    return { diffId: source.diffId, sizeBytes: tar.length };
+  }
+
+  commit(): Promise<CommittedLayer> {
+    return Promise.reject(new NotImplementedError('commit'));
+  }
+
+  exportTar(diffId: DiffID): Readable {
+    return Readable.from([this.stored.get(diffId) ?? Buffer.alloc(0)]);
+  }
+
+  async remove(diffId: DiffID): Promise<void> {
+    await tick();
+    this.stored.delete(diffId);
+  }
+
+  mount(): Promise<void> {
+    return Promise.reject(new NotImplementedError('mount'));
+  }
+
+  unmount(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  sweep(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  layers(): DiffID[] {
+    return [...this.stored.keys()];
+  }
+}
+
+function inflate(blob: Buffer, compression: LayerSource['compression']): Buffer {
+  try {
+    if (compression === 'gzip') return gunzipSync(blob);
+    return compression === 'zstd' ? zstdDecompressSync(blob) : blob;
+  } catch (error) {
+    throw new InvalidParameterError(`layer is not valid ${compression}`, error);
+  }
+}

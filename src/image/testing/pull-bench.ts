@@ -1,0 +1,64 @@
+/** Everything that a pull needs, on a temporary folder with a fake snapshotter, for tests. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Database, openDatabase } from '../../base/database.ts';
+import { log } from '../../base/log.ts';
+import { ContentStore } from '../content-store.ts';
+import { IMAGE_MIGRATIONS, type Image, ImageStore } from '../image-store.ts';
+import type { PullProgress } from '../progress.ts';
+import { Puller, type PullRequest, type RegistryOptions } from '../pull.ts';
+import { FakeSnapshotter } from './fake-snapshotter.ts';
+
+export interface PullOutcome {
+  image: Image;
+  messages: PullProgress[];
+}
+
+export class PullBench implements Disposable {
+  readonly directory = mkdtempSync(join(tmpdir(), 'mydock-image-'));
+  readonly database: Database = openDatabase(':memory:', [IMAGE_MIGRATIONS]);
+  readonly content = new ContentStore(join(this.directory, 'content'));
+  readonly snapshotter = new FakeSnapshotter();
+  readonly images = new ImageStore({
+    database: this.database,
+    contentStore: this.content,
+    snapshotter: this.snapshotter,
+  });
+  readonly messages: PullProgress[] = [];
+  readonly puller: Puller;
+
+  constructor(registry: RegistryOptions = {}) {
+    log.level = 'fatal';
+    this.puller = this.newPuller(registry);
+  }
+
+  /** Another puller over the same stores, as after a restart. */
+  newPuller(registry: RegistryOptions): Puller {
+    return new Puller({
+      contentStore: this.content,
+      imageStore: this.images,
+      snapshotter: this.snapshotter,
+      registry: { certificateDirectories: [], env: {}, retryDelayMs: 5, stallTimeoutMs: 2000, ...registry },
+    });
+  }
+
+  async pull(reference: string, request: Partial<PullRequest> = {}): Promise<PullOutcome> {
+    const messages: PullProgress[] = [];
+    const image = await this.puller.pull({
+      reference,
+      onProgress: (message) => {
+        messages.push(message);
+        this.messages.push(message);
+      },
+      signal: AbortSignal.timeout(20_000),
+      ...request,
+    });
+    return { image, messages };
+  }
+
+  [Symbol.dispose](): void {
+    this.database.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
