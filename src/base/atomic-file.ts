@@ -5,13 +5,13 @@
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
+  constants,
   fchmodSync,
   fsyncSync,
   openSync,
   renameSync,
   rmSync,
   writeFileSync,
-  constants,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
@@ -19,7 +19,10 @@ export const TEMPORARY_PREFIX = '.tmp-';
 
 /** A temporary name beside `path`, unique to this call. */
 export function temporaryPath(path: string): string {
-  return join(dirname(path), `${TEMPORARY_PREFIX}${basename(path).slice(0, 64)}-${randomBytes(6).toString('hex')}`);
+  return join(
+    dirname(path),
+    `${TEMPORARY_PREFIX}${basename(path).slice(0, 64)}-${randomBytes(6).toString('hex')}`,
+  );
 }
 
 /**

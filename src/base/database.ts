@@ -20,7 +20,9 @@ export type Database = DatabaseSync;
 export function openDatabase(path: string, concepts: readonly Migrations[]): Database {
   const db = new DatabaseSync(path, { timeout: 5000 });
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;');
-  db.exec('CREATE TABLE IF NOT EXISTS schema_version (concept TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT');
+  db.exec(
+    'CREATE TABLE IF NOT EXISTS schema_version (concept TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT',
+  );
   transaction(db, () => {
     for (const { concept, steps } of concepts) migrate(db, concept, steps);
   });

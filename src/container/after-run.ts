@@ -1,0 +1,54 @@
+/** What the engine does by itself when a run has ended: restart by policy, or remove an `--rm` container. */
+import { errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import type { Container } from './container.ts';
+import type { EngineContext } from './engine-context.ts';
+import { removeContainer } from './remove.ts';
+import { restartDelayMs, shouldRestart } from './restart-policy.ts';
+import { startContainer } from './start.ts';
+import { endOf } from './state.ts';
+
+/** To be called when the end is stored; returns at once. */
+export function afterRun(engine: EngineContext, container: Container, ranMs: number): void {
+  if (container.record.state.status === 'restarting') scheduleRestart(engine, container, ranMs);
+  else if (container.record.hostConfig.AutoRemove === true && !container.keep) removeSoon(engine, container);
+}
+
+function removeSoon(engine: EngineContext, container: Container): void {
+  void container.mutex
+    .run(() => removeContainer(engine, container, { force: false, volumes: true }))
+    .catch((error: unknown) => {
+      log.error(
+        { container: container.id, error: errorMessage(error) },
+        'cannot remove a container after its end',
+      );
+    });
+}
+
+function scheduleRestart(engine: EngineContext, container: Container, ranMs: number): void {
+  container.restartDelayMs = restartDelayMs(container.restartDelayMs, ranMs);
+  container.restartTimer = setTimeout(() => {
+    void container.mutex.run(() => restartNow(engine, container));
+  }, container.restartDelayMs);
+}
+
+/** A restart that fails counts as a run that failed: the policy decides about the next. */
+async function restartNow(engine: EngineContext, container: Container): Promise<void> {
+  if (container.record.state.status !== 'restarting' || !engine.accepting()) return;
+  container.record.restartCount++;
+  try {
+    await startContainer(engine, container);
+  } catch (error) {
+    log.warn({ container: container.id, error: errorMessage(error) }, 'cannot restart a container');
+    const end = endOf(container.record.state);
+    const { hostConfig, restartCount, stoppedByUser } = container.record;
+    const again = shouldRestart(hostConfig.RestartPolicy, {
+      exitCode: end.exitCode,
+      restartCount,
+      stoppedByUser,
+    });
+    if (!again) return;
+    container.transition({ to: 'restarting', end });
+    scheduleRestart(engine, container, 0);
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * All containers, by ID, by unique prefix of an ID, and by name (Engine API: a container is named by any of the
+ * three, in this order).
+ */
+import { ConflictError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
+import { Container } from './container.ts';
+import type { ContainerRecord, RecordTable } from './record.ts';
+
+export class ContainerSet {
+  readonly #byId = new Map<string, Container>();
+  readonly #byName = new Map<string, Container>();
+  readonly #table: RecordTable;
+
+  /** Reads every stored container. */
+  constructor(table: RecordTable) {
+    this.#table = table;
+    for (const record of table.load()) this.#insert(new Container(record, table));
+  }
+
+  /** Oldest first. */
+  all(): Container[] {
+    return [...this.#byId.values()];
+  }
+
+  nameTaken(name: string): boolean {
+    return this.#byName.has(name);
+  }
+
+  /** Throws Conflict where the name is in use. */
+  requireFreeName(name: string): void {
+    const holder = this.#byName.get(name);
+    if (holder === undefined) return;
+    throw new ConflictError(
+      `Conflict. The container name "/${name}" is already in use by container "${holder.id}". You have to remove (or rename) that container to be able to reuse that name.`,
+    );
+  }
+
+  /** Stores a new container. Throws Conflict where its name is in use. */
+  add(record: ContainerRecord): Container {
+    this.requireFreeName(record.name);
+    const container = new Container(record, this.#table);
+    container.save();
+    this.#insert(container);
+    return container;
+  }
+
+  delete(container: Container): void {
+    this.#table.remove(container.id);
+    this.#byId.delete(container.id);
+    this.#byName.delete(container.record.name);
+  }
+
+  find(reference: string): Container | undefined {
+    const name = reference.replace(/^\//, '');
+    const exact = this.#byId.get(name) ?? this.#byName.get(name);
+    if (exact !== undefined || !/^[0-9a-f]+$/.test(name)) return exact;
+    const matches = this.all().filter((container) => container.id.startsWith(name));
+    if (matches.length > 1) {
+      throw new InvalidParameterError(`multiple IDs found with provided prefix: ${name}`);
+    }
+    return matches[0];
+  }
+
+  /** Throws NotFound with Docker's text. */
+  get(reference: string): Container {
+    const container = this.find(reference);
+    if (container === undefined) throw new NotFoundError(`No such container: ${reference}`);
+    return container;
+  }
+
+  #insert(container: Container): void {
+    this.#byId.set(container.id, container);
+    this.#byName.set(container.record.name, container);
+  }
+}

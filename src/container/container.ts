@@ -1,0 +1,112 @@
+/**
+ * One container in memory: its record, its supervisor while it runs, who waits for it, and whose connection waits for
+ * its start. Changes of state go through `transition`, which stores them before anybody hears of them.
+ */
+import { Mutex } from '../base/mutex.ts';
+import type { ExecSession } from './exec.ts';
+import type { ContainerRecord, RecordTable } from './record.ts';
+import { endOf, next, type Transition } from './state.ts';
+import type { Supervisor } from './supervisor.ts';
+
+export interface ExitStatus {
+  exitCode: number;
+  error: string;
+}
+
+/** A client's connection that waits to be given to the supervisor. */
+export interface PendingAttachment {
+  handTo(supervisor: Supervisor): void;
+  close(): void;
+}
+
+export class Container {
+  readonly record: ContainerRecord;
+  /** Serialises start, stop, remove and the like. */
+  readonly mutex = new Mutex();
+  readonly execs = new Map<string, ExecSession>();
+  readonly pendingAttachments = new Set<PendingAttachment>();
+  supervisor: Supervisor | undefined;
+  /** Settles when what the last run held is given back; a start waits for it. */
+  teardown: Promise<void> = Promise.resolve();
+  /** Not to be removed at the end of its run, `--rm` or not: a restart is under way. */
+  keep = false;
+  restartTimer: NodeJS.Timeout | undefined;
+  /** Milliseconds before the next automatic restart; doubles up to a minute, and starts anew after a good run. */
+  restartDelayMs = 0;
+
+  readonly #table: RecordTable;
+  readonly #exitWaiters = new Set<(status: ExitStatus) => void>();
+  readonly #removeWaiters = new Set<(status: ExitStatus) => void>();
+
+  constructor(record: ContainerRecord, table: RecordTable) {
+    this.record = record;
+    this.#table = table;
+  }
+
+  get id(): string {
+    return this.record.id;
+  }
+
+  get running(): boolean {
+    return this.record.state.status === 'running';
+  }
+
+  save(): void {
+    this.#table.save(this.record);
+  }
+
+  /** Changes the state and stores it; waiters of an end are told. Throws Conflict where it cannot follow. */
+  transition(transition: Transition): void {
+    this.record.state = next(this.record.state, transition);
+    this.save();
+    if (transition.to === 'exited' || transition.to === 'failed' || transition.to === 'restarting') {
+      this.#notify(this.#exitWaiters);
+    }
+  }
+
+  /** How its last run ended. */
+  exitStatus(): ExitStatus {
+    const { exitCode, error } = endOf(this.record.state);
+    return { exitCode, error };
+  }
+
+  /** Resolves at the next end of a run. The subscription stands when this returns. */
+  nextExit(signal: AbortSignal): Promise<ExitStatus> {
+    return subscribe(this.#exitWaiters, signal);
+  }
+
+  /** Resolves when the container is gone, with its last exit status. */
+  removal(signal: AbortSignal): Promise<ExitStatus> {
+    return subscribe(this.#removeWaiters, signal);
+  }
+
+  /** Tells everybody who waits that the container is no more. */
+  removed(): void {
+    this.#notify(this.#removeWaiters);
+    this.#notify(this.#exitWaiters);
+    for (const pending of this.pendingAttachments) pending.close();
+    this.pendingAttachments.clear();
+  }
+
+  #notify(waiters: Set<(status: ExitStatus) => void>): void {
+    const status = this.exitStatus();
+    for (const waiter of [...waiters]) waiter(status);
+    waiters.clear();
+  }
+}
+
+/** Rejects with the signal's reason where the client goes away first. */
+function subscribe(waiters: Set<(status: ExitStatus) => void>, signal: AbortSignal): Promise<ExitStatus> {
+  return new Promise((resolve, reject) => {
+    const waiter = (status: ExitStatus): void => {
+      signal.removeEventListener('abort', onAbort);
+      resolve(status);
+    };
+    const onAbort = (): void => {
+      waiters.delete(waiter);
+      reject(signal.reason);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    waiters.add(waiter);
+  });
+}

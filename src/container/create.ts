@@ -1,0 +1,219 @@
+/**
+ * Making a container from a request: everything is judged before anything changes, then ID, name, volumes and record
+ * come into being together or not at all.
+ */
+import { mkdirSync, rmSync } from 'node:fs';
+import type { ContainerConfig, ContainerCreateRequest, ContainerCreateResponse } from '../api/containers.ts';
+import type { HostConfig } from '../api/host-config.ts';
+import type { NetworkingConfig } from '../api/networks.ts';
+import { InvalidParameterError, NotFoundError, NotImplementedError } from '../base/errors.ts';
+import type { Image } from '../image/image-store.ts';
+import { validateCreate } from '../oci/validate.ts';
+import { collectMounts, createVolumes, prepareMounts, realMountHost } from '../volume/mount-points.ts';
+import type { MountSpec } from '../volume/mount-spec.ts';
+import type { Container } from './container.ts';
+import type { EngineContext } from './engine-context.ts';
+import { validateLogConfig } from './log-options.ts';
+import { newId, parseName, randomName } from './names.ts';
+import { sharedWith } from './namespaces.ts';
+import { networkKind, portMapping } from './network.ts';
+import { containerPaths } from './paths.ts';
+import type { ContainerRecord } from './record.ts';
+import { releaseVolumes } from './remove.ts';
+import { mountRoot, unmountRoot } from './rootfs.ts';
+import { createdState } from './state.ts';
+
+export interface CreateOptions {
+  /** Undefined or empty: a random one. */
+  name: string | undefined;
+  /** `os[/arch[/variant]]` that the image must be for; undefined for any. */
+  platform: string | undefined;
+}
+
+/** Creates a container. Throws NotFound for its image, Conflict for its name, InvalidParameter or NotImplemented. */
+export async function createContainer(
+  engine: EngineContext,
+  request: ContainerCreateRequest,
+  options: CreateOptions,
+): Promise<ContainerCreateResponse> {
+  const { HostConfig: hostRequest, NetworkingConfig: networking, ...configRequest } = request;
+  const name = options.name ? parseName(options.name) : undefined;
+  if (name !== undefined) engine.containers.requireFreeName(name);
+  const image = requestedImage(engine, configRequest, options.platform);
+  const judged = validateCreate(configRequest, hostRequest ?? {}, engine.host);
+  const hostConfig = completeHostConfig(engine, judged.hostConfig);
+  validateNetworking(engine, hostConfig, networking ?? {});
+  validateLogConfig(hostConfig.LogConfig, engine.settings.logOpts);
+  const id = newId();
+  const { config, warnings } = mergeConfig(judged.config, image, hostConfig, id);
+  const mounts = collectMounts({
+    config,
+    hostConfig,
+    mountPointsOf: (reference) => engine.containers.get(reference).record.mounts,
+    host: realMountHost(engine.host.selinux),
+  });
+  const record: ContainerRecord = {
+    id,
+    name: name ?? randomName((candidate) => engine.containers.nameTaken(candidate)),
+    createdAt: new Date().toISOString(),
+    imageId: image.id,
+    image: config.Image ?? '',
+    layers: image.diffIds,
+    config,
+    hostConfig,
+    networkingConfig: networking ?? {},
+    mounts: [],
+    state: createdState(),
+    restartCount: 0,
+    stoppedByUser: false,
+    endpoint: null,
+  };
+  const container = engine.containers.add(record);
+  try {
+    await prepare(engine, container, mounts);
+  } catch (error) {
+    await undo(engine, container);
+    throw error;
+  }
+  engine.events.container(container, 'create');
+  return { Id: id, Warnings: [...judged.warnings, ...warnings] };
+}
+
+function requestedImage(engine: EngineContext, config: ContainerConfig, platform: string | undefined): Image {
+  const name = config.Image ?? '';
+  if (name === '') throw new InvalidParameterError('no image specified');
+  const image = engine.images.resolve(name);
+  if (platform === undefined || platform === '') return image;
+  const [os = '', architecture, variant] = platform.split('/');
+  const fits =
+    image.os === os &&
+    (architecture === undefined || image.architecture === architecture) &&
+    (variant === undefined || image.variant === '' || image.variant === variant);
+  if (fits) return image;
+  const own = [image.os, image.architecture, image.variant].filter((part) => part !== '').join('/');
+  throw new NotFoundError(
+    `image with reference ${name} was found but its platform (${own}) does not match the specified platform (${platform})`,
+  );
+}
+
+function completeHostConfig(engine: EngineContext, hostConfig: HostConfig): HostConfig {
+  const mode = hostConfig.NetworkMode ?? '';
+  return {
+    ...hostConfig,
+    NetworkMode: mode === '' || mode === 'default' ? 'bridge' : mode,
+    Init: hostConfig.Init ?? (engine.settings.init ? true : null),
+  };
+}
+
+/** Networks and namespaces that the request shares must exist; addresses are the bridge's to give. */
+function validateNetworking(
+  engine: EngineContext,
+  hostConfig: HostConfig,
+  networking: NetworkingConfig,
+): void {
+  sharedWith(engine, hostConfig.NetworkMode);
+  sharedWith(engine, hostConfig.PidMode);
+  sharedWith(engine, hostConfig.IpcMode);
+  for (const [name, endpoint] of Object.entries(networking.EndpointsConfig ?? {})) {
+    if (!['bridge', 'default', 'host', 'none'].includes(name)) {
+      throw new NotImplementedError(`network "${name}": user-defined networks are not implemented`);
+    }
+    if (endpoint?.IPAMConfig?.IPv4Address || endpoint?.IPAMConfig?.IPv6Address) {
+      throw new InvalidParameterError(
+        'invalid config for network bridge: invalid endpoint settings:\nuser specified IP address is supported on user defined networks only',
+      );
+    }
+    if ((endpoint?.Aliases ?? []).length > 0) {
+      throw new InvalidParameterError(
+        'invalid config for network bridge: invalid endpoint settings:\nnetwork-scoped aliases are only supported for user-defined networks',
+      );
+    }
+    if ((endpoint?.Links ?? []).length > 0) throw new NotImplementedError('links are not implemented');
+  }
+  if (networkKind(hostConfig.NetworkMode) !== 'bridge') return;
+  const ports = Object.entries(hostConfig.PortBindings ?? {}).flatMap(([port, bindings]) =>
+    (bindings ?? []).map((binding) => portMapping(port, binding)),
+  );
+  engine.networks.validatePorts(ports);
+}
+
+/** The request over the image's defaults (moby's rules for Entrypoint and Cmd: a new entrypoint drops the image's command). */
+export function mergeConfig(
+  request: ContainerConfig,
+  image: Image,
+  hostConfig: HostConfig,
+  id: string,
+): { config: ContainerConfig; warnings: string[] } {
+  const defaults = image.config.config;
+  const config: ContainerConfig = { ...request };
+  config.User ||= defaults.User ?? '';
+  config.WorkingDir ||= defaults.WorkingDir ?? '';
+  config.StopSignal ||= defaults.StopSignal ?? '';
+  config.Env = mergeEnv(defaults.Env ?? [], request.Env ?? []);
+  config.Labels = { ...(defaults.Labels ?? {}), ...(request.Labels ?? {}) };
+  config.ExposedPorts = { ...keys(defaults.ExposedPorts), ...keys(request.ExposedPorts) };
+  for (const port of Object.keys(hostConfig.PortBindings ?? {})) config.ExposedPorts[withProtocol(port)] = {};
+  config.Volumes = { ...keys(defaults.Volumes), ...keys(request.Volumes) };
+  if ((config.Entrypoint ?? []).length === 0) {
+    if ((config.Cmd ?? []).length === 0) config.Cmd = defaults.Cmd ?? null;
+    if (config.Entrypoint === undefined || config.Entrypoint === null)
+      config.Entrypoint = defaults.Entrypoint ?? null;
+  }
+  if (defaults.Shell !== undefined && !config.Shell) config.Shell = defaults.Shell;
+  const kind = networkKind(hostConfig.NetworkMode);
+  if (kind !== 'host' && kind !== 'container') config.Hostname ||= id.slice(0, 12);
+  const test = defaults.Healthcheck?.Test ?? [];
+  const warnings =
+    test.length > 0 && test[0] !== 'NONE' && config.Healthcheck?.Test?.[0] !== 'NONE'
+      ? [`The health check of image ${request.Image} is not run: health checks are not implemented`]
+      : [];
+  requireCommand(config);
+  return { config, warnings };
+}
+
+function requireCommand(config: ContainerConfig): void {
+  const entrypoint = (config.Entrypoint ?? []).filter((word, index) => index > 0 || word !== '');
+  if (entrypoint.length + (config.Cmd ?? []).length === 0)
+    throw new InvalidParameterError('no command specified');
+}
+
+function mergeEnv(image: readonly string[], request: readonly string[]): string[] {
+  const names = new Set(request.map((entry) => entry.split('=', 1)[0]));
+  return [...request, ...image.filter((entry) => !names.has(entry.split('=', 1)[0]))];
+}
+
+function keys(set: Record<string, unknown> | null | undefined): Record<string, Record<string, never>> {
+  return Object.fromEntries(Object.keys(set ?? {}).map((key) => [key, {}]));
+}
+
+function withProtocol(port: string): string {
+  return port.includes('/') ? port : `${port}/tcp`;
+}
+
+/** Folder, volumes and what the image puts into new volumes. */
+async function prepare(
+  engine: EngineContext,
+  container: Container,
+  mounts: readonly MountSpec[],
+): Promise<void> {
+  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+  mkdirSync(paths.home, { recursive: true, mode: 0o710 });
+  if (mounts.length === 0) return;
+  container.record.mounts = createVolumes(mounts, engine.volumes, container.id);
+  container.save();
+  const filled = container.record.mounts.filter(({ type, copyUp }) => type === 'volume' && copyUp);
+  if (filled.length === 0) return;
+  const root = await mountRoot(engine, container);
+  try {
+    await prepareMounts(filled, engine.volumes, root);
+  } finally {
+    await unmountRoot(engine, container.id);
+  }
+}
+
+async function undo(engine: EngineContext, container: Container): Promise<void> {
+  engine.containers.delete(container);
+  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+  rmSync(paths.home, { recursive: true, force: true });
+  await releaseVolumes(engine, container, true);
+}

@@ -1,0 +1,40 @@
+/** What the operations on containers work with; made once by the daemon. */
+import type { Database } from '../base/database.ts';
+import type { ImageStore } from '../image/image-store.ts';
+import type { Snapshotter } from '../image/layers/snapshotter.ts';
+import type { NetworkManager } from '../network/network-manager.ts';
+import type { HostFacts } from '../oci/host-facts.ts';
+import type { VolumeStore } from '../volume/volume-store.ts';
+import type { Container } from './container.ts';
+import type { ContainerSet } from './container-set.ts';
+import type { EventBus } from './events.ts';
+
+export interface EngineSettings {
+  dataRoot: string;
+  execRoot: string;
+  /** Absolute paths of mydock-runtime and of the program that `--init` runs. */
+  runtimePath: string;
+  initPath: string;
+  /** Daemon-wide defaults, each overridden by a container's own. */
+  dns: string[];
+  dnsSearch: string[];
+  dnsOptions: string[];
+  init: boolean;
+  logOpts: Record<string, string>;
+}
+
+export interface EngineContext {
+  settings: EngineSettings;
+  database: Database;
+  images: ImageStore;
+  snapshotter: Snapshotter;
+  networks: NetworkManager;
+  volumes: VolumeStore;
+  containers: ContainerSet;
+  events: EventBus;
+  host: HostFacts;
+  /** False once the daemon shuts down: nothing is restarted then. */
+  accepting(): boolean;
+  /** What follows the end of a run of `ranMs` (after-run.ts): a restart, or removal for `--rm`. */
+  afterRun(container: Container, ranMs: number): void;
+}

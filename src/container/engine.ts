@@ -1,0 +1,209 @@
+/**
+ * The containers of one daemon: every operation that the API has on them, each with its lock. What an operation does
+ * stands in the file of its name.
+ */
+import type {
+  ContainerCreateRequest,
+  ContainerCreateResponse,
+  ContainerInspectResponse,
+  ContainerSummary,
+  WaitCondition,
+} from '../api/containers.ts';
+import type { ExecCreateRequest, ExecInspectResponse, ExecStartRequest } from '../api/exec.ts';
+import { InvalidParameterError } from '../base/errors.ts';
+import { afterRun } from './after-run.ts';
+import { type AttachRequest, attachConnection, type ClientConnection } from './attach.ts';
+import type { Container, ExitStatus } from './container.ts';
+import { ContainerSet } from './container-set.ts';
+import { type CreateOptions, createContainer } from './create.ts';
+import type { EngineContext } from './engine-context.ts';
+import { EventBus } from './events.ts';
+import { ExecSessions, inspectExec, requireExecStartable, startExec } from './exec.ts';
+import { inspectContainer } from './inspect.ts';
+import { type ListOptions, listContainers } from './list.ts';
+import { type LogLine, type LogRange, readLog } from './log-reader.ts';
+import { containerPaths } from './paths.ts';
+import { RecordTable } from './record.ts';
+import { type RemoveOptions, removeContainer } from './remove.ts';
+import { restoreContainers, startByPolicy } from './restore.ts';
+import { writtenBytes } from './size.ts';
+import { startContainer } from './start.ts';
+import { requireRunning } from './state.ts';
+import { killContainer, restartContainer, type StopOptions, stopContainer } from './stop.ts';
+
+export type ContainerEngineOptions = Omit<EngineContext, 'containers' | 'events' | 'accepting' | 'afterRun'>;
+
+export class ContainerEngine {
+  readonly #context: EngineContext;
+  readonly #execs = new ExecSessions();
+  #accepting = true;
+
+  constructor(options: ContainerEngineOptions) {
+    const context: EngineContext = {
+      ...options,
+      containers: new ContainerSet(new RecordTable(options.database)),
+      events: new EventBus(),
+      accepting: () => this.#accepting,
+      afterRun: (container, ranMs) => afterRun(context, container, ranMs),
+    };
+    this.#context = context;
+  }
+
+  /** Brings what an earlier daemon has left in order. Call once, before the API answers. */
+  restore(): Promise<void> {
+    return restoreContainers(this.#context);
+  }
+
+  /** Starts what restart policies want up. */
+  startByPolicy(): Promise<void> {
+    return startByPolicy(this.#context);
+  }
+
+  /** Lets go of all supervisors; the containers live on. */
+  shutdown(): void {
+    this.#accepting = false;
+    for (const container of this.#context.containers.all()) {
+      clearTimeout(container.restartTimer);
+      const supervisor = container.supervisor;
+      container.supervisor = undefined;
+      supervisor?.disconnect();
+    }
+  }
+
+  /** Throws NotFound. */
+  get(reference: string): Container {
+    return this.#context.containers.get(reference);
+  }
+
+  all(): Container[] {
+    return this.#context.containers.all();
+  }
+
+  list(options: ListOptions): ContainerSummary[] {
+    return listContainers(this.#context, options);
+  }
+
+  inspect(reference: string): ContainerInspectResponse {
+    return inspectContainer(this.#context, this.get(reference));
+  }
+
+  /** Bytes that the container has written, and those with its image's. */
+  async sizes(reference: string): Promise<{ SizeRw: number; SizeRootFs: number }> {
+    const { id, record } = this.get(reference);
+    const { settings, images } = this.#context;
+    const written = await writtenBytes(containerPaths(settings.dataRoot, settings.execRoot, id).upper);
+    return { SizeRw: written, SizeRootFs: written + (images.tryResolve(record.imageId)?.sizeBytes ?? 0) };
+  }
+
+  create(request: ContainerCreateRequest, options: CreateOptions): Promise<ContainerCreateResponse> {
+    return createContainer(this.#context, request, options);
+  }
+
+  start(reference: string): Promise<void> {
+    const container = this.get(reference);
+    return container.mutex.run(() => {
+      container.record.stoppedByUser = false;
+      container.record.restartCount = 0;
+      return startContainer(this.#context, container);
+    });
+  }
+
+  stop(reference: string, options: StopOptions): Promise<void> {
+    const container = this.get(reference);
+    return container.mutex.run(() => stopContainer(this.#context, container, options));
+  }
+
+  restart(reference: string, options: StopOptions): Promise<void> {
+    const container = this.get(reference);
+    return container.mutex.run(() => restartContainer(this.#context, container, options));
+  }
+
+  /** Not serialised with the others: a stop that waits can be cut short by a kill. */
+  kill(reference: string, signal: string): void {
+    killContainer(this.#context, this.get(reference), signal);
+  }
+
+  remove(reference: string, options: RemoveOptions): Promise<void> {
+    const container = this.get(reference);
+    // A stop that waits for its timeout holds the lock: a forced removal does not wait for that.
+    if (options.force && container.running) killContainer(this.#context, container, 'SIGKILL');
+    return container.mutex.run(() => removeContainer(this.#context, container, options));
+  }
+
+  /** Subscribes now; the promise resolves when the condition is met. Throws InvalidParameter for an unknown one. */
+  wait(reference: string, condition: string, signal: AbortSignal): Promise<ExitStatus> {
+    const container = this.get(reference);
+    switch (condition as WaitCondition | '') {
+      case '':
+      case 'not-running':
+        if (container.record.state.status === 'running' || container.record.state.status === 'restarting') {
+          return container.nextExit(signal);
+        }
+        return Promise.resolve(container.exitStatus());
+      case 'next-exit':
+        return container.nextExit(signal);
+      case 'removed':
+        return container.removal(signal);
+      default:
+        throw new InvalidParameterError(`invalid condition: "${condition}"`);
+    }
+  }
+
+  attach(reference: string, connection: ClientConnection, request: AttachRequest): void {
+    const container = this.get(reference);
+    attachConnection(container, connection, request);
+    this.#context.events.container(container, 'attach');
+  }
+
+  resize(reference: string, rows: number, cols: number): void {
+    const container = this.get(reference);
+    requireRunning(container.record.state, container.id);
+    container.supervisor?.send('resize', { process: '', rows, cols });
+  }
+
+  /** The log's lines. Throws InvalidParameter for a log driver that cannot be read. */
+  logs(reference: string, range: LogRange, signal: AbortSignal): AsyncGenerator<LogLine[]> {
+    const container = this.get(reference);
+    const { settings } = this.#context;
+    if (container.record.hostConfig.LogConfig?.Type === 'none') {
+      throw new InvalidParameterError('configured logging driver does not support reading');
+    }
+    const { log } = containerPaths(settings.dataRoot, settings.execRoot, container.id);
+    const ended = (): boolean => {
+      const { status } = container.record.state;
+      return status !== 'running' && status !== 'restarting';
+    };
+    return readLog(log, range, ended, signal);
+  }
+
+  createExec(reference: string, request: ExecCreateRequest): string {
+    return this.#execs.create(this.#context, this.get(reference), request).id;
+  }
+
+  /** Throws NotFound or Conflict; call it before the connection leaves HTTP. Says whether the exec has a terminal. */
+  checkExec(id: string): { tty: boolean } {
+    const session = this.#execs.get(id);
+    requireExecStartable(session);
+    return { tty: session.request.Tty === true };
+  }
+
+  startExec(id: string, start: ExecStartRequest, connection: ClientConnection | null): Promise<void> {
+    return startExec(this.#context, this.#execs.get(id), start, connection);
+  }
+
+  resizeExec(id: string, rows: number, cols: number): void {
+    const session = this.#execs.get(id);
+    session.container.supervisor?.send('resize', { process: id, rows, cols });
+  }
+
+  inspectExec(id: string): ExecInspectResponse {
+    return inspectExec(this.#execs.get(id));
+  }
+
+  /** IDs of the containers of an image; running ones are told apart for `rmi`. */
+  usersOfImage(imageId: string): { containerId: string; running: boolean }[] {
+    return this.all()
+      .filter(({ record }) => record.imageId === imageId)
+      .map((container) => ({ containerId: container.id, running: container.running }));
+  }
+}

@@ -1,0 +1,226 @@
+/**
+ * Commands inside running containers. A session is made by `createExec`, runs once, and is remembered until its
+ * container stops or an hour after its end, so that its exit code can be asked for.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ExecCreateRequest, ExecInspectResponse, ExecStartRequest } from '../api/exec.ts';
+import { encodeFrame, STREAM_STDOUT } from '../api/stream.ts';
+import {
+  ConflictError,
+  EngineError,
+  errorMessage,
+  InvalidParameterError,
+  NotFoundError,
+} from '../base/errors.ts';
+import type { Events } from '../native/supervisor-protocol.ts';
+import { execProcess } from '../oci/process.ts';
+import type { Process, Spec } from '../oci/runtime-spec.ts';
+import { type ClientConnection, lendTo, parseDetachKeys } from './attach.ts';
+import type { Container } from './container.ts';
+import type { EngineContext } from './engine-context.ts';
+import { newId } from './names.ts';
+import { containerPaths } from './paths.ts';
+import { readRootFile } from './root-file.ts';
+import { containerHostname } from './start.ts';
+import { requireRunning } from './state.ts';
+
+const KEEP_ENDED_MS = 60 * 60 * 1000;
+const EXIT_CODE_LOST = 137;
+
+type ExecState =
+  | { status: 'created' }
+  | { status: 'starting' }
+  | { status: 'running'; pid: number }
+  | { status: 'ended'; pid: number; exitCode: number };
+
+export class ExecSession {
+  readonly id = newId();
+  readonly container: Container;
+  readonly request: ExecCreateRequest;
+  readonly detachKeys: number[];
+  state: ExecState = { status: 'created' };
+
+  readonly #start = Promise.withResolvers<void>();
+  readonly #onEnd: (session: ExecSession, exitCode: number) => void;
+
+  constructor(
+    container: Container,
+    request: ExecCreateRequest,
+    onEnd: (session: ExecSession, exitCode: number) => void,
+  ) {
+    this.container = container;
+    this.request = request;
+    this.detachKeys = parseDetachKeys(request.DetachKeys ?? '');
+    this.#onEnd = onEnd;
+    this.#start.promise.catch(() => undefined);
+  }
+
+  /** Resolves when the program executes; rejects where it cannot. */
+  get executing(): Promise<void> {
+    return this.#start.promise;
+  }
+
+  started(pid: number): void {
+    this.state = { status: 'running', pid };
+    this.#start.resolve();
+  }
+
+  failed(event: Events['failed']): void {
+    this.state = { status: 'ended', pid: 0, exitCode: event.exitCode };
+    const kind = event.exitCode === 125 ? 'Internal' : 'InvalidParameter';
+    this.#start.reject(
+      new EngineError(
+        kind,
+        `OCI runtime exec failed: exec failed: unable to start container process: ${event.message}`,
+      ),
+    );
+  }
+
+  exited(exitCode: number): void {
+    const pid = this.state.status === 'running' ? this.state.pid : 0;
+    this.state = { status: 'ended', pid, exitCode };
+    this.#onEnd(this, exitCode);
+  }
+
+  /** Its container has ended, and it with that. */
+  abandoned(): void {
+    if (this.state.status === 'ended') return;
+    if (this.state.status === 'created') return;
+    this.#start.reject(new ConflictError(`container ${this.container.id} is not running`));
+    this.exited(EXIT_CODE_LOST);
+  }
+}
+
+/** Every session, by its ID. */
+export class ExecSessions {
+  readonly #sessions = new Map<string, ExecSession>();
+
+  /** Throws NotFound with Docker's text. */
+  get(id: string): ExecSession {
+    const session = this.#sessions.get(id);
+    if (session === undefined) throw new NotFoundError(`No such exec instance: ${id}`);
+    return session;
+  }
+
+  /** Declares a command. Throws Conflict where the container does not run, InvalidParameter for an empty command. */
+  create(engine: EngineContext, container: Container, request: ExecCreateRequest): ExecSession {
+    requireRunning(container.record.state, container.id);
+    if ((request.Cmd ?? []).length === 0) throw new InvalidParameterError('No exec command specified');
+    const session = new ExecSession(container, request, (ended, exitCode) => {
+      engine.events.container(container, 'exec_die', { execID: ended.id, exitCode: String(exitCode) });
+      container.execs.delete(ended.id);
+      setTimeout(() => this.#sessions.delete(ended.id), KEEP_ENDED_MS).unref();
+    });
+    this.#sessions.set(session.id, session);
+    container.execs.set(session.id, session);
+    engine.events.container(container, `exec_create: ${(request.Cmd ?? []).join(' ')}`, {
+      execID: session.id,
+    });
+    return session;
+  }
+}
+
+/** Checks that a session can start now; to be called before a connection is taken out of HTTP. */
+export function requireExecStartable(session: ExecSession): void {
+  requireRunning(session.container.record.state, session.container.id);
+  if (session.state.status !== 'created') {
+    throw new ConflictError(`Error: Exec command ${session.id} is already running`);
+  }
+}
+
+/**
+ * Runs a session, with `connection` attached (null: detached). Resolves when the program executes; what the program
+ * does with the connection from then on is between supervisor and client. An error of an attached start goes to the
+ * connection, as Docker does it, and is not thrown.
+ */
+export async function startExec(
+  engine: EngineContext,
+  session: ExecSession,
+  start: ExecStartRequest,
+  connection: ClientConnection | null,
+): Promise<void> {
+  const { container, request } = session;
+  const tty = request.Tty === true;
+  try {
+    requireExecStartable(session);
+    const supervisor = container.supervisor;
+    if (supervisor === undefined) throw new ConflictError(`container ${container.id} is not running`);
+    session.state = { status: 'starting' };
+    const spec = execSpec(engine, session, start);
+    supervisor.send('exec', {
+      process: session.id,
+      spec,
+      stdin: request.AttachStdin === true && connection !== null,
+    });
+    if (connection !== null) {
+      lendTo(supervisor, session.id, connection, {
+        stdin: request.AttachStdin === true,
+        stdout: request.AttachStdout === true,
+        stderr: request.AttachStderr === true,
+        detachKeys: tty ? session.detachKeys : [],
+        framed: !tty,
+      });
+    }
+    supervisor.send('startExec', { process: session.id });
+    await session.executing;
+    engine.events.container(container, `exec_start: ${(request.Cmd ?? []).join(' ')}`, {
+      execID: session.id,
+    });
+    connection?.release();
+  } catch (error) {
+    if (session.state.status === 'starting') session.state = { status: 'ended', pid: 0, exitCode: 126 };
+    container.execs.delete(session.id);
+    if (connection === null) throw error;
+    const text = Buffer.from(`${errorMessage(error)}\r\n`);
+    await connection.write(tty ? text : encodeFrame(STREAM_STDOUT, text));
+    connection.close();
+  }
+}
+
+function execSpec(engine: EngineContext, session: ExecSession, start: ExecStartRequest): Process {
+  const { container, request } = session;
+  const { config, hostConfig, state } = container.record;
+  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+  const bundle = JSON.parse(readFileSync(join(paths.bundle, 'config.json'), 'utf8')) as Spec;
+  if (bundle.process === undefined) throw new ConflictError(`container ${container.id} has no process`);
+  const root = state.status === 'running' ? `/proc/${state.pid}/root` : paths.rootfs;
+  return execProcess({
+    config,
+    hostConfig,
+    init: bundle.process,
+    hostname: containerHostname(container),
+    accounts: { passwd: readRootFile(root, '/etc/passwd'), group: readRootFile(root, '/etc/group') },
+    cmd: request.Cmd ?? [],
+    env: request.Env ?? [],
+    user: request.User ?? '',
+    workingDir: request.WorkingDir ?? '',
+    tty: request.Tty === true,
+    privileged: request.Privileged === true,
+    consoleSize: start.ConsoleSize ?? request.ConsoleSize ?? null,
+  });
+}
+
+export function inspectExec(session: ExecSession): ExecInspectResponse {
+  const { request, state, container } = session;
+  const [entrypoint = '', ...rest] = request.Cmd ?? [];
+  return {
+    ID: session.id,
+    Running: state.status === 'running' || state.status === 'starting',
+    ExitCode: state.status === 'ended' ? state.exitCode : null,
+    ProcessConfig: {
+      tty: request.Tty === true,
+      entrypoint,
+      arguments: rest,
+      privileged: request.Privileged === true,
+      ...(request.User ? { user: request.User } : {}),
+    },
+    OpenStdin: request.AttachStdin === true,
+    OpenStderr: request.AttachStderr === true,
+    OpenStdout: request.AttachStdout === true,
+    CanRemove: false,
+    ContainerID: container.id,
+    DetachKeys: Buffer.from(session.detachKeys).toString('latin1'),
+    Pid: state.status === 'running' || state.status === 'ended' ? state.pid : 0,
+  };
+}

@@ -1,0 +1,65 @@
+/**
+ * The end of a run: its state is stored and told at once, what it held is given back behind that, and then the
+ * restart policy or `--rm` has its turn (after-run.ts).
+ */
+import { errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import type { ExitRecord } from '../native/supervisor-protocol.ts';
+import type { Container } from './container.ts';
+import type { EngineContext } from './engine-context.ts';
+import { disconnectNetwork } from './network.ts';
+import { shouldRestart } from './restart-policy.ts';
+import { unmountRoot } from './rootfs.ts';
+import type { Ended } from './state.ts';
+
+/** Takes the end of a container's init. Not under the mutex: a stop that holds it waits for this. */
+export function handleExit(engine: EngineContext, container: Container, exit: ExitRecord): void {
+  const end: Ended = {
+    startedAt: exit.startedAt,
+    finishedAt: exit.exitedAt,
+    exitCode: exit.exitCode,
+    oomKilled: exit.oomKilled,
+    error: exit.error,
+  };
+  container.supervisor?.disconnect();
+  container.supervisor = undefined;
+  for (const session of container.execs.values()) session.abandoned();
+  container.teardown = releaseRun(engine, container).catch((error: unknown) => {
+    log.error({ container: container.id, error: errorMessage(error) }, 'cannot clean up after a run');
+  });
+  if (end.oomKilled) engine.events.container(container, 'oom');
+  const restart = willRestart(engine, container, end);
+  container.transition({ to: restart ? 'restarting' : 'exited', end });
+  engine.events.container(container, 'die', {
+    exitCode: String(end.exitCode),
+    execDuration: String(Math.max(0, Math.floor(runMs(end) / 1000))),
+  });
+  engine.afterRun(container, runMs(end));
+}
+
+/** Gives back what a run held: mounts, network, run-time files. Idempotent. */
+export async function releaseRun(engine: EngineContext, container: Container): Promise<void> {
+  const results = await Promise.allSettled([
+    unmountRoot(engine, container.id),
+    disconnectNetwork(engine, container),
+  ]);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}
+
+function willRestart(engine: EngineContext, container: Container, end: Ended): boolean {
+  const { hostConfig, restartCount, stoppedByUser } = container.record;
+  return (
+    engine.accepting() &&
+    shouldRestart(hostConfig.RestartPolicy, { exitCode: end.exitCode, restartCount, stoppedByUser })
+  );
+}
+
+/** The record of a run that ended without one: the supervisor was killed, or the machine went down. */
+export function lostRun(container: Container, exitCode: number, error: string): ExitRecord {
+  const { startedAt } = container.record.state;
+  return { exitCode, signal: 0, oomKilled: false, startedAt, exitedAt: new Date().toISOString(), error };
+}
+
+function runMs(end: Ended): number {
+  return Date.parse(end.finishedAt) - Date.parse(end.startedAt);
+}

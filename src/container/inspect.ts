@@ -1,0 +1,275 @@
+/** A container as the Engine API shows it: inspect, and one line of the list. */
+import type {
+  ContainerInspectResponse,
+  ContainerSummary,
+  Port,
+  ContainerState as WireState,
+} from '../api/containers.ts';
+import type { HostConfig } from '../api/host-config.ts';
+import type { EndpointSettings, NetworkSettings, PortMap } from '../api/networks.ts';
+import type { Endpoint } from '../network/network-manager.ts';
+import { MASKED_PATHS, READONLY_PATHS } from '../oci/mounts.ts';
+import { describeMounts } from '../volume/mount-points.ts';
+import type { Container } from './container.ts';
+import type { EngineContext } from './engine-context.ts';
+import { networkKind } from './network.ts';
+import { containerPaths } from './paths.ts';
+import { endOf } from './state.ts';
+import { statusText } from './status-text.ts';
+
+export function inspectContainer(engine: EngineContext, container: Container): ContainerInspectResponse {
+  const { record } = container;
+  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+  const kept = record.hostConfig.LogConfig?.Type !== 'none';
+  const [path = '', ...args] = [...(record.config.Entrypoint ?? []), ...(record.config.Cmd ?? [])];
+  const execs = [...container.execs.keys()];
+  return {
+    Id: record.id,
+    Created: record.createdAt,
+    Path: path,
+    Args: args,
+    State: wireState(container),
+    Image: record.imageId,
+    ResolvConfPath: paths.resolvConf,
+    HostnamePath: paths.hostname,
+    HostsPath: paths.hosts,
+    LogPath: kept ? paths.log : '',
+    Name: `/${record.name}`,
+    RestartCount: record.restartCount,
+    Driver: engine.snapshotter.driver,
+    Platform: 'linux',
+    MountLabel: '',
+    ProcessLabel: '',
+    AppArmorProfile: '',
+    ExecIDs: execs.length === 0 ? null : execs,
+    HostConfig: completeHostConfig(record.hostConfig),
+    GraphDriver: {
+      Name: engine.snapshotter.driver,
+      Data: { UpperDir: paths.upper, WorkDir: paths.work, MergedDir: paths.rootfs },
+    },
+    Mounts: describeMounts(record.mounts, record.hostConfig),
+    Config: completeConfig(container),
+    NetworkSettings: networkSettings(engine, container),
+  };
+}
+
+/** One entry of the list. Never throws: a list does not fail for one container. */
+export function summarize(container: Container, nowMs: number): ContainerSummary {
+  const { record } = container;
+  const command = [...(record.config.Entrypoint ?? []), ...(record.config.Cmd ?? [])].join(' ');
+  return {
+    Id: record.id,
+    Names: [`/${record.name}`],
+    Image: record.image,
+    ImageID: record.imageId,
+    Command: command,
+    Created: Math.floor(Date.parse(record.createdAt) / 1000),
+    Ports: listedPorts(container),
+    Labels: record.config.Labels ?? {},
+    State: record.state.status,
+    Status: statusText(record.state, nowMs),
+    HostConfig: { NetworkMode: record.hostConfig.NetworkMode ?? '' },
+    NetworkSettings: { Networks: endpoints(container) },
+    Mounts: describeMounts(record.mounts, record.hostConfig),
+  };
+}
+
+function wireState(container: Container): WireState {
+  const state = container.record.state;
+  const end = endOf(state);
+  const running = state.status === 'running';
+  return {
+    Status: state.status,
+    // A container between two runs counts as running, as with Docker.
+    Running: running || state.status === 'restarting',
+    Paused: false,
+    Restarting: state.status === 'restarting',
+    OOMKilled: running ? false : end.oomKilled,
+    Dead: false,
+    Pid: running ? state.pid : 0,
+    ExitCode: running ? 0 : end.exitCode,
+    Error: running ? '' : end.error,
+    StartedAt: running ? state.startedAt : end.startedAt,
+    FinishedAt: end.finishedAt,
+  };
+}
+
+function completeConfig({ record: { config, image } }: Container): ContainerInspectResponse['Config'] {
+  const ports = config.ExposedPorts ?? {};
+  const volumes = config.Volumes ?? {};
+  return {
+    ...config,
+    Hostname: config.Hostname ?? '',
+    Domainname: config.Domainname ?? '',
+    User: config.User ?? '',
+    AttachStdin: config.AttachStdin ?? false,
+    AttachStdout: config.AttachStdout ?? false,
+    AttachStderr: config.AttachStderr ?? false,
+    ...(Object.keys(ports).length === 0 ? { ExposedPorts: undefined } : { ExposedPorts: ports }),
+    Tty: config.Tty ?? false,
+    OpenStdin: config.OpenStdin ?? false,
+    StdinOnce: config.StdinOnce ?? false,
+    Env: config.Env ?? [],
+    Cmd: config.Cmd ?? null,
+    Image: image,
+    Volumes: Object.keys(volumes).length === 0 ? null : volumes,
+    WorkingDir: config.WorkingDir ?? '',
+    Entrypoint: config.Entrypoint ?? null,
+    OnBuild: config.OnBuild ?? null,
+    Labels: config.Labels ?? {},
+    StopSignal: config.StopSignal || undefined,
+  } as ContainerInspectResponse['Config'];
+}
+
+/** Every field with the type that Docker gives it: null for lists that nobody set, zero for numbers. */
+function completeHostConfig(host: HostConfig): HostConfig {
+  const privileged = host.Privileged === true;
+  return {
+    Binds: null,
+    ContainerIDFile: '',
+    PortBindings: {},
+    AutoRemove: false,
+    VolumeDriver: '',
+    VolumesFrom: null,
+    ConsoleSize: [0, 0],
+    CapAdd: null,
+    CapDrop: null,
+    Dns: [],
+    DnsOptions: [],
+    DnsSearch: [],
+    ExtraHosts: null,
+    GroupAdd: null,
+    Cgroup: '',
+    Links: null,
+    OomScoreAdj: 0,
+    PidMode: '',
+    Privileged: false,
+    PublishAllPorts: false,
+    ReadonlyRootfs: false,
+    SecurityOpt: null,
+    UTSMode: '',
+    UsernsMode: '',
+    Isolation: '',
+    CpuShares: 0,
+    Memory: 0,
+    NanoCpus: 0,
+    CgroupParent: '',
+    BlkioWeight: 0,
+    BlkioWeightDevice: [],
+    BlkioDeviceReadBps: [],
+    BlkioDeviceWriteBps: [],
+    BlkioDeviceReadIOps: [],
+    BlkioDeviceWriteIOps: [],
+    CpuPeriod: 0,
+    CpuQuota: 0,
+    CpuRealtimePeriod: 0,
+    CpuRealtimeRuntime: 0,
+    CpusetCpus: '',
+    CpusetMems: '',
+    Devices: [],
+    DeviceCgroupRules: null,
+    DeviceRequests: null,
+    MemoryReservation: 0,
+    MemorySwap: 0,
+    MemorySwappiness: null,
+    OomKillDisable: null,
+    PidsLimit: null,
+    Ulimits: [],
+    CpuCount: 0,
+    CpuPercent: 0,
+    IOMaximumIOps: 0,
+    IOMaximumBandwidth: 0,
+    ...host,
+    MaskedPaths: host.MaskedPaths ?? (privileged ? null : [...MASKED_PATHS]),
+    ReadonlyPaths: host.ReadonlyPaths ?? (privileged ? null : [...READONLY_PATHS]),
+  };
+}
+
+function networkSettings(engine: EngineContext, container: Container): NetworkSettings {
+  const { endpoint } = container.record;
+  const running = container.running;
+  const networks = endpoints(container);
+  const bridge = networks['bridge'];
+  return {
+    Bridge: '',
+    SandboxID: running && endpoint !== null ? container.id : '',
+    SandboxKey: running && endpoint !== null ? endpoint.netnsPath : '',
+    Ports: running ? portMap(container) : {},
+    HairpinMode: false,
+    LinkLocalIPv6Address: '',
+    LinkLocalIPv6PrefixLen: 0,
+    SecondaryIPAddresses: null,
+    SecondaryIPv6Addresses: null,
+    EndpointID: bridge?.EndpointID ?? '',
+    Gateway: bridge?.Gateway ?? '',
+    GlobalIPv6Address: bridge?.GlobalIPv6Address ?? '',
+    GlobalIPv6PrefixLen: bridge?.GlobalIPv6PrefixLen ?? 0,
+    IPAddress: bridge?.IPAddress ?? '',
+    IPPrefixLen: bridge?.IPPrefixLen ?? 0,
+    IPv6Gateway: bridge?.IPv6Gateway ?? '',
+    MacAddress: bridge?.MacAddress ?? '',
+    Networks: withNetworkIds(engine, networks),
+  };
+}
+
+function withNetworkIds(
+  engine: EngineContext,
+  networks: Record<string, EndpointSettings>,
+): Record<string, EndpointSettings> {
+  for (const network of engine.networks.list()) {
+    const settings = networks[network.Name];
+    if (settings !== undefined) settings.NetworkID = network.Id;
+  }
+  return networks;
+}
+
+function endpoints(container: Container): Record<string, EndpointSettings> {
+  const { hostConfig, endpoint } = container.record;
+  const kind = networkKind(hostConfig.NetworkMode);
+  if (kind === 'container') return {};
+  return { [kind]: endpointSettings(container.running ? endpoint : null) };
+}
+
+function endpointSettings(endpoint: Endpoint | null): EndpointSettings {
+  return {
+    IPAMConfig: null,
+    Links: null,
+    Aliases: null,
+    MacAddress: endpoint?.macAddress ?? '',
+    DriverOpts: null,
+    GwPriority: 0,
+    NetworkID: endpoint?.networkId ?? '',
+    EndpointID: endpoint?.endpointId ?? '',
+    Gateway: endpoint?.gateway ?? '',
+    IPAddress: endpoint?.ipAddress ?? '',
+    IPPrefixLen: endpoint?.prefixLength ?? 0,
+    IPv6Gateway: endpoint?.ipv6Gateway ?? '',
+    GlobalIPv6Address: endpoint?.ipv6Address ?? '',
+    GlobalIPv6PrefixLen: endpoint?.ipv6PrefixLength ?? 0,
+    DNSNames: null,
+  };
+}
+
+/** Exposed ports, with where they are published: `80/tcp` to its bindings, null for none. */
+function portMap(container: Container): PortMap {
+  const map: PortMap = {};
+  for (const port of Object.keys(container.record.config.ExposedPorts ?? {})) map[port] = null;
+  for (const bound of container.record.endpoint?.ports ?? []) {
+    const key = `${bound.containerPort}/${bound.protocol}`;
+    map[key] = [...(map[key] ?? []), { HostIp: bound.hostIp, HostPort: String(bound.hostPort) }];
+  }
+  return map;
+}
+
+function listedPorts(container: Container): Port[] {
+  if (!container.running) return [];
+  return Object.entries(portMap(container)).flatMap(([port, bindings]): Port[] => {
+    const [number, type] = port.split('/');
+    const common = {
+      PrivatePort: Number(number),
+      Type: type === 'udp' ? ('udp' as const) : ('tcp' as const),
+    };
+    if (bindings === null) return [common];
+    return bindings.map(({ HostIp, HostPort }) => ({ IP: HostIp, ...common, PublicPort: Number(HostPort) }));
+  });
+}

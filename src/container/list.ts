@@ -1,0 +1,153 @@
+/** `GET /containers/json`: which containers a list shows (Engine API, "List containers"). */
+import type { ContainerSummary } from '../api/containers.ts';
+import { type Filters, InvalidFilterError, requireKnownFilters } from '../api/filters.ts';
+import { InvalidParameterError } from '../base/errors.ts';
+import type { Container } from './container.ts';
+import type { EngineContext } from './engine-context.ts';
+import { summarize } from './inspect.ts';
+import { networkKind } from './network.ts';
+
+export interface ListOptions {
+  /** Stopped ones too. */
+  all: boolean;
+  /** The newest so many, stopped ones too; 0 for no limit. */
+  limit: number;
+  filters: Filters;
+}
+
+const STATUSES = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'];
+const FILTERS = [
+  'ancestor',
+  'before',
+  'exited',
+  'expose',
+  'id',
+  'label',
+  'name',
+  'network',
+  'publish',
+  'since',
+  'status',
+  'volume',
+];
+
+/** Newest first. Throws InvalidParameter for a filter that does not exist or cannot be read. */
+export function listContainers(engine: EngineContext, options: ListOptions): ContainerSummary[] {
+  const matches = buildFilter(engine, options.filters);
+  const all =
+    options.all ||
+    options.limit > 0 ||
+    ['status', 'exited', 'before', 'since'].some((name) => name in options.filters);
+  const found = engine.containers
+    .all()
+    .reverse()
+    .filter(
+      (container) =>
+        all || container.record.state.status === 'running' || container.record.state.status === 'restarting',
+    )
+    .filter(matches);
+  const nowMs = Date.now();
+  return (options.limit > 0 ? found.slice(0, options.limit) : found).map((one) => summarize(one, nowMs));
+}
+
+type Test = (container: Container, value: string) => boolean;
+
+function buildFilter(engine: EngineContext, filters: Filters): (container: Container) => boolean {
+  check(filters);
+  const order = new Map(engine.containers.all().map((container, index) => [container.id, index]));
+  const position = (reference: string): number => order.get(engine.containers.get(reference).id) ?? 0;
+  const tests: Record<string, Test> = {
+    id: ({ id }, value) => id.startsWith(value) || matchesPattern(value, id),
+    name: ({ record }, value) =>
+      matchesPattern(value, record.name) || matchesPattern(value, `/${record.name}`),
+    label: ({ record }, value) => matchesLabel(record.config.Labels ?? {}, value),
+    status: ({ record }, value) => record.state.status === value,
+    exited: ({ record }, value) =>
+      record.state.status === 'exited' && record.state.exitCode === Number(value),
+    ancestor: ({ record }, value) => descendsFrom(engine, record.imageId, record.image, value),
+    before: ({ id }, value) => (order.get(id) ?? 0) < position(value),
+    since: ({ id }, value) => (order.get(id) ?? 0) > position(value),
+    volume: ({ record }, value) =>
+      record.mounts.some((mount) => mount.destination === value || ('name' in mount && mount.name === value)),
+    network: ({ record }, value) => matchesNetwork(engine, record.hostConfig.NetworkMode, value),
+    publish: (container, value) =>
+      portsOf(container).some((port) => port.published && matchesPort(port, value)),
+    expose: (container, value) => portsOf(container).some((port) => matchesPort(port, value)),
+  };
+  // Labels must all be there; of other filters one value is enough.
+  return (container) =>
+    Object.entries(filters).every(([name, values]) => {
+      const test = tests[name];
+      if (test === undefined || values.length === 0) return true;
+      return name === 'label'
+        ? values.every((value) => test(container, value))
+        : values.some((value) => test(container, value));
+    });
+}
+
+function check(filters: Filters): void {
+  try {
+    requireKnownFilters(filters, FILTERS);
+  } catch (error) {
+    throw error instanceof InvalidFilterError ? new InvalidParameterError(error.message) : error;
+  }
+  for (const status of filters['status'] ?? []) {
+    if (!STATUSES.includes(status)) throw new InvalidParameterError(`invalid filter 'status=${status}'`);
+  }
+  for (const code of filters['exited'] ?? []) {
+    if (!/^-?\d+$/.test(code)) throw new InvalidParameterError(`invalid filter 'exited=${code}'`);
+  }
+}
+
+function matchesPattern(pattern: string, text: string): boolean {
+  try {
+    return new RegExp(pattern).test(text);
+  } catch {
+    // Not a regular expression: taken as plain text.
+    return text.includes(pattern);
+  }
+}
+
+function matchesLabel(labels: Record<string, string>, wanted: string): boolean {
+  const [key = '', value] = wanted.split(/=(.*)/s);
+  return labels[key] !== undefined && (value === undefined || labels[key] === value);
+}
+
+function descendsFrom(engine: EngineContext, imageId: string, image: string, wanted: string): boolean {
+  if (image === wanted) return true;
+  const ancestor = engine.images.tryResolve(wanted);
+  if (ancestor === undefined) return false;
+  if (ancestor.id === imageId) return true;
+  const own = engine.images.tryResolve(imageId);
+  return own !== undefined && ancestor.diffIds.every((diffId, index) => own.diffIds[index] === diffId);
+}
+
+function matchesNetwork(engine: EngineContext, mode: string | undefined, wanted: string): boolean {
+  const kind = networkKind(mode);
+  if (kind === wanted) return true;
+  return engine.networks.list().some(({ Name, Id }) => Name === kind && Id.startsWith(wanted));
+}
+
+interface ListedPort {
+  number: number;
+  protocol: string;
+  published: boolean;
+}
+
+function portsOf({ record }: Container): ListedPort[] {
+  const exposed = Object.keys(record.config.ExposedPorts ?? {});
+  return exposed.map((port) => {
+    const [number, protocol = 'tcp'] = port.split('/');
+    const published = (record.hostConfig.PortBindings?.[port] ?? []).length > 0;
+    return { number: Number(number), protocol, published };
+  });
+}
+
+/** `80`, `80/udp`, `8000-8010/tcp`. Throws InvalidParameter for what is none of these. */
+function matchesPort(port: ListedPort, wanted: string): boolean {
+  const parsed = /^(\d+)(?:-(\d+))?(?:\/(\w+))?$/.exec(wanted);
+  if (parsed === null) throw new InvalidParameterError(`invalid port specification: "${wanted}"`);
+  const first = Number(parsed[1]);
+  const last = Number(parsed[2] ?? first);
+  return port.number >= first && port.number <= last && port.protocol === (parsed[3] ?? 'tcp');
+}

@@ -1,0 +1,75 @@
+/**
+ * What is kept of a container between requests and between daemons: one row, its body as JSON. Everything that is
+ * asked for at create stands here resolved and complete, so that a start needs the record and the layers alone.
+ */
+import type { ContainerConfig } from '../api/containers.ts';
+import type { HostConfig } from '../api/host-config.ts';
+import type { NetworkingConfig } from '../api/networks.ts';
+import type { Database, Migrations } from '../base/database.ts';
+import type { DiffID, ImageID } from '../image/digest.ts';
+import type { Endpoint } from '../network/network-manager.ts';
+import type { ContainerMountPoint } from '../volume/mount-points.ts';
+import type { ContainerState } from './state.ts';
+
+export interface ContainerRecord {
+  id: string;
+  /** Without the leading slash. */
+  name: string;
+  createdAt: string;
+  imageId: ImageID;
+  /** As the user wrote it. */
+  image: string;
+  /** Base first. */
+  layers: DiffID[];
+  /** The request merged with the image's configuration. */
+  config: ContainerConfig;
+  hostConfig: HostConfig;
+  networkingConfig: NetworkingConfig;
+  mounts: ContainerMountPoint[];
+  state: ContainerState;
+  restartCount: number;
+  /** A user stopped it: `unless-stopped` leaves it so when the daemon starts. */
+  stoppedByUser: boolean;
+  /** Its life in the network, while it runs on the bridge. */
+  endpoint: Endpoint | null;
+}
+
+export const CONTAINER_MIGRATIONS: Migrations = {
+  concept: 'containers',
+  steps: [
+    `CREATE TABLE containers (
+       id TEXT PRIMARY KEY,
+       name TEXT NOT NULL UNIQUE,
+       created_at TEXT NOT NULL,
+       record TEXT NOT NULL
+     ) STRICT`,
+  ],
+};
+
+/** The table of containers. Every call is one transaction. */
+export class RecordTable {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  /** All records, oldest first. */
+  load(): ContainerRecord[] {
+    const rows = this.#db.prepare('SELECT record FROM containers ORDER BY created_at, rowid').all();
+    return rows.map((row) => JSON.parse(String(row['record'])) as ContainerRecord);
+  }
+
+  save(record: ContainerRecord): void {
+    this.#db
+      .prepare(
+        `INSERT INTO containers (id, name, created_at, record) VALUES (?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET name = excluded.name, record = excluded.record`,
+      )
+      .run(record.id, record.name, record.createdAt, JSON.stringify(record));
+  }
+
+  remove(id: string): void {
+    this.#db.prepare('DELETE FROM containers WHERE id = ?').run(id);
+  }
+}

@@ -1,0 +1,59 @@
+/** Removing a container with all that belongs to it. */
+import { rmSync } from 'node:fs';
+import { ConflictError } from '../base/errors.ts';
+import type { Container } from './container.ts';
+import type { EngineContext } from './engine-context.ts';
+import { containerPaths } from './paths.ts';
+import { unmountRoot } from './rootfs.ts';
+import { stopContainer } from './stop.ts';
+
+export interface RemoveOptions {
+  /** Kill it where it runs. */
+  force: boolean;
+  /** Its anonymous volumes too. */
+  volumes: boolean;
+}
+
+/** Removes a container; the caller holds its mutex. Throws Conflict where it runs and `force` is not given. */
+export async function removeContainer(
+  engine: EngineContext,
+  container: Container,
+  options: RemoveOptions,
+): Promise<void> {
+  if (engine.containers.find(container.id) !== container) return;
+  const { state, name } = container.record;
+  if (state.status === 'running' || state.status === 'restarting') {
+    if (!options.force) {
+      throw new ConflictError(
+        `cannot remove container "/${name}": container is ${state.status}: stop the container before removing or force remove`,
+      );
+    }
+    await stopContainer(engine, container, { signal: 'SIGKILL', timeoutSec: 0 });
+  }
+  clearTimeout(container.restartTimer);
+  await container.teardown;
+  container.transition({ to: 'removing' });
+  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+  await unmountRoot(engine, container.id);
+  rmSync(paths.home, { recursive: true, force: true, maxRetries: 3 });
+  await releaseVolumes(engine, container, options.volumes);
+  engine.containers.delete(container);
+  await engine.images.collectLayers(container.record.layers);
+  engine.events.container(container, 'destroy');
+  container.removed();
+}
+
+/** Lets go of a container's volumes; with `anonymous`, those that it alone used and that have no name go too. */
+export async function releaseVolumes(
+  engine: EngineContext,
+  container: Container,
+  anonymous: boolean,
+): Promise<void> {
+  const used = engine.volumes.volumesOf(container.id);
+  engine.volumes.releaseReferences(container.id);
+  if (!anonymous) return;
+  for (const name of used) {
+    if (!engine.volumes.isAnonymous(name) || engine.volumes.references(name).length > 0) continue;
+    await engine.volumes.remove(name, true);
+  }
+}

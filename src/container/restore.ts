@@ -1,0 +1,169 @@
+/**
+ * What a starting daemon does about containers that an earlier one has left: those that run are taken over, those
+ * that ended meanwhile get their exit code, leftovers of interrupted operations are removed, and restart policies
+ * have their say.
+ */
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import type { EventMessage } from '../native/supervisor-protocol.ts';
+import type { Container } from './container.ts';
+import type { EngineContext } from './engine-context.ts';
+import { handleExit, lostRun } from './exit.ts';
+import {
+  bundlesDirectory,
+  containerPaths,
+  containersDirectory,
+  seccompCacheDirectory,
+  socketsDirectory,
+} from './paths.ts';
+import { removeContainer } from './remove.ts';
+import { shouldStartWithDaemon } from './restart-policy.ts';
+import { unmountRoot } from './rootfs.ts';
+import { startContainer } from './start.ts';
+import { endOf } from './state.ts';
+import { Supervisor } from './supervisor.ts';
+import { readExitRecord, superviseHandlers } from './watch.ts';
+
+/** The exit code of a run whose end nobody saw (the machine went down), as with Docker. */
+const EXIT_CODE_UNKNOWN = 255;
+const STATUS_TIMEOUT_MS = 5000;
+const STARTS_AT_ONCE = 4;
+
+/** Brings records and reality together; resolves when that is done, starts by restart policy go on behind it. */
+export async function restoreContainers(engine: EngineContext): Promise<void> {
+  const { dataRoot, execRoot } = engine.settings;
+  for (const directory of [
+    containersDirectory(dataRoot),
+    bundlesDirectory(execRoot),
+    socketsDirectory(execRoot),
+    seccompCacheDirectory(execRoot),
+  ]) {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  }
+  await Promise.all(engine.containers.all().map((container) => takeOver(engine, container)));
+  const live = new Set(
+    engine.containers
+      .all()
+      .filter(({ running }) => running)
+      .map(({ id }) => id),
+  );
+  const endpoints = await engine.networks.reconcile(live);
+  for (const [id, endpoint] of endpoints) {
+    const container = engine.containers.find(id);
+    if (container !== undefined) container.record.endpoint = endpoint;
+  }
+  await sweepBundles(engine, live);
+  sweepHomes(engine);
+  for (const container of engine.containers.all()) await finishRemoval(engine, container);
+}
+
+/** Starts what restart policies want up. To be called when the API answers. */
+export async function startByPolicy(engine: EngineContext): Promise<void> {
+  const queue = engine.containers.all().filter((container) => wantsStart(container));
+  const worker = async (): Promise<void> => {
+    for (let container = queue.shift(); container !== undefined; container = queue.shift()) {
+      await startOne(engine, container);
+    }
+  };
+  await Promise.all(Array.from({ length: STARTS_AT_ONCE }, worker));
+}
+
+async function startOne(engine: EngineContext, container: Container): Promise<void> {
+  try {
+    await container.mutex.run(() => startContainer(engine, container));
+  } catch (error) {
+    log.error(
+      { container: container.id, error: errorMessage(error) },
+      'cannot start a container by its restart policy',
+    );
+  }
+}
+
+function wantsStart({ record, restartTimer }: Container): boolean {
+  const { state, hostConfig, restartCount, stoppedByUser } = record;
+  if (state.status === 'restarting') return restartTimer === undefined;
+  if (state.status !== 'exited') return false;
+  return shouldStartWithDaemon(hostConfig.RestartPolicy, {
+    exitCode: state.exitCode,
+    restartCount,
+    stoppedByUser,
+  });
+}
+
+/**
+ * Whatever the record says, a supervisor that answers has a running container: the last daemon may have died between
+ * its start and the record of it.
+ */
+async function takeOver(engine: EngineContext, container: Container): Promise<void> {
+  const { socket } = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+  const status = Promise.withResolvers<boolean>();
+  const handlers = superviseHandlers(engine, container);
+  const supervisor = await Supervisor.connect(socket, {
+    onEvent: (message: EventMessage) => {
+      if (message.event === 'status') {
+        const { state, pid, startedAt } = message.payload;
+        if (state === 'running' && !container.running)
+          container.transition({ to: 'running', pid, startedAt });
+        status.resolve(state === 'running');
+      }
+      handlers.onEvent(message);
+    },
+    onClose: () => {
+      status.resolve(false);
+      handlers.onClose();
+    },
+  });
+  if (supervisor === undefined) {
+    settleEnded(engine, container);
+    return;
+  }
+  container.supervisor = supervisor;
+  const timer = setTimeout(() => status.resolve(false), STATUS_TIMEOUT_MS);
+  const running = await status.promise;
+  clearTimeout(timer);
+  if (running) log.info({ container: container.id }, 'took over a running container');
+  else {
+    container.supervisor = undefined;
+    supervisor.disconnect();
+    settleEnded(engine, container);
+  }
+}
+
+function settleEnded(engine: EngineContext, container: Container): void {
+  if (!container.running) return;
+  const exit =
+    readExitRecord(engine, container) ??
+    lostRun(container, EXIT_CODE_UNKNOWN, 'the container ended while no daemon ran, and left no exit code');
+  handleExit(engine, container, exit);
+}
+
+/** Takes run-time folders of containers that do not run, mounts included. */
+async function sweepBundles(engine: EngineContext, live: ReadonlySet<string>): Promise<void> {
+  for (const id of readdirSync(bundlesDirectory(engine.settings.execRoot))) {
+    if (live.has(id)) continue;
+    const container = engine.containers.find(id);
+    await container?.teardown;
+    await unmountRoot(engine, id);
+  }
+}
+
+function sweepHomes(engine: EngineContext): void {
+  const directory = containersDirectory(engine.settings.dataRoot);
+  for (const id of readdirSync(directory)) {
+    if (engine.containers.find(id)?.id === id) continue;
+    rmSync(containerPaths(engine.settings.dataRoot, engine.settings.execRoot, id).home, {
+      recursive: true,
+      force: true,
+    });
+  }
+}
+
+async function finishRemoval(engine: EngineContext, container: Container): Promise<void> {
+  const { state, hostConfig } = container.record;
+  const ended = state.status === 'exited' && endOf(state).finishedAt !== '';
+  if (state.status !== 'removing' && !(hostConfig.AutoRemove === true && ended)) return;
+  await container.mutex.run(() =>
+    removeContainer(engine, container, { force: false, volumes: hostConfig.AutoRemove === true }),
+  );
+}

@@ -1,0 +1,182 @@
+/**
+ * From a stored container to a running one: root filesystem, network, files, config.json, supervisor. Everything
+ * that is made here is undone by `releaseRun`, at the end of the run or where a step fails.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { hostname as hostHostname } from 'node:os';
+import { join } from 'node:path';
+import { EngineError, errorMessage, InternalError, InvalidParameterError } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import type { SupervisorConfig } from '../native/supervisor-protocol.ts';
+import { generateSpec, type NamespaceChoice } from '../oci/generate.ts';
+import type { ContainerMount } from '../oci/mounts.ts';
+import type { Spec } from '../oci/runtime-spec.ts';
+import { containerMounts, prepareMounts } from '../volume/mount-points.ts';
+import { handOverPending } from './attach.ts';
+import type { Container } from './container.ts';
+import type { EngineContext } from './engine-context.ts';
+import { releaseRun } from './exit.ts';
+import { supervisorLog } from './log-options.ts';
+import { namespaceOf, sharedWith } from './namespaces.ts';
+import { connectNetwork, writeNetworkFiles } from './network.ts';
+import { type ContainerPaths, containerPaths, seccompCacheDirectory } from './paths.ts';
+import { makeRootDirectory, readRootFile } from './root-file.ts';
+import { mountRoot } from './rootfs.ts';
+import { requireStartable } from './state.ts';
+import { Supervisor } from './supervisor.ts';
+import { superviseHandlers } from './watch.ts';
+
+/** A start that failed in the container's program, not in the engine: 126 and 127 are the user's, 125 is ours. */
+export class StartFailure extends EngineError {
+  readonly exitCode: number;
+
+  constructor(exitCode: number, message: string) {
+    super(exitCode === 125 ? 'Internal' : 'InvalidParameter', message);
+    this.exitCode = exitCode;
+  }
+}
+
+/**
+ * Starts a container; the caller holds its mutex. Resolves when its program executes. Throws NotModified where it
+ * runs; any other failure leaves nothing of the run behind and is kept as the container's error.
+ */
+export async function startContainer(engine: EngineContext, container: Container): Promise<void> {
+  requireStartable(container.record.state, container.id);
+  clearTimeout(container.restartTimer);
+  await container.teardown;
+  try {
+    await run(engine, container);
+  } catch (error) {
+    await fail(engine, container, error);
+    throw error;
+  }
+  engine.events.container(container, 'start');
+}
+
+async function run(engine: EngineContext, container: Container): Promise<void> {
+  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+  mkdirSync(paths.bundle, { recursive: true, mode: 0o700 });
+  const [rootfs, network] = await Promise.all([
+    mountRoot(engine, container),
+    connectNetwork(engine, container),
+  ]);
+  writeNetworkFiles(engine, container, paths);
+  prepareWorkingDirectory(rootfs, container);
+  await prepareMounts(container.record.mounts, engine.volumes, rootfs);
+  const { mounts, release } = containerMounts(container.record.mounts);
+  try {
+    const spec = buildSpec(engine, container, { rootfs, network, mounts });
+    writeBundle(engine, container, paths, spec);
+    await launch(engine, container, paths.bundle);
+  } finally {
+    release();
+  }
+}
+
+/** Docker makes a working directory that the image lacks. */
+function prepareWorkingDirectory(rootfs: string, container: Container): void {
+  const directory = container.record.config.WorkingDir ?? '';
+  if (directory === '' || directory === '/') return;
+  makeRootDirectory(rootfs, directory);
+}
+
+function buildSpec(
+  engine: EngineContext,
+  container: Container,
+  made: { rootfs: string; network: NamespaceChoice; mounts: ContainerMount[] },
+): Spec {
+  const { config, hostConfig } = container.record;
+  const { rootfs, network, mounts } = made;
+  const pid = sharedWith(engine, hostConfig.PidMode);
+  const ipc = sharedWith(engine, hostConfig.IpcMode);
+  const files = networkFileOwner(engine, container);
+  return generateSpec({
+    id: container.id,
+    config,
+    hostConfig,
+    hostname: containerHostname(container),
+    rootfs,
+    mounts,
+    files: { hosts: files.hosts, hostname: files.hostname, resolvConf: files.resolvConf },
+    namespaces: {
+      network,
+      ...(pid === undefined ? {} : { pid: { path: namespaceOf(pid, 'pid') } }),
+      ...(ipc === undefined ? {} : { ipc: { path: namespaceOf(ipc, 'ipc') } }),
+    },
+    initBinary: engine.settings.initPath,
+    accounts: { passwd: readRootFile(rootfs, '/etc/passwd'), group: readRootFile(rootfs, '/etc/group') },
+    host: engine.host,
+  });
+}
+
+/** A container in another's network also has that one's hosts, hostname and resolv.conf. */
+function networkFileOwner(engine: EngineContext, container: Container): ContainerPaths {
+  const other = sharedWith(engine, container.record.hostConfig.NetworkMode);
+  return containerPaths(engine.settings.dataRoot, engine.settings.execRoot, (other ?? container).id);
+}
+
+/** The hostname inside: the host's with the host's UTS namespace. */
+export function containerHostname(container: Container): string {
+  if (container.record.hostConfig.UTSMode === 'host') return hostHostname();
+  return container.record.config.Hostname ?? '';
+}
+
+function writeBundle(engine: EngineContext, container: Container, paths: ContainerPaths, spec: Spec): void {
+  const { config, hostConfig } = container.record;
+  const supervisor: SupervisorConfig = {
+    id: container.id,
+    socket: paths.socket,
+    exitRecord: paths.exitRecord,
+    log: supervisorLog(hostConfig.LogConfig, engine.settings.logOpts, paths.log, config.Labels ?? {}),
+    stdin: config.OpenStdin === true,
+    stdinOnce: config.StdinOnce === true,
+    seccompCache: seccompCacheDirectory(engine.settings.execRoot),
+  };
+  writeFileSync(join(paths.bundle, 'config.json'), JSON.stringify(spec), { mode: 0o600 });
+  writeFileSync(join(paths.bundle, 'supervisor.json'), JSON.stringify(supervisor), { mode: 0o600 });
+}
+
+/** Spawns the supervisor and lets the init run; connections that wait get its output from the first byte. */
+function launch(engine: EngineContext, container: Container, bundle: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const handlers = superviseHandlers(engine, container, {
+      started: ({ pid, startedAt }) => {
+        container.transition({ to: 'running', pid, startedAt });
+        resolve();
+      },
+      failed: ({ exitCode, message }) => reject(new StartFailure(exitCode, startErrorText(message))),
+      lost: () => reject(new InternalError(`supervisor of container ${container.id} ended before the start`)),
+    });
+    const supervisor = Supervisor.spawn(engine.settings.runtimePath, bundle, handlers);
+    container.supervisor = supervisor;
+    handOverPending(container, supervisor);
+    supervisor.send('start', {});
+  });
+}
+
+/** Docker's frame around the runtime's message: scripts match on it. */
+function startErrorText(message: string): string {
+  return `failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process: ${message}`;
+}
+
+async function fail(engine: EngineContext, container: Container, error: unknown): Promise<void> {
+  const exitCode =
+    error instanceof StartFailure ? error.exitCode : error instanceof InvalidParameterError ? 126 : 128;
+  container.supervisor?.disconnect();
+  container.supervisor = undefined;
+  try {
+    await releaseRun(engine, container);
+  } catch (cleanup) {
+    log.error({ container: container.id, error: errorMessage(cleanup) }, 'cannot undo a failed start');
+  }
+  for (const pending of container.pendingAttachments) pending.close();
+  container.pendingAttachments.clear();
+  if (container.record.state.status === 'removing') return;
+  container.transition({
+    to: 'failed',
+    finishedAt: new Date().toISOString(),
+    exitCode,
+    error: errorMessage(error),
+  });
+  engine.afterRun(container, 0);
+}

@@ -1,0 +1,21 @@
+/** A container's state in words for people, as `ps` shows it: "Up 3 seconds", "Exited (0) 2 minutes ago". */
+import { humanDuration } from '../base/human-duration.ts';
+import { type ContainerState, NEVER } from './state.ts';
+
+export function statusText(state: ContainerState, nowMs: number): string {
+  const since = (time: string): string => humanDuration(nowMs - Date.parse(time));
+  switch (state.status) {
+    case 'running':
+      return `Up ${since(state.startedAt)}`;
+    case 'restarting':
+      return `Restarting (${state.exitCode}) ${since(state.finishedAt)} ago`;
+    case 'removing':
+      return 'Removal In Progress';
+    case 'created':
+      return 'Created';
+    case 'exited':
+      return state.finishedAt === NEVER
+        ? 'Created'
+        : `Exited (${state.exitCode}) ${since(state.finishedAt)} ago`;
+  }
+}

@@ -1,0 +1,126 @@
+/** Ending a container's run: stop with its signal and patience, kill with any signal, restart. */
+import { ConflictError, InternalError, NotModifiedError } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import { parseSignal, signalName } from '../base/signals.ts';
+import type { Container } from './container.ts';
+import type { EngineContext } from './engine-context.ts';
+import { startContainer } from './start.ts';
+import { endOf } from './state.ts';
+
+const SIGKILL = 9;
+const DEFAULT_TIMEOUT_SEC = 10;
+/** After SIGKILL the kernel may still need this long, for I/O that cannot be interrupted. */
+const KILL_PATIENCE_MS = 30_000;
+
+export interface StopOptions {
+  /** Seconds before SIGKILL; negative: never. Undefined: the container's, or 10. */
+  timeoutSec?: number | undefined;
+  /** Name or number; undefined: the container's, or SIGTERM. */
+  signal?: string | undefined;
+}
+
+/** Stops a container; the caller holds its mutex. Throws NotModified where it does not run. */
+export async function stopContainer(
+  engine: EngineContext,
+  container: Container,
+  options: StopOptions,
+): Promise<void> {
+  const signal = parseSignal(options.signal || stopSignal(container));
+  if (cancelRestart(container)) {
+    engine.events.container(container, 'stop');
+    return;
+  }
+  if (!container.running) throw new NotModifiedError(`container ${container.id} is not running`);
+  markStopped(container);
+  const timeoutSec = options.timeoutSec ?? container.record.config.StopTimeout ?? DEFAULT_TIMEOUT_SEC;
+  const patience = new AbortController();
+  const exited = container.nextExit(patience.signal);
+  exited.catch(() => undefined);
+  sendSignal(engine, container, signal);
+  if (!(await within(exited, timeoutSec < 0 ? undefined : timeoutSec * 1000))) {
+    log.debug({ container: container.id, timeoutSec }, 'container did not stop in time: SIGKILL');
+    sendSignal(engine, container, SIGKILL);
+    if (!(await within(exited, KILL_PATIENCE_MS))) {
+      patience.abort();
+      throw new InternalError(
+        `cannot stop container: ${container.id}: it did not end ${KILL_PATIENCE_MS} ms after SIGKILL`,
+      );
+    }
+  }
+  await container.teardown;
+  engine.events.container(container, 'stop');
+}
+
+/** Sends a signal to the init. SIGKILL and the stop signal count as the user's wish to stop. */
+export function killContainer(engine: EngineContext, container: Container, signalText: string): void {
+  const signal = parseSignal(signalText || 'SIGKILL');
+  const final = signal === SIGKILL || signal === parseSignal(stopSignal(container));
+  if (final && cancelRestart(container)) return;
+  if (!container.running) {
+    throw new ConflictError(
+      `cannot kill container: ${container.id}: container ${container.id} is not running`,
+    );
+  }
+  if (final) markStopped(container);
+  sendSignal(engine, container, signal);
+}
+
+/** Stop, where it runs, and start again; the caller holds the mutex. */
+export async function restartContainer(
+  engine: EngineContext,
+  container: Container,
+  options: StopOptions,
+): Promise<void> {
+  // An --rm container lives on through its restart.
+  container.keep = true;
+  try {
+    if (container.record.state.status === 'running' || container.record.state.status === 'restarting') {
+      await stopContainer(engine, container, options);
+    }
+    container.record.stoppedByUser = false;
+    await startContainer(engine, container);
+  } finally {
+    container.keep = false;
+  }
+  engine.events.container(container, 'restart');
+}
+
+function stopSignal(container: Container): string {
+  return container.record.config.StopSignal || 'SIGTERM';
+}
+
+function markStopped(container: Container): void {
+  container.record.stoppedByUser = true;
+  container.save();
+}
+
+/** Ends the wait for an automatic restart; false where there is none. */
+function cancelRestart(container: Container): boolean {
+  const state = container.record.state;
+  if (state.status !== 'restarting') return false;
+  clearTimeout(container.restartTimer);
+  container.record.stoppedByUser = true;
+  container.transition({ to: 'exited', end: endOf(state) });
+  return true;
+}
+
+function sendSignal(engine: EngineContext, container: Container, signal: number): void {
+  container.supervisor?.send('kill', { process: '', signal, all: false });
+  engine.events.container(container, 'kill', { signal: String(signal) });
+  log.debug({ container: container.id, signal: signalName(signal) }, 'signal sent');
+}
+
+/** True where `promise` resolves within `ms` (undefined: however long it takes). */
+async function within(promise: Promise<unknown>, ms: number | undefined): Promise<boolean> {
+  if (ms === undefined) {
+    await promise;
+    return true;
+  }
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), ms);
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * The daemon's end of one supervisor (native/runtime/supervisor.h): starting it, finding it again after a restart,
+ * commands, and its events as promises and callbacks. Knows the protocol, and nothing of what a container is.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { connect, Socket } from 'node:net';
+import { join } from 'node:path';
+import { InternalError } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import { addon } from '../native/addon.ts';
+import { descriptorOf } from '../native/descriptor.ts';
+import {
+  COMMAND_TYPES,
+  type Commands,
+  EventDecoder,
+  type EventMessage,
+  type Events,
+  encodeMessage,
+  PROTOCOL_VERSION,
+} from '../native/supervisor-protocol.ts';
+
+const CONNECT_TIMEOUT_MS = 5000;
+const REAP_INTERVAL_MS = 20;
+const REAP_ATTEMPTS = 500;
+
+export interface SupervisorHandlers {
+  onEvent(message: EventMessage): void;
+  /** The connection is gone; after this no event follows. Called once. */
+  onClose(): void;
+}
+
+export class Supervisor {
+  readonly #socket: Socket;
+  readonly #fd: number;
+  #open = true;
+
+  private constructor(socket: Socket, fd: number, handlers: SupervisorHandlers) {
+    this.#socket = socket;
+    this.#fd = fd;
+    const decoder = new EventDecoder();
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        for (const message of decoder.push(chunk)) handlers.onEvent(message);
+      } catch (error) {
+        log.error({ error: String(error) }, 'supervisor connection closed: it sent what is no message');
+        socket.destroy();
+      }
+    });
+    socket.on('error', () => socket.destroy());
+    socket.on('end', () => socket.destroy());
+    socket.on('close', () => {
+      this.#open = false;
+      handlers.onClose();
+    });
+  }
+
+  /**
+   * Starts the supervisor of a bundle that holds config.json and supervisor.json. Returns at once; the first event is
+   * `status`, or `failed` where the container could not be made. What it writes to stderr goes to
+   * `<bundle>/supervisor.stderr`.
+   */
+  static spawn(runtime: string, bundle: string, handlers: SupervisorHandlers): Supervisor {
+    const [near, far] = addon().socketPair();
+    const nowhere = openSync('/dev/null', 'r+');
+    const stderr = openSync(join(bundle, 'supervisor.stderr'), 'a', 0o600);
+    let pid: number;
+    try {
+      pid = addon().spawn({
+        file: runtime,
+        args: ['mydock-runtime', 'supervise', '--bundle', bundle],
+        env: [],
+        cwd: '/',
+        fds: [nowhere, nowhere, stderr, far],
+      });
+    } catch (error) {
+      closeSync(near);
+      throw new InternalError(`cannot start ${runtime}`, error);
+    } finally {
+      closeSync(far);
+      closeSync(nowhere);
+      closeSync(stderr);
+    }
+    const socket = new Socket({ fd: near, readable: true, writable: true });
+    return new Supervisor(socket, near, {
+      onEvent: handlers.onEvent,
+      onClose: () => {
+        reapSoon(pid);
+        handlers.onClose();
+      },
+    });
+  }
+
+  /** Connects to the supervisor that listens at `path`; undefined where none does. Its first event is `status`. */
+  static connect(path: string, handlers: SupervisorHandlers): Promise<Supervisor | undefined> {
+    return new Promise((resolve) => {
+      const socket = connect({ path });
+      const fail = (): void => {
+        socket.destroy();
+        resolve(undefined);
+      };
+      const timer = setTimeout(fail, CONNECT_TIMEOUT_MS);
+      socket.once('error', fail);
+      socket.once('connect', () => {
+        clearTimeout(timer);
+        socket.off('error', fail);
+        resolve(new Supervisor(socket, descriptorOf(socket), handlers));
+      });
+    });
+  }
+
+  get open(): boolean {
+    return this.#open;
+  }
+
+  /** Sends a command, with the descriptor that belongs to it. Throws Internal where the supervisor is gone or stuck. */
+  send<K extends keyof Commands>(command: K, payload: Commands[K], fds: number[] = []): void {
+    if (!this.#open) throw new InternalError(`supervisor is gone: cannot send "${command}"`);
+    try {
+      addon().sendWithFds(this.#fd, encodeMessage(COMMAND_TYPES[command], payload), fds);
+    } catch (error) {
+      throw new InternalError(`cannot send "${command}" to the supervisor`, error);
+    }
+  }
+
+  /** Lets go of the connection; the supervisor lives on. */
+  disconnect(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** Throws where the supervisor speaks another protocol than this build. */
+export function checkVersion(status: Events['status']): void {
+  if (status.version !== PROTOCOL_VERSION) {
+    throw new InternalError(
+      `supervisor of container ${status.id} speaks protocol ${status.version}, this build ${PROTOCOL_VERSION}`,
+    );
+  }
+}
+
+/** The supervisor closes its connection a moment before it exits: take its exit status as soon as it is there. */
+function reapSoon(pid: number, attempt = 0): void {
+  if (addon().reap(pid) !== null) return;
+  if (attempt === REAP_ATTEMPTS) {
+    log.warn({ pid }, 'a supervisor closed its connection and does not exit');
+    return;
+  }
+  setTimeout(() => reapSoon(pid, attempt + 1), REAP_INTERVAL_MS).unref();
+}

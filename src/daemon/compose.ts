@@ -1,0 +1,184 @@
+/** Puts the parts of one daemon together: data root, database, stores, network, engine, routes. */
+import { createHash, randomUUID } from 'node:crypto';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeFileAtomic } from '../base/atomic-file.ts';
+import { type Database, openDatabase } from '../base/database.ts';
+import { InvalidParameterError, UnavailableError } from '../base/errors.ts';
+import { ContainerEngine } from '../container/engine.ts';
+import { validateLogConfig } from '../container/log-options.ts';
+import { CONTAINER_MIGRATIONS } from '../container/record.ts';
+import { ContentStore } from '../image/content-store.ts';
+import { IMAGE_MIGRATIONS, ImageStore } from '../image/image-store.ts';
+import { OverlaySnapshotter } from '../image/layers/overlay.ts';
+import type { Snapshotter } from '../image/layers/snapshotter.ts';
+import { Puller } from '../image/pull.ts';
+import { addon, libraryDirectory } from '../native/addon.ts';
+import { NETWORK_MIGRATIONS, NetworkManager } from '../network/network-manager.ts';
+import { readHostFacts } from '../oci/host-facts.ts';
+import { VOLUME_MIGRATIONS, VolumeStore } from '../volume/volume-store.ts';
+import type { DaemonConfig } from './config.ts';
+import { systemInfo, systemVersion } from './info.ts';
+import { keepMountsPrivate } from './private-mounts.ts';
+import { Router } from './router.ts';
+import { containerRoutes } from './routes/containers/routes.ts';
+import { execRoutes } from './routes/exec/routes.ts';
+import { imageRoutes } from './routes/images/routes.ts';
+import { networkRoutes } from './routes/networks/routes.ts';
+import { systemRoutes } from './routes/system/routes.ts';
+import { volumeRoutes } from './routes/volumes/routes.ts';
+
+export interface Daemon {
+  router: Router;
+  /** Starts containers whose restart policy wants it. */
+  startByPolicy(): Promise<void>;
+  /** Lets go of everything; containers live on. */
+  close(): Promise<void>;
+}
+
+const DEFAULT_EXEC_ROOT = '/run/mydock';
+
+/**
+ * Opens the data root, takes over what an earlier daemon left, and gives the API's routes. Throws Unavailable where
+ * another daemon has the data root.
+ */
+export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
+  validateLogConfig({ Type: 'json-file' }, config.logOpts);
+  mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
+  mkdirSync(config.execRoot, { recursive: true, mode: 0o711 });
+  const lock = lockDataRoot(config.dataRoot);
+  keepMountsPrivate(join(config.execRoot, 'containers'));
+  const database = openDatabase(join(config.dataRoot, 'mydock.db'), [
+    IMAGE_MIGRATIONS,
+    CONTAINER_MIGRATIONS,
+    NETWORK_MIGRATIONS,
+    VOLUME_MIGRATIONS,
+  ]);
+  const host = readHostFacts();
+  const snapshotter = createSnapshotter(config);
+  const contentStore = new ContentStore(join(config.dataRoot, 'content'));
+  const images = new ImageStore({ database, contentStore, snapshotter });
+  const volumes = new VolumeStore({ database, root: join(config.dataRoot, 'volumes') });
+  await Promise.all([snapshotter.sweep(), volumes.sweep()]);
+  contentStore.sweep();
+  const networks = await NetworkManager.open({
+    database,
+    execRoot: config.execRoot,
+    instance: instanceName(config.execRoot),
+    ...(config.bip === '' ? {} : { bip: config.bip }),
+  });
+  const paths = {
+    runtimePath: join(libraryDirectory(), 'mydock-runtime'),
+    initPath: join(libraryDirectory(), 'mydock-init'),
+  };
+  const engine = new ContainerEngine({
+    settings: { ...config, ...paths },
+    database,
+    images,
+    snapshotter,
+    networks,
+    volumes,
+    host,
+  });
+  images.setLayerUsers(() => engine.all().flatMap(({ record }) => record.layers));
+  await engine.restore();
+  await images.sweep();
+  const puller = new Puller({
+    contentStore,
+    imageStore: images,
+    snapshotter,
+    registry: {
+      mirrors: config.registryMirrors,
+      insecureRegistries: config.insecureRegistries,
+      maxConcurrentDownloads: config.maxConcurrentDownloads,
+    },
+  });
+  const info = { config, id: daemonId(config.dataRoot), engine, images, snapshotter, host, ...paths };
+  const router = new Router([
+    ...systemRoutes({ version: () => systemVersion(host), info: () => systemInfo(info) }),
+    ...containerRoutes(engine),
+    ...execRoutes(engine),
+    ...imageRoutes(imagesBackend({ images, puller, engine, snapshotter })),
+    ...networkRoutes(networks),
+    ...volumeRoutes({
+      create: (request) => volumes.create(request),
+      get: (name) => volumes.get(name),
+      list: () => volumes.list(),
+      references: (name) => volumes.references(name),
+      remove: (name, force) => volumes.remove(name, force),
+    }),
+  ]);
+  return {
+    router,
+    startByPolicy: () => engine.startByPolicy(),
+    close: () => close({ engine, networks, database, lock }),
+  };
+}
+
+async function close(parts: {
+  engine: ContainerEngine;
+  networks: NetworkManager;
+  database: Database;
+  lock: number;
+}): Promise<void> {
+  parts.engine.shutdown();
+  await parts.networks.close();
+  parts.database.close();
+  closeSync(parts.lock);
+}
+
+function imagesBackend(parts: {
+  images: ImageStore;
+  puller: Puller;
+  engine: ContainerEngine;
+  snapshotter: Snapshotter;
+}): Parameters<typeof imageRoutes>[0] {
+  const { images, puller, engine, snapshotter } = parts;
+  return {
+    driver: snapshotter.driver,
+    list: () => images.list(),
+    resolve: (reference) => images.resolve(reference),
+    tryResolve: (reference) => images.tryResolve(reference),
+    tag: (source, target) => images.tag(images.resolve(source).id, target),
+    remove: (reference, options) =>
+      images.remove(reference, { ...options, usedBy: (imageId) => engine.usersOfImage(imageId) }),
+    pull: (request) => puller.pull(request),
+    containersOf: (imageId) => engine.usersOfImage(imageId).length,
+  };
+}
+
+function createSnapshotter(config: DaemonConfig): Snapshotter {
+  if (
+    config.storageDriver !== '' &&
+    config.storageDriver !== 'overlay' &&
+    config.storageDriver !== 'overlay2'
+  ) {
+    throw new InvalidParameterError(
+      `--storage-driver "${config.storageDriver}" is not available: use overlay`,
+    );
+  }
+  return new OverlaySnapshotter({ root: join(config.dataRoot, 'layers') });
+}
+
+/** One daemon a data root: the lock goes with the process, however it ends. */
+function lockDataRoot(dataRoot: string): number {
+  const path = join(dataRoot, 'mydock.lock');
+  const fd = openSync(path, 'w', 0o600);
+  if (!addon().flock(fd, true)) {
+    closeSync(fd);
+    throw new UnavailableError(`another mydockd uses the data root ${dataRoot}`);
+  }
+  return fd;
+}
+
+/** Empty for the system's daemon; others get names of their own for bridge and firewall table. */
+function instanceName(execRoot: string): string {
+  const path = realpathSync(execRoot);
+  return path === DEFAULT_EXEC_ROOT ? '' : createHash('sha256').update(path).digest('hex').slice(0, 6);
+}
+
+function daemonId(dataRoot: string): string {
+  const path = join(dataRoot, 'id');
+  if (!existsSync(path)) writeFileAtomic(path, randomUUID());
+  return readFileSync(path, 'utf8').trim();
+}

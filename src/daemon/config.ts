@@ -1,0 +1,264 @@
+/**
+ * The daemon's configuration: command line and configuration file (JSON, with the key names of Docker's daemon.json),
+ * checked as a whole before anything is touched. A directive given in both places is an error, as in Docker, except
+ * for lists, which are joined.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { errorMessage, InvalidParameterError } from '../base/errors.ts';
+import { LOG_LEVELS } from '../base/log.ts';
+
+export const DEFAULT_CONFIG_FILE = '/etc/mydock/daemon.json';
+
+export interface DaemonConfig {
+  dataRoot: string;
+  /** At most 40 characters: socket paths below it must fit into 107 bytes. */
+  execRoot: string;
+  /** `unix://…`, `fd://`, `tcp://host:port`. */
+  hosts: string[];
+  group: string;
+  logLevel: string;
+  registryMirrors: string[];
+  insecureRegistries: string[];
+  /** Empty: the best one that the kernel can. */
+  storageDriver: string;
+  /** Bridge address with prefix length, such as 10.9.0.1/24; empty for a free default range. */
+  bip: string;
+  dns: string[];
+  dnsSearch: string[];
+  dnsOptions: string[];
+  init: boolean;
+  /** json-file defaults, as `--log-opt` names them. */
+  logOpts: Record<string, string>;
+  maxConcurrentDownloads: number;
+  tls: boolean;
+  tlsVerify: boolean;
+  tlsCaCert: string;
+  tlsCert: string;
+  tlsKey: string;
+  pidFile: string;
+}
+
+type Kind = 'text' | 'list' | 'flag' | 'count' | 'map';
+
+interface Directive {
+  /** Name on the command line; the last word of the option's flags. */
+  flag: string;
+  /** Key in the configuration file. */
+  key: string;
+  field: keyof DaemonConfig;
+  kind: Kind;
+  help: string;
+}
+
+const DIRECTIVES: readonly Directive[] = [
+  directive('data-root', 'data-root', 'dataRoot', 'text', 'Folder of images, containers and volumes'),
+  directive('exec-root', 'exec-root', 'execRoot', 'text', 'Folder of run-time state, gone after a reboot'),
+  directive('host', 'hosts', 'hosts', 'list', 'Address to listen on: unix://PATH, fd://, tcp://HOST:PORT'),
+  directive('group', 'group', 'group', 'text', 'Group that may use the Unix socket'),
+  directive('log-level', 'log-level', 'logLevel', 'text', 'debug, info, warn, error or fatal'),
+  directive('registry-mirror', 'registry-mirrors', 'registryMirrors', 'list', 'Mirror of Docker Hub'),
+  directive(
+    'insecure-registry',
+    'insecure-registries',
+    'insecureRegistries',
+    'list',
+    'Registry or network without verified TLS',
+  ),
+  directive('storage-driver', 'storage-driver', 'storageDriver', 'text', 'Storage driver: overlay'),
+  directive('bip', 'bip', 'bip', 'text', 'Address and prefix length of the default bridge'),
+  directive('dns', 'dns', 'dns', 'list', 'DNS server of containers'),
+  directive('dns-search', 'dns-search', 'dnsSearch', 'list', 'DNS search domain of containers'),
+  directive('dns-opt', 'dns-opts', 'dnsOptions', 'list', 'DNS option of containers'),
+  directive('init', 'init', 'init', 'flag', 'Run an init in every container'),
+  directive('log-opt', 'log-opts', 'logOpts', 'map', 'Default log option: max-size, max-file'),
+  directive(
+    'max-concurrent-downloads',
+    'max-concurrent-downloads',
+    'maxConcurrentDownloads',
+    'count',
+    'Layers that one pull downloads at a time',
+  ),
+  directive('tls', 'tls', 'tls', 'flag', 'Use TLS on TCP addresses'),
+  directive('tlsverify', 'tlsverify', 'tlsVerify', 'flag', 'Use TLS and verify clients'),
+  directive('tlscacert', 'tlscacert', 'tlsCaCert', 'text', 'CA that signs client certificates'),
+  directive('tlscert', 'tlscert', 'tlsCert', 'text', 'Certificate of the daemon'),
+  directive('tlskey', 'tlskey', 'tlsKey', 'text', 'Key of the daemon'),
+  directive('pidfile', 'pidfile', 'pidFile', 'text', 'File that holds the process ID'),
+];
+
+const SHORT_FLAGS: Record<string, string> = { host: '-H', group: '-G', 'log-level': '-l' };
+
+function directive(
+  flag: string,
+  key: string,
+  field: keyof DaemonConfig,
+  kind: Kind,
+  help: string,
+): Directive {
+  return { flag, key, field, kind, help };
+}
+
+function defaults(): DaemonConfig {
+  return {
+    dataRoot: '/var/lib/mydock',
+    execRoot: '/run/mydock',
+    hosts: [],
+    group: 'mydock',
+    logLevel: 'info',
+    registryMirrors: [],
+    insecureRegistries: [],
+    storageDriver: '',
+    bip: '',
+    dns: [],
+    dnsSearch: [],
+    dnsOptions: [],
+    init: false,
+    logOpts: {},
+    maxConcurrentDownloads: 3,
+    tls: false,
+    tlsVerify: false,
+    tlsCaCert: '/etc/mydock/ca.pem',
+    tlsCert: '/etc/mydock/cert.pem',
+    tlsKey: '/etc/mydock/key.pem',
+    pidFile: '',
+  };
+}
+
+/** The options as commander knows them; `mydock daemon` shows the same help. */
+export function daemonCommand(): Command {
+  const command = new Command('mydockd');
+  command.description('The mydock daemon').helpOption('-h, --help', 'Print usage');
+  command.option('--config-file <path>', 'Configuration file', DEFAULT_CONFIG_FILE);
+  command.option('-D, --debug', 'Same as --log-level debug');
+  for (const { flag, kind, help } of DIRECTIVES) {
+    const short = SHORT_FLAGS[flag];
+    const name = `${short === undefined ? '' : `${short}, `}--${flag}`;
+    if (kind === 'flag') command.option(name, help);
+    else if (kind === 'list' || kind === 'map') {
+      command.option(`${name} <value>`, `${help} (repeatable)`, (value: string, all: string[] = []) => [
+        ...all,
+        value,
+      ]);
+    } else command.option(`${name} <value>`, help);
+  }
+  return command;
+}
+
+/** Reads arguments (without node and script) and the configuration file. Throws InvalidParameter naming the directive. */
+export function readConfig(command: Command, args: readonly string[]): DaemonConfig {
+  command.parse(args, { from: 'user' });
+  const given = command.opts<Record<string, unknown>>();
+  const path = String(given['configFile']);
+  const file = readConfigFile(path, command.getOptionValueSource('configFile') !== 'default');
+  const config = defaults();
+  const both: string[] = [];
+  for (const { flag, key, field, kind } of DIRECTIVES) {
+    const flagValue = given[camelCase(flag)];
+    const fileValue = file[key];
+    if (flagValue !== undefined && fileValue !== undefined && kind !== 'list' && kind !== 'map')
+      both.push(key);
+    const fromFlag = flagValue === undefined ? undefined : convert(kind, `--${flag}`, flagValue);
+    const fromFile = fileValue === undefined ? undefined : convert(kind, `${path}: "${key}"`, fileValue);
+    Object.assign(config, { [field]: join(kind, fromFile, fromFlag) ?? config[field] });
+  }
+  if (both.length > 0) {
+    throw new InvalidParameterError(
+      `the following directives are specified both as a flag and in the configuration file: ${both.join(', ')}`,
+    );
+  }
+  if (given['debug'] === true || file['debug'] === true) config.logLevel = 'debug';
+  return validate(config);
+}
+
+function readConfigFile(path: string, required: boolean): Record<string, unknown> {
+  if (!existsSync(path)) {
+    if (required) throw new InvalidParameterError(`configuration file ${path} does not exist`);
+    return {};
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new InvalidParameterError(`configuration file ${path} cannot be read: ${errorMessage(error)}`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new InvalidParameterError(`configuration file ${path} is not a JSON object`);
+  }
+  const known = new Set(['debug', ...DIRECTIVES.map(({ key }) => key)]);
+  const unknown = Object.keys(value).filter((key) => !known.has(key));
+  if (unknown.length > 0) {
+    throw new InvalidParameterError(
+      `configuration file ${path}: the following directives don't match any configuration option: ${unknown.join(', ')}`,
+    );
+  }
+  return value as Record<string, unknown>;
+}
+
+function convert(kind: Kind, where: string, value: unknown): string | string[] | boolean | number | object {
+  switch (kind) {
+    case 'text':
+      if (typeof value === 'string') return value;
+      break;
+    case 'flag':
+      if (typeof value === 'boolean') return value;
+      break;
+    case 'count': {
+      const number = Number(value);
+      if (Number.isInteger(number) && number > 0) return number;
+      break;
+    }
+    case 'list':
+      if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value;
+      break;
+    case 'map':
+      return convertMap(where, value);
+  }
+  throw new InvalidParameterError(`${where}: invalid value ${JSON.stringify(value)}: expected a ${kind}`);
+}
+
+function convertMap(where: string, value: unknown): Record<string, string> {
+  const map: Record<string, string> = {};
+  const entries = Array.isArray(value)
+    ? value.map((item) => String(item).split(/=(.*)/s))
+    : Object.entries(typeof value === 'object' && value !== null ? value : {});
+  for (const [key, text] of entries) {
+    if (typeof key !== 'string' || key === '' || typeof text !== 'string') {
+      throw new InvalidParameterError(`${where}: expected key=value, got ${JSON.stringify(value)}`);
+    }
+    map[key] = text;
+  }
+  return map;
+}
+
+function join(kind: Kind, fromFile: unknown, fromFlag: unknown): unknown {
+  if (kind === 'list' && Array.isArray(fromFile) && Array.isArray(fromFlag))
+    return [...fromFile, ...fromFlag];
+  if (kind === 'map' && fromFile !== undefined && fromFlag !== undefined) {
+    return { ...(fromFile as object), ...(fromFlag as object) };
+  }
+  return fromFlag ?? fromFile;
+}
+
+function validate(config: DaemonConfig): DaemonConfig {
+  for (const [name, path] of [
+    ['data-root', config.dataRoot],
+    ['exec-root', config.execRoot],
+  ] as const) {
+    if (!path.startsWith('/')) throw new InvalidParameterError(`--${name} "${path}" is not an absolute path`);
+  }
+  if (Buffer.byteLength(config.execRoot) > 40) {
+    throw new InvalidParameterError(`--exec-root "${config.execRoot}" is longer than 40 bytes`);
+  }
+  if (!(LOG_LEVELS as readonly string[]).includes(config.logLevel)) {
+    throw new InvalidParameterError(
+      `invalid --log-level "${config.logLevel}": one of ${LOG_LEVELS.join(', ')}`,
+    );
+  }
+  if (config.tlsVerify) config.tls = true;
+  return config;
+}
+
+function camelCase(flag: string): string {
+  return flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}

@@ -1,0 +1,140 @@
+/**
+ * Takes a client's connection out of HTTP for attach and exec (Engine API, "Attach to a container": Hijacking). With
+ * `Upgrade: tcp` the answer is 101 UPGRADED, without it 200 OK; the bytes after the head are the stream.
+ *
+ * A hijacked connection is handed to a container's supervisor as a descriptor, so that output never passes through
+ * this process. Where the connection has no plain descriptor (TLS) a socket pair stands in and is copied here.
+ */
+import { closeSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { addon } from '../native/addon.ts';
+import { descriptorOf } from '../native/descriptor.ts';
+import type { ApiRequest } from './request.ts';
+
+export interface HijackedConnection {
+  /** Writes to the client; resolves when the kernel has it. */
+  write(chunk: Uint8Array): Promise<void>;
+  /**
+   * Gives `use` a descriptor of the stream and what was already read from it, to send on. This process reads no more
+   * from it, and holds it until `release` or `close`. At most once.
+   */
+  lend(use: (fd: number, head: Buffer) => void): void;
+  /** Lets go of the connection without ending it for whoever it was lent to. */
+  release(): void;
+  /** Ends the connection. */
+  close(): void;
+  /** Runs `callback` once if the client goes away while nobody has borrowed the connection. */
+  onClose(callback: () => void): void;
+}
+
+export async function hijack(
+  request: ApiRequest,
+  response: ServerResponse | null,
+  socket: Socket,
+  contentType: string,
+): Promise<HijackedConnection> {
+  const upgraded = request.upgrade !== null;
+  if (response !== null) detachFromParser(response, socket);
+  const head = upgraded
+    ? `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${contentType}\r\nConnection: Upgrade\r\nUpgrade: ${request.header('upgrade') ?? 'tcp'}\r\n\r\n`
+    : `HTTP/1.1 200 OK\r\nContent-Type: ${contentType}\r\n\r\n`;
+  const connection = new Hijacked(socket, request.upgrade?.head ?? Buffer.alloc(0));
+  await connection.write(Buffer.from(head, 'latin1'));
+  return connection;
+}
+
+/** Ends the HTTP parser's hold on a socket whose request it has parsed. */
+function detachFromParser(response: ServerResponse, socket: Socket): void {
+  response.detachSocket(socket);
+  // A 'data' listener makes node:http give the handle's read callback back to the socket.
+  socket.on('data', () => undefined);
+  for (const event of ['data', 'end', 'close', 'drain', 'error', 'timeout']) socket.removeAllListeners(event);
+  socket.setTimeout(0);
+  socket.pause();
+}
+
+class Hijacked implements HijackedConnection {
+  readonly #socket: Socket;
+  #head: Buffer;
+  #lent = false;
+  #relayed = false;
+  #onClose: () => void = () => undefined;
+
+  constructor(socket: Socket, head: Buffer) {
+    this.#socket = socket;
+    this.#head = head;
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      if (!this.#lent) this.#onClose();
+    });
+    // Starts reading into the socket's bounded buffer, so that a client that goes away is noticed.
+    socket.read(0);
+  }
+
+  write(chunk: Uint8Array): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#socket.destroyed) resolve();
+      else this.#socket.write(chunk, () => resolve());
+    });
+  }
+
+  onClose(callback: () => void): void {
+    if (this.#socket.destroyed) callback();
+    else this.#onClose = callback;
+  }
+
+  lend(use: (fd: number, head: Buffer) => void): void {
+    if (this.#lent || this.#socket.destroyed) return;
+    this.#lent = true;
+    const fd = this.#socket instanceof TLSSocket ? -1 : descriptorOf(this.#socket);
+    if (fd < 0) {
+      this.#relay(use);
+      return;
+    }
+    stopReading(this.#socket);
+    use(fd, this.#takeHead());
+  }
+
+  release(): void {
+    if (!this.#relayed) this.#socket.destroy();
+  }
+
+  close(): void {
+    this.#socket.destroySoon();
+  }
+
+  #takeHead(): Buffer {
+    const parts = [this.#head];
+    for (let chunk = this.#socket.read(); chunk !== null; chunk = this.#socket.read()) parts.push(chunk);
+    this.#head = Buffer.alloc(0);
+    return Buffer.concat(parts);
+  }
+
+  /** Copies between the client and a socket pair whose far end is lent. */
+  #relay(use: (fd: number, head: Buffer) => void): void {
+    this.#relayed = true;
+    const [near, far] = addon().socketPair();
+    const inside = new Socket({ fd: near, readable: true, writable: true, allowHalfOpen: true });
+    inside.on('error', () => this.#socket.destroy());
+    inside.on('close', () => this.#socket.destroySoon());
+    this.#socket.on('close', () => inside.destroy());
+    try {
+      use(far, this.#takeHead());
+    } finally {
+      closeSync(far);
+    }
+    this.#socket.pipe(inside);
+    inside.pipe(this.#socket);
+  }
+}
+
+/** Stops libuv's reads, so that bytes stay in the kernel for whoever borrows the descriptor. */
+function stopReading(socket: Socket): void {
+  socket.pause();
+  const handle: unknown = Reflect.get(socket, '_handle');
+  if (typeof handle === 'object' && handle !== null && 'readStop' in handle) {
+    if (typeof handle.readStop === 'function') handle.readStop();
+  }
+}

@@ -1,0 +1,200 @@
+/** What the daemon says about itself and its host: `version` and `info` (Engine API, "System"). */
+import { readdirSync, readFileSync } from 'node:fs';
+import { hostname, version as kernelVersion, release, totalmem } from 'node:os';
+import type { SystemInfo, SystemVersion } from '../api/system.ts';
+import { API_VERSION, MIN_API_VERSION } from '../api/version.ts';
+import type { ContainerEngine } from '../container/engine.ts';
+import { LOG_DRIVERS } from '../container/log-options.ts';
+import type { ImageStore } from '../image/image-store.ts';
+import type { Snapshotter } from '../image/layers/snapshotter.ts';
+import type { HostFacts } from '../oci/host-facts.ts';
+import type { DaemonConfig } from './config.ts';
+
+export const MYDOCK_VERSION = '0.1.0';
+
+export interface InfoSources {
+  config: DaemonConfig;
+  /** Stays the same for one data root. */
+  id: string;
+  engine: ContainerEngine;
+  images: ImageStore;
+  snapshotter: Snapshotter;
+  host: HostFacts;
+  runtimePath: string;
+  initPath: string;
+}
+
+export function systemVersion(host: HostFacts): SystemVersion {
+  const engine = {
+    Version: MYDOCK_VERSION,
+    ApiVersion: API_VERSION,
+    MinAPIVersion: MIN_API_VERSION,
+    GitCommit: '',
+    // Clients print this line; the daemon is written in TypeScript.
+    GoVersion: `node ${process.versions.node}`,
+    Os: 'linux',
+    Arch: host.architecture,
+    KernelVersion: release(),
+    BuildTime: '',
+  };
+  return {
+    Platform: { Name: 'mydock' },
+    Components: [
+      {
+        Name: 'Engine',
+        Version: MYDOCK_VERSION,
+        Details: {
+          ApiVersion: engine.ApiVersion,
+          Arch: engine.Arch,
+          BuildTime: engine.BuildTime,
+          Experimental: 'false',
+          GitCommit: engine.GitCommit,
+          GoVersion: engine.GoVersion,
+          KernelVersion: engine.KernelVersion,
+          MinAPIVersion: engine.MinAPIVersion,
+          Os: engine.Os,
+        },
+      },
+      { Name: 'mydock-runtime', Version: MYDOCK_VERSION, Details: { GitCommit: '' } },
+    ],
+    ...engine,
+  };
+}
+
+export function systemInfo(sources: InfoSources): SystemInfo {
+  const { config, engine, images, snapshotter, host } = sources;
+  const states = engine.all().map(({ record }) => record.state.status);
+  const running = states.filter((status) => status === 'running' || status === 'restarting').length;
+  const { cgroups } = host;
+  return {
+    ID: sources.id,
+    Containers: states.length,
+    ContainersRunning: running,
+    ContainersPaused: 0,
+    ContainersStopped: states.length - running,
+    Images: images.list().length,
+    Driver: snapshotter.driver,
+    DriverStatus: [['Layers', String(snapshotter.layers().length)]],
+    Plugins: {
+      Volume: ['local'],
+      Network: ['bridge', 'host', 'null'],
+      Authorization: null,
+      Log: [...LOG_DRIVERS],
+    },
+    MemoryLimit: cgroups.memory,
+    SwapLimit: cgroups.swap,
+    CpuCfsPeriod: cgroups.cpuCfs,
+    CpuCfsQuota: cgroups.cpuCfs,
+    CPUShares: cgroups.cpuShares,
+    CPUSet: cgroups.cpuset,
+    PidsLimit: cgroups.pids,
+    OomKillDisable: cgroups.oomKillDisable,
+    IPv4Forwarding: host.ipv4Forwarding,
+    Debug: config.logLevel === 'debug' || config.logLevel === 'trace',
+    NFd: openDescriptors(),
+    NGoroutines: 0,
+    SystemTime: new Date().toISOString(),
+    LoggingDriver: 'json-file',
+    CgroupDriver: 'cgroupfs',
+    CgroupVersion: host.cgroupVersion === 2 ? '2' : '1',
+    NEventsListener: 0,
+    KernelVersion: release(),
+    ...operatingSystem(),
+    OSType: 'linux',
+    Architecture: host.architecture === 'arm64' ? 'aarch64' : 'x86_64',
+    IndexServerAddress: 'https://index.docker.io/v1/',
+    RegistryConfig: registryConfig(config),
+    NCPU: host.cpus,
+    MemTotal: totalmem(),
+    GenericResources: null,
+    DockerRootDir: config.dataRoot,
+    HttpProxy: proxy('HTTP_PROXY'),
+    HttpsProxy: proxy('HTTPS_PROXY'),
+    NoProxy: proxy('NO_PROXY'),
+    Name: hostname(),
+    Labels: [],
+    ExperimentalBuild: false,
+    ServerVersion: MYDOCK_VERSION,
+    Runtimes: { 'mydock-runtime': { path: sources.runtimePath } },
+    DefaultRuntime: 'mydock-runtime',
+    Swarm: {
+      NodeID: '',
+      NodeAddr: '',
+      LocalNodeState: 'inactive',
+      ControlAvailable: false,
+      Error: '',
+      RemoteManagers: null,
+    },
+    LiveRestoreEnabled: true,
+    Isolation: '',
+    InitBinary: sources.initPath,
+    ContainerdCommit: { ID: '' },
+    RuncCommit: { ID: '' },
+    InitCommit: { ID: '' },
+    SecurityOptions: securityOptions(host),
+    FirewallBackend: { Driver: 'nftables' },
+    CDISpecDirs: [],
+    Warnings: warnings(host),
+  };
+}
+
+function openDescriptors(): number {
+  return readdirSync('/proc/self/fd').length;
+}
+
+function operatingSystem(): { OperatingSystem: string; OSVersion: string } {
+  let text = '';
+  try {
+    text = readFileSync('/etc/os-release', 'utf8');
+  } catch {
+    // A host without the file is described by its kernel.
+  }
+  const field = (name: string): string => new RegExp(`^${name}="?([^"\\n]*)"?$`, 'm').exec(text)?.[1] ?? '';
+  return { OperatingSystem: field('PRETTY_NAME') || kernelVersion(), OSVersion: field('VERSION_ID') };
+}
+
+function registryConfig(config: DaemonConfig): SystemInfo['RegistryConfig'] {
+  const index = (Name: string, Secure: boolean, Official: boolean) => ({
+    Name,
+    Mirrors: Official ? config.registryMirrors : [],
+    Secure,
+    Official,
+  });
+  const insecure = config.insecureRegistries.filter((name) => !name.includes('/'));
+  return {
+    InsecureRegistryCIDRs: [
+      '::1/128',
+      '127.0.0.0/8',
+      ...config.insecureRegistries.filter((name) => name.includes('/')),
+    ],
+    IndexConfigs: Object.fromEntries([
+      ['docker.io', index('docker.io', true, true)],
+      ...insecure.map((name) => [name, index(name, false, false)]),
+    ]),
+    Mirrors: config.registryMirrors,
+  };
+}
+
+function proxy(name: string): string {
+  return process.env[name] ?? process.env[name.toLowerCase()] ?? '';
+}
+
+function securityOptions(host: HostFacts): string[] {
+  return [
+    ...(host.apparmor ? ['name=apparmor'] : []),
+    'name=seccomp,profile=builtin',
+    ...(host.cgroupNamespaces ? ['name=cgroupns'] : []),
+  ];
+}
+
+function warnings({ cgroups, ipv4Forwarding }: HostFacts): string[] | null {
+  const found = [
+    ...(cgroups.memory ? [] : ['WARNING: No memory limit support']),
+    ...(cgroups.swap ? [] : ['WARNING: No swap limit support']),
+    ...(cgroups.cpuCfs ? [] : ['WARNING: No cpu cfs quota support']),
+    ...(cgroups.cpuset ? [] : ['WARNING: No cpuset support']),
+    ...(cgroups.pids ? [] : ['WARNING: No pids limit support']),
+    ...(ipv4Forwarding ? [] : ['WARNING: IPv4 forwarding is disabled']),
+  ];
+  return found.length === 0 ? null : found;
+}

@@ -1,0 +1,173 @@
+/**
+ * One API request as handlers see it: path parameters, query, JSON body, and a signal that fires when the client goes
+ * away. Types and ranges that come from a client are checked here once; a wrong one is InvalidParameter.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import { type Filters, InvalidFilterError, parseFilters } from '../api/filters.ts';
+import { compareApiVersions } from '../api/version.ts';
+import { InvalidParameterError } from '../base/errors.ts';
+
+/** Bodies of JSON requests; contexts and archives are streams and not counted here. */
+const JSON_BODY_MAX_BYTES = 8 * 1024 * 1024;
+
+export class ApiRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly version: string;
+  readonly query: URLSearchParams;
+  readonly message: IncomingMessage;
+  readonly params: Record<string, string>;
+  /** Fires when the client disconnects before the answer is complete. */
+  readonly signal: AbortSignal;
+  /** For a request with `Upgrade:`, what arrived after its headers; the HTTP parser has let go of the socket. */
+  readonly upgrade: { socket: Socket; head: Buffer } | null;
+
+  constructor(fields: {
+    message: IncomingMessage;
+    path: string;
+    version: string;
+    query: URLSearchParams;
+    params: Record<string, string>;
+    signal: AbortSignal;
+    upgrade: { socket: Socket; head: Buffer } | null;
+  }) {
+    this.method = fields.message.method ?? 'GET';
+    this.message = fields.message;
+    this.path = fields.path;
+    this.version = fields.version;
+    this.query = fields.query;
+    this.params = fields.params;
+    this.signal = fields.signal;
+    this.upgrade = fields.upgrade;
+  }
+
+  /** True where the client asked for this API version or a newer one. */
+  atLeast(version: string): boolean {
+    return compareApiVersions(this.version, version) >= 0;
+  }
+
+  param(name: string): string {
+    const value = this.params[name];
+    if (value === undefined) throw new InvalidParameterError(`missing path parameter "${name}"`);
+    return value;
+  }
+
+  /** A query value, or `fallback` where it is absent. */
+  text(name: string, fallback = ''): string {
+    return this.query.get(name) ?? fallback;
+  }
+
+  /** Docker's reading of a boolean: absent, empty, 0, no, false and none are false (any case), all else is true. */
+  flag(name: string, fallback = false): boolean {
+    const value = this.query.get(name);
+    if (value === null) return fallback;
+    return !['', '0', 'no', 'false', 'none'].includes(value.trim().toLowerCase());
+  }
+
+  /** An integer from the query; undefined where absent or empty. */
+  integer(name: string): number | undefined {
+    const value = this.query.get(name);
+    if (value === null || value === '') return undefined;
+    if (!/^-?\d{1,15}$/.test(value)) {
+      throw new InvalidParameterError(`strconv.Atoi: parsing "${value}": invalid syntax`);
+    }
+    return Number(value);
+  }
+
+  filters(): Filters {
+    try {
+      return parseFilters(this.query.get('filters'));
+    } catch (error) {
+      if (error instanceof InvalidFilterError) throw new InvalidParameterError(error.message);
+      throw error;
+    }
+  }
+
+  header(name: string): string | undefined {
+    const value = this.message.headers[name.toLowerCase()];
+    return Array.isArray(value) ? value[0] : value;
+  }
+
+  /**
+   * The JSON body. An empty body is `undefined`. Throws InvalidParameter for a wrong content type, for what is not
+   * one JSON object, and for more than 8 MiB.
+   */
+  async json(): Promise<unknown> {
+    const body = await this.body();
+    if (body.length === 0) return undefined;
+    const type = this.header('content-type');
+    if (type !== undefined && !/^application\/json\b/i.test(type)) {
+      throw new InvalidParameterError(
+        `unsupported Content-Type header (${type}): must be 'application/json'`,
+      );
+    }
+    let value: unknown;
+    try {
+      value = JSON.parse(body.toString('utf8'));
+    } catch (error) {
+      throw new InvalidParameterError('invalid JSON in request body', error);
+    }
+    if (value === null) return undefined;
+    if (typeof value !== 'object' || Array.isArray(value)) {
+      throw new InvalidParameterError('invalid JSON: request body is not an object');
+    }
+    return value;
+  }
+
+  async body(): Promise<Buffer> {
+    return this.upgrade === null ? this.#streamBody() : this.#upgradeBody(this.upgrade);
+  }
+
+  async #streamBody(): Promise<Buffer> {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of this.message as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > JSON_BODY_MAX_BYTES) throw tooLarge();
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks, length);
+  }
+
+  /** Node hands the body of an upgrade request over with the stream: cut it off by its length. */
+  async #upgradeBody(upgrade: { socket: Socket; head: Buffer }): Promise<Buffer> {
+    if (this.header('transfer-encoding') !== undefined) {
+      throw new InvalidParameterError(
+        'an upgrade request with a chunked body is not supported: send Content-Length',
+      );
+    }
+    const length = Number(this.header('content-length') ?? 0);
+    if (!Number.isInteger(length) || length < 0) throw new InvalidParameterError('invalid Content-Length');
+    if (length > JSON_BODY_MAX_BYTES) throw tooLarge();
+    while (upgrade.head.length < length) {
+      const chunk = await nextChunk(upgrade.socket);
+      if (chunk === null) throw new InvalidParameterError('request body ended early: unexpected EOF');
+      upgrade.head = Buffer.concat([upgrade.head, chunk]);
+    }
+    const body = upgrade.head.subarray(0, length);
+    upgrade.head = upgrade.head.subarray(length);
+    return body;
+  }
+}
+
+function tooLarge(): InvalidParameterError {
+  return new InvalidParameterError(`request body is larger than ${JSON_BODY_MAX_BYTES} bytes`);
+}
+
+function nextChunk(socket: Socket): Promise<Buffer | null> {
+  return new Promise((resolve) => {
+    const done = (chunk: Buffer | null): void => {
+      socket.pause();
+      socket.off('data', done);
+      socket.off('end', onEnd);
+      socket.off('close', onEnd);
+      resolve(chunk);
+    };
+    const onEnd = (): void => done(null);
+    socket.on('data', done);
+    socket.once('end', onEnd);
+    socket.once('close', onEnd);
+    socket.resume();
+  });
+}

@@ -1,0 +1,112 @@
+/**
+ * The answers that handlers give: JSON, nothing, a stream of bytes or of JSON messages with its headers sent at once,
+ * or the bare connection (hijack).
+ */
+
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { type HijackedConnection, hijack } from './hijack.ts';
+import { httpStatus } from './http-status.ts';
+import type { ApiRequest } from './request.ts';
+
+export class ApiResponse {
+  readonly #response: ServerResponse | null;
+  readonly #socket: Socket;
+  #answered = false;
+
+  /** `response` is null for an upgrade request: what is not a hijack is then written to the bare socket. */
+  constructor(response: ServerResponse | null, socket: Socket) {
+    this.#response = response;
+    this.#socket = socket;
+  }
+
+  /** True once a status was sent, so that an error can only end the stream. */
+  get answered(): boolean {
+    return this.#answered;
+  }
+
+  json(status: number, body: unknown, headers: Record<string, string> = {}): void {
+    this.bytes(status, `${JSON.stringify(body)}\n`, { 'Content-Type': 'application/json', ...headers });
+  }
+
+  empty(status: number, headers: Record<string, string> = {}): void {
+    this.bytes(status, '', headers);
+  }
+
+  bytes(status: number, body: string, headers: Record<string, string>): void {
+    this.#answered = true;
+    const length = Buffer.byteLength(body);
+    const all = status === 204 || status === 304 ? headers : { ...headers, 'Content-Length': String(length) };
+    if (this.#response === null) {
+      this.#socket.end(`${rawHead(status, { ...all, Connection: 'close' })}${body}`);
+      return;
+    }
+    this.#response.writeHead(status, all);
+    this.#response.end(status === 204 || status === 304 ? undefined : body);
+  }
+
+  /** Starts a streaming answer; its headers are on the wire when this returns. */
+  stream(status: number, contentType: string, headers: Record<string, string> = {}): ResponseStream {
+    this.#answered = true;
+    if (this.#response === null) {
+      this.#socket.write(rawHead(status, { 'Content-Type': contentType, ...headers, Connection: 'close' }));
+      return new ResponseStream(this.#socket);
+    }
+    this.#response.writeHead(status, { 'Content-Type': contentType, ...headers });
+    this.#response.flushHeaders();
+    return new ResponseStream(this.#response);
+  }
+
+  /** Takes the connection out of HTTP; `contentType` is that of the stream that follows. */
+  hijack(request: ApiRequest, contentType: string): Promise<HijackedConnection> {
+    this.#answered = true;
+    return hijack(request, this.#response, this.#socket, contentType);
+  }
+
+  error(error: unknown): void {
+    const { status, message } = httpStatus(error);
+    if (status === 304) this.empty(304);
+    else this.json(status, { message });
+  }
+}
+
+/** A body that is written piece by piece, with the client's speed as the limit. */
+export class ResponseStream {
+  readonly #out: ServerResponse | Socket;
+
+  constructor(out: ServerResponse | Socket) {
+    this.#out = out;
+  }
+
+  /** Resolves when there is room for more; at once where the client is gone. */
+  async write(chunk: string | Uint8Array): Promise<void> {
+    if (this.#out.destroyed) return;
+    if (this.#out.write(chunk)) return;
+    const controller = new AbortController();
+    try {
+      await Promise.race([
+        once(this.#out, 'drain', { signal: controller.signal }),
+        once(this.#out, 'close', { signal: controller.signal }),
+      ]);
+    } finally {
+      controller.abort();
+    }
+  }
+
+  /** One JSON message and a line end, as Docker's progress streams have them. Does not wait for the client. */
+  message(value: unknown): void {
+    if (!this.#out.destroyed) this.#out.write(`${JSON.stringify(value)}\r\n`);
+  }
+
+  end(): void {
+    if (!this.#out.destroyed) this.#out.end();
+  }
+}
+
+const REASONS: Record<number, string> = { 200: 'OK', 201: 'Created', 204: 'No Content', 304: 'Not Modified' };
+
+function rawHead(status: number, headers: Record<string, string>): string {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} ${REASONS[status] ?? 'Error'}\r\n${lines.join('')}\r\n`;
+}

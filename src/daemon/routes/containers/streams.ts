@@ -1,0 +1,102 @@
+/** Container operations that stream: logs, and attach, which leaves HTTP. */
+import {
+  encodeFrame,
+  MULTIPLEXED_STREAM_TYPE,
+  RAW_STREAM_TYPE,
+  STREAM_STDERR,
+  STREAM_STDOUT,
+} from '../../../api/stream.ts';
+import { InvalidParameterError } from '../../../base/errors.ts';
+import { parseDetachKeys } from '../../../container/attach.ts';
+import type { ApiRequest } from '../../request.ts';
+import type { Handler } from '../../router.ts';
+import type { ContainersBackend, LogLine } from './backend.ts';
+
+export function streamHandlers(backend: ContainersBackend): Record<'logs' | 'attach', Handler> {
+  return {
+    logs: async (request, response) => {
+      const wanted = { stdout: request.flag('stdout'), stderr: request.flag('stderr') };
+      if (!wanted.stdout && !wanted.stderr) {
+        throw new InvalidParameterError('Bad parameters: you must choose at least one stream');
+      }
+      const reference = request.param('id');
+      const tty = backend.inspect(reference).Config.Tty === true;
+      const format = { ...wanted, timestamps: request.flag('timestamps'), framed: !tty };
+      const lines = backend.logs(reference, logRange(request), request.signal);
+      const stream = response.stream(200, streamType(request, tty));
+      for await (const batch of lines) await stream.write(formatLines(batch, format));
+      stream.end();
+    },
+
+    attach: async (request, response) => {
+      const reference = request.param('id');
+      const container = backend.inspect(reference);
+      const tty = container.Config.Tty === true;
+      const detachKeys = tty ? parseDetachKeys(request.text('detachKeys')) : [];
+      const wanted = { stdout: request.flag('stdout'), stderr: request.flag('stderr') };
+      const connection = await response.hijack(request, streamType(request, tty));
+      if (request.flag('logs')) {
+        const format = { ...wanted, timestamps: false, framed: !tty };
+        for await (const batch of backend.logs(reference, { follow: false }, request.signal)) {
+          await connection.write(formatLines(batch, format));
+        }
+      }
+      if (!request.flag('stream')) return connection.close();
+      const stdin = request.flag('stdin') && container.Config.OpenStdin === true;
+      backend.attach(reference, connection, { ...wanted, stdin, detachKeys, framed: !tty });
+    },
+  };
+}
+
+/** Clients older than 1.42 know only one media type for both kinds of stream. */
+export function streamType(request: ApiRequest, tty: boolean): string {
+  return tty || !request.atLeast('1.42') ? RAW_STREAM_TYPE : MULTIPLEXED_STREAM_TYPE;
+}
+
+interface LineFormat {
+  stdout: boolean;
+  stderr: boolean;
+  timestamps: boolean;
+  framed: boolean;
+}
+
+function formatLines(lines: readonly LogLine[], format: LineFormat): Buffer {
+  const parts: Buffer[] = [];
+  for (const { stream, time, text } of lines) {
+    if (!format[stream]) continue;
+    const payload = Buffer.from(format.timestamps ? `${time} ${text}` : text);
+    parts.push(
+      format.framed ? encodeFrame(stream === 'stdout' ? STREAM_STDOUT : STREAM_STDERR, payload) : payload,
+    );
+  }
+  return Buffer.concat(parts);
+}
+
+function logRange(request: ApiRequest): {
+  sinceMs?: number;
+  untilMs?: number;
+  tail?: number;
+  follow: boolean;
+} {
+  const sinceMs = timeMs(request, 'since');
+  const untilMs = timeMs(request, 'until');
+  const tail = request.text('tail');
+  // As Docker: what is no number stands for all lines.
+  const lines = /^\d+$/.test(tail) ? Number(tail) : undefined;
+  return {
+    follow: request.flag('follow'),
+    ...(sinceMs === undefined ? {} : { sinceMs }),
+    ...(untilMs === undefined ? {} : { untilMs }),
+    ...(lines === undefined ? {} : { tail: lines }),
+  };
+}
+
+/** Unix seconds with an optional fraction; 0 and absent are no bound. */
+function timeMs(request: ApiRequest, name: string): number | undefined {
+  const text = request.text(name);
+  if (text === '' || text === '0') return undefined;
+  if (!/^-?\d+(\.\d+)?$/.test(text)) {
+    throw new InvalidParameterError(`invalid value for "${name}": "${text}": expected Unix seconds`);
+  }
+  return Number(text) * 1000;
+}

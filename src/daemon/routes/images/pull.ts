@@ -1,0 +1,41 @@
+/** `POST /images/create`: pull, with Docker's progress stream. Import (`fromSrc`) is not there yet. */
+import { errorMessage, InvalidParameterError, NotImplementedError } from '../../../base/errors.ts';
+import { log } from '../../../base/log.ts';
+import { decodeRegistryAuth } from '../../../image/registry/credentials.ts';
+import { httpStatus } from '../../http-status.ts';
+import type { ResponseStream } from '../../response.ts';
+import type { Handler } from '../../router.ts';
+import type { ImagesBackend } from './backend.ts';
+
+export function pullHandler(backend: ImagesBackend): Handler {
+  return async (request, response) => {
+    if (request.text('fromSrc') !== '')
+      throw new NotImplementedError('POST /images/create: import is not implemented');
+    const name = request.text('fromImage');
+    if (name === '') throw new InvalidParameterError('invalid reference format: fromImage is empty');
+    const tag = request.text('tag');
+    const auth = request.header('x-registry-auth');
+    // The status is decided by what comes first: a message, or an error before any.
+    let stream: ResponseStream | undefined;
+    const send = (message: unknown): void => {
+      stream ??= response.stream(200, 'application/json');
+      stream.message(message);
+    };
+    try {
+      await backend.pull({
+        reference: tag === '' ? name : `${name}${tag.startsWith('sha256:') ? '@' : ':'}${tag}`,
+        ...(request.text('platform') === '' ? {} : { platform: request.text('platform') }),
+        ...(auth === undefined ? {} : { auth: decodeRegistryAuth(auth) }),
+        onProgress: send,
+        signal: request.signal,
+      });
+    } catch (error) {
+      if (request.signal.aborted) return;
+      if (stream === undefined) throw error;
+      log.warn({ image: name, error: errorMessage(error) }, 'pull failed');
+      const message = httpStatus(error).message;
+      send({ errorDetail: { message }, error: message });
+    }
+    stream?.end();
+  };
+}
