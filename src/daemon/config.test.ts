@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { daemonCommand, readConfig } from './config.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'mydock-config-'));
+after(() => rmSync(directory, { recursive: true }));
+
+function file(content: unknown): string {
+  const path = join(directory, 'daemon.json');
+  writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
+  return path;
+}
+
+const read = (...args: string[]) => readConfig(daemonCommand().exitOverride(), args);
+
+test('flags are repeatable where Docker’s are', () => {
+  const config = read(
+    '--host',
+    'unix:///a',
+    '-H',
+    'unix:///b',
+    '--registry-mirror',
+    'http://m',
+    '--log-opt',
+    'max-size=1m',
+  );
+  assert.deepEqual(config.hosts, ['unix:///a', 'unix:///b']);
+  assert.deepEqual(config.registryMirrors, ['http://m']);
+  assert.deepEqual(config.logOpts, { 'max-size': '1m' });
+});
+
+test('the file has Docker’s key names; lists of both places are joined', () => {
+  const path = file({
+    'data-root': '/d',
+    hosts: ['unix:///f'],
+    'log-opts': { 'max-file': '2' },
+    debug: true,
+  });
+  const config = read('--config-file', path, '--host', 'unix:///a');
+  assert.equal(config.dataRoot, '/d');
+  assert.deepEqual(config.hosts, ['unix:///f', 'unix:///a']);
+  assert.deepEqual(config.logOpts, { 'max-file': '2' });
+  assert.equal(config.logLevel, 'debug');
+});
+
+test('a directive in both places, an unknown one and a wrong type are refused by name', () => {
+  assert.throws(
+    () => read('--config-file', file({ 'data-root': '/d' }), '--data-root', '/e'),
+    /specified both as a flag and in the configuration file: data-root/,
+  );
+  assert.throws(() => read('--config-file', file({ 'no-such': 1 })), /no-such/);
+  assert.throws(() => read('--config-file', file({ hosts: 'unix:///a' })), /"hosts": invalid value/);
+  assert.throws(() => read('--config-file', file('{')), /cannot be read/);
+  assert.throws(() => read('--config-file', join(directory, 'missing')), /does not exist/);
+});
+
+test('paths and levels are checked', () => {
+  assert.throws(() => read('--data-root', 'relative'), /not an absolute path/);
+  assert.throws(() => read('--exec-root', `/${'x'.repeat(60)}`), /longer than 40 bytes/);
+  assert.throws(() => read('--log-level', 'loud'), /invalid --log-level "loud"/);
+});
