@@ -38,6 +38,12 @@ export interface Addon {
   /** Adopts listening sockets of socket activation: the descriptor's family and whether it listens; throws ENOTSOCK. */
   socketInfo(fd: number): { family: 'unix' | 'inet' | 'inet6' | 'other'; listening: boolean };
 
+  /**
+   * A non-blocking socket bound to an IP address of this host; TCP ones listen. The wildcard of IPv6 does not take
+   * IPv4's port. Throws EADDRINUSE at once, which net and dgram would only say in an event.
+   */
+  bindPort(protocol: 'tcp' | 'udp', address: string, port: number): number;
+
   /** flock(2), never waiting: false where somebody else holds it. The lock goes with the descriptor. */
   flock(fd: number, exclusive: boolean): boolean;
   /** openat2(2). `resolve` is a set of RESOLVE_* flags; `dirFd` -100 is AT_FDCWD. */

@@ -1,0 +1,81 @@
+/**
+ * Network namespaces bound to files of one folder, and a few made ahead: the kernel needs a millisecond and more for
+ * one, which then is off the way of a starting container.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { errnoCode, errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import { addon } from '../native/addon.ts';
+
+const MNT_DETACH = 2;
+
+export class NetnsPool {
+  readonly #directory: string;
+  readonly #size: number;
+  readonly #ready: string[] = [];
+  #filling: Promise<void> | undefined;
+  #closed = false;
+
+  /** `size` 0: none is made ahead. The folder is made. */
+  constructor(directory: string, size: number) {
+    this.#directory = directory;
+    this.#size = size;
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+  }
+
+  /** A namespace with only its loopback, up. The caller owns it. */
+  async take(): Promise<string> {
+    return this.#ready.shift() ?? (await this.#create());
+  }
+
+  /** Makes namespaces ahead until the pool is full, without waiting. Called when there is time: after a start. */
+  refill(): void {
+    if (this.#filling !== undefined || this.#closed) return;
+    this.#filling = this.#fill().finally(() => {
+      this.#filling = undefined;
+    });
+  }
+
+  /** Removes every namespace file in the folder that is not in `keep` and not of this pool. */
+  sweep(keep: ReadonlySet<string>): void {
+    for (const name of readdirSync(this.#directory)) {
+      const path = join(this.#directory, name);
+      if (!keep.has(path) && !this.#ready.includes(path)) removeNetns(path);
+    }
+  }
+
+  /** Removes what was made ahead. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#filling;
+    for (const path of this.#ready.splice(0)) removeNetns(path);
+  }
+
+  async #fill(): Promise<void> {
+    try {
+      while (!this.#closed && this.#ready.length < this.#size) this.#ready.push(await this.#create());
+    } catch (error) {
+      // The next start makes its own and reports what is wrong.
+      log.debug({ reason: errorMessage(error) }, 'network namespaces cannot be made ahead');
+    }
+  }
+
+  async #create(): Promise<string> {
+    const path = join(this.#directory, randomBytes(6).toString('hex'));
+    await addon().createNetns(path);
+    return path;
+  }
+}
+
+/** Unbinds a namespace and removes its file; it ends with its last process. One that is gone is no error. */
+export function removeNetns(path: string): void {
+  try {
+    addon().unmount(path, MNT_DETACH);
+  } catch (error) {
+    // EINVAL: the file is no mount (any more).
+    if (errnoCode(error) !== 'EINVAL' && errnoCode(error) !== 'ENOENT') throw error;
+  }
+  rmSync(path, { force: true });
+}
