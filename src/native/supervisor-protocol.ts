@@ -9,7 +9,8 @@
  *
  * The supervisor gets its first connection as descriptor 3, and listens on the socket path of its supervisor.json
  * for later ones (a restarted daemon). Every connection is equal: each gets a STATUS first and every event after it.
- * Commands are handled in the order in which they arrive; a daemon may send ATTACH and START without waiting.
+ * Commands are handled in the order in which they arrive; a daemon may send ATTACH and START without waiting. A
+ * connection that breaks the protocol, or leaves more than 1 MiB of events unread, is closed.
  *
  * "process" names a process of the container: "" is its init, anything else is an exec ID chosen by the daemon.
  */
@@ -57,7 +58,8 @@ export interface Commands {
 
 /** Events, supervisor to daemon. */
 export interface Events {
-  /** The first message on each connection. `processes`: running execs. Times are RFC 3339, nanoseconds. */
+  /** The first message on each connection. `processes`: running execs. Times are RFC 3339, nanoseconds; `startedAt`
+   * is empty before the start. */
   status: {
     version: number;
     id: string;
@@ -70,7 +72,8 @@ export interface Events {
   started: { process: string; pid: number; startedAt: string };
   /**
    * It does not: `exitCode` is 127 where the program was not found, 126 where it cannot be executed, 125 for all
-   * else; `errno` is a name, "" for none. After a failed init the supervisor cleans up and leaves.
+   * else; `errno` is a name, "" for none. After a failed init the supervisor cleans up and leaves. Attachments of the process end first, and
+   * their sockets are closed without shutdown(2): a daemon that kept its own descriptor can still answer on it.
    */
   failed: {
     process: string;
@@ -82,7 +85,8 @@ export interface Events {
   };
   /**
    * It ended, and all its output was delivered. `exitCode` is 128+n after signal n. For the init the exit record
-   * stands already and the supervisor leaves after this.
+   * stands already, the socket is gone, and the supervisor leaves after this. Output is waited for until no client
+   * has taken any for 10 s; one that lags behind by more still gets all of it, and `detached` comes after `exited`.
    */
   exited: { process: string; exitCode: number; signal: number; oomKilled: boolean; exitedAt: string };
   /** An attachment ended: `detached` (keys or `detach`), `closed` (the client went away), `ended` (the process did). */
@@ -129,7 +133,10 @@ export interface SupervisorConfig {
   seccompCache: string;
 }
 
-/** What outlives the supervisor. For a start that failed, `error` is the message and `exitCode` that of `failed`. */
+/**
+ * What outlives the supervisor. For a start that failed, `error` is the message, `exitCode` that of `failed` and
+ * `startedAt` empty.
+ */
 export interface ExitRecord {
   exitCode: number;
   signal: number;

@@ -2,7 +2,16 @@
  * Drives the real mydock-runtime the way mydockd does: a bundle with a busybox root in a temporary folder, a control
  * connection on a socket pair, attachments on others. Owns everything it makes; `stop` removes it.
  */
-import { closeSync, cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,11 +19,11 @@ import { addon, libraryDirectory } from '../../src/native/addon.ts';
 import {
   COMMAND_TYPES,
   type Commands,
-  encodeMessage,
   EventDecoder,
   type EventMessage,
   type Events,
   type ExitRecord,
+  encodeMessage,
   type SupervisorConfig,
 } from '../../src/native/supervisor-protocol.ts';
 import type { Process, Spec } from '../../src/oci/runtime-spec.ts';
@@ -29,7 +38,12 @@ export interface ContainerOptions {
   consoleSize?: { height: number; width: number };
   stdin?: boolean;
   stdinOnce?: boolean;
-  log?: { maxBytes?: number; maxFiles?: number; attributes?: Record<string, string> | null; path?: string } | null;
+  log?: {
+    maxBytes?: number;
+    maxFiles?: number;
+    attributes?: Record<string, string> | null;
+    path?: string;
+  } | null;
   /** Share the host's pid namespace. */
   hostPids?: boolean;
   env?: string[];
@@ -106,11 +120,13 @@ export class Control {
     const deadline = Date.now() + EVENT_TIMEOUT_MS;
     for (;;) {
       const index = this.events.findIndex(
-        (at) => at.event === event && (process === undefined || Reflect.get(at.payload, 'process') === process),
+        (at) =>
+          at.event === event && (process === undefined || Reflect.get(at.payload, 'process') === process),
       );
       const found = index < 0 ? undefined : this.events.splice(index, 1)[0];
       if (found !== undefined) return found.payload as Events[K];
-      if (this.closed) throw new Error(`connection closed before "${event}"; have ${JSON.stringify(this.events)}`);
+      if (this.closed)
+        throw new Error(`connection closed before "${event}"; have ${JSON.stringify(this.events)}`);
       await this.#activity(deadline, event);
     }
   }
@@ -189,7 +205,10 @@ export function unframe(data: Buffer): { stdout: string; stderr: string } {
     streams[stream].push(data.subarray(at + 8, end));
     at = end;
   }
-  return { stdout: Buffer.concat(streams[1]).toString('latin1'), stderr: Buffer.concat(streams[2]).toString('latin1') };
+  return {
+    stdout: Buffer.concat(streams[1]).toString('latin1'),
+    stderr: Buffer.concat(streams[2]).toString('latin1'),
+  };
 }
 
 let serial = 0;
@@ -217,12 +236,21 @@ export class Container {
       log:
         options.log === null
           ? null
-          : { path: join(this.folder, 'log.json'), maxBytes: 0, maxFiles: 1, attributes: null, ...options.log },
+          : {
+              path: join(this.folder, 'log.json'),
+              maxBytes: 0,
+              maxFiles: 1,
+              attributes: null,
+              ...options.log,
+            },
       stdin: options.stdin ?? false,
       stdinOnce: options.stdinOnce ?? false,
       seccompCache: '',
     };
-    writeFileSync(join(bundle, 'config.json'), JSON.stringify(containerSpec(id, join(bundle, 'rootfs'), options)));
+    writeFileSync(
+      join(bundle, 'config.json'),
+      JSON.stringify(containerSpec(id, join(bundle, 'rootfs'), options)),
+    );
     writeFileSync(join(bundle, 'supervisor.json'), JSON.stringify(this.config));
     const [ours, theirs] = addon().socketPair();
     const nothing = openSync('/dev/null', 'r+');
@@ -313,7 +341,10 @@ export class Container {
       }
     }
     this.control.socket.destroy();
-    const base = this.folder.split('/').slice(0, tmpdir().split('/').length + 1).join('/');
+    const base = this.folder
+      .split('/')
+      .slice(0, tmpdir().split('/').length + 1)
+      .join('/');
     rmSync(base, { recursive: true, force: true });
   }
 }
