@@ -1,0 +1,41 @@
+/**
+ * Which engine the integration tests drive: mydockd with the mydock command, or, with MYDOCK_TEST_ENGINE=docker in
+ * the environment, an installed dockerd with its own command, which shows that a test asks for what Docker does.
+ */
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+export const TESTING_DOCKER = process.env['MYDOCK_TEST_ENGINE'] === 'docker';
+
+/** The client under test. */
+export const CLIENT = TESTING_DOCKER ? 'docker' : join(ROOT, 'bin/mydock');
+
+export interface EnginePlace {
+  readonly dataRoot: string;
+  readonly execRoot: string;
+  readonly socket: string;
+}
+
+/** The daemon's command line. */
+export function daemonCommand(place: EnginePlace, args: readonly string[]): string[] {
+  const common = [
+    '--data-root',
+    place.dataRoot,
+    '--exec-root',
+    place.execRoot,
+    '--host',
+    `unix://${place.socket}`,
+  ];
+  if (TESTING_DOCKER) {
+    return ['dockerd', ...common, '--pidfile', `${place.socket}.pid`, '--group', 'root', ...args];
+  }
+  return [join(ROOT, 'bin/mydockd'), ...common, '--group', 'root', ...args];
+}
+
+/** Every `docker` program on the PATH: several versions may be installed. */
+export function dockerPrograms(): string[] {
+  const folders = (process.env['PATH'] ?? '').split(':');
+  return [...new Set(folders.map((folder) => join(folder, 'docker')))].filter((path) => existsSync(path));
+}

@@ -1,0 +1,235 @@
+/**
+ * A daemon of a test's own: `Daemon.start()` in a `before` hook, `close()` in `after`, which removes all containers,
+ * stops it and fails the test where anything was left on the machine (leftovers.ts). Needs the sandbox that
+ * `make test` puts around every integration test (test/run/sandbox.sh).
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { busyboxImage } from '../fixtures/catalog.ts';
+import { type Registry, startRegistry } from '../fixtures/registry.ts';
+import { type CommandOptions, eventually, LiveCommand, type Result, run } from './command.ts';
+import { CLIENT, daemonCommand, type EnginePlace, TESTING_DOCKER } from './engine.ts';
+import { firewall, leftovers } from './leftovers.ts';
+
+if (process.env['MYDOCK_TEST_SANDBOX'] !== '1') {
+  throw new Error('integration tests run in a sandbox: use `make test ONLY=path`');
+}
+
+export interface ApiAnswer {
+  readonly status: number;
+  readonly headers: NodeJS.Dict<string | string[]>;
+  readonly text: string;
+  /** The body as JSON; fails where it is none. */
+  json<T>(): T;
+}
+
+let daemonCount = 0;
+
+export class Daemon implements EnginePlace {
+  readonly folder: string;
+  readonly dataRoot: string;
+  readonly execRoot: string;
+  readonly socket: string;
+  /** HOME of the clients: holds their configuration. */
+  readonly home: string;
+  readonly #args: readonly string[];
+  #process: ChildProcess | undefined;
+  #firewallBefore = '';
+
+  private constructor(args: readonly string[]) {
+    daemonCount += 1;
+    this.folder = mkdtempSync(join(tmpdir(), 'daemon-'));
+    this.dataRoot = join(this.folder, 'data');
+    // Short, for the sockets below it; /run is the sandbox's own.
+    this.execRoot = `/run/mydock-${daemonCount}`;
+    this.socket = `/run/mydock-${daemonCount}.sock`;
+    this.home = mkdtempSync(join(this.folder, 'home-'));
+    this.#args = args;
+  }
+
+  /** Starts a daemon and waits until it answers. `args` are added to its command line. */
+  static async start(args: readonly string[] = []): Promise<Daemon> {
+    const daemon = new Daemon(args);
+    await daemon.launch();
+    return daemon;
+  }
+
+  get pid(): number {
+    assert.ok(this.#process?.pid !== undefined, 'the daemon runs');
+    return this.#process.pid;
+  }
+
+  /** What the daemon logged since it was first started. */
+  get log(): string {
+    return readFileSync(join(this.folder, 'log'), 'utf8');
+  }
+
+  /** Starts the daemon's process (again). */
+  async launch(): Promise<void> {
+    const [file = '', ...args] = daemonCommand(this, this.#args);
+    const log = openSync(join(this.folder, 'log'), 'a');
+    const child = spawn(file, args, {
+      stdio: ['ignore', log, log],
+      env: { ...process.env, HOME: this.home },
+    });
+    closeSync(log);
+    this.#process = child;
+    await eventually(
+      'the daemon answers',
+      async () => {
+        if (child.exitCode !== null || child.signalCode !== null) {
+          throw new Error(
+            `the daemon ended with ${child.exitCode ?? child.signalCode}:\n${this.log.slice(-4000)}`,
+          );
+        }
+        if (!existsSync(this.socket)) return false;
+        return (await this.api('GET', '/_ping').catch(() => undefined))?.status === 200;
+      },
+      20_000,
+    );
+    this.#firewallBefore ||= firewall();
+  }
+
+  /** Ends the daemon's process: `SIGKILL` as a crash would, `SIGTERM` as an orderly stop. */
+  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exit = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    await exit;
+    clearTimeout(timer);
+    if (signal === 'SIGTERM' && child.signalCode === 'SIGKILL')
+      throw new Error('the daemon ignored SIGTERM for 20 s');
+  }
+
+  #environment(options: CommandOptions): NodeJS.ProcessEnv {
+    const host = `unix://${this.socket}`;
+    return { ...process.env, HOME: this.home, MYDOCK_HOST: host, DOCKER_HOST: host, ...options.env };
+  }
+
+  /** Runs the client to its end. */
+  async mydock(args: readonly string[], options: CommandOptions = {}): Promise<Result> {
+    return await run([CLIENT, ...args], { ...options, env: this.#environment(options) });
+  }
+
+  /** Runs a `docker` program against this daemon. */
+  async docker(program: string, args: readonly string[], options: CommandOptions = {}): Promise<Result> {
+    return await run([program, ...args], { ...options, env: this.#environment(options) });
+  }
+
+  /** The client, left running. */
+  live(args: readonly string[], options: CommandOptions = {}): LiveCommand {
+    return new LiveCommand([CLIENT, ...args], { ...options, env: this.#environment(options) });
+  }
+
+  /** Runs the client, which must succeed; returns its stdout without the last line feed. */
+  async ok(...args: string[]): Promise<string> {
+    const result = await this.mydock(args);
+    assert.equal(result.code, 0, `${args.join(' ')}: ${result.code}\n${result.stderr}${result.stdout}`);
+    return result.stdout.replace(/\n$/, '');
+  }
+
+  /** Runs the client, which must fail with `code` and an error that matches. */
+  async fails(code: number, message: RegExp, ...args: string[]): Promise<void> {
+    const result = await this.mydock(args);
+    assert.match(result.stderr, message, `stderr of ${args.join(' ')}`);
+    assert.equal(result.code, code, `exit code of ${args.join(' ')}: ${result.stderr}`);
+  }
+
+  /** One Engine API request on the socket. */
+  async api(method: string, path: string, body?: unknown): Promise<ApiAnswer> {
+    return await new Promise((resolve, reject) => {
+      const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+      const outgoing = request(
+        { socketPath: this.socket, method, path, headers, timeout: 30_000 },
+        (response) => {
+          let text = '';
+          response.setEncoding('utf8').on('data', (part: string) => {
+            text += part;
+          });
+          response.once('error', reject);
+          response.once('end', () => {
+            const { statusCode = 0, headers: answered } = response;
+            resolve({ status: statusCode, headers: answered, text, json: <T>() => JSON.parse(text) as T });
+          });
+        },
+      );
+      outgoing.once('error', reject);
+      outgoing.once('timeout', () => outgoing.destroy(new Error(`${method} ${path}: no answer within 30 s`)));
+      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  }
+
+  /** One field of `inspect`, by a Go template. */
+  async inspect(object: string, template: string): Promise<string> {
+    return await this.ok('inspect', '--format', template, object);
+  }
+
+  /** Waits until the container's state is `status` (`running`, `exited`, …). */
+  async reaches(container: string, status: string): Promise<void> {
+    await eventually(
+      `${container} is ${status}`,
+      async () => (await this.inspect(container, '{{.State.Status}}')) === status,
+    );
+  }
+
+  async removeContainers(): Promise<void> {
+    const ids = (await this.ok('ps', '-aq', '--no-trunc')).split('\n').filter((id) => id !== '');
+    if (ids.length > 0) await this.ok('rm', '-f', ...ids);
+  }
+
+  /** Removes all containers and fails where anything of them was left; stops the daemon, and looks again. */
+  async close(): Promise<void> {
+    try {
+      if (this.#process === undefined) await this.launch();
+      await this.removeContainers();
+      if (!TESTING_DOCKER) await this.#assertClean('after the last container');
+      await this.stop();
+      if (!TESTING_DOCKER) await this.#assertClean('after the daemon has stopped');
+    } catch (error) {
+      process.stderr.write(`daemon log:\n${this.log.slice(-6000)}\n`);
+      throw error;
+    } finally {
+      await this.stop('SIGKILL');
+      rmSync(this.folder, { recursive: true, force: true });
+    }
+  }
+
+  async #assertClean(when: string): Promise<void> {
+    const found = (): string[] => [
+      ...leftovers(this),
+      ...(firewall() === this.#firewallBefore ? [] : [`firewall changed:\n${firewall()}`]),
+    ];
+    await eventually('nothing is left', () => found().length === 0, 5000).catch(() => {
+      assert.deepEqual(found(), [], `left ${when}`);
+    });
+  }
+}
+
+/** A daemon that has the busybox image as `busybox`, and the registry that it came from. */
+export async function daemonWithBusybox(
+  args: readonly string[] = [],
+): Promise<{ daemon: Daemon; registry: Registry; close(): Promise<void> }> {
+  const registry = await startRegistry();
+  const reference = await registry.push('busybox', 'latest', await busyboxImage());
+  const daemon = await Daemon.start(args);
+  await daemon.ok('pull', '-q', reference);
+  await daemon.ok('tag', reference, 'busybox');
+  return {
+    daemon,
+    registry,
+    close: async () => {
+      try {
+        await daemon.close();
+      } finally {
+        await registry.stop();
+      }
+    },
+  };
+}
