@@ -11,6 +11,7 @@ import { chainIds, type ImageConfig, parseImageConfig } from './image-config.ts'
 import { type Hold, type HoldRequest, ImageHolds } from './image-holds.ts';
 import { ImageRemover, type RemovedItem, type RemoveOptions } from './image-removal.ts';
 import { type ImageRow, ImageTables, type LayerBlob, type NameRow } from './image-tables.ts';
+import { restoreLayers } from './layer-restore.ts';
 import type { Snapshotter } from './layers/snapshotter.ts';
 import { MAX_MANIFEST_BYTES } from './manifest.ts';
 import { OCI_LAYER_GZIP } from './media-types.ts';
@@ -330,9 +331,13 @@ export class ImageStore {
     await this.#holds.collect(layers, []);
   }
 
-  /** Removes what crashes and abandoned pulls left. Call it once `setLayerUsers` is set, after the snapshotter's. */
+  /**
+   * Removes what crashes and abandoned pulls left, and unpacks layers again that the snapshotter lost. Call it at the
+   * start, after the snapshotter's `sweep` and once `setLayerUsers` is set; later calls do no harm.
+   */
   async sweep(): Promise<void> {
     await this.#holds.sweep();
+    await restoreLayers(this.#tables, this.#content, this.#snapshotter);
   }
 }
 

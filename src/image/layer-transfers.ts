@@ -11,7 +11,6 @@ import type { DiffID } from './digest.ts';
 import type { Ingest } from './ingest.ts';
 import type { Snapshotter } from './layers/snapshotter.ts';
 import type { Descriptor } from './manifest.ts';
-import { detectCompression } from './media-types.ts';
 import { layerStatus, type OnProgress, ProgressMeter, type PullProgress, shortDigest } from './progress.ts';
 import type { RepositoryClient } from './registry/client.ts';
 import { downloadBlob } from './registry/download.ts';
@@ -198,9 +197,8 @@ export class LayerTransfers {
       onProgress,
     );
     try {
-      const compression = detectCompression(blobPath);
       await this.#snapshotter.add(
-        { blobPath, compression, diffId, onProgress: (consumed) => meter.update(consumed) },
+        { blobPath, compression: 'detect', diffId, onProgress: (consumed) => meter.update(consumed) },
         signal,
       );
     } catch (error) {

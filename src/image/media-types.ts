@@ -1,11 +1,9 @@
 /**
  * Media types of manifests, configurations and layers (OCI image-spec media-types.md, Docker's schema 2), and which
- * of them can be pulled. A layer's compression is read from its first bytes, not from its type: published images
- * carry wrong types.
+ * of them can be pulled. How a layer is compressed is not read from its type, because published images carry wrong
+ * ones: storage drivers go by its first bytes.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
 import { InvalidParameterError } from '../base/errors.ts';
-import type { LayerCompression } from './layers/snapshotter.ts';
 
 export const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
 export const DOCKER_MANIFEST_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
@@ -72,28 +70,4 @@ export function checkLayerType(mediaType: string): void {
   if (!LAYER_TYPES.has(bareMediaType(mediaType))) {
     throw new InvalidParameterError(`unsupported media type ${mediaType}`);
   }
-}
-
-/** How the blob in `path` is compressed. Compressions that layers may not have fail with InvalidParameter. */
-export function detectCompression(path: string): LayerCompression {
-  const head = Buffer.alloc(6);
-  const fd = openSync(path, 'r');
-  try {
-    readSync(fd, head, 0, head.length, 0);
-  } finally {
-    closeSync(fd);
-  }
-  return compressionOf(head);
-}
-
-/** The same from the blob's first 6 bytes. */
-export function compressionOf(head: Buffer): LayerCompression {
-  if (head[0] === 0x1f && head[1] === 0x8b) return 'gzip';
-  const magic = head.length >= 4 ? head.readUInt32LE(0) : 0;
-  // A zstd stream may begin with a skippable frame (RFC 8878, section 3.1.2), as zstd:chunked layers can.
-  if (magic === 0xfd2fb528 || (magic & 0xfffffff0) >>> 0 === 0x184d2a50) return 'zstd';
-  const text = head.toString('latin1');
-  if (text.startsWith('\xfd7zXZ\0')) throw new InvalidParameterError('unsupported layer compression: xz');
-  if (/^BZh[1-9]1A/.test(text)) throw new InvalidParameterError('unsupported layer compression: bzip2');
-  return 'none';
 }

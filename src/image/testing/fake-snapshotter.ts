@@ -41,6 +41,14 @@ export class FakeSnapshotter implements Snapshotter {
     return { diffId: source.diffId, sizeBytes: tar.length };
   }
 
+  addTar(): Promise<CommittedLayer> {
+    return Promise.reject(new NotImplementedError('addTar'));
+  }
+
+  create(): Promise<CommittedLayer> {
+    return Promise.reject(new NotImplementedError('create'));
+  }
+
   commit(): Promise<CommittedLayer> {
     return Promise.reject(new NotImplementedError('commit'));
   }
@@ -72,10 +80,12 @@ export class FakeSnapshotter implements Snapshotter {
 }
 
 function inflate(blob: Buffer, compression: LayerSource['compression']): Buffer {
+  const gzip = compression === 'gzip' || (compression === 'detect' && blob[0] === 0x1f && blob[1] === 0x8b);
+  const zstd = compression === 'zstd' || (compression === 'detect' && blob.readUInt32LE(0) === 0xfd2fb528);
   try {
-    if (compression === 'gzip') return gunzipSync(blob);
-    return compression === 'zstd' ? zstdDecompressSync(blob) : blob;
+    if (gzip) return gunzipSync(blob);
+    return zstd ? zstdDecompressSync(blob) : blob;
   } catch (error) {
-    throw new InvalidParameterError(`layer is not valid ${compression}`, error);
+    throw new InvalidParameterError('layer is damaged', error);
   }
 }
