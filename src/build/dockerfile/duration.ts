@@ -1,0 +1,24 @@
+/** Go's durations (time.ParseDuration): `1h30m`, `1.5s`, `100ms`. */
+
+const UNITS_NS: Readonly<Record<string, number>> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  μs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 60e9,
+  h: 3600e9,
+};
+
+/** Nanoseconds; undefined for a text that is no duration. */
+export function parseDuration(text: string): number | undefined {
+  if (text === '0') return 0;
+  const match = /^([+-]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)$/.exec(text);
+  if (match === null) return undefined;
+  let total = 0;
+  for (const [, number, unit] of (match[2] ?? '').matchAll(/([\d.]+)([a-zµμ]+)/g)) {
+    total += Number(number) * (UNITS_NS[unit ?? ''] ?? 0);
+  }
+  return Math.round(match[1] === '-' ? -total : total);
+}
