@@ -8,21 +8,23 @@
  *
  * Walked through: pulling an image of two layers calls `add` twice, at the same time. `run` makes upper and work
  * directories and calls `mount({layers: [a, b], upper, work, target})`; the container writes; `unmount(target)`.
- * Build reads what was written: `commit(upper)` makes layer c from it, and the new image is [a, b, c]. `remove(b)`
- * after its last image is gone frees the disk.
+ * Build reads what was written: `commit(upper)` makes layer c from it, and the new image is [a, b, c]. A COPY needs no
+ * container: `create` makes its layer from entries. `remove(b)` after its last image is gone frees the disk.
  */
 import type { Readable } from 'node:stream';
 import type { DiffID } from '../digest.ts';
+import type { TarType } from './tar-format.ts';
 
 export type LayerCompression = 'none' | 'gzip' | 'zstd';
 
 export interface LayerSource {
   /** The layer as the registry gave it, verified already. */
   blobPath: string;
-  compression: LayerCompression;
+  /** `detect` goes by the first bytes, which registries get right more often than media types. */
+  compression: LayerCompression | 'detect';
   /** What the uncompressed tar must hash to. `add` fails with InvalidParameter, naming both, where it does not. */
   diffId: DiffID;
-  /** Compressed bytes consumed so far; called at most every 100 ms. */
+  /** Compressed bytes consumed so far; called at most every 100 ms, and once at the end. */
   onProgress?: (consumedBytes: number) => void;
 }
 
@@ -33,10 +35,57 @@ export interface LayerInfo {
 }
 
 export interface CommittedLayer extends LayerInfo {
-  /** The compressed layer: path to a temporary file that the caller moves or deletes; its digest and length. */
+  /**
+   * The compressed layer: path to a temporary file that the caller moves (it lies on the data root's file system, and
+   * is not synced yet) or deletes; its digest and length.
+   */
   blobPath: string;
   blobDigest: string;
   blobSizeBytes: number;
+}
+
+export interface BlobOptions {
+  /** How the blob of a new layer is compressed; the same bytes every time. Default gzip. */
+  compression?: LayerCompression;
+}
+
+/** One entry of a layer that is made by `create`. Names are relative to the root; text is UTF-8. */
+export interface LayerEntry {
+  name: string | Uint8Array;
+  type: TarType;
+  /** Permission bits with set-ID and sticky; default 0644, directories 0755. */
+  mode?: number;
+  /** Default 0. */
+  uid?: number;
+  gid?: number;
+  /** Bytes that the content will have: needed where that is a stream, else taken from the content. */
+  size?: number;
+  /** Default 0. */
+  mtimeSec?: number;
+  mtimeNsec?: number;
+  /** Target of a hard or symbolic link. */
+  linkName?: string | Uint8Array;
+  deviceMajor?: number;
+  deviceMinor?: number;
+  xattrs?: readonly { name: string; value: Uint8Array }[];
+}
+
+/**
+ * A regular file's content. `path` is opened without following a link at its end; `fd` is read from its start and
+ * closed by the driver, whatever happens.
+ */
+export type LayerContent =
+  | Uint8Array
+  | { readonly path: string | Buffer }
+  | { readonly fd: number }
+  | AsyncIterable<Uint8Array>;
+
+export interface LayerWriter {
+  /**
+   * Appends an entry. Whiteouts are files named `.wh.<name>` and `.wh..wh..opq` without content. Resolves when the
+   * driver has room for the next one, which is not when this one is written. One call at a time.
+   */
+  add(entry: LayerEntry, content?: LayerContent): Promise<void>;
 }
 
 export interface MountRequest {
@@ -63,12 +112,36 @@ export interface Snapshotter {
   add(source: LayerSource, signal?: AbortSignal): Promise<LayerInfo>;
 
   /**
-   * Turns the changes in an upper directory (whiteouts and opaque directories in the driver's form) into a new layer,
-   * stored and ready to mount. Deterministic: sorted entries, no atime or ctime. The directory is left as it is.
+   * Stores a tar whose diffID is not known yet: a file, or a stream of its bytes, compressed in any way that is read
+   * here. The diffID is that of the tar as it came.
    */
-  commit(upper: string, signal?: AbortSignal): Promise<CommittedLayer>;
+  addTar(
+    source: string | AsyncIterable<Uint8Array>,
+    options?: BlobOptions,
+    signal?: AbortSignal,
+  ): Promise<CommittedLayer>;
 
-  /** The layer's tar (OCI whiteouts), byte for byte what its diffID names where the driver kept it. */
+  /**
+   * Makes a layer of the entries that `write` adds, in that order, a later one of the same name in place of an earlier.
+   * The same entries give the same diffID. What `write` throws is thrown, and nothing is left behind.
+   */
+  create(
+    write: (layer: LayerWriter) => Promise<void>,
+    options?: BlobOptions,
+    signal?: AbortSignal,
+  ): Promise<CommittedLayer>;
+
+  /**
+   * Turns the changes in an upper directory (whiteouts and opaque directories in the driver's form) into a new layer,
+   * stored and ready to mount. Deterministic: sorted entries, no atime or ctime, nothing of the root itself. The
+   * directory is left as it is; sockets are left out.
+   */
+  commit(upper: string, signal?: AbortSignal, options?: BlobOptions): Promise<CommittedLayer>;
+
+  /**
+   * The layer's tar (OCI whiteouts), byte for byte what its diffID names where the driver kept it, or made the layer
+   * itself by `commit`; else a deterministic one with the same meaning.
+   */
   exportTar(diffId: DiffID): Readable;
 
   /** Forgets a layer. The caller knows that no image has it and nothing mounts it. Unknown ones are ignored. */
@@ -80,9 +153,15 @@ export interface Snapshotter {
   /** Undoes `mount`; not mounted is no error. */
   unmount(target: string): Promise<void>;
 
-  /** Removes the leftovers of interrupted calls. Called once, before anything else. */
+  /**
+   * Removes the leftovers of interrupted calls, and layers that a power cut may have torn: those are no longer in
+   * `layers`, and `add` stores them anew. Called once, before anything else.
+   */
   sweep(): Promise<void>;
 
   /** All layers that are here whole. */
   layers(): DiffID[];
+
+  /** Ends threads and background work. The last call. */
+  close(): Promise<void>;
 }

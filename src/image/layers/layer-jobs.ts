@@ -1,0 +1,234 @@
+/**
+ * The work of a layer worker, one function a job: files in, an unpacked directory and a blob out. Everything that is
+ * left half done after a failure is the caller's to remove.
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { InvalidParameterError } from '../../base/errors.ts';
+import { byteString, printable } from './byte-string.ts';
+import { Extractor } from './extractor.ts';
+import { detectCompression, inflate } from './inflate.ts';
+import { LayerOutput, TarChunks } from './layer-output.ts';
+import { archiveAddon } from './native-archive.ts';
+import type { LayerCompression } from './snapshotter.ts';
+import { TarReader } from './tar-reader.ts';
+import { writeContent, writeTree } from './tree-walk.ts';
+import {
+  type InputItem,
+  type Job,
+  type JobResult,
+  type NewLayerPaths,
+  NO_RESULT,
+} from './worker-protocol.ts';
+
+const READ_BYTES = 256 * 1024;
+const PROGRESS_MS = 100;
+
+/** How a job reaches the main thread. */
+export interface JobContext {
+  signal: AbortSignal;
+  progress(consumedBytes: number): void;
+  /** The job's input, until its `finish` item. */
+  input(): AsyncIterable<InputItem>;
+  /** Resolves when there is room for more. */
+  output(chunk: Buffer): Promise<void>;
+}
+
+export async function runJob(job: Job, context: JobContext): Promise<JobResult> {
+  switch (job.kind) {
+    case 'add':
+      return addLayer(job, context);
+    case 'tar':
+      return await newLayer(job.layer, context, (output) => copyTar(job.tarPath, output, context), false);
+    case 'create':
+      return await newLayer(job.layer, context, (output) => createTar(output, context), true);
+    case 'commit':
+      return await newLayer(job.layer, context, (output) => commitTree(job.upper, output), true);
+    case 'export':
+      await exportTree(job.directory, job.withRoot, context);
+      return NO_RESULT;
+    case 'remove':
+      archiveAddon().archiveRemoveTree(byteString(job.path));
+      return NO_RESULT;
+    case 'sync':
+      archiveAddon().archiveSync(byteString(job.path));
+      return NO_RESULT;
+  }
+}
+
+async function addLayer(job: Extract<Job, { kind: 'add' }>, context: JobContext): Promise<JobResult> {
+  const extractor = new Extractor(job.directory, { findHoles: false });
+  try {
+    const reader = new TarReader(extractor);
+    const hash = createHash('sha256');
+    for await (const chunk of inflateFile(job.blobPath, job.compression, context)) {
+      context.signal.throwIfAborted();
+      hash.update(chunk);
+      reader.push(chunk);
+    }
+    reader.finish();
+    const diffId = `sha256:${hash.digest('hex')}`;
+    if (diffId !== job.diffId) {
+      throw new InvalidParameterError(`layer ${job.diffId}: its uncompressed content is ${diffId}`);
+    }
+    extractor.finish();
+    const { sizeBytes, hasRootEntry } = extractor;
+    return { ...NO_RESULT, diffId, sizeBytes, hasRootEntry };
+  } catch (error) {
+    extractor.abort();
+    throw error;
+  }
+}
+
+/** Inflates a file whose compression may have to be found out. */
+async function* inflateFile(
+  path: string,
+  compression: LayerCompression | 'detect',
+  context: JobContext,
+): AsyncGenerator<Buffer, void, undefined> {
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    const head = Buffer.alloc(8);
+    const length = compression === 'detect' ? readSync(fd, head, 0, head.length, 0) : 0;
+    const kind = compression === 'detect' ? detectCompression(head.subarray(0, length)) : compression;
+    yield* inflate(readFile(fd, context), kind);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A file's chunks, from its start. Reads block: they come from the page cache or a local disk. */
+async function* readFile(fd: number, context: JobContext): AsyncGenerator<Buffer, void, undefined> {
+  let position = 0;
+  let reported = Date.now();
+  for (;;) {
+    context.signal.throwIfAborted();
+    const chunk = Buffer.allocUnsafe(READ_BYTES);
+    const length = readSync(fd, chunk, 0, chunk.length, position);
+    if (length === 0) break;
+    position += length;
+    if (Date.now() - reported >= PROGRESS_MS) {
+      context.progress(position);
+      reported = Date.now();
+    }
+    yield chunk.subarray(0, length);
+  }
+  context.progress(position);
+}
+
+/** Unpacks and compresses what `write` hands to the output. */
+async function newLayer(
+  paths: NewLayerPaths,
+  context: JobContext,
+  write: (output: (chunk: Buffer) => Promise<void>) => Promise<void>,
+  findHoles: boolean,
+): Promise<JobResult> {
+  const extractor = new Extractor(paths.directory, { findHoles });
+  let output: LayerOutput | undefined;
+  try {
+    const target = new LayerOutput(extractor, paths.blobPath, paths.compression);
+    output = target;
+    await write(async (chunk) => {
+      context.signal.throwIfAborted();
+      await target.write(chunk);
+    });
+    const result = await target.finish();
+    extractor.finish();
+    return { ...result, sizeBytes: extractor.sizeBytes, hasRootEntry: extractor.hasRootEntry };
+  } catch (error) {
+    output?.abort();
+    extractor.abort();
+    throw error;
+  }
+}
+
+async function copyTar(
+  tarPath: string | undefined,
+  output: (chunk: Buffer) => Promise<void>,
+  context: JobContext,
+): Promise<void> {
+  if (tarPath !== undefined) {
+    for await (const chunk of inflateFile(tarPath, 'detect', context)) await output(chunk);
+    return;
+  }
+  const { head, rest } = await peek(inputChunks(context), 8);
+  for await (const chunk of inflate(rest, detectCompression(head))) await output(chunk);
+}
+
+async function* inputChunks(context: JobContext): AsyncGenerator<Buffer, void, undefined> {
+  for await (const item of context.input()) {
+    if (item.type === 'chunk') yield asBuffer(item.data);
+  }
+}
+
+function asBuffer(data: Uint8Array): Buffer {
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/** The first bytes of a stream, and the stream with them. */
+async function peek(
+  source: AsyncGenerator<Buffer, void, undefined>,
+  length: number,
+): Promise<{ head: Buffer; rest: AsyncIterable<Buffer> }> {
+  let head: Buffer = Buffer.alloc(0);
+  while (head.length < length) {
+    const step = await source.next();
+    if (step.done === true) break;
+    head = Buffer.concat([head, step.value]);
+  }
+  const rest = async function* (): AsyncGenerator<Buffer, void, undefined> {
+    if (head.length > 0) yield head;
+    yield* source;
+  };
+  return { head, rest: rest() };
+}
+
+async function createTar(output: (chunk: Buffer) => Promise<void>, context: JobContext): Promise<void> {
+  const chunks = new TarChunks(output);
+  const buffer = Buffer.allocUnsafe(READ_BYTES);
+  for await (const item of context.input()) {
+    if (item.type === 'chunk') chunks.tar.data(asBuffer(item.data));
+    else if (item.type === 'entry' && item.source !== undefined) {
+      await writeSource(item.header, item.source, chunks, buffer);
+    } else if (item.type === 'entry') chunks.tar.entry(item.header);
+    await chunks.flush();
+  }
+  await chunks.finish();
+}
+
+async function writeSource(
+  header: Extract<InputItem, { type: 'entry' }>['header'],
+  source: { path: string | Uint8Array } | { fd: number },
+  chunks: TarChunks,
+  buffer: Buffer,
+): Promise<void> {
+  const fd = 'fd' in source ? source.fd : openSource(source.path);
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile())
+      throw new InvalidParameterError(`${printable(header.name)}: its source is no regular file`);
+    await writeContent(chunks.tar, { ...header, size: stat.size }, fd, buffer, chunks.flush);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openSource(path: string | Uint8Array): number {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  return openSync(typeof path === 'string' ? path : asBuffer(path), flags);
+}
+
+async function commitTree(upper: string, output: (chunk: Buffer) => Promise<void>): Promise<void> {
+  const chunks = new TarChunks(output);
+  await writeTree(chunks.tar, upper, chunks.flush);
+  await chunks.finish();
+}
+
+async function exportTree(directory: string, withRoot: boolean, context: JobContext): Promise<void> {
+  const chunks = new TarChunks(async (chunk) => {
+    context.signal.throwIfAborted();
+    await context.output(chunk);
+  });
+  await writeTree(chunks.tar, directory, chunks.flush, { withRoot });
+  await chunks.finish();
+}

@@ -1,0 +1,112 @@
+/**
+ * Entry point of a layer worker thread: takes jobs from the main thread one at a time (worker-protocol.ts) and does
+ * them with layer-jobs.ts. Bundled as layer-worker.cjs beside the daemon; run from this file in development.
+ */
+import { closeSync } from 'node:fs';
+import { parentPort } from 'node:worker_threads';
+import { runJob } from './layer-jobs.ts';
+import {
+  type FromWorker,
+  type InputItem,
+  inputCost,
+  type Job,
+  OUTPUT_WINDOW_BYTES,
+  type ToWorker,
+  toWireError,
+} from './worker-protocol.ts';
+
+const port = parentPort;
+if (port === null) throw new Error('layer-worker runs as a worker thread only');
+
+function post(message: FromWorker, transfer: ArrayBuffer[] = []): void {
+  port?.postMessage(message, transfer);
+}
+
+/** One job's streams and its abort switch. */
+class RunningJob {
+  readonly controller = new AbortController();
+  readonly #items: InputItem[] = [];
+  #unacknowledged = 0;
+  #wake: (() => void) | undefined;
+  #closed = false;
+
+  async run(job: Job): Promise<void> {
+    try {
+      const result = await runJob(job, {
+        signal: this.controller.signal,
+        progress: (consumedBytes) => post({ kind: 'progress', consumedBytes }),
+        input: () => this.#input(),
+        output: (chunk) => this.#output(chunk),
+      });
+      this.close();
+      post({ kind: 'done', result });
+    } catch (error) {
+      this.close();
+      post({ kind: 'failed', error: toWireError(error) });
+    }
+  }
+
+  abort(): void {
+    this.controller.abort();
+    this.#wake?.();
+  }
+
+  receive(items: InputItem[]): void {
+    this.#items.push(...items);
+    if (this.#closed) this.close();
+    this.#wake?.();
+  }
+
+  acknowledge(bytes: number): void {
+    this.#unacknowledged -= bytes;
+    this.#wake?.();
+  }
+
+  /** Descriptors that were handed over are closed here where no one came to read them. */
+  close(): void {
+    this.#closed = true;
+    for (const item of this.#items.splice(0)) {
+      if (item.type === 'entry' && item.source !== undefined && 'fd' in item.source)
+        closeSync(item.source.fd);
+    }
+  }
+
+  async #wait(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    this.#wake = undefined;
+    this.controller.signal.throwIfAborted();
+  }
+
+  async *#input(): AsyncGenerator<InputItem, void, undefined> {
+    for (;;) {
+      this.controller.signal.throwIfAborted();
+      const item = this.#items.shift();
+      if (item === undefined) {
+        await this.#wait();
+        continue;
+      }
+      if (item.type === 'finish') return;
+      yield item;
+      post({ kind: 'credit', bytes: inputCost([item]) });
+    }
+  }
+
+  async #output(chunk: Buffer): Promise<void> {
+    while (this.#unacknowledged >= OUTPUT_WINDOW_BYTES) await this.#wait();
+    this.#unacknowledged += chunk.length;
+    post({ kind: 'output', chunk });
+  }
+}
+
+let running: RunningJob | undefined;
+
+port.on('message', (message: ToWorker) => {
+  if (message.kind === 'run') {
+    running = new RunningJob();
+    void running.run(message.job);
+  } else if (message.kind === 'abort') running?.abort();
+  else if (message.kind === 'input') running?.receive(message.items);
+  else running?.acknowledge(message.bytes);
+});

@@ -1,0 +1,63 @@
+/**
+ * Root filesystems out of unpacked layers: one overlayfs mount over the layers' directories.
+ */
+import { errnoCode } from '../../base/errors.ts';
+import { addon } from '../../native/addon.ts';
+
+const MOUNT_ATTR_RDONLY = 0x1;
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
+
+/**
+ * Redirects, metadata copies and the index would make upper directories that only this mount can read; a layer that
+ * brings their attributes along must not be believed either.
+ */
+const OPTIONS = ['redirect_dir=nofollow', 'metacopy=off', 'index=off'];
+
+export interface OverlayMount {
+  /** Base first. The same one may appear several times. */
+  lowers: readonly string[];
+  /** Two empty directories, for images of fewer layers than overlayfs takes. */
+  empties: readonly [string, string];
+  upper: string | undefined;
+  work: string | undefined;
+  target: string;
+}
+
+/** Without upper and work the mount is read-only. */
+export function mountOverlay(mount: OverlayMount): void {
+  const writable = mount.upper !== undefined;
+  const lowers = topmostFirst(mount.lowers);
+  /* One lower is enough below an upper directory, a read-only overlay needs two. */
+  const [first, second] = mount.empties;
+  if (lowers.length < (writable ? 1 : 2)) lowers.push(first);
+  if (!writable && lowers.length < 2) lowers.push(second);
+  addon().mountOverlay({
+    lowers,
+    upper: mount.upper ?? '',
+    work: mount.work ?? '',
+    target: mount.target,
+    options: OPTIONS,
+    attributes: writable ? 0 : MOUNT_ATTR_RDONLY,
+  });
+}
+
+/**
+ * overlayfs takes no directory twice. Of a layer that appears several times the topmost counts: it says again all
+ * that the lower ones say.
+ */
+function topmostFirst(lowers: readonly string[]): string[] {
+  return [...new Set(lowers.toReversed())];
+}
+
+/** Unmounts; where something still uses the mount, it is detached and goes when that ends. */
+export function unmountOverlay(target: string): void {
+  try {
+    addon().unmount(target, UMOUNT_NOFOLLOW);
+  } catch (error) {
+    const code = errnoCode(error);
+    if (code === 'EINVAL' || code === 'ENOENT') return;
+    if (code !== 'EBUSY') throw error;
+    addon().unmount(target, UMOUNT_NOFOLLOW | MNT_DETACH);
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * The overlay driver: every layer unpacked into a directory of its own, root filesystems mounted with overlayfs. It
+ * owns what is visible when; reading and writing layers happens in worker threads (layer-jobs.ts), files and names on
+ * disk are layer-directory.ts.
+ */
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { InvalidParameterError, NotFoundError } from '../../base/errors.ts';
+import { log } from '../../base/log.ts';
+import { type DiffID, parseDiffID } from '../digest.ts';
+import { LayerDirectory, type StoredLayer } from './layer-directory.ts';
+import { feedEntries, feedTar } from './layer-feed.ts';
+import { mountOverlay, unmountOverlay } from './overlay-mount.ts';
+import { SharedRuns } from './shared-runs.ts';
+import type {
+  BlobOptions,
+  CommittedLayer,
+  LayerInfo,
+  LayerSource,
+  LayerWriter,
+  MountRequest,
+  Snapshotter,
+} from './snapshotter.ts';
+import { type JobHooks, WorkerPool } from './worker-pool.ts';
+import type { Job, JobResult, NewLayerPaths } from './worker-protocol.ts';
+
+export class OverlaySnapshotter implements Snapshotter {
+  readonly driver = 'overlay';
+  readonly #directory: LayerDirectory;
+  readonly #pool = new WorkerPool();
+  readonly #layers = new Map<DiffID, StoredLayer>();
+  readonly #adding = new SharedRuns<LayerInfo>();
+  /** Stored, but maybe not on the disk yet. */
+  readonly #unsynced = new Set<DiffID>();
+  #syncing: Promise<void> | undefined;
+
+  /** `root` is the driver's own directory (`<data-root>/layers`), on the file system of the content store. */
+  constructor(root: string) {
+    this.#directory = new LayerDirectory(root);
+    const { layers, unsynced } = this.#directory.read();
+    for (const layer of layers) this.#layers.set(layer.diffId, layer);
+    for (const diffId of unsynced) this.#unsynced.add(diffId);
+  }
+
+  layer(diffId: DiffID): LayerInfo | undefined {
+    const layer = this.#layers.get(diffId);
+    return layer === undefined ? undefined : { diffId, sizeBytes: layer.sizeBytes };
+  }
+
+  layers(): DiffID[] {
+    return [...this.#layers.keys()];
+  }
+
+  async add(source: LayerSource, signal?: AbortSignal): Promise<LayerInfo> {
+    signal?.throwIfAborted();
+    const known = this.layer(source.diffId);
+    if (known !== undefined) return known;
+    return await this.#adding.join(source.diffId, source.onProgress, signal, (onProgress, shared) =>
+      this.#add(source, onProgress, shared),
+    );
+  }
+
+  async #add(
+    source: LayerSource,
+    onProgress: (consumedBytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<LayerInfo> {
+    const { blobPath, compression, diffId } = source;
+    const directory = this.#directory.begin();
+    const job: Job = { kind: 'add', blobPath, compression, diffId, directory: join(directory, 'fs') };
+    try {
+      const result = await this.#pool.run(job, { onProgress }, signal);
+      return await this.#publish(directory, diffId, result);
+    } catch (error) {
+      await this.#discard(directory);
+      throw error;
+    }
+  }
+
+  async addTar(
+    source: string | AsyncIterable<Uint8Array>,
+    options: BlobOptions = {},
+    signal?: AbortSignal,
+  ): Promise<CommittedLayer> {
+    if (typeof source === 'string') {
+      return await this.#newLayer((layer) => ({ kind: 'tar', tarPath: source, layer }), {}, options, signal);
+    }
+    const feed: JobHooks['feed'] = (send) => feedTar(source, send);
+    return await this.#newLayer(
+      (layer) => ({ kind: 'tar', tarPath: undefined, layer }),
+      { feed },
+      options,
+      signal,
+    );
+  }
+
+  async create(
+    write: (layer: LayerWriter) => Promise<void>,
+    options: BlobOptions = {},
+    signal?: AbortSignal,
+  ): Promise<CommittedLayer> {
+    const feed: JobHooks['feed'] = (send) => feedEntries(write, send);
+    return await this.#newLayer((layer) => ({ kind: 'create', layer }), { feed }, options, signal);
+  }
+
+  async commit(upper: string, signal?: AbortSignal, options: BlobOptions = {}): Promise<CommittedLayer> {
+    return await this.#newLayer((layer) => ({ kind: 'commit', upper, layer }), {}, options, signal);
+  }
+
+  async #newLayer(
+    job: (layer: NewLayerPaths) => Job,
+    hooks: JobHooks,
+    options: BlobOptions,
+    signal: AbortSignal | undefined,
+  ): Promise<CommittedLayer> {
+    const directory = this.#directory.begin();
+    const blobPath = this.#directory.temporary();
+    const compression = options.compression ?? 'gzip';
+    try {
+      const paths: NewLayerPaths = { directory: join(directory, 'fs'), blobPath, compression };
+      const result = await this.#pool.run(job(paths), hooks, signal);
+      const layer = await this.#publish(directory, parseDiffID(result.diffId), result);
+      return { ...layer, blobPath, blobDigest: result.blobDigest, blobSizeBytes: result.blobSizeBytes };
+    } catch (error) {
+      await this.#discard(directory);
+      await this.#discard(blobPath);
+      throw error;
+    }
+  }
+
+  async #publish(directory: string, diffId: DiffID, result: JobResult): Promise<LayerInfo> {
+    const layer: StoredLayer = { diffId, sizeBytes: result.sizeBytes, hasRootEntry: result.hasRootEntry };
+    if (this.#directory.publish(directory, layer)) {
+      this.#layers.set(diffId, layer);
+      this.#unsynced.add(diffId);
+      this.#sync();
+    } else {
+      await this.#discard(directory);
+    }
+    return { diffId, sizeBytes: result.sizeBytes };
+  }
+
+  /** Flushes what was stored, in the background: a layer that a power cut tears is dropped and added again. */
+  #sync(): void {
+    this.#syncing ??= this.#syncAll()
+      .catch((error: unknown) => log.warn({ err: error }, 'layers could not be flushed to disk'))
+      .finally(() => {
+        this.#syncing = undefined;
+      });
+  }
+
+  async #syncAll(): Promise<void> {
+    while (this.#unsynced.size > 0) {
+      const layers = [...this.#unsynced];
+      await this.#pool.run({ kind: 'sync', path: this.#directory.root });
+      for (const diffId of layers) {
+        this.#directory.markSynced(diffId);
+        this.#unsynced.delete(diffId);
+      }
+    }
+  }
+
+  async #discard(path: string): Promise<void> {
+    try {
+      await this.#pool.run({ kind: 'remove', path });
+    } catch (error) {
+      log.warn({ err: error, path }, 'leftovers of a layer remain until the next start');
+    }
+  }
+
+  exportTar(diffId: DiffID): Readable {
+    const layer = this.#layers.get(diffId);
+    if (layer === undefined) throw new NotFoundError(`layer ${diffId} is not in the store`);
+    const abort = new AbortController();
+    let room: (() => void) | undefined;
+    const stream = new Readable({
+      highWaterMark: 1024 * 1024,
+      read: () => room?.(),
+      destroy: (error, callback) => {
+        abort.abort();
+        callback(error);
+      },
+    });
+    const onOutput = async (chunk: Buffer): Promise<void> => {
+      if (stream.push(chunk)) return;
+      await new Promise<void>((resolve) => {
+        room = resolve;
+      });
+    };
+    const job: Job = {
+      kind: 'export',
+      directory: this.#directory.tree(diffId),
+      withRoot: layer.hasRootEntry,
+    };
+    this.#pool.run(job, { onOutput }, abort.signal).then(
+      () => stream.push(null),
+      (error: unknown) => stream.destroy(error instanceof Error ? error : new Error(String(error))),
+    );
+    return stream;
+  }
+
+  async remove(diffId: DiffID): Promise<void> {
+    this.#layers.delete(diffId);
+    this.#unsynced.delete(diffId);
+    const leftover = this.#directory.unpublish(diffId);
+    if (leftover !== undefined) await this.#discard(leftover);
+  }
+
+  async mount(request: MountRequest): Promise<void> {
+    const missing = request.layers.find((diffId) => !this.#layers.has(diffId));
+    if (missing !== undefined) throw new NotFoundError(`layer ${missing} is not in the store`);
+    if ((request.upper === undefined) !== (request.work === undefined)) {
+      throw new InvalidParameterError('a writable mount needs both an upper and a work directory');
+    }
+    mountOverlay({
+      lowers: request.layers.map((diffId) => this.#directory.tree(diffId)),
+      empties: this.#directory.empties,
+      upper: request.upper,
+      work: request.work,
+      target: request.target,
+    });
+  }
+
+  async unmount(target: string): Promise<void> {
+    unmountOverlay(target);
+  }
+
+  async sweep(): Promise<void> {
+    const { leftovers } = this.#directory.read();
+    for (const path of leftovers) await this.#discard(path);
+    this.#sync();
+  }
+
+  async close(): Promise<void> {
+    await this.#syncing;
+    await this.#pool.close();
+  }
+}

@@ -1,0 +1,456 @@
+/**
+ * Reads tar archives as bytes are pushed in: v7, ustar, PAX (global and local headers), GNU (long names, base-256
+ * numbers, old sparse files) and star. It verifies checksums and structure and hands every entry with its content to
+ * a sink; what entries mean, and whether their names are safe, is the sink's matter.
+ */
+import { type ByteString, EMPTY } from './byte-string.ts';
+import {
+  BLOCK_BYTES,
+  checksumMatches,
+  FIELD,
+  isZeroBlock,
+  padding,
+  readNumber,
+  readString,
+  type TarEntry,
+  type TarType,
+  tarError,
+} from './tar-format.ts';
+import {
+  checkSparse,
+  parseDecimal,
+  parsePaxRecords,
+  parsePaxTime,
+  parseSparseList,
+  paxXattrs,
+  type SparseSegment,
+} from './tar-pax.ts';
+
+export interface TarSink {
+  /**
+   * One entry. `body` is its whole content where that lies at hand (always for entries without any); else the content
+   * follows by `data`, and `end` closes it. `offset` is where its header lies in the archive. Bytes are valid only
+   * during the call.
+   */
+  entry(entry: TarEntry, body: Buffer | undefined, offset: number): void;
+  /** Content at a position of the file; holes of sparse files are skipped over. */
+  data(chunk: Buffer, position: number): void;
+  end(): void;
+}
+
+/** Long names and PAX headers beyond this are refused, so that an archive cannot ask for any amount of memory. */
+const SPECIAL_MAX_BYTES = 1024 * 1024;
+const SPARSE_SEGMENTS_MAX = 1024 * 1024;
+
+const TYPES: Readonly<Record<string, TarType>> = {
+  '\0': 'file',
+  '0': 'file',
+  '1': 'hardlink',
+  '2': 'symlink',
+  '3': 'character',
+  '4': 'block',
+  '5': 'directory',
+  '6': 'fifo',
+  '7': 'file',
+  D: 'directory',
+  S: 'file',
+};
+
+type State = 'header' | 'special' | 'oldSparse' | 'sparseMap' | 'data' | 'done';
+
+export class TarReader {
+  readonly #sink: TarSink;
+  #state: State = 'header';
+  /** Bytes taken so far, and where the header at hand lies. */
+  #offset = 0;
+  #headerOffset = 0;
+  /** A block that straddles chunks. */
+  readonly #partial = Buffer.alloc(BLOCK_BYTES);
+  #partialBytes = 0;
+  #zeroBlocks = 0;
+
+  readonly #global = new Map<string, ByteString>();
+  #local = new Map<string, ByteString>();
+  #longName: ByteString | undefined;
+  #longLink: ByteString | undefined;
+
+  #specialType = '';
+  #special: Buffer[] = [];
+
+  #entry: TarEntry | undefined;
+  #segments: SparseSegment[] = [];
+  #segment = 0;
+  #segmentDone = 0;
+  /** Numbers of a sparse map read so far, and the start of the next one. */
+  #mapNumbers: number[] = [];
+  #mapRest = '';
+  /** Stored bytes still to come, and the padding behind them; `deliver` is false for content nobody wants. */
+  #remaining = 0;
+  #padding = 0;
+  #deliver = false;
+  /** The sink knows of the entry at hand and waits for its content. */
+  #announced = false;
+
+  constructor(sink: TarSink) {
+    this.#sink = sink;
+  }
+
+  /** Takes the next bytes. Throws InvalidParameter for what is no tar; the reader is of no use after that. */
+  push(chunk: Buffer): void {
+    let at = 0;
+    while (at < chunk.length && this.#state !== 'done') {
+      if (this.#state === 'data' || this.#state === 'special') at = this.#consume(chunk, at);
+      else at = this.#collectBlock(chunk, at);
+    }
+    this.#offset += chunk.length - at;
+  }
+
+  /** Says that there is no more. Throws where an entry is cut off; a missing end mark is accepted, as elsewhere. */
+  finish(): void {
+    if (this.#state === 'done') return;
+    const between = this.#state === 'header' && this.#partialBytes === 0;
+    if (!between) throw this.#error('unexpected end of archive', this.#entry?.name);
+  }
+
+  #error(text: string, name?: ByteString): Error {
+    return tarError(text, this.#headerOffset, name);
+  }
+
+  #collectBlock(chunk: Buffer, at: number): number {
+    if (this.#partialBytes === 0 && chunk.length - at >= BLOCK_BYTES) {
+      this.#block(chunk.subarray(at, at + BLOCK_BYTES));
+      return at + BLOCK_BYTES;
+    }
+    const take = Math.min(BLOCK_BYTES - this.#partialBytes, chunk.length - at);
+    chunk.copy(this.#partial, this.#partialBytes, at, at + take);
+    this.#partialBytes += take;
+    if (this.#partialBytes === BLOCK_BYTES) {
+      this.#partialBytes = 0;
+      this.#block(this.#partial);
+    }
+    return at + take;
+  }
+
+  #block(block: Buffer): void {
+    if (this.#state === 'header') this.#headerOffset = this.#offset;
+    this.#offset += BLOCK_BYTES;
+    if (this.#state === 'oldSparse') this.#oldSparseBlock(block);
+    else if (this.#state === 'sparseMap') this.#sparseMapBlock(block);
+    else this.#headerBlock(block);
+  }
+
+  #headerBlock(block: Buffer): void {
+    if (isZeroBlock(block)) {
+      this.#zeroBlocks++;
+      if (this.#zeroBlocks === 2) this.#state = 'done';
+      return;
+    }
+    if (this.#zeroBlocks > 0) throw this.#error('data after a block of zeros');
+    if (!checksumMatches(block)) throw this.#error('invalid header checksum');
+    const type = String.fromCharCode(block[FIELD.type[0]] ?? 0);
+    if ('LKxgX'.includes(type)) this.#beginSpecial(block, type);
+    else this.#beginEntry(block, type);
+  }
+
+  #number(block: Buffer, field: keyof typeof FIELD, minimum = 0): number {
+    const value = readNumber(block, FIELD[field]);
+    if (!(value >= minimum && value <= Number.MAX_SAFE_INTEGER)) {
+      throw this.#error(`invalid ${field} in header`, readString(block, FIELD.name));
+    }
+    return value;
+  }
+
+  #beginSpecial(block: Buffer, type: string): void {
+    const size = this.#number(block, 'size');
+    if (size > SPECIAL_MAX_BYTES) throw this.#error(`extended header of ${size} bytes is too large`);
+    this.#specialType = type;
+    this.#special = [];
+    this.#begin('special', size);
+    if (size === 0) this.#endSpecial();
+  }
+
+  #begin(state: 'special' | 'data', size: number): void {
+    this.#remaining = size;
+    this.#padding = padding(size);
+    this.#state = size === 0 ? 'header' : state;
+  }
+
+  #endSpecial(): void {
+    const data = Buffer.concat(this.#special);
+    this.#special = [];
+    if (this.#specialType === 'L') this.#longName = untilNul(data);
+    else if (this.#specialType === 'K') this.#longLink = untilNul(data);
+    else {
+      const wrong = parsePaxRecords(data, this.#specialType === 'g' ? this.#global : this.#local);
+      if (wrong !== undefined) throw this.#error(wrong);
+    }
+  }
+
+  #record(key: string): ByteString | undefined {
+    return this.#local.get(key) ?? this.#global.get(key);
+  }
+
+  #beginEntry(block: Buffer, typeFlag: string): void {
+    const magic = block.toString('latin1', FIELD.magic[0], FIELD.magic[0] + 8);
+    const name = this.#name(block, magic);
+    const type = TYPES[typeFlag];
+    if (typeFlag === 'V') {
+      this.#skip(this.#number(block, 'size'));
+      return;
+    }
+    if (type === undefined) throw this.#error(`unsupported entry type ${JSON.stringify(typeFlag)}`, name);
+    /* Before ustar a directory was a file whose name ends in a slash. */
+    const isDirectory = type === 'file' && typeFlag === '\0' && name.endsWith('/');
+    const entry: TarEntry = {
+      name,
+      type: isDirectory ? 'directory' : type,
+      mode: this.#number(block, 'mode', -Number.MAX_SAFE_INTEGER) & 0o7777,
+      uid: this.#paxNumber('uid') ?? this.#number(block, 'uid'),
+      gid: this.#paxNumber('gid') ?? this.#number(block, 'gid'),
+      size: 0,
+      mtimeSec: this.#number(block, 'mtime', -Number.MAX_SAFE_INTEGER),
+      mtimeNsec: 0,
+      linkName: this.#longLink ?? (this.#record('linkpath') || readString(block, FIELD.linkName)),
+      deviceMajor: 0,
+      deviceMinor: 0,
+      xattrs: this.#xattrs(),
+    };
+    this.#setTime(entry);
+    if (entry.type === 'character' || entry.type === 'block') {
+      entry.deviceMajor = this.#number(block, 'deviceMajor');
+      entry.deviceMinor = this.#number(block, 'deviceMinor');
+    }
+    this.#entry = entry;
+    if (type !== 'file') {
+      /* Only files have content; sizes of links and directories mean nothing. */
+      this.#sink.entry(entry, NOTHING, this.#headerOffset);
+      this.#next();
+      return;
+    }
+    const size = this.#paxNumber('size') ?? this.#number(block, 'size');
+    if (isDirectory) {
+      this.#sink.entry(entry, NOTHING, this.#headerOffset);
+      this.#skip(size);
+      return;
+    }
+    this.#beginFile(block, typeFlag, entry, size);
+  }
+
+  #name(block: Buffer, magic: string): ByteString {
+    const name = this.#longName ?? (this.#record('GNU.sparse.name') || this.#record('path'));
+    if (name !== undefined && name !== '') return name;
+    const short = readString(block, FIELD.name);
+    if (!magic.startsWith('ustar\0')) return short;
+    const [trailer, length] = FIELD.starTrailer;
+    const isStar = block.toString('latin1', trailer, trailer + length) === 'tar\0';
+    const prefix = readString(block, isStar ? FIELD.starPrefix : FIELD.prefix);
+    return prefix === '' ? short : (`${prefix}/${short}` as ByteString);
+  }
+
+  #paxNumber(key: string): number | undefined {
+    const text = this.#record(key);
+    if (text === undefined || text === '') return undefined;
+    const value = parseDecimal(text);
+    if (Number.isNaN(value)) throw this.#error(`invalid PAX ${key} ${JSON.stringify(text)}`);
+    return value;
+  }
+
+  #setTime(entry: TarEntry): void {
+    const text = this.#record('mtime');
+    if (text === undefined || text === '') return;
+    const time = parsePaxTime(text);
+    if (time === undefined) throw this.#error(`invalid PAX mtime ${JSON.stringify(text)}`, entry.name);
+    entry.mtimeSec = time.seconds;
+    entry.mtimeNsec = time.nanoseconds;
+  }
+
+  #xattrs(): TarEntry['xattrs'] {
+    if (this.#local.size === 0 && this.#global.size === 0) return NO_XATTRS;
+    return paxXattrs(this.#global.size === 0 ? this.#local : new Map([...this.#global, ...this.#local]));
+  }
+
+  #beginFile(block: Buffer, typeFlag: string, entry: TarEntry, stored: number): void {
+    this.#remaining = stored;
+    this.#padding = padding(stored);
+    this.#segments = [];
+    if (typeFlag === 'S') {
+      this.#beginOldSparse(block, entry);
+      return;
+    }
+    entry.size = stored;
+    const realSize = this.#paxNumber('GNU.sparse.realsize') ?? this.#paxNumber('GNU.sparse.size');
+    if (realSize === undefined) {
+      this.#segments = [{ offset: 0, length: stored }];
+      this.#beginData();
+      return;
+    }
+    entry.size = realSize;
+    if (this.#record('GNU.sparse.major') === '1') {
+      this.#mapNumbers = [];
+      this.#mapRest = '';
+      this.#state = 'sparseMap';
+      return;
+    }
+    const segments = parseSparseList(this.#record('GNU.sparse.map') ?? '');
+    if (segments === undefined) throw this.#error('invalid sparse map', entry.name);
+    this.#segments = segments;
+    this.#beginSparseData();
+  }
+
+  /** GNU's old format: four segments in the header, 21 in each block that follows it. */
+  #beginOldSparse(block: Buffer, entry: TarEntry): void {
+    const realSize = readNumber(block, [483, 12]);
+    if (!(realSize >= 0)) throw this.#error('invalid size of a sparse file', entry.name);
+    entry.size = realSize;
+    this.#addOldSegments(block, 386, 4);
+    this.#state = 'oldSparse';
+    if (block[482] === 0) this.#beginSparseData();
+  }
+
+  #oldSparseBlock(block: Buffer): void {
+    this.#addOldSegments(block, 0, 21);
+    if (block[504] === 0) this.#beginSparseData();
+  }
+
+  #addOldSegments(block: Buffer, from: number, count: number): void {
+    for (let i = 0; i < count; i++) {
+      const at = from + i * 24;
+      if (block[at] === 0) return;
+      const segment = { offset: readNumber(block, [at, 12]), length: readNumber(block, [at + 12, 12]) };
+      this.#addSegment(segment);
+    }
+  }
+
+  #addSegment(segment: SparseSegment): void {
+    if (this.#segments.push(segment) > SPARSE_SEGMENTS_MAX) {
+      throw this.#error('sparse map is too large', this.#entry?.name);
+    }
+  }
+
+  /** PAX sparse format 1.0: the map stands before the data, decimal numbers on a line each, padded to a block. */
+  #sparseMapBlock(block: Buffer): void {
+    this.#remaining -= BLOCK_BYTES;
+    if (this.#remaining < 0) throw this.#error('sparse map is cut off', this.#entry?.name);
+    const lines = (this.#mapRest + block.toString('latin1')).split('\n');
+    this.#mapRest = lines.pop() ?? '';
+    for (const line of lines) {
+      const isCount = this.#mapNumbers.length === 0;
+      if (!isCount && this.#mapNumbers.length > (this.#mapNumbers[0] ?? 0) * 2) break;
+      const value = parseDecimal(line);
+      if (Number.isNaN(value) || (isCount && value > SPARSE_SEGMENTS_MAX)) {
+        throw this.#error('invalid sparse map', this.#entry?.name);
+      }
+      this.#mapNumbers.push(value);
+    }
+    if (this.#mapRest.length > 32 && !/^\0*$/.test(this.#mapRest))
+      throw this.#error('invalid sparse map', this.#entry?.name);
+    const numbers = this.#mapNumbers;
+    if (numbers.length === 0 || numbers.length <= (numbers[0] ?? 0) * 2) return;
+    for (let i = 1; i < numbers.length; i += 2) {
+      this.#segments.push({ offset: numbers[i] ?? 0, length: numbers[i + 1] ?? 0 });
+    }
+    this.#beginSparseData();
+  }
+
+  #beginSparseData(): void {
+    const entry = this.#entry;
+    if (entry === undefined) return;
+    const wrong = checkSparse(this.#segments, entry.size, this.#remaining);
+    if (wrong !== undefined) throw this.#error(wrong, entry.name);
+    this.#beginData();
+  }
+
+  #beginData(): void {
+    this.#segment = 0;
+    this.#segmentDone = 0;
+    this.#deliver = true;
+    this.#state = 'data';
+    const entry = this.#entry;
+    if (this.#remaining > 0 || entry === undefined) return;
+    if (entry.size === 0) {
+      this.#sink.entry(entry, NOTHING, this.#headerOffset);
+    } else {
+      this.#sink.entry(entry, undefined, this.#headerOffset);
+      this.#sink.end();
+    }
+    this.#next();
+  }
+
+  /** Content that is not delivered. */
+  #skip(size: number): void {
+    this.#deliver = false;
+    this.#begin('data', size);
+    if (size === 0) this.#next();
+  }
+
+  #next(): void {
+    this.#entry = undefined;
+    this.#announced = false;
+    if (this.#local.size > 0) this.#local = new Map();
+    this.#longName = undefined;
+    this.#longLink = undefined;
+    this.#state = 'header';
+  }
+
+  #consume(chunk: Buffer, at: number): number {
+    if (this.#remaining > 0) {
+      const take = Math.min(this.#remaining, chunk.length - at);
+      const piece = chunk.subarray(at, at + take);
+      if (this.#state === 'special') this.#special.push(Buffer.from(piece));
+      else if (this.#deliver) this.#deliverPiece(piece);
+      this.#remaining -= take;
+      this.#offset += take;
+      if (this.#remaining > 0) return at + take;
+      if (this.#deliver && this.#state === 'data' && this.#announced) this.#sink.end();
+      if (this.#padding > 0) return at + take;
+      this.#endContent();
+      return at + take;
+    }
+    const take = Math.min(this.#padding, chunk.length - at);
+    this.#padding -= take;
+    this.#offset += take;
+    if (this.#padding === 0) this.#endContent();
+    return at + take;
+  }
+
+  #endContent(): void {
+    if (this.#state === 'special') {
+      this.#state = 'header';
+      this.#endSpecial();
+    } else {
+      this.#next();
+    }
+  }
+
+  #deliverPiece(piece: Buffer): void {
+    const entry = this.#entry;
+    if (entry === undefined) return;
+    if (!this.#announced) {
+      const whole =
+        piece.length === entry.size && piece.length === this.#remaining && this.#segments.length === 1;
+      this.#sink.entry(entry, whole ? piece : undefined, this.#headerOffset);
+      if (whole) return;
+      this.#announced = true;
+    }
+    let at = 0;
+    while (at < piece.length) {
+      const segment = this.#segments[this.#segment];
+      if (segment === undefined) return;
+      const take = Math.min(segment.length - this.#segmentDone, piece.length - at);
+      if (take > 0) this.#sink.data(piece.subarray(at, at + take), segment.offset + this.#segmentDone);
+      at += take;
+      this.#segmentDone += take;
+      if (this.#segmentDone < segment.length) continue;
+      this.#segment++;
+      this.#segmentDone = 0;
+    }
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+const NO_XATTRS: TarEntry['xattrs'] = [];
+
+function untilNul(data: Buffer): ByteString {
+  const end = data.indexOf(0);
+  return (data.length === 0 ? EMPTY : data.toString('latin1', 0, end < 0 ? data.length : end)) as ByteString;
+}

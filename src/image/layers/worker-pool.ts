@@ -1,0 +1,250 @@
+/**
+ * The daemon's layer workers: threads that are started when there is work, do one job each, and end when they have
+ * been idle for a while. Jobs queue for as many threads as the machine has cores; jobs that wait for the main thread
+ * to feed or drain them get a thread of their own, so that they never block the others.
+ */
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { InternalError } from '../../base/errors.ts';
+import { libraryDirectory } from '../../native/addon.ts';
+import {
+  type FromWorker,
+  fromWireError,
+  INPUT_WINDOW_BYTES,
+  type InputItem,
+  inputCost,
+  type Job,
+  type JobResult,
+  type ToWorker,
+} from './worker-protocol.ts';
+
+const IDLE_MS = 5000;
+
+export interface JobHooks {
+  onProgress?: (consumedBytes: number) => void;
+  /** Sends the job's input. What it throws ends the job and is thrown by `run`. */
+  feed?: (send: (items: InputItem[]) => Promise<void>) => Promise<void>;
+  /** Takes output; resolves when it wants more. */
+  onOutput?: (chunk: Buffer) => Promise<void>;
+}
+
+/** Bundled: layer-worker.cjs beside the addon. From the sources: the TypeScript file, which Node strips itself. */
+function workerFile(): string {
+  const bundled = join(libraryDirectory(), 'layer-worker.cjs');
+  const source = join(import.meta.dirname, 'layer-worker.ts');
+  return existsSync(source) ? source : bundled;
+}
+
+export class WorkerPool {
+  readonly #limit: number;
+  readonly #idle: Thread[] = [];
+  readonly #all = new Set<Thread>();
+  readonly #queue: (() => void)[] = [];
+  #limited = 0;
+
+  constructor(limit: number = availableParallelism()) {
+    this.#limit = limit;
+  }
+
+  /**
+   * Does a job. An abort ends it (while queued, too) and throws the signal's reason. Rejects with the job's error, or
+   * InternalError where the thread died.
+   */
+  async run(job: Job, hooks: JobHooks = {}, signal?: AbortSignal): Promise<JobResult> {
+    signal?.throwIfAborted();
+    const queues = hooks.feed === undefined && hooks.onOutput === undefined && job.kind !== 'sync';
+    if (queues) await this.#acquire(signal);
+    try {
+      return await this.#runOnThread(job, hooks, signal);
+    } finally {
+      if (queues) this.#release();
+    }
+  }
+
+  /** Ends all threads; jobs under way fail. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#all].map((thread) => thread.terminate()));
+  }
+
+  async #acquire(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#limited < this.#limit) {
+      this.#limited++;
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const onAbort = (): void => {
+        const at = this.#queue.indexOf(start);
+        if (at >= 0) this.#queue.splice(at, 1);
+        reject(signal?.reason);
+      };
+      const start = (): void => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#queue.push(start);
+    });
+  }
+
+  /** Hands the place to the next in the queue. */
+  #release(): void {
+    const next = this.#queue.shift();
+    if (next === undefined) this.#limited--;
+    else next();
+  }
+
+  async #runOnThread(job: Job, hooks: JobHooks, signal: AbortSignal | undefined): Promise<JobResult> {
+    const thread = this.#idle.pop() ?? this.#start();
+    try {
+      return await thread.run(job, hooks, signal);
+    } finally {
+      if (this.#all.has(thread)) {
+        this.#idle.push(thread);
+        thread.rest(IDLE_MS, () => this.#forget(thread));
+      }
+    }
+  }
+
+  #start(): Thread {
+    const thread = new Thread(workerFile(), () => {
+      this.#all.delete(thread);
+      this.#forget(thread);
+    });
+    this.#all.add(thread);
+    return thread;
+  }
+
+  #forget(thread: Thread): void {
+    const at = this.#idle.indexOf(thread);
+    if (at >= 0) this.#idle.splice(at, 1);
+  }
+}
+
+interface Current {
+  hooks: JobHooks;
+  resolve: (result: JobResult) => void;
+  reject: (error: unknown) => void;
+  /** Input under way, and who waits for room. */
+  outstanding: number;
+  wake: (() => void) | undefined;
+  /** An error of this side, which takes precedence over what the aborted job says. */
+  failure: { error: unknown } | undefined;
+}
+
+class Thread {
+  readonly #worker: Worker;
+  #current: Current | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(file: string, onExit: () => void) {
+    this.#worker = new Worker(file, { name: 'layer-worker' });
+    this.#worker.on('message', (message: FromWorker) => this.#message(message));
+    this.#worker.on('error', (error) => this.#died(new InternalError('a layer worker failed', error)));
+    this.#worker.on('exit', () => {
+      onExit();
+      this.#died(new InternalError('a layer worker ended in the middle of its work'));
+    });
+  }
+
+  async run(job: Job, hooks: JobHooks, signal: AbortSignal | undefined): Promise<JobResult> {
+    clearTimeout(this.#timer);
+    this.#worker.ref();
+    const onAbort = (): void => this.#fail(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await new Promise<JobResult>((resolve, reject) => {
+        this.#current = { hooks, resolve, reject, outstanding: 0, wake: undefined, failure: undefined };
+        this.#post({ kind: 'run', job });
+        if (signal?.aborted === true) onAbort();
+        hooks.feed?.((items) => this.#send(items)).catch((error: unknown) => this.#fail(error));
+      });
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      this.#current = undefined;
+    }
+  }
+
+  /** Ends the thread unless there is new work within `ms`; meanwhile it keeps no process alive. */
+  rest(ms: number, onExpired: () => void): void {
+    this.#worker.unref();
+    this.#timer = setTimeout(() => {
+      onExpired();
+      void this.terminate();
+    }, ms).unref();
+  }
+
+  async terminate(): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.#worker.terminate();
+  }
+
+  #post(message: ToWorker): void {
+    this.#worker.postMessage(message);
+  }
+
+  #fail(error: unknown): void {
+    const current = this.#current;
+    if (current === undefined) return;
+    current.failure ??= { error };
+    current.wake?.();
+    this.#post({ kind: 'abort' });
+  }
+
+  #died(error: InternalError): void {
+    const current = this.#current;
+    current?.wake?.();
+    current?.reject(current.failure?.error ?? error);
+  }
+
+  async #send(items: InputItem[]): Promise<void> {
+    const current = this.#current;
+    if (current === undefined) throw new InternalError('the layer was finished already');
+    if (current.failure !== undefined) throw current.failure.error;
+    current.outstanding += inputCost(items);
+    this.#post({ kind: 'input', items });
+    while (current.outstanding >= INPUT_WINDOW_BYTES) {
+      await new Promise<void>((resolve) => {
+        current.wake = resolve;
+      });
+      current.wake = undefined;
+      if (current.failure !== undefined) throw current.failure.error;
+    }
+  }
+
+  #message(message: FromWorker): void {
+    const current = this.#current;
+    if (current === undefined) return;
+    switch (message.kind) {
+      case 'progress':
+        current.hooks.onProgress?.(message.consumedBytes);
+        return;
+      case 'credit':
+        current.outstanding -= message.bytes;
+        if (current.outstanding < INPUT_WINDOW_BYTES) current.wake?.();
+        return;
+      case 'output':
+        this.#output(current, message.chunk);
+        return;
+      case 'done':
+        if (current.failure === undefined) current.resolve(message.result);
+        else current.reject(current.failure.error);
+        return;
+      case 'failed': {
+        const failure = current.failure ?? { error: fromWireError(message.error) };
+        current.failure = failure;
+        current.wake?.();
+        current.reject(failure.error);
+      }
+    }
+  }
+
+  #output(current: Current, chunk: Uint8Array): void {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    current.hooks
+      .onOutput?.(bytes)
+      .then(() => this.#post({ kind: 'ack', bytes: bytes.length }))
+      .catch((error: unknown) => this.#fail(error));
+  }
+}

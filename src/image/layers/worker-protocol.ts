@@ -1,0 +1,98 @@
+/**
+ * What the daemon's main thread and a layer worker say to each other (structured clones over the worker's port). A
+ * worker does one job at a time. Jobs that take a stream get it as `input` items, bounded by credits; exports give
+ * theirs as `output`, bounded by acknowledgements.
+ */
+import { EngineError, type ErrorKind, errorMessage } from '../../base/errors.ts';
+import type { LayerCompression } from './snapshotter.ts';
+import type { TarHeader } from './tar-writer.ts';
+
+/** Where a new layer and its blob are made; `directory` exists and is empty. */
+export interface NewLayerPaths {
+  directory: string;
+  blobPath: string;
+  compression: LayerCompression;
+}
+
+export type Job =
+  /** Unpacks a blob into `directory` and checks its diffID. */
+  | {
+      kind: 'add';
+      blobPath: string;
+      compression: LayerCompression | 'detect';
+      diffId: string;
+      directory: string;
+    }
+  /** Stores a tar: the file at `tarPath`, or the input's chunks where that is undefined. */
+  | { kind: 'tar'; tarPath: string | undefined; layer: NewLayerPaths }
+  /** Makes a layer of the input's entries. */
+  | { kind: 'create'; layer: NewLayerPaths }
+  /** Makes a layer of an upper directory. */
+  | { kind: 'commit'; upper: string; layer: NewLayerPaths }
+  /** Gives the tar of an unpacked layer as output. */
+  | { kind: 'export'; directory: string; withRoot: boolean }
+  /** Removes a tree. */
+  | { kind: 'remove'; path: string }
+  /** Flushes the file system that holds a directory. */
+  | { kind: 'sync'; path: string };
+
+export interface JobResult {
+  sizeBytes: number;
+  hasRootEntry: boolean;
+  diffId: string;
+  blobDigest: string;
+  blobSizeBytes: number;
+}
+
+export const NO_RESULT: JobResult = {
+  sizeBytes: 0,
+  hasRootEntry: false,
+  diffId: '',
+  blobDigest: '',
+  blobSizeBytes: 0,
+};
+
+export type InputItem =
+  /** An entry; without `source` the content of a file follows as chunks. */
+  | { type: 'entry'; header: TarHeader; source?: { path: string | Uint8Array } | { fd: number } }
+  | { type: 'chunk'; data: Uint8Array }
+  | { type: 'finish' };
+
+/** Input bytes, counted by `inputCost`, that may be under way before credits come back. */
+export const INPUT_WINDOW_BYTES = 2 * 1024 * 1024;
+export const OUTPUT_WINDOW_BYTES = 1024 * 1024;
+const ITEM_COST_BYTES = 256;
+
+export function inputCost(items: readonly InputItem[]): number {
+  return items.reduce(
+    (sum, item) => sum + ITEM_COST_BYTES + (item.type === 'chunk' ? item.data.length : 0),
+    0,
+  );
+}
+
+export type ToWorker =
+  | { kind: 'run'; job: Job }
+  | { kind: 'abort' }
+  | { kind: 'input'; items: InputItem[] }
+  | { kind: 'ack'; bytes: number };
+
+export interface WireError {
+  errorKind: ErrorKind | undefined;
+  message: string;
+}
+
+export type FromWorker =
+  | { kind: 'progress'; consumedBytes: number }
+  | { kind: 'credit'; bytes: number }
+  | { kind: 'output'; chunk: Uint8Array }
+  | { kind: 'done'; result: JobResult }
+  | { kind: 'failed'; error: WireError };
+
+/** Errors lose their class on the way; their kind and whole message cross. */
+export function toWireError(error: unknown): WireError {
+  return { errorKind: error instanceof EngineError ? error.kind : undefined, message: errorMessage(error) };
+}
+
+export function fromWireError(error: WireError): EngineError {
+  return new EngineError(error.errorKind ?? 'Internal', error.message);
+}
