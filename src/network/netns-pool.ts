@@ -11,11 +11,15 @@ import { addon } from '../native/addon.ts';
 
 const MNT_DETACH = 2;
 
+/** Refilling waits this long, so that it does not compete with the start of the container that emptied the pool. */
+const REFILL_DELAY_MS = 30;
+
 export class NetnsPool {
   readonly #directory: string;
   readonly #size: number;
   readonly #ready: string[] = [];
   #filling: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
   /** `size` 0: none is made ahead. The folder is made. */
@@ -30,12 +34,15 @@ export class NetnsPool {
     return this.#ready.shift() ?? (await this.#create());
   }
 
-  /** Makes namespaces ahead until the pool is full, without waiting. Called when there is time: after a start. */
+  /** Makes namespaces ahead until the pool is full, a little later and in the background. */
   refill(): void {
-    if (this.#filling !== undefined || this.#closed) return;
-    this.#filling = this.#fill().finally(() => {
-      this.#filling = undefined;
-    });
+    if (this.#closed || this.#timer !== undefined || this.#ready.length >= this.#size) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#filling ??= this.#fill().finally(() => {
+        this.#filling = undefined;
+      });
+    }, REFILL_DELAY_MS).unref();
   }
 
   /** Removes every namespace file in the folder that is not in `keep` and not of this pool. */
@@ -49,6 +56,7 @@ export class NetnsPool {
   /** Removes what was made ahead. */
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#timer);
     await this.#filling;
     for (const path of this.#ready.splice(0)) removeNetns(path);
   }

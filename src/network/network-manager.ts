@@ -28,16 +28,17 @@ import {
   parseIPv4,
   parseMac,
 } from './address.ts';
+import { settleSubnet } from './bridge-subnet.ts';
 import { Firewall } from './firewall.ts';
 import { enableForwarding } from './forwarding.ts';
-import { Links, usedSubnets } from './links.ts';
+import { LinkReaper } from './link-reaper.ts';
+import { Links } from './links.ts';
 import { NetnsPool, removeNetns } from './netns-pool.ts';
 import type { EndpointRow, PredefinedNetwork } from './network-store.ts';
 import { gatewayOf, NetworkStore, PREDEFINED_NAMES, randomId } from './network-store.ts';
 import type { BoundPort, PortMapping } from './ports.ts';
 import { Ports, translatedPorts, validatePorts } from './ports.ts';
 import { describeNetwork } from './predefined.ts';
-import { chooseSubnet } from './subnet-choice.ts';
 
 export { NETWORK_MIGRATIONS } from './network-store.ts';
 export type { BoundPort, PortMapping } from './ports.ts';
@@ -104,6 +105,7 @@ export class NetworkManager {
   readonly #firewall: Firewall;
   readonly #pool: NetnsPool;
   readonly #ports = new Ports();
+  readonly #reaper: LinkReaper;
 
   private constructor(
     store: NetworkStore,
@@ -117,6 +119,7 @@ export class NetworkManager {
     this.#links = links;
     this.#firewall = firewall;
     this.#pool = pool;
+    this.#reaper = new LinkReaper((name) => links.unplug(name));
   }
 
   /**
@@ -162,8 +165,9 @@ export class NetworkManager {
   async attach(request: AttachRequest): Promise<Endpoint> {
     const { containerId } = request;
     validatePorts(request.ports);
-    if (this.#store.endpoint(containerId) !== undefined) {
-      throw new ConflictError(`container ${containerId} is already attached to network bridge`);
+    // Before anything is made: the clean-up after a failure removes all that the container has.
+    if (this.#store.sandbox(containerId) !== undefined || this.#store.endpoint(containerId) !== undefined) {
+      throw new ConflictError(`container ${containerId} is already attached to a network`);
     }
     const wanted = request.ipAddress ? parseIPv4(request.ipAddress) : undefined;
     const macAddress = request.macAddress ? formatMac(parseMac(request.macAddress)) : undefined;
@@ -193,13 +197,15 @@ export class NetworkManager {
     }
   }
 
-  /** Removes everything of a container: ports, interface, address, namespace. Idempotent. */
+  /**
+   * Removes everything of a container: ports, address, namespace, and within a second the interface. Idempotent.
+   */
   async detach(containerId: string): Promise<void> {
     const row = this.#store.endpoint(containerId);
     if (row !== undefined) {
       this.#ports.release(row.ports);
       await this.#firewall.withdraw(translatedPorts(row.ports, row.address));
-      await this.#links.unplug(row.hostInterface);
+      this.#reaper.add(row.hostInterface);
       if (row.ports.some(({ protocol }) => protocol === 'udp'))
         await this.#firewall.forgetConnections(row.address);
       this.#store.removeEndpoint(containerId);
@@ -212,19 +218,9 @@ export class NetworkManager {
    * again), removes whatever is left of all others. Returns the endpoints of those that are attached.
    */
   async reconcile(live: ReadonlySet<string>): Promise<Map<string, Endpoint>> {
-    const known = [
-      ...this.#store.sandboxes().keys(),
-      ...this.#store.endpoints().map((row) => row.containerId),
-    ];
-    for (const containerId of new Set(known)) {
-      if (!live.has(containerId)) await this.#detachQuietly(containerId);
-    }
+    await this.#removeDead(live);
     const rows = this.#store.endpoints();
     const cables = await this.#links.cables();
-    for (const link of cables) {
-      if (!this.#links.isPort(link) || rows.some((row) => row.hostInterface === link.name)) continue;
-      await this.#links.unplug(link.name);
-    }
     const endpoints = new Map<string, Endpoint>();
     for (const row of rows) {
       const netnsPath = this.#store.sandbox(row.containerId) ?? '';
@@ -242,6 +238,22 @@ export class NetworkManager {
       endpoints.set(row.containerId, this.#endpoint(row, netnsPath));
     }
     return endpoints;
+  }
+
+  /** Everything in database and kernel that belongs to no container of `live`. */
+  async #removeDead(live: ReadonlySet<string>): Promise<void> {
+    const containers = [
+      ...this.#store.sandboxes().keys(),
+      ...this.#store.endpoints().map((row) => row.containerId),
+    ];
+    for (const containerId of new Set(containers)) {
+      if (!live.has(containerId)) await this.#detachQuietly(containerId);
+    }
+    const known = this.#store.endpoints().map((row) => row.hostInterface);
+    for (const link of await this.#links.cables()) {
+      if (this.#links.isPort(link) && !known.includes(link.name)) this.#reaper.add(link.name);
+    }
+    await this.#reaper.flush();
   }
 
   /** A namespace with only its loopback, for `--network none`. Throws Conflict where the container has one. */
@@ -300,6 +312,7 @@ export class NetworkManager {
   async close(): Promise<void> {
     this.#ports.close();
     await this.#pool.close();
+    await this.#reaper.flush();
     await this.#links.close();
     await this.#firewall.close();
   }
@@ -371,50 +384,4 @@ export class NetworkManager {
       hostInterface: row.hostInterface,
     };
   }
-}
-
-/** The bridge's subnet and own address: `--bip`, what was chosen before, or a free pool; written down. */
-async function settleSubnet(
-  store: NetworkStore,
-  bridgeName: string,
-  bip: string | undefined,
-): Promise<{ subnet: Subnet; gateway: number }> {
-  const stored = store.predefined('bridge');
-  const before = storedSubnet(stored);
-  if (
-    before !== undefined &&
-    (bip === undefined || bip === `${stored.gateway}/${before.subnet.prefixLength}`)
-  ) {
-    return before;
-  }
-  if (before !== undefined && store.endpoints().length > 0) {
-    log.warn(
-      { bip, subnet: stored.subnet },
-      'network: containers are attached; --bip takes effect once none is',
-    );
-    return before;
-  }
-  const chosen = bip === undefined ? await firstFreeSubnet(bridgeName) : parseBridgeAddress(bip);
-  store.setBridgeSubnet(formatSubnet(chosen.subnet), formatIPv4(chosen.gateway));
-  return chosen;
-}
-
-function storedSubnet(network: PredefinedNetwork): { subnet: Subnet; gateway: number } | undefined {
-  if (network.subnet === '') return undefined;
-  return { subnet: parseCidr(network.subnet).subnet, gateway: gatewayOf(network) };
-}
-
-async function firstFreeSubnet(bridgeName: string): Promise<{ subnet: Subnet; gateway: number }> {
-  const subnet = chooseSubnet(await usedSubnets(bridgeName));
-  return { subnet, gateway: subnet.base + 1 };
-}
-
-function parseBridgeAddress(bip: string): { subnet: Subnet; gateway: number } {
-  const { address, subnet } = parseCidr(bip);
-  if (address === subnet.base || subnet.prefixLength < 8 || subnet.prefixLength > 29) {
-    throw new InvalidParameterError(
-      `invalid --bip ${bip}: want the bridge's own address in a /8 to /29, as 10.9.0.1/24`,
-    );
-  }
-  return { subnet, gateway: address };
 }

@@ -8,7 +8,7 @@ import type { Database, Migrations } from '../base/database.ts';
 import { transaction } from '../base/database.ts';
 import { ForbiddenError, InvalidParameterError, UnavailableError } from '../base/errors.ts';
 import type { Subnet } from './address.ts';
-import { contains, formatIPv4, parseIPv4, subnetSize } from './address.ts';
+import { contains, formatIPv4, subnetSize } from './address.ts';
 import type { BoundPort } from './ports.ts';
 
 export const NETWORK_MIGRATIONS: Migrations = {
@@ -211,9 +211,4 @@ function endpointRow(row: Row): EndpointRow {
     hostInterface: String(row['host_interface']),
     ports: JSON.parse(String(row['ports'])) as BoundPort[],
   };
-}
-
-/** Address and gateway text of a stored bridge network. */
-export function gatewayOf(network: PredefinedNetwork): number {
-  return parseIPv4(network.gateway);
 }
