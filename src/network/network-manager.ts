@@ -19,23 +19,15 @@ import {
 } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { Subnet } from './address.ts';
-import {
-  formatIPv4,
-  formatMac,
-  formatSubnet,
-  macForAddress,
-  parseCidr,
-  parseIPv4,
-  parseMac,
-} from './address.ts';
+import { formatIPv4, formatMac, macForAddress, parseIPv4, parseMac } from './address.ts';
 import { settleSubnet } from './bridge-subnet.ts';
 import { Firewall } from './firewall.ts';
 import { enableForwarding } from './forwarding.ts';
 import { LinkReaper } from './link-reaper.ts';
 import { Links } from './links.ts';
 import { NetnsPool, removeNetns } from './netns-pool.ts';
-import type { EndpointRow, PredefinedNetwork } from './network-store.ts';
-import { gatewayOf, NetworkStore, PREDEFINED_NAMES, randomId } from './network-store.ts';
+import type { EndpointRow } from './network-store.ts';
+import { NetworkStore, PREDEFINED_NAMES, randomId } from './network-store.ts';
 import type { BoundPort, PortMapping } from './ports.ts';
 import { Ports, translatedPorts, validatePorts } from './ports.ts';
 import { describeNetwork } from './predefined.ts';
