@@ -105,10 +105,11 @@ export class Control {
       wake();
     });
     socket.on('error', () => {});
-    socket.on('close', () => {
-      this.closed = true;
-      wake();
-    });
+    for (const event of ['end', 'close'])
+      socket.on(event, () => {
+        this.closed = true;
+        wake();
+      });
   }
 
   send<K extends keyof Commands>(command: K, payload: Commands[K]): void {
