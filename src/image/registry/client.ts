@@ -128,9 +128,9 @@ export class RepositoryClient {
     return await this.#request('GET', `blobs/${digest}`, headers, signal, [416]);
   }
 
-  /** All tags, sorted as the registry sorts them. */
+  /** All tags, in order. */
   async tags(signal: AbortSignal): Promise<string[]> {
-    const tags: string[] = [];
+    const tags = new Set<string>();
     let next: string | undefined = 'tags/list';
     for (let page = 0; next !== undefined; page += 1) {
       if (page >= MAX_TAG_PAGES)
@@ -139,11 +139,11 @@ export class RepositoryClient {
       next = await this.#retrying(signal, async () => {
         const { response, url } = await this.#request('GET', path, {}, signal);
         const bytes = await this.#body(response, url, MAX_MANIFEST_BYTES, 'tag list', signal);
-        tags.push(...(JsonReader.parse(bytes, 'tag list').strings('tags') ?? []));
+        for (const tag of JsonReader.parse(bytes, 'tag list').strings('tags') ?? []) tags.add(tag);
         return nextPage(response.headers.get('link'));
       });
     }
-    return tags;
+    return [...tags].sort();
   }
 
   #retrying<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {

@@ -74,6 +74,10 @@ export class FakeSnapshotter implements Snapshotter {
     return Promise.resolve();
   }
 
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
   layers(): DiffID[] {
     return [...this.stored.keys()];
   }
