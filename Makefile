@@ -4,13 +4,16 @@ MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
 
+# The compiler's command lines are shown with V=1.
+Q := $(if $(V),,@)
+
 PREFIX ?= /usr/local
 DESTDIR ?=
 UNITDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc/systemd/system,$(PREFIX)/lib/systemd/system)
 MACHINE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x64)
 NODE_PACKAGE := node_modules/node-linux-$(MACHINE)
 NODE := $(NODE_PACKAGE)/bin/node
-ESBUILD := node_modules/.bin/esbuild
+ESBUILD := node_modules/@esbuild/linux-$(MACHINE)/bin/esbuild
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -25,7 +28,7 @@ RUNTIME_C := $(wildcard native/runtime/*.c)
 ADDON_C := $(wildcard native/addon/*.c)
 INIT_C := $(wildcard native/init/*.c)
 NATIVE_TESTS := $(patsubst test/native/%.c,build/native-tests/%,$(wildcard test/native/*.c))
-C_FILES := $(wildcard native/*/*.[ch] test/native/*.[ch])
+C_FILES := $(wildcard native/*/*.[ch] test/native/*.[ch] test/fixtures/*.c)
 
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' ! -name '*-suite.ts')
 LAYER_WORKER := $(firstword $(wildcard src/image/layers/worker.ts src/image/layers/layer-worker.ts))
@@ -68,32 +71,32 @@ link = $(CC) $(CFLAGS_ALL) $(1) -o $@.new $(filter %.o,$^) $(2) && mv -f $@.new 
 
 build/static/%.o: native/%.c build/.packages node_modules/.mydock
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 build/shared/%.o: native/%.c build/.packages node_modules/.mydock
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -fPIC -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS_ALL) -fPIC -MMD -MP -c -o $@ $<
 
 build/sanitized/%.o: native/%.c build/.packages node_modules/.mydock
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(SANITIZE) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS_ALL) $(SANITIZE) -MMD -MP -c -o $@ $<
 
 dist/mydock-runtime: $(call object,static,$(RUNTIME_C) $(COMMON_C))
 	@mkdir -p dist
-	$(call link,-static,$(RUNTIME_LIBS))
+	$(Q)$(call link,-static,$(RUNTIME_LIBS))
 
 dist/mydock-init: $(call object,static,$(INIT_C))
 	@mkdir -p dist
-	$(call link,-static)
+	$(Q)$(call link,-static)
 
 dist/addon.node: $(call object,shared,$(ADDON_C) $(COMMON_C))
 	@mkdir -p dist
-	$(call link,-shared -fPIC)
+	$(Q)$(call link,-shared -fPIC)
 
 # A native test is one program over everything but the runtime's main(), under the sanitizers.
 build/native-tests/%: test/native/%.c $(call object,sanitized,$(COMMON_C) $(filter-out native/runtime/main.c,$(RUNTIME_C)))
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(SANITIZE) -Inative -MMD -MP -o $@ $< $(filter %.o,$^) $(RUNTIME_LIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) $(SANITIZE) -Inative -MMD -MP -o $@ $< $(filter %.o,$^) $(RUNTIME_LIBS)
 
 native-tests: $(NATIVE_TESTS)
 

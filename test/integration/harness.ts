@@ -138,7 +138,7 @@ export class Daemon implements EnginePlace {
   /** Runs the client, which must fail with `code` and an error that matches. */
   async fails(code: number, message: RegExp, ...args: string[]): Promise<void> {
     const result = await this.mydock(args);
-    assert.match(result.stderr, message, `stderr of ${args.join(' ')}`);
+    assert.match(result.stderr, message, `${args.join(' ')}: no ${message} in: ${result.stderr}`);
     assert.equal(result.code, code, `exit code of ${args.join(' ')}: ${result.stderr}`);
   }
 

@@ -32,7 +32,7 @@ test('the table, -q, --no-trunc, --format', async () => {
   assert.match(
     table,
     new RegExp(
-      `^REPOSITORY   TAG       IMAGE ID       CREATED        SIZE\nbusybox      latest    ${short}   \\d+ years ago\\s+2\\.\\d+MB$|^IMAGE .*`,
+      `^REPOSITORY   TAG       IMAGE ID       CREATED       SIZE\nbusybox      latest    ${short}   \\d+ years ago   \\d\\.\\d+MB$`,
     ),
   );
   assert.equal(await daemon.ok('images', '-q', 'busybox'), short);
@@ -117,6 +117,8 @@ test('inspect of an image', async () => {
   >[];
   assert.deepEqual(object?.['RepoTags'], [`${host}/busybox:latest`, 'busybox:latest']);
   assert.equal(object?.['Os'], 'linux');
-  assert.deepEqual((object?.['RootFS'] as { Layers: string[] }).Layers, [(await busyboxLayer()).diffId]);
+  assert.deepEqual((object?.['RootFS'] as { Layers: string[] } | undefined)?.Layers, [
+    (await busyboxLayer()).diffId,
+  ]);
   await daemon.fails(1, /No such image: nothing/, 'inspect', '--type', 'image', 'nothing');
 });

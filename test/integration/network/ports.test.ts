@@ -179,20 +179,7 @@ test('ranges', async () => {
 });
 
 test('UDP', async () => {
-  await daemon.ok(
-    'run',
-    '-d',
-    '--name',
-    'echo',
-    '-p',
-    '18053:53/udp',
-    'busybox',
-    'udpsvd',
-    '-E',
-    '0.0.0.0',
-    '53',
-    'cat',
-  );
+  await daemon.ok('run', '-d', '--name', 'echo', '-p', '18053:53/udp', 'busybox', 'udp-echo', '53');
   const script = `const s = require('dgram').createSocket('udp4'); s.on('message', (m, r) => { process.stdout.write(m + ' ' + r.address); s.close(); });
     const send = () => s.send('hello', 18053, process.argv[1]); send(); const t = setInterval(send, 300); s.on('close', () => clearInterval(t)); setTimeout(() => process.exit(1), 5000).unref()`;
   const ask = [process.execPath, '-e', script];

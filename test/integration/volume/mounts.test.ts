@@ -108,7 +108,7 @@ test('what is malformed is refused before anything is made', async () => {
   );
   await daemon.fails(
     125,
-    /[Dd]uplicate mount point: \/x/,
+    /[Dd]uplicate mount point.*\/x/,
     'run',
     '--rm',
     '-v',

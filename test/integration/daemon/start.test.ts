@@ -1,0 +1,124 @@
+/** The daemon's own command line and configuration file, its socket, and how the client starts one by itself. */
+import assert from 'node:assert/strict';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { freePort } from '../../fixtures/registry.ts';
+import { eventually, run } from '../command.ts';
+import { CLIENT, daemonCommand, TESTING_DOCKER } from '../engine.ts';
+import { Daemon } from '../harness.ts';
+
+const skip = TESTING_DOCKER && 'about mydockd';
+
+let daemon: Daemon;
+before(async () => {
+  daemon = await Daemon.start();
+});
+after(async () => await daemon.close());
+
+test('the socket is for root and its group alone', { skip }, () => {
+  const { mode, uid } = statSync(daemon.socket);
+  assert.equal((mode & 0o777).toString(8), '660');
+  assert.equal(uid, 0);
+});
+
+test('/_ping, versions in the path, and what is not there', async () => {
+  const ping = await daemon.api('GET', '/_ping');
+  assert.deepEqual([ping.status, ping.text], [200, 'OK']);
+  for (const header of ['api-version', 'ostype', 'docker-experimental', 'server', 'cache-control']) {
+    assert.ok(ping.headers[header] !== undefined, header);
+  }
+  assert.deepEqual((await daemon.api('HEAD', '/_ping')).text, '');
+  for (const version of ['v1.24', 'v1.41'])
+    assert.equal((await daemon.api('GET', `/${version}/containers/json`)).status, 200);
+  const old = await daemon.api('GET', '/v1.11/containers/json');
+  assert.equal(old.status, 400);
+  assert.match(old.json<{ message: string }>().message, /client version 1\.11 is too old/);
+  const future = await daemon.api('GET', '/v9.99/containers/json');
+  assert.equal(future.status, 400);
+  assert.match(future.json<{ message: string }>().message, /client version 9\.99 is too new/);
+  const missing = await daemon.api('GET', '/nowhere');
+  assert.equal(missing.status, 404);
+  assert.equal(missing.json<{ message: string }>().message, 'page not found');
+});
+
+test('what is not built says so', { skip }, async () => {
+  const answer = await daemon.api('GET', '/swarm');
+  assert.ok([501, 503].includes(answer.status), String(answer.status));
+  assert.match(answer.json<{ message: string }>().message, /swarm|not implemented/i);
+});
+
+test('version and info', async () => {
+  assert.match(await daemon.ok('version', '--format', '{{.Server.APIVersion}}'), /^1\.\d+$/);
+  assert.match(
+    await daemon.ok('info', '--format', '{{.Driver}} {{.OSType}} {{.CgroupVersion}}'),
+    /^\w+ linux [12]$/,
+  );
+  assert.match(await daemon.ok('info'), /Storage Driver: \w+/);
+});
+
+test('a second daemon on the same data root is refused', { skip }, async () => {
+  const place = { dataRoot: daemon.dataRoot, execRoot: '/run/second', socket: '/run/second.sock' };
+  const result = await run(daemonCommand(place, []), { timeoutMs: 10_000 });
+  assert.notEqual(result.code, 0);
+  assert.match(result.stderr, /data|lock|in use|another/i);
+});
+
+test('malformed flags and configuration files are refused by name', { skip }, async () => {
+  const place = { dataRoot: join(daemon.folder, 'other'), execRoot: '/run/other', socket: '/run/other.sock' };
+  const file = join(daemon.folder, 'daemon.json');
+  const refused = async (args: string[], message: RegExp): Promise<void> => {
+    const result = await run(daemonCommand(place, args), { timeoutMs: 10_000 });
+    assert.notEqual(result.code, 0);
+    assert.match(result.stderr, message);
+  };
+  writeFileSync(file, '{"no-such-key": 1}');
+  await refused(['--config-file', file], /no-such-key/);
+  writeFileSync(file, '{nonsense');
+  await refused(['--config-file', file], /daemon\.json/);
+  await refused(['--storage-driver', 'nonsense'], /nonsense/);
+  await refused(['--bip', 'nonsense'], /nonsense/);
+  await refused(['--no-such-flag'], /no-such-flag/);
+});
+
+test('a configuration file and several hosts', { skip }, async () => {
+  const port = await freePort();
+  const file = join(daemon.folder, 'good.json');
+  writeFileSync(file, JSON.stringify({ hosts: [`tcp://127.0.0.1:${port}`], 'log-level': 'debug' }));
+  const other = await Daemon.start(['--config-file', file]);
+  try {
+    const answer = await fetch(`http://127.0.0.1:${port}/_ping`);
+    assert.equal(await answer.text(), 'OK');
+    const env = { MYDOCK_HOST: `tcp://127.0.0.1:${port}`, DOCKER_HOST: '' };
+    assert.equal((await other.mydock(['ps', '-q'], { env })).code, 0);
+  } finally {
+    await other.close();
+  }
+});
+
+test('the client starts the daemon itself, and `mydock daemon` manages it', { skip }, async () => {
+  const env = { ...process.env, HOME: daemon.home, MYDOCK_HOST: '', DOCKER_HOST: '' };
+  const mydock = async (...args: string[]) => await run([CLIENT, ...args], { env });
+  assert.equal(existsSync('/run/mydock.sock'), false);
+  const status = await mydock('daemon', 'status');
+  assert.notEqual(status.code, 0);
+  assert.match(status.stdout + status.stderr, /not running/i);
+  const listed = await mydock('ps', '-q');
+  assert.deepEqual([listed.code, listed.stdout], [0, ''], listed.stderr);
+  assert.match((await mydock('daemon', 'status')).stdout, /running/i);
+  assert.equal((await mydock('daemon', 'stop')).code, 0);
+  await eventually('it has stopped', async () => (await mydock('daemon', 'status')).code !== 0);
+  assert.equal((await mydock('daemon', 'start')).code, 0);
+  assert.equal((await mydock('ps')).code, 0);
+  assert.equal((await mydock('daemon', 'stop')).code, 0);
+});
+
+test('a host that was configured is not started, and named', async () => {
+  const env = { MYDOCK_HOST: 'unix:///run/nobody.sock', DOCKER_HOST: 'unix:///run/nobody.sock' };
+  const result = await daemon.mydock(['ps'], { env });
+  assert.equal(result.code, 1);
+  assert.match(
+    result.stderr,
+    /[Cc]annot connect to the (Docker|mydock) daemon at unix:\/\/\/run\/nobody\.sock/,
+  );
+});
