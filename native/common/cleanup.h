@@ -1,6 +1,6 @@
 /*
- * Cleanup attributes: an owner marked with one frees what it holds when it goes out of scope; steal_* hands it over.
- * errno is kept, so that they can stand between a failure and its report.
+ * Cleanup attributes: an owner marked with one frees what it holds when it goes out of scope;
+ * steal_* hands it over. errno is kept, so that they can stand between a failure and its report.
  */
 #ifndef MYDOCK_CLEANUP_H
 #define MYDOCK_CLEANUP_H

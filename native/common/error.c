@@ -1,4 +1,5 @@
-/* Errors of the C code: see error.h. Never fails itself: without memory *err stays NULL and only the -1 tells. */
+/* Errors of the C code: see error.h. Never fails itself: without memory *err stays NULL and only
+ * the -1 tells. */
 #define _GNU_SOURCE
 #include "error.h"
 #include <stdarg.h>
@@ -17,7 +18,8 @@ static struct error *error_new(int number, const char *step, const char *object)
     return made;
 }
 
-/* An error that is there already is the one nearer to the cause: it is replaced only because the caller asks. */
+/* An error that is there already is the one nearer to the cause: it is replaced only because the
+ * caller asks. */
 static void error_put(struct error **err, struct error *made) {
     error_free(*err);
     *err = made;

@@ -1,4 +1,5 @@
-/* Memory that lives and dies together: what a parsed config.json points to. Not for anything that is freed alone. */
+/* Memory that lives and dies together: what a parsed config.json points to. Not for anything that
+ * is freed alone. */
 #ifndef MYDOCK_ARENA_H
 #define MYDOCK_ARENA_H
 
@@ -9,7 +10,8 @@ struct arena {
     struct arena_block *first;
 };
 
-/* Zeroed memory for count elements of size bytes; NULL where there is none, or the product overflows. */
+/* Zeroed memory for count elements of size bytes; NULL where there is none, or the product
+ * overflows. */
 void *arena_array(struct arena *arena, size_t count, size_t size);
 char *arena_format(struct arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

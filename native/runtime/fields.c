@@ -95,8 +95,8 @@ int fields_number(const struct fields *from, const char *key, int64_t minimum, i
     if (!json_is_integer(value) || json_integer_value(value) < minimum ||
         json_integer_value(value) > maximum) {
         char what[96];
-        snprintf(what, sizeof(what), "must be a whole number from %lld to %lld",
-                 (long long)minimum, (long long)maximum);
+        snprintf(what, sizeof(what), "must be a whole number from %lld to %lld", (long long)minimum,
+                 (long long)maximum);
         return fields_refuse(from, key, what, err);
     }
     *out = json_integer_value(value);

@@ -1,7 +1,9 @@
 /*
- * Strict reading of JSON members: a wrong type or a number out of range is an error that names the field in full
- * ("process.user.uid must be a whole number from 0 to 4294967294"). An absent or null member leaves *out as it is,
- * so that the caller's initial value is the default. Texts are borrowed from the JSON tree.
+ * Strict reading of JSON members: a wrong type or a number out of range is an error that names the
+ * field in full
+ * ("process.user.uid must be a whole number from 0 to 4294967294"). An absent or null member leaves
+ * *out as it is, so that the caller's initial value is the default. Texts are borrowed from the
+ * JSON tree.
  */
 #ifndef MYDOCK_FIELDS_H
 #define MYDOCK_FIELDS_H
@@ -25,7 +27,8 @@ struct fields {
     struct arena *arena;
 };
 
-/* Opens members. fields_object leaves out->object NULL where it is absent: all reads from it then find nothing. */
+/* Opens members. fields_object leaves out->object NULL where it is absent: all reads from it then
+ * find nothing. */
 int fields_object(const struct fields *from, const char *key, struct fields *out,
                   struct error **err);
 int fields_array(const struct fields *from, const char *key, const json_t **out,

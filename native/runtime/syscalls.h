@@ -1,6 +1,7 @@
 /*
- * System calls that the C library has no wrapper for; nowhere else is syscall() used. All return -1 with errno set.
- * The mount calls (fsopen, open_tree, move_mount, mount_setattr) come from <sys/mount.h>. Needs Linux 5.12.
+ * System calls that the C library has no wrapper for; nowhere else is syscall() used. All return -1
+ * with errno set. The mount calls (fsopen, open_tree, move_mount, mount_setattr) come from
+ * <sys/mount.h>. Needs Linux 5.12.
  */
 #ifndef MYDOCK_SYSCALLS_H
 #define MYDOCK_SYSCALLS_H
@@ -34,7 +35,8 @@ struct clone3_arguments {
     uint64_t set_tid, set_tid_size, cgroup;
 };
 
-/* Like fork(2) for the caller, which must be single threaded: the child runs on a copy of the stack. */
+/* Like fork(2) for the caller, which must be single threaded: the child runs on a copy of the
+ * stack. */
 static inline pid_t sys_clone3(struct clone3_arguments *arguments) {
     return (pid_t)syscall(SYS_clone3, arguments, sizeof(*arguments));
 }
@@ -49,7 +51,8 @@ static inline int sys_pivot_root(const char *new_root, const char *put_old) {
     return (int)syscall(SYS_pivot_root, new_root, put_old);
 }
 
-static inline int sys_seccomp(unsigned operation, unsigned flags, const struct sock_fprog *program) {
+static inline int sys_seccomp(unsigned operation, unsigned flags,
+                              const struct sock_fprog *program) {
     return (int)syscall(SYS_seccomp, operation, flags, program);
 }
 
@@ -73,6 +76,12 @@ static inline int sys_close_range(unsigned first, unsigned last, unsigned flags)
 
 static inline int sys_pidfd_send_signal(int pidfd, int signal) {
     return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+}
+
+/* Unlike getcwd(3) it tells of a directory outside the root: the text starts with "(unreachable)".
+ */
+static inline long sys_getcwd(char *buffer, size_t size) {
+    return syscall(SYS_getcwd, buffer, size);
 }
 
 #endif

@@ -1,0 +1,150 @@
+/* mounts of config.json: the options of mount(8) sorted into attributes, propagation and file
+ * system data. */
+#define _GNU_SOURCE
+#include "config.h"
+#include <string.h>
+#include <sys/mount.h>
+
+struct mount_option {
+    const char *name;
+    uint64_t set, clear;
+};
+
+/* With an r in front of the name the attribute covers all mounts below as well. */
+static const struct mount_option ATTRIBUTES[] = {
+    {"ro", MOUNT_ATTR_RDONLY, 0},
+    {"rw", 0, MOUNT_ATTR_RDONLY},
+    {"nosuid", MOUNT_ATTR_NOSUID, 0},
+    {"suid", 0, MOUNT_ATTR_NOSUID},
+    {"nodev", MOUNT_ATTR_NODEV, 0},
+    {"dev", 0, MOUNT_ATTR_NODEV},
+    {"noexec", MOUNT_ATTR_NOEXEC, 0},
+    {"exec", 0, MOUNT_ATTR_NOEXEC},
+    {"nosymfollow", MOUNT_ATTR_NOSYMFOLLOW, 0},
+    {"symfollow", 0, MOUNT_ATTR_NOSYMFOLLOW},
+    {"noatime", MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME},
+    {"atime", MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME},
+    {"relatime", MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME},
+    {"norelatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME},
+    {"strictatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME},
+    {"nostrictatime", MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME},
+    {"nodiratime", MOUNT_ATTR_NODIRATIME, 0},
+    {"diratime", 0, MOUNT_ATTR_NODIRATIME},
+};
+
+static const struct {
+    const char *name;
+    unsigned long flags;
+} PROPAGATIONS[] = {
+    {"private", MS_PRIVATE},       {"rprivate", MS_PRIVATE | MS_REC},
+    {"slave", MS_SLAVE},           {"rslave", MS_SLAVE | MS_REC},
+    {"shared", MS_SHARED},         {"rshared", MS_SHARED | MS_REC},
+    {"unbindable", MS_UNBINDABLE}, {"runbindable", MS_UNBINDABLE | MS_REC},
+};
+
+static const struct mount_option *mount_find_attribute(const char *name) {
+    for (size_t index = 0; index < sizeof(ATTRIBUTES) / sizeof(ATTRIBUTES[0]); index++) {
+        if (strcmp(ATTRIBUTES[index].name, name) == 0)
+            return &ATTRIBUTES[index];
+    }
+    return NULL;
+}
+
+static unsigned long mount_find_propagation(const char *name) {
+    for (size_t index = 0; index < sizeof(PROPAGATIONS) / sizeof(PROPAGATIONS[0]); index++) {
+        if (strcmp(PROPAGATIONS[index].name, name) == 0)
+            return PROPAGATIONS[index].flags;
+    }
+    return 0;
+}
+
+/* A later option wins over an earlier one. */
+static void mount_add_attribute(const struct mount_option *option, uint64_t *set, uint64_t *clear) {
+    *set = (*set & ~option->clear) | option->set;
+    *clear = (*clear & ~option->set) | option->clear;
+}
+
+/* True where the option was one of the mount itself. */
+static bool mount_take_option(struct config_mount *mount, const char *option) {
+    const struct mount_option *attribute = mount_find_attribute(option);
+    if (attribute != NULL) {
+        mount_add_attribute(attribute, &mount->set, &mount->clear);
+        return true;
+    }
+    attribute = option[0] == 'r' ? mount_find_attribute(option + 1) : NULL;
+    if (attribute != NULL) {
+        mount_add_attribute(attribute, &mount->recursive_set, &mount->recursive_clear);
+        return true;
+    }
+    unsigned long propagation = mount_find_propagation(option);
+    if (propagation != 0) {
+        mount->propagation = propagation & ~(unsigned long)MS_REC;
+        mount->propagation_recursive = (propagation & MS_REC) != 0;
+        return true;
+    }
+    if (strcmp(option, "bind") == 0 || strcmp(option, "rbind") == 0) {
+        mount->bind = true;
+        mount->recursive = mount->recursive || option[0] == 'r';
+        return true;
+    }
+    return strcmp(option, "defaults") == 0 || strcmp(option, "silent") == 0 ||
+           strcmp(option, "loud") == 0 || option[0] == '\0';
+}
+
+static int mount_refuse_options(const struct fields *entry, const struct text_list *options,
+                                struct error **err) {
+    static const char *const refused[] = {"remount", "tmpcopyup", "idmap", "ridmap", "move"};
+    for (size_t index = 0; index < options->count; index++) {
+        for (size_t other = 0; other < sizeof(refused) / sizeof(refused[0]); other++) {
+            if (strcmp(options->items[index], refused[other]) == 0)
+                return fields_refuse(entry, refused[other], "is a mount option not supported", err);
+        }
+    }
+    if (fields_has(entry, "uidMappings") || fields_has(entry, "gidMappings"))
+        return fields_refuse(entry, "uidMappings", "are not supported", err);
+    return 0;
+}
+
+static int mount_read(const struct fields *entry, struct config_mount *mount, struct error **err) {
+    struct text_list options;
+    if (fields_text(entry, "destination", &mount->destination, err) < 0 ||
+        fields_text(entry, "type", &mount->type, err) < 0 ||
+        fields_text(entry, "source", &mount->source, err) < 0 ||
+        fields_texts(entry, "options", &options, err) < 0 ||
+        mount_refuse_options(entry, &options, err) < 0)
+        return -1;
+    if (mount->destination == NULL || mount->destination[0] == '\0')
+        return fields_refuse(entry, "destination", "is missing", err);
+    mount->data.items = arena_array(entry->arena, options.count + 1, sizeof(const char *));
+    if (mount->data.items == NULL)
+        return fields_no_memory(err);
+    for (size_t index = 0; index < options.count; index++) {
+        if (!mount_take_option(mount, options.items[index]))
+            mount->data.items[mount->data.count++] = options.items[index];
+    }
+    if (mount->type != NULL && strcmp(mount->type, "bind") == 0)
+        mount->bind = true;
+    if (!mount->bind && (mount->type == NULL || mount->type[0] == '\0'))
+        return fields_refuse(entry, "type", "is missing", err);
+    if (mount->bind && (mount->source == NULL || mount->source[0] == '\0'))
+        return fields_refuse(entry, "source", "is missing", err);
+    return 0;
+}
+
+int config_read_mounts(const struct fields *top, struct config *config, struct error **err) {
+    const json_t *array = NULL;
+    if (fields_array(top, "mounts", &array, err) < 0)
+        return -1;
+    size_t count = array == NULL ? 0 : json_array_size(array);
+    config->mounts = arena_array(top->arena, count + 1, sizeof(*config->mounts));
+    if (config->mounts == NULL)
+        return fields_no_memory(err);
+    for (size_t index = 0; index < count; index++) {
+        struct fields entry;
+        if (fields_element(top, "mounts", array, index, &entry, err) < 0 ||
+            mount_read(&entry, &config->mounts[index], err) < 0)
+            return -1;
+    }
+    config->mount_count = count;
+    return 0;
+}

@@ -1,0 +1,17 @@
+/* A container as launch.c and launch_exec.c know it. */
+#ifndef MYDOCK_LAUNCH_CONTAINER_H
+#define MYDOCK_LAUNCH_CONTAINER_H
+
+#include "cgroup.h"
+#include "config.h"
+#include "filter.h"
+
+struct launch_container {
+    struct config *config;
+    struct cgroup *cgroup;
+    struct seccomp_filter filter;
+    /* Of the init: what exec joins. */
+    int init_pidfd;
+};
+
+#endif
