@@ -207,7 +207,8 @@ export class Ports {
       const family = isIPv6(port.hostIp) ? 6 : 4;
       const reason = BIND_ERRORS[code] ?? errorMessage(error);
       const text = `listen ${port.protocol}${family} ${endpointText(port)}: bind: ${reason}`;
-      throw code === 'EADDRINUSE' ? new PortTakenError(text, error) : new InternalError(text, error);
+      // Docker's text, to the letter: without a cause, which would add to it.
+      throw code === 'EADDRINUSE' ? new PortTakenError(text) : new InternalError(text);
     }
   }
 

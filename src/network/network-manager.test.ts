@@ -1,0 +1,671 @@
+/**
+ * The network on a real kernel. The file runs itself again in a network namespace of its own, which stands for the
+ * host; further namespaces are other hosts and containers. `ip` and `nft` only check what was made.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Database } from '../base/database.ts';
+import { openDatabase } from '../base/database.ts';
+import { log } from '../base/log.ts';
+import { addon } from '../native/addon.ts';
+import { ipv4Bytes, parseIPv4 } from './address.ts';
+import { NETLINK_ROUTE, NetlinkConnection, NetlinkRequest } from './netlink/connection.ts';
+import * as route from './netlink/route.ts';
+import { NetnsAgent } from './netns-agent-fixture.ts';
+import { removeNetns } from './netns-pool.ts';
+import type { Endpoint, NetworkManagerOptions, PortMapping } from './network-manager.ts';
+import { NETWORK_MIGRATIONS, NetworkManager } from './network-manager.ts';
+
+const INSIDE = 'MYDOCK_TEST_NETNS';
+const BRIDGE_NETFILTER = '/proc/sys/net/bridge/bridge-nf-call-iptables';
+const missing = ['unshare', 'nsenter', 'ip', 'nft'].filter(
+  (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0,
+);
+const skip =
+  process.getuid?.() !== 0
+    ? 'needs root'
+    : missing.length > 0
+      ? `needs the programs ${missing.join(', ')}`
+      : false;
+
+if (process.env[INSIDE] === undefined) {
+  it('passes its suite in a network namespace of its own', { skip }, () => {
+    const env: NodeJS.ProcessEnv = { ...process.env, [INSIDE]: '1' };
+    delete env['NODE_TEST_CONTEXT'];
+    const command = [process.execPath, '--test-reporter=spec', import.meta.filename];
+    const result = spawnSync('unshare', ['--net', '--mount', ...command], {
+      env,
+      encoding: 'utf8',
+      timeout: 120_000,
+    });
+    assert.equal(result.status, 0, `${result.stdout}\n${result.stderr}`);
+    assert.match(result.stdout, /pass [1-9]\d/, 'the suite ran');
+  });
+} else {
+  suite();
+}
+
+/** The test's own cables: two ends, each up with an address. */
+async function connect(netnsPath: string, name: string, ours: string, theirs: string): Promise<void> {
+  const host = new NetlinkConnection(NETLINK_ROUTE, null);
+  const other = new NetlinkConnection(NETLINK_ROUTE, netnsPath);
+  const netnsFd = openSync(netnsPath, 'r');
+  const macAddress = Buffer.concat([Buffer.from([0x02, 0x99]), ipv4Bytes(parseIPv4(theirs))]);
+  const create = new NetlinkRequest();
+  route.createVeth(create, { name, master: 0, mtu: 1500, peer: { name: 'eth0', netnsFd, macAddress } });
+  route.setLinkUp(create, { index: 0, name });
+  host.requestSync(create);
+  closeSync(netnsFd);
+  const address = new NetlinkRequest();
+  route.addAddress(address, {
+    index: addon().interfaceIndex(name),
+    address: ipv4Bytes(parseIPv4(ours)),
+    prefixLength: 24,
+  });
+  host.requestSync(address);
+  const query = new NetlinkRequest();
+  route.getLink(query, 'eth0');
+  const [link] = route.parseLinks(other.requestSync(query));
+  assert.ok(link);
+  const inside = new NetlinkRequest();
+  route.setLinkUp(inside, link);
+  route.addAddress(inside, { index: link.index, address: ipv4Bytes(parseIPv4(theirs)), prefixLength: 24 });
+  // So that it could reach containers directly, if it were let.
+  route.addDefaultRoute(inside, link.index, ipv4Bytes(parseIPv4(ours)));
+  other.requestSync(inside);
+  host.closeNow();
+  other.closeNow();
+}
+
+function suite(): void {
+  const HOST = '192.0.2.1';
+  const OUTSIDE = '192.0.2.2';
+  let directory = '';
+  let database: Database;
+  let outside: NetnsAgent;
+  let local: NetnsAgent;
+  const agents: NetnsAgent[] = [];
+  const options = (): NetworkManagerOptions => ({ database, instance: '', execRoot: directory });
+  const run = (program: string, ...args: string[]) => execFileSync(program, args, { encoding: 'utf8' });
+  const mappings = (...list: [number, number, ('tcp' | 'udp')?, string?][]): PortMapping[] =>
+    list.map(([hostPort, containerPort, protocol = 'tcp', hostIp = '']) => ({
+      containerPort,
+      protocol,
+      hostIp,
+      hostPort,
+    }));
+
+  /** Attaches a container and starts an agent in it. */
+  async function container(
+    manager: NetworkManager,
+    containerId: string,
+    ports: PortMapping[] = [],
+  ): Promise<{ endpoint: Endpoint; agent: NetnsAgent }> {
+    const endpoint = await manager.attach({
+      containerId,
+      ports,
+      network: 'bridge',
+      containerName: `name-${containerId}`,
+    });
+    const agent = await NetnsAgent.start(endpoint.netnsPath);
+    agents.push(agent);
+    return { endpoint, agent };
+  }
+
+  async function withManager(body: (manager: NetworkManager) => Promise<void>): Promise<void> {
+    const manager = await NetworkManager.open(options());
+    try {
+      await manager.reconcile(new Set());
+      await body(manager);
+    } finally {
+      for (const agent of agents.splice(0)) await agent.stop();
+      await manager.reconcile(new Set());
+      await manager.destroy();
+    }
+  }
+
+  before(async () => {
+    log.level = 'fatal';
+    directory = mkdtempSync(join(tmpdir(), 'mydock-network-'));
+    database = openDatabase(':memory:', [NETWORK_MIGRATIONS]);
+    run('ip', 'link', 'set', 'lo', 'up');
+    const path = join(directory, 'outside');
+    await addon().createNetns(path);
+    await connect(path, 'up0', HOST, OUTSIDE);
+    outside = await NetnsAgent.start(path);
+    local = await NetnsAgent.start(null);
+  });
+
+  after(async () => {
+    await outside.stop();
+    await local.stop();
+    removeNetns(join(directory, 'outside'));
+    database.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  describe('the default bridge', () => {
+    it('is made and repaired, and leaves nothing when destroyed', async () => {
+      const first = await NetworkManager.open(options());
+      assert.match(
+        run('ip', '-o', '-4', 'addr', 'show', 'mydock0'),
+        /172\.17\.0\.1\/16 brd 172\.17\.255\.255/,
+      );
+      assert.match(run('ip', 'link', 'show', 'mydock0'), /MULTICAST,UP/);
+      assert.equal(readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8'), '1\n');
+      assert.equal(readFileSync('/proc/sys/net/ipv4/conf/mydock0/route_localnet', 'utf8'), '1\n');
+      const before = run('nft', 'list', 'table', 'inet', 'mydock');
+      await first.close();
+      run('ip', 'addr', 'flush', 'dev', 'mydock0');
+      run('ip', 'addr', 'add', '10.99.0.1/24', 'dev', 'mydock0');
+      run('nft', 'delete', 'chain', 'inet', 'mydock', 'forward');
+      const second = await NetworkManager.open(options());
+      assert.match(run('ip', '-o', '-4', 'addr', 'show', 'mydock0'), /172\.17\.0\.1\/16/);
+      assert.doesNotMatch(run('ip', '-o', '-4', 'addr', 'show', 'mydock0'), /10\.99/);
+      assert.equal(run('nft', 'list', 'table', 'inet', 'mydock'), before);
+      await second.destroy();
+      assert.equal(run('nft', 'list', 'ruleset'), '');
+      assert.doesNotMatch(run('ip', 'link'), /mydock0/);
+      assert.deepEqual(readdirSync(join(directory, 'netns')), []);
+    });
+
+    it('says what nft understands', async () => {
+      await withManager(async (manager) => {
+        await container(manager, 'a', mappings([8080, 80], [53, 5353, 'udp', HOST]));
+        const rules = run('nft', 'list', 'table', 'inet', 'mydock');
+        for (const expected of [
+          'elements = { tcp . 8080 : 172.17.0.2 . 80 }',
+          `elements = { ${HOST} . udp . 53 : 172.17.0.2 . 5353 }`,
+          'elements = { "up0" }',
+          'type nat hook prerouting priority dstnat',
+          'type filter hook prerouting priority raw',
+          'oifname != "mydock0" ip saddr 172.17.0.0/16 masquerade',
+          'oifname "mydock0" ct status dnat accept',
+          'oifname "mydock0" drop',
+        ]) {
+          assert.ok(rules.includes(expected), `${expected}\n${rules}`);
+        }
+      });
+    });
+
+    it('takes the next subnet where 172.17.0.0/16 is used, keeps it, and obeys --bip', async () => {
+      run('ip', 'addr', 'add', '172.17.9.9/24', 'dev', 'up0');
+      const own = openDatabase(':memory:', [NETWORK_MIGRATIONS]);
+      const subnets: string[] = [];
+      for (const bip of [undefined, undefined, '10.9.0.1/24']) {
+        const manager = await NetworkManager.open({ ...options(), database: own, instance: 'b', bip });
+        subnets.push(JSON.stringify(manager.inspect('bridge').IPAM.Config));
+        await manager.destroy();
+        if (subnets.length === 1) run('ip', 'addr', 'del', '172.17.9.9/24', 'dev', 'up0');
+      }
+      const second = '[{"Subnet":"172.18.0.0/16","Gateway":"172.18.0.1"}]';
+      assert.deepEqual(subnets, [second, second, '[{"Subnet":"10.9.0.0/24","Gateway":"10.9.0.1"}]']);
+      await assert.rejects(NetworkManager.open({ ...options(), database: own, bip: '10.9.0.0/24' }), {
+        kind: 'InvalidParameter',
+      });
+      await assert.rejects(NetworkManager.open({ ...options(), database: own, instance: 'A/b' }), /instance/);
+      own.close();
+    });
+
+    it('refuses a bridge name that is something else', async () => {
+      run('ip', 'link', 'add', 'mydock0', 'type', 'veth', 'peer', 'name', 'mydock0p');
+      await assert.rejects(NetworkManager.open(options()), /mydock0 exists and is not a bridge/);
+      run('ip', 'link', 'del', 'mydock0');
+    });
+
+    it('is listed with stable IDs', async () => {
+      await withManager(async (manager) => {
+        const { endpoint } = await container(manager, 'a');
+        const ids = manager.list().map(({ Name, Id, Driver }) => `${Name} ${Driver} ${Id.length}`);
+        assert.deepEqual(ids, ['bridge bridge 64', 'host host 64', 'none null 64']);
+        const bridge = manager.inspect(endpoint.networkId.slice(0, 12));
+        assert.deepEqual(bridge.Containers['a'], {
+          Name: 'name-a',
+          EndpointID: endpoint.endpointId,
+          MacAddress: endpoint.macAddress,
+          IPv4Address: `${endpoint.ipAddress}/16`,
+          IPv6Address: '',
+        });
+        assert.throws(() => manager.inspect('nosuch'), {
+          kind: 'NotFound',
+          message: 'network nosuch not found',
+        });
+      });
+    });
+  });
+
+  describe('attached containers', () => {
+    it('have an address of their own, reach each other, the host and the outside, and keep to themselves', async () => {
+      await withManager(async (manager) => {
+        const a = await container(manager, 'a');
+        const b = await container(manager, 'b');
+        assert.equal(a.endpoint.gateway, '172.17.0.1');
+        assert.notEqual(a.endpoint.ipAddress, b.endpoint.ipAddress);
+        const hex = a.endpoint.ipAddress.split('.').map((part) => Number(part).toString(16).padStart(2, '0'));
+        assert.equal(a.endpoint.macAddress, ['02', '42', ...hex].join(':'));
+        const link = run('nsenter', `--net=${a.endpoint.netnsPath}`, 'ip', 'addr', 'show', 'eth0');
+        assert.match(
+          link,
+          new RegExp(
+            `UP,LOWER_UP.*link/ether ${a.endpoint.macAddress}.*inet ${a.endpoint.ipAddress}/16`,
+            's',
+          ),
+        );
+        assert.doesNotMatch(link, /inet6/);
+
+        await b.agent.listen('tcp', '0.0.0.0', 80, 'b');
+        await outside.listen('tcp', '0.0.0.0', 7000, 'outside');
+        await local.listen('tcp', '0.0.0.0', 7001, 'host');
+        assert.equal(await a.agent.ask('tcp', b.endpoint.ipAddress, 80), `b ${a.endpoint.ipAddress}`);
+        assert.equal(await a.agent.ask('tcp', OUTSIDE, 7000), `outside ${HOST}`, 'masqueraded');
+        assert.equal(await a.agent.ask('tcp', a.endpoint.gateway, 7001), `host ${a.endpoint.ipAddress}`);
+        assert.equal(await local.ask('tcp', b.endpoint.ipAddress, 80), 'b 172.17.0.1');
+        assert.equal(await outside.ask('tcp', b.endpoint.ipAddress, 80, 300), 'timeout', 'not published');
+      });
+    });
+
+    it('take a wanted address and MAC address, and never one that is taken', async () => {
+      await withManager(async (manager) => {
+        const request = { ports: [], network: 'bridge' as const };
+        const first = await manager.attach({
+          ...request,
+          containerId: 'a',
+          ipAddress: '172.17.5.5',
+          macAddress: '02:00:00:00:00:07',
+        });
+        assert.equal(first.ipAddress, '172.17.5.5');
+        const link = run('nsenter', `--net=${first.netnsPath}`, 'ip', 'link', 'show', 'eth0');
+        assert.match(link, /02:00:00:00:00:07/);
+        await assert.rejects(manager.attach({ ...request, containerId: 'a' }), { kind: 'Conflict' });
+        for (const [ipAddress, kind] of [
+          ['172.17.5.5', 'Forbidden'],
+          ['172.17.0.1', 'Forbidden'],
+          ['172.17.255.255', 'InvalidParameter'],
+          ['10.1.1.1', 'InvalidParameter'],
+          ['nonsense', 'InvalidParameter'],
+        ] as const) {
+          await assert.rejects(manager.attach({ ...request, containerId: 'b', ipAddress }), { kind });
+        }
+        assert.deepEqual(Object.keys(manager.inspect('bridge').Containers), ['a']);
+      });
+    });
+
+    it('get addresses one after the other, round the subnet', async () => {
+      const own = openDatabase(':memory:', [NETWORK_MIGRATIONS]);
+      const manager = await NetworkManager.open({
+        ...options(),
+        database: own,
+        instance: 'c',
+        bip: '10.9.0.1/29',
+      });
+      const attach = async (containerId: string) =>
+        (await manager.attach({ containerId, ports: [], network: 'bridge' })).ipAddress.slice(7);
+      const given = [await attach('a'), await attach('b')];
+      await manager.detach('a');
+      given.push(await attach('c'), await attach('d'), await attach('e'), await attach('f'));
+      assert.deepEqual(given, ['2', '3', '4', '5', '6', '2']);
+      await assert.rejects(attach('g'), { kind: 'Unavailable' });
+      await manager.reconcile(new Set());
+      await manager.destroy();
+      own.close();
+    });
+
+    it('of network none have a loopback only', async () => {
+      await withManager(async (manager) => {
+        const path = await manager.createBareNetns('n');
+        const links = run('nsenter', `--net=${path}`, 'ip', '-o', 'link', 'show', 'up');
+        assert.match(links, /^1: lo: .*UP.*\n$/);
+        await assert.rejects(manager.createBareNetns('n'), { kind: 'Conflict' });
+        await manager.removeNetns('n');
+        await manager.removeNetns('n');
+        assert.equal(existsSync(path), false);
+      });
+    });
+  });
+
+  describe('published ports', () => {
+    for (const callIptables of ['0', '1']) {
+      const noSuchSwitch =
+        existsSync(BRIDGE_NETFILTER) || callIptables === '0' ? false : 'no br_netfilter here';
+      it(`are reached from everywhere (bridge-nf-call-iptables ${callIptables})`, {
+        skip: noSuchSwitch,
+      }, async () => {
+        if (existsSync(BRIDGE_NETFILTER)) writeFileSync(BRIDGE_NETFILTER, callIptables);
+        await withManager(async (manager) => {
+          const web = await container(manager, 'web', mappings([8080, 80], [5300, 53, 'udp']));
+          const other = await container(manager, 'other');
+          await web.agent.listen('tcp', '0.0.0.0', 80, 'web');
+          await web.agent.listen('udp', '0.0.0.0', 53, 'dns');
+          for (const [protocol, port, name] of [
+            ['tcp', 8080, 'web'],
+            ['udp', 5300, 'dns'],
+          ] as const) {
+            const from = async (agent: NetnsAgent, address: string) => agent.ask(protocol, address, port);
+            assert.equal(await from(outside, HOST), `${name} ${OUTSIDE}`, 'source kept');
+            assert.equal(await from(local, HOST), `${name} ${HOST}`);
+            assert.equal(await from(local, '127.0.0.1'), `${name} 172.17.0.1`);
+            assert.equal(await from(local, '::1'), `${name} 172.17.0.1`, 'proxied');
+            assert.equal(await from(local, '172.17.0.1'), `${name} 172.17.0.1`);
+            assert.match(await from(other.agent, HOST), new RegExp(`^${name} 172.17.0`), 'neighbour');
+            assert.match(await from(other.agent, '172.17.0.1'), new RegExp(`^${name} 172.17.0`), 'gateway');
+            assert.match(await from(web.agent, HOST), new RegExp(`^${name} 172.17.0`), 'itself');
+          }
+          assert.equal(
+            await outside.ask('tcp', web.endpoint.ipAddress, 80, 300),
+            'timeout',
+            'past the host port',
+          );
+        });
+      });
+    }
+
+    it('of one address are reached there only', async () => {
+      await withManager(async (manager) => {
+        const web = await container(
+          manager,
+          'web',
+          mappings([8080, 80, 'tcp', '127.0.0.1'], [8081, 80, 'tcp', HOST], [8082, 80, 'tcp', '::1']),
+        );
+        await web.agent.listen('tcp', '0.0.0.0', 80, 'web');
+        assert.equal(await local.ask('tcp', '127.0.0.1', 8080), 'web 172.17.0.1');
+        assert.equal(await local.ask('tcp', HOST, 8080), 'ECONNREFUSED');
+        assert.equal(await outside.ask('tcp', HOST, 8080), 'ECONNREFUSED');
+        assert.equal(await outside.ask('tcp', HOST, 8081), `web ${OUTSIDE}`);
+        assert.equal(await local.ask('tcp', '127.0.0.1', 8081), 'ECONNREFUSED');
+        assert.equal(await local.ask('tcp', '::1', 8082), 'web 172.17.0.1');
+        assert.equal(await local.ask('tcp', '127.0.0.1', 8082), 'ECONNREFUSED');
+        await assert.rejects(
+          manager.attach({
+            containerId: 'x',
+            network: 'bridge',
+            ports: mappings([1, 1, 'tcp', '203.0.113.9']),
+          }),
+          /listen tcp4 203\.0\.113\.9:1: bind: cannot assign requested address$/,
+        );
+      });
+    });
+
+    it('do not open the loopback of the host to containers and neighbours', async () => {
+      await withManager(async (manager) => {
+        const evil = await container(manager, 'evil');
+        const web = await container(manager, 'web', mappings([8080, 80, 'tcp', '127.0.0.1']));
+        await web.agent.listen('tcp', '0.0.0.0', 80, 'web');
+        await local.listen('tcp', '127.0.0.1', 7999, 'secret');
+        for (const [path, gateway, agent] of [
+          [evil.endpoint.netnsPath, '172.17.0.1', evil.agent],
+          [join(directory, 'outside'), HOST, outside],
+        ] as const) {
+          const script = `echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet
+            ip route del local 127.0.0.1 table local; ip route del local 127.0.0.0/8 table local
+            ip route add 127.0.0.1/32 via ${gateway}`;
+          run('nsenter', `--net=${path}`, 'sh', '-c', script);
+          writeFileSync('/proc/sys/net/ipv4/conf/up0/route_localnet', '1');
+          assert.equal(await agent.ask('tcp', '127.0.0.1', 7999, 300), 'timeout');
+          assert.equal(await agent.ask('tcp', '127.0.0.1', 8080, 300), 'timeout');
+          run('nsenter', `--net=${path}`, 'ip', 'route', 'del', '127.0.0.1/32');
+        }
+      });
+    });
+
+    it("that are taken give Docker's errors and leave nothing of the attempt", async () => {
+      await withManager(async (manager) => {
+        await container(manager, 'a', mappings([8080, 80]));
+        const foreign = createServer().listen(8090, '127.0.0.1').unref();
+        await new Promise((resolve) => foreign.once('listening', resolve));
+        const before = {
+          namespaces: readdirSync(join(directory, 'netns')).length,
+          rules: run('nft', 'list', 'ruleset'),
+          containers: Object.keys(manager.inspect('bridge').Containers),
+        };
+        const attempt = (ports: PortMapping[]) =>
+          manager.attach({ containerId: 'b', containerName: 'second', network: 'bridge', ports });
+        const prefix =
+          '^driver failed programming external connectivity on endpoint second \\([0-9a-f]{64}\\): ';
+        await assert.rejects(
+          attempt(mappings([9000, 80], [8080, 80])),
+          new RegExp(
+            `${prefix}Bind for 0\\.0\\.0\\.0:8080 failed: port is already allocated$`.replace(
+              '^',
+              'Internal: ',
+            ),
+          ),
+        );
+        await assert.rejects(
+          attempt(mappings([9000, 80], [8080, 80, 'tcp', '127.0.0.1'])),
+          /Bind for 127\.0\.0\.1:8080 failed: port is already allocated$/,
+        );
+        await assert.rejects(
+          attempt(mappings([9000, 80], [8090, 80])),
+          /listen tcp4 0\.0\.0\.0:8090: bind: address already in use$/,
+        );
+        await sleep(1500);
+        assert.deepEqual(
+          {
+            namespaces: readdirSync(join(directory, 'netns')).length,
+            rules: run('nft', 'list', 'ruleset'),
+            containers: Object.keys(manager.inspect('bridge').Containers),
+          },
+          before,
+        );
+        assert.equal((run('ip', '-o', 'link').match(/: veth/g) ?? []).length, 1);
+        // 9000 was given back each time, the same number under UDP is another port.
+        await attempt(mappings([9000, 80], [8080, 80, 'udp']));
+        foreign.close();
+      });
+    });
+
+    it('are held against other programs, and freed at the end', async () => {
+      await withManager(async (manager) => {
+        await manager.attach({
+          containerId: 'a',
+          network: 'bridge',
+          ports: mappings([8080, 80], [8081, 81, 'udp']),
+        });
+        await assert.rejects(local.listen('tcp', '0.0.0.0', 8080, 'x'), /EADDRINUSE/);
+        await assert.rejects(local.listen('tcp', '127.0.0.1', 8080, 'x'), /EADDRINUSE/);
+        await assert.rejects(local.listen('udp', '127.0.0.1', 8081, 'x'), /EADDRINUSE/);
+        await manager.detach('a');
+        await manager.detach('a');
+        await local.listen('udp', '0.0.0.0', 8081, 'free');
+        assert.equal(await local.ask('udp', '127.0.0.1', 8081), 'free 127.0.0.1');
+        assert.equal(await outside.ask('tcp', HOST, 8080), 'ECONNREFUSED');
+      });
+    });
+
+    it("are chosen from a range or the kernel's own range, the same number for both families", async () => {
+      await withManager(async (manager) => {
+        const range = { ...mappings([9100, 80])[0], hostPortEnd: 9101 } as PortMapping;
+        const given: number[] = [];
+        for (const containerId of ['a', 'b']) {
+          const { ports } = await manager.attach({ containerId, network: 'bridge', ports: [range] });
+          given.push(...ports.map(({ hostPort }) => hostPort));
+        }
+        assert.deepEqual(given, [9100, 9100, 9101, 9101]);
+        const third = { containerId: 'c', network: 'bridge' as const };
+        await assert.rejects(manager.attach({ ...third, ports: [range] }), /all ports are allocated/);
+        const { ports } = await manager.attach({
+          ...third,
+          ports: mappings([0, 80], [0, 81], [0, 80, 'udp']),
+        });
+        const numbers = ports.map(({ hostPort }) => hostPort);
+        assert.deepEqual(
+          ports.map(({ hostIp }) => hostIp),
+          ['0.0.0.0', '::', '0.0.0.0', '::', '0.0.0.0', '::'],
+        );
+        assert.equal(numbers[0], numbers[1]);
+        assert.notEqual(numbers[0], numbers[2]);
+        for (const number of numbers) assert.ok(number >= 32768 && number <= 60999);
+      });
+    });
+
+    it('are refused early where no host could publish them', async () => {
+      await withManager(async (manager) => {
+        const good = mappings([8080, 80])[0] as PortMapping;
+        manager.validatePorts([good]);
+        for (const wrong of [
+          { containerPort: 0 },
+          { containerPort: 70000 },
+          { hostPort: -1 },
+          { hostPort: 65536 },
+          { hostPortEnd: 8000 },
+          { hostIp: 'localhost' },
+        ]) {
+          assert.throws(() => manager.validatePorts([{ ...good, ...wrong }]), { kind: 'InvalidParameter' });
+        }
+      });
+    });
+
+    it('come back with all rules after somebody flushed them', async () => {
+      await withManager(async (manager) => {
+        const a = await container(manager, 'a', mappings([8080, 80]));
+        await a.agent.listen('tcp', '0.0.0.0', 80, 'a');
+        run('nft', 'flush', 'ruleset');
+        assert.equal(
+          await local.ask('tcp', '127.0.0.1', 8080),
+          'a 172.17.0.1',
+          'carried by the daemon meanwhile',
+        );
+        const b = await container(manager, 'b', mappings([8081, 80]));
+        await b.agent.listen('tcp', '0.0.0.0', 80, 'b');
+        assert.equal(await outside.ask('tcp', HOST, 8080), `a ${OUTSIDE}`);
+        assert.equal(await outside.ask('tcp', HOST, 8081), `b ${OUTSIDE}`);
+      });
+    });
+
+    it('forget UDP flows to a container that is gone', async () => {
+      await withManager(async (manager) => {
+        const first = await container(manager, 'a', mappings([5300, 53, 'udp']));
+        await first.agent.listen('udp', '0.0.0.0', 53, 'first');
+        assert.equal(await outside.ask('udp', HOST, 5300), `first ${OUTSIDE}`);
+        const tracked = () =>
+          readFileSync('/proc/net/nf_conntrack', 'utf8').includes(`src=${first.endpoint.ipAddress} `);
+        if (existsSync('/proc/net/nf_conntrack')) assert.equal(tracked(), true);
+        await manager.detach('a');
+        if (existsSync('/proc/net/nf_conntrack')) assert.equal(tracked(), false);
+      });
+    });
+  });
+
+  describe('across deaths of the daemon', () => {
+    it('live containers keep address and ports, dead ones leave nothing', async () => {
+      const first = await NetworkManager.open(options());
+      const live = await container(first, 'live', mappings([8080, 80], [5300, 53, 'udp']));
+      const dead = await container(first, 'dead', mappings([8081, 80]));
+      await first.createBareNetns('bare');
+      await live.agent.listen('tcp', '0.0.0.0', 80, 'live');
+      await live.agent.listen('udp', '0.0.0.0', 53, 'dns');
+      // What a SIGKILL does to the process's sockets; nothing else is undone.
+      await first.close();
+      assert.equal(await outside.ask('tcp', HOST, 8080), `live ${OUTSIDE}`);
+      assert.equal(await local.ask('tcp', '127.0.0.1', 8080), 'live 172.17.0.1');
+      assert.equal(await local.ask('udp', '127.0.0.1', 5300), 'dns 172.17.0.1');
+
+      writeFileSync(join(directory, 'netns', 'leftover'), '');
+      const second = await NetworkManager.open(options());
+      assert.equal(await outside.ask('tcp', HOST, 8080), `live ${OUTSIDE}`);
+      const endpoints = await second.reconcile(new Set(['live']));
+      assert.deepEqual([...endpoints], [['live', live.endpoint]]);
+      assert.equal(await outside.ask('tcp', HOST, 8080), `live ${OUTSIDE}`);
+      assert.equal(await local.ask('tcp', '::1', 8080), 'live 172.17.0.1');
+      await assert.rejects(local.listen('tcp', '0.0.0.0', 8080, 'x'), /EADDRINUSE/);
+      assert.doesNotMatch(run('nft', 'list', 'ruleset'), /8081/);
+      assert.doesNotMatch(run('ip', 'link'), new RegExp(dead.endpoint.hostInterface));
+      assert.equal(existsSync(dead.endpoint.netnsPath), false);
+      await sleep(200);
+      const files = readdirSync(join(directory, 'netns')).filter(
+        (name) => !live.endpoint.netnsPath.endsWith(name),
+      );
+      assert.equal(files.includes('leftover'), false);
+      assert.ok(files.length <= 2, 'only namespaces made ahead');
+      assert.deepEqual([...(await second.reconcile(new Set(['live']))).keys()], ['live']);
+
+      for (const agent of agents.splice(0)) await agent.stop();
+      await assert.rejects(second.destroy(), { kind: 'Conflict' });
+      await second.detach('live');
+      await second.destroy();
+      assert.deepEqual(readdirSync(join(directory, 'netns')), []);
+      assert.doesNotMatch(readFileSync('/proc/self/mountinfo', 'utf8'), new RegExp(`${directory}/netns`));
+    });
+
+    it('a bridge or a cable that went away is made again', async () => {
+      const first = await NetworkManager.open(options());
+      const a = await container(first, 'a', mappings([8080, 80]));
+      const b = await container(first, 'b');
+      await a.agent.listen('tcp', '0.0.0.0', 80, 'a');
+      await b.agent.listen('tcp', '0.0.0.0', 80, 'b');
+      await first.close();
+      run('ip', 'link', 'del', 'mydock0');
+      run('ip', 'link', 'del', b.endpoint.hostInterface);
+      const second = await NetworkManager.open(options());
+      await second.reconcile(new Set(['a', 'b']));
+      assert.equal(await outside.ask('tcp', HOST, 8080), `a ${OUTSIDE}`);
+      assert.equal(await a.agent.ask('tcp', b.endpoint.ipAddress, 80), `b ${a.endpoint.ipAddress}`);
+      for (const agent of agents.splice(0)) await agent.stop();
+      await second.reconcile(new Set());
+      await second.destroy();
+    });
+  });
+
+  it('several daemons live side by side', async () => {
+    const own = openDatabase(':memory:', [NETWORK_MIGRATIONS]);
+    await withManager(async (manager) => {
+      const second = await NetworkManager.open({
+        ...options(),
+        database: own,
+        instance: 'two',
+        execRoot: join(directory, 'two'),
+      });
+      const a = await container(manager, 'a', mappings([8080, 80]));
+      const b = await container(second, 'b', mappings([8081, 80]));
+      await a.agent.listen('tcp', '0.0.0.0', 80, 'a');
+      await b.agent.listen('tcp', '0.0.0.0', 80, 'b');
+      assert.equal(b.endpoint.ipAddress, '172.18.0.2');
+      assert.equal(await outside.ask('tcp', HOST, 8080), `a ${OUTSIDE}`);
+      assert.equal(await outside.ask('tcp', HOST, 8081), `b ${OUTSIDE}`);
+      assert.match(await a.agent.ask('tcp', HOST, 8081), /^b 172\.18\.0\.1$/);
+      assert.equal(await a.agent.ask('tcp', b.endpoint.ipAddress, 80, 300), 'timeout');
+      await assert.rejects(
+        second.attach({ containerId: 'c', network: 'bridge', ports: mappings([8080, 80]) }),
+        /listen tcp4 0\.0\.0\.0:8080: bind: address already in use/,
+      );
+      await second.reconcile(new Set());
+      await second.destroy();
+    });
+    own.close();
+  });
+
+  it('a host that was no router does not become one', async () => {
+    const own = openDatabase(':memory:', [NETWORK_MIGRATIONS]);
+    const path = join(directory, 'third');
+    await addon().createNetns(path);
+    await connect(path, 'up1', '198.51.100.1', '198.51.100.2');
+    const third = await NetnsAgent.start(path);
+    await third.listen('tcp', '0.0.0.0', 80, 'third');
+    writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
+    assert.equal(await outside.ask('tcp', '198.51.100.2', 80), `third ${OUTSIDE}`, 'the test can tell');
+    writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
+    for (const _ of ['first start', 'second start']) {
+      const manager = await NetworkManager.open({ ...options(), database: own });
+      assert.equal(await outside.ask('tcp', '198.51.100.2', 80, 300), 'timeout');
+      await manager.destroy();
+    }
+    await third.stop();
+    removeNetns(path);
+    own.close();
+  });
+}
