@@ -97,12 +97,12 @@ export class Ingest {
   }
 
   async #write(chunks: Uint8Array[], position: number): Promise<void> {
-    let data: Uint8Array = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+    let rest = chunks;
     let at = position;
-    while (data.byteLength > 0) {
-      const { bytesWritten } = await this.#options.file.write(data, 0, data.byteLength, at);
-      data = data.subarray(bytesWritten);
+    while (rest.length > 0) {
+      const { bytesWritten } = await this.#options.file.writev(rest, at);
       at += bytesWritten;
+      rest = withoutBytes(rest, bytesWritten);
     }
   }
 
@@ -168,4 +168,15 @@ export class Ingest {
     rmSync(this.path, { force: true });
     await this.close();
   }
+}
+
+/** What is left of a list of buffers behind its first `count` bytes. */
+function withoutBytes(chunks: readonly Uint8Array[], count: number): Uint8Array[] {
+  const rest: Uint8Array[] = [];
+  let skip = count;
+  for (const chunk of chunks) {
+    if (skip < chunk.byteLength) rest.push(chunk.subarray(skip));
+    skip = Math.max(0, skip - chunk.byteLength);
+  }
+  return rest;
 }

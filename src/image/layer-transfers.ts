@@ -60,7 +60,7 @@ export class LayerTransfers {
     signal.throwIfAborted();
     const key = `${request.descriptor.digest} ${request.diffId}`;
     const transfer = this.#transfers.get(key) ?? this.#start(key, request);
-    if (transfer.last !== undefined) onProgress(transfer.last);
+    if (!transfer.listeners.has(onProgress) && transfer.last !== undefined) onProgress(transfer.last);
     transfer.listeners.add(onProgress);
     try {
       await abortable(transfer.result, signal);
@@ -78,7 +78,7 @@ export class LayerTransfers {
   #start(key: string, request: LayerTransferRequest): Transfer {
     const transfer: Transfer = {
       result: Promise.resolve(),
-      listeners: new Set(),
+      listeners: new Set([request.onProgress]),
       last: undefined,
       abort: new AbortController(),
     };
