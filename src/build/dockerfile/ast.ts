@@ -102,7 +102,8 @@ export type Instruction =
   | OnbuildInstruction
   | (Common & { kind: 'env' | 'label'; pairs: NameValue[] })
   | (Common & { kind: 'cmd' | 'entrypoint'; command: CommandLine })
-  | (Common & { kind: 'workdir' | 'user' | 'stopsignal' | 'maintainer'; value: string })
+  | (Common & { kind: 'workdir'; value: string })
+  | (Common & { kind: 'user' | 'stopsignal' | 'maintainer'; value: string })
   | (Common & { kind: 'expose' | 'volume'; values: string[] })
   | (Common & { kind: 'shell'; words: string[] });
 
