@@ -29,6 +29,7 @@ import { restoreContainers, startByPolicy } from './restore.ts';
 import { writtenBytes } from './size.ts';
 import { startContainer } from './start.ts';
 import { requireRunning } from './state.ts';
+import { EngineStepRunner } from './step-runner.ts';
 import { killContainer, restartContainer, type StopOptions, stopContainer } from './stop.ts';
 
 export type ContainerEngineOptions = Omit<EngineContext, 'containers' | 'events' | 'accepting' | 'afterRun'>;
@@ -198,6 +199,11 @@ export class ContainerEngine {
 
   inspectExec(id: string): ExecInspectResponse {
     return inspectExec(this.#execs.get(id));
+  }
+
+  /** What builds run their RUN steps with. */
+  stepRunner(): EngineStepRunner {
+    return new EngineStepRunner(this.#context);
   }
 
   /** IDs of the containers of an image; running ones are told apart for `rmi`. */

@@ -1,5 +1,5 @@
 /** Ending a container's run: stop with its signal and patience, kill with any signal, restart. */
-import { ConflictError, InternalError, NotModifiedError } from '../base/errors.ts';
+import { ConflictError, errorMessage, InternalError, NotModifiedError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { parseSignal, signalName } from '../base/signals.ts';
 import type { Container } from './container.ts';
@@ -105,7 +105,13 @@ function cancelRestart(container: Container): boolean {
 }
 
 function sendSignal(engine: EngineContext, container: Container, signal: number): void {
-  container.supervisor?.send('kill', { process: '', signal, all: false });
+  try {
+    container.supervisor?.send('kill', { process: '', signal, all: false });
+  } catch (error) {
+    // A supervisor that is gone has ended its container: the exit is on its way to us.
+    log.debug({ container: container.id, error: errorMessage(error) }, 'signal not sent');
+    return;
+  }
   engine.events.container(container, 'kill', { signal: String(signal) });
   log.debug({ container: container.id, signal: signalName(signal) }, 'signal sent');
 }

@@ -157,7 +157,7 @@ function createSnapshotter(config: DaemonConfig): Snapshotter {
       `--storage-driver "${config.storageDriver}" is not available: use overlay`,
     );
   }
-  return new OverlaySnapshotter({ root: join(config.dataRoot, 'layers') });
+  return new OverlaySnapshotter(join(config.dataRoot, 'layers'));
 }
 
 /** One daemon a data root: the lock goes with the process, however it ends. */

@@ -66,8 +66,8 @@ export function containerHandlers(backend: ContainersBackend): ContainerHandlers
       const waiting = backend.wait(request.param('id'), request.text('condition'), request.signal);
       const stream = response.stream(200, 'application/json');
       try {
-        const { exitCode, error } = await waiting;
-        stream.message({ StatusCode: exitCode, ...(error === '' ? {} : { Error: { Message: error } }) });
+        const { exitCode } = await waiting;
+        stream.message({ StatusCode: exitCode });
       } catch (error) {
         if (!request.signal.aborted) {
           log.error({ error: errorMessage(error) }, 'wait failed');

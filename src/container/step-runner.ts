@@ -1,0 +1,230 @@
+/**
+ * Runs one RUN of a build: a supervised process like a container's, over a root filesystem that the build has
+ * mounted, with nothing stored and nothing left. What the runtime had to make in the root to mount on (`/proc`,
+ * `/etc/hosts`) is taken away again, so that it does not become part of a layer.
+ */
+import { closeSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { join } from 'node:path';
+import type { HostConfig } from '../api/host-config.ts';
+import { FrameDecoder, STREAM_STDERR } from '../api/stream.ts';
+import { InternalError } from '../base/errors.ts';
+import type { RunStep, StepRunner } from '../build/step-runner.ts';
+import { addon } from '../native/addon.ts';
+import type { SupervisorConfig } from '../native/supervisor-protocol.ts';
+import { buildHosts, buildResolvConf } from '../network/hosts-files.ts';
+import { generateSpec, type NamespaceChoice } from '../oci/generate.ts';
+import type { Spec } from '../oci/runtime-spec.ts';
+import type { EngineContext } from './engine-context.ts';
+import { MountStubs } from './mount-stubs.ts';
+import { namespaceOf, sharedWith } from './namespaces.ts';
+import { networkKind } from './network.ts';
+import { seccompCacheDirectory, socketsDirectory } from './paths.ts';
+import { makeRootDirectory, readRootFile } from './root-file.ts';
+import { Supervisor } from './supervisor.ts';
+
+interface StepNetwork {
+  choice: NamespaceChoice;
+  address: string;
+  gateway: string;
+}
+
+export class EngineStepRunner implements StepRunner {
+  readonly #engine: EngineContext;
+
+  constructor(engine: EngineContext) {
+    this.#engine = engine;
+  }
+
+  async run(step: RunStep): Promise<{ exitCode: number }> {
+    step.signal.throwIfAborted();
+    const bundle = join(this.#engine.settings.execRoot, 'containers', step.id);
+    mkdirSync(bundle, { recursive: true, mode: 0o700 });
+    try {
+      const network = await this.#connect(step);
+      const spec = this.#spec(step, bundle, network);
+      const stubs = new MountStubs(
+        step.rootfs,
+        (spec.mounts ?? []).map(({ destination }) => destination),
+      );
+      try {
+        makeRootDirectory(step.rootfs, step.cwd);
+        this.#writeBundle(step, bundle, spec);
+        return await this.#execute(step, bundle);
+      } finally {
+        stubs.remove();
+      }
+    } finally {
+      await this.#disconnect(step);
+      rmSync(bundle, { recursive: true, force: true });
+      rmSync(join(socketsDirectory(this.#engine.settings.execRoot), step.id), { force: true });
+    }
+  }
+
+  async #connect(step: RunStep): Promise<StepNetwork> {
+    const { networks } = this.#engine;
+    switch (networkKind(step.network)) {
+      case 'host':
+        return { choice: 'host', address: '', gateway: '127.0.0.1' };
+      case 'none':
+        return {
+          choice: { path: await networks.createBareNetns(step.id) },
+          address: '',
+          gateway: '127.0.0.1',
+        };
+      case 'container': {
+        const other = sharedWith(this.#engine, step.network);
+        if (other === undefined) throw new InternalError(`no container for network "${step.network}"`);
+        return { choice: { path: namespaceOf(other, 'net') }, address: '', gateway: '127.0.0.1' };
+      }
+      case 'bridge': {
+        const endpoint = await networks.attach({ containerId: step.id, network: 'bridge', ports: [] });
+        return {
+          choice: { path: endpoint.netnsPath },
+          address: endpoint.ipAddress,
+          gateway: endpoint.gateway,
+        };
+      }
+    }
+  }
+
+  async #disconnect(step: RunStep): Promise<void> {
+    const kind = networkKind(step.network);
+    if (kind === 'bridge') await this.#engine.networks.detach(step.id);
+    if (kind === 'none') await this.#engine.networks.removeNetns(step.id);
+  }
+
+  #spec(step: RunStep, bundle: string, network: StepNetwork): Spec {
+    const { settings, host } = this.#engine;
+    const hostname = step.id.slice(0, 12);
+    const files = {
+      hosts: join(bundle, 'hosts'),
+      hostname: join(bundle, 'hostname'),
+      resolvConf: join(bundle, 'resolv.conf'),
+    };
+    writeFileSync(files.hostname, `${hostname}\n`, { mode: 0o644 });
+    writeFileSync(
+      files.hosts,
+      buildHosts({
+        extraHosts: step.extraHosts,
+        hostGateway: network.gateway,
+        address: network.address,
+        hostname,
+        domainname: '',
+      }),
+      { mode: 0o644 },
+    );
+    writeFileSync(
+      files.resolvConf,
+      buildResolvConf({
+        host: network.choice === 'host',
+        servers: settings.dns,
+        search: settings.dnsSearch,
+        options: settings.dnsOptions,
+      }),
+      { mode: 0o644 },
+    );
+    return generateSpec({
+      id: step.id,
+      config: { Entrypoint: step.args, Env: step.env, WorkingDir: step.cwd, User: step.user },
+      hostConfig: hostConfigOf(step),
+      hostname,
+      rootfs: step.rootfs,
+      mounts: step.files.map(({ source, destination }) => ({
+        type: 'bind',
+        source,
+        destination,
+        readOnly: true,
+      })),
+      files,
+      namespaces: { network: network.choice },
+      initBinary: settings.initPath,
+      accounts: {
+        passwd: readRootFile(step.rootfs, '/etc/passwd'),
+        group: readRootFile(step.rootfs, '/etc/group'),
+      },
+      host,
+    });
+  }
+
+  #writeBundle(step: RunStep, bundle: string, spec: Spec): void {
+    const supervisor: SupervisorConfig = {
+      id: step.id,
+      socket: join(socketsDirectory(this.#engine.settings.execRoot), step.id),
+      exitRecord: join(bundle, 'exit.json'),
+      log: null,
+      stdin: false,
+      stdinOnce: false,
+      seccompCache: seccompCacheDirectory(this.#engine.settings.execRoot),
+    };
+    writeFileSync(join(bundle, 'config.json'), JSON.stringify(spec), { mode: 0o600 });
+    writeFileSync(join(bundle, 'supervisor.json'), JSON.stringify(supervisor), { mode: 0o600 });
+  }
+
+  /** Resolves when the process has ended and all its output was passed on. */
+  async #execute(step: RunStep, bundle: string): Promise<{ exitCode: number }> {
+    const ended = Promise.withResolvers<{ exitCode: number }>();
+    const closed = Promise.withResolvers<void>();
+    const supervisor = Supervisor.spawn(this.#engine.settings.runtimePath, bundle, {
+      onEvent: (message) => {
+        if (message.event === 'exited') ended.resolve({ exitCode: message.payload.exitCode });
+        if (message.event === 'failed') ended.reject(new InternalError(message.payload.message));
+      },
+      onClose: () => {
+        ended.reject(new InternalError('the supervisor of a build step ended without a word'));
+        closed.resolve();
+      },
+    });
+    const output = this.#attach(supervisor, step);
+    const cancel = (): void => {
+      if (supervisor.open) supervisor.send('kill', { process: '', signal: 9, all: true });
+    };
+    step.signal.addEventListener('abort', cancel, { once: true });
+    try {
+      supervisor.send('start', {});
+      const result = await ended.promise;
+      await output;
+      step.signal.throwIfAborted();
+      return result;
+    } finally {
+      step.signal.removeEventListener('abort', cancel);
+      // The supervisor leaves by itself; its cgroups are gone when it has closed the connection.
+      await closed.promise;
+    }
+  }
+
+  #attach(supervisor: Supervisor, step: RunStep): Promise<void> {
+    const [near, far] = addon().socketPair();
+    const done = Promise.withResolvers<void>();
+    const decoder = new FrameDecoder((code, payload) => {
+      step.onOutput(payload, code === STREAM_STDERR ? 'stderr' : 'stdout');
+    });
+    const socket = new Socket({ fd: near, readable: true, writable: true });
+    socket.on('data', (chunk: Buffer) => decoder.push(chunk));
+    socket.on('error', () => socket.destroy());
+    socket.on('end', () => socket.destroy());
+    socket.on('close', () => done.resolve());
+    const attachment = { process: '', attachment: 1, stdin: false, stdout: true, stderr: true, framed: true };
+    try {
+      supervisor.send('attach', { ...attachment, detachKeys: [], head: '' }, [far]);
+    } finally {
+      closeSync(far);
+    }
+    return done.promise;
+  }
+}
+
+function hostConfigOf({ limits, network }: RunStep): HostConfig {
+  return {
+    NetworkMode: network === '' || network === 'default' ? 'bridge' : network,
+    IpcMode: 'private',
+    CgroupnsMode: 'private',
+    Memory: limits.memory,
+    MemorySwap: limits.memorySwap,
+    CpuShares: limits.cpuShares,
+    CpuPeriod: limits.cpuPeriod,
+    CpuQuota: limits.cpuQuota,
+    CpusetCpus: limits.cpusetCpus,
+    ShmSize: limits.shmSize,
+  };
+}
