@@ -1,0 +1,267 @@
+/** The flag table that `run` and `create` share, and the options that it gives. */
+import type { Command } from 'commander';
+import type { ThrottleDevice, Ulimit, WeightDevice } from '../../api/host-config.ts';
+import type { Mount } from '../../api/mounts.ts';
+import {
+  boolFlag,
+  listFlag,
+  optionalBoolFlag,
+  parsedFlag,
+  parsedListFlag,
+  parseInteger,
+  stringFlag,
+} from '../flags/declare.ts';
+import { parseDnsSearch, parseExtraHost, parseIpAddress, parseLink } from '../options/host-names.ts';
+import {
+  parseSysctl,
+  parseThrottleBps,
+  parseThrottleIops,
+  parseUlimit,
+  parseWeightDevice,
+} from '../options/limits.ts';
+import { parseMount } from '../options/mount.ts';
+import { type NetworkAttachment, parseNetworkAttachment } from '../options/network.ts';
+import { parseBytes, parseDurationNs, parseNanoCpus, parseSwapBytes } from '../options/quantity.ts';
+
+/** Names are commander's: the flag's name in camel case, `--no-x` as `x`. Durations in nanoseconds. */
+export interface ContainerOptions {
+  addHost: string[];
+  annotation: string[];
+  attach: string[];
+  blkioWeight?: number;
+  blkioWeightDevice: WeightDevice[];
+  capAdd: string[];
+  capDrop: string[];
+  cgroupParent?: string;
+  cgroupns?: string;
+  cidfile?: string;
+  cpuPeriod?: number;
+  cpuQuota?: number;
+  cpuRtPeriod?: number;
+  cpuRtRuntime?: number;
+  cpuShares?: number;
+  cpus?: number;
+  cpusetCpus?: string;
+  cpusetMems?: string;
+  device: string[];
+  deviceCgroupRule: string[];
+  deviceReadBps: ThrottleDevice[];
+  deviceReadIops: ThrottleDevice[];
+  deviceWriteBps: ThrottleDevice[];
+  deviceWriteIops: ThrottleDevice[];
+  dns: string[];
+  dnsOption: string[];
+  dnsSearch: string[];
+  domainname?: string;
+  entrypoint?: string;
+  env: string[];
+  envFile: string[];
+  expose: string[];
+  gpus?: string;
+  groupAdd: string[];
+  healthCmd?: string;
+  healthInterval?: number;
+  healthRetries?: number;
+  healthStartInterval?: number;
+  healthStartPeriod?: number;
+  healthTimeout?: number;
+  healthcheck: boolean;
+  hostname?: string;
+  init?: boolean;
+  interactive: boolean;
+  ip?: string;
+  ip6?: string;
+  ipc?: string;
+  label: string[];
+  labelFile: string[];
+  link: string[];
+  linkLocalIp: string[];
+  logDriver?: string;
+  logOpt: string[];
+  macAddress?: string;
+  memory?: number;
+  memoryReservation?: number;
+  memorySwap?: number;
+  memorySwappiness: number;
+  mount: Mount[];
+  name?: string;
+  network: NetworkAttachment[];
+  networkAlias: string[];
+  oomKillDisable: boolean;
+  oomScoreAdj?: number;
+  pid?: string;
+  pidsLimit?: number;
+  platform?: string;
+  privileged: boolean;
+  publish: string[];
+  publishAll: boolean;
+  pull: string;
+  quiet: boolean;
+  readOnly: boolean;
+  restart: string;
+  rm: boolean;
+  runtime?: string;
+  securityOpt: string[];
+  shmSize?: number;
+  stopSignal?: string;
+  stopTimeout?: number;
+  storageOpt: string[];
+  sysctl: string[];
+  tmpfs: string[];
+  tty: boolean;
+  ulimit: Ulimit[];
+  user?: string;
+  userns?: string;
+  uts?: string;
+  volume: string[];
+  volumeDriver?: string;
+  volumesFrom: string[];
+  workdir?: string;
+}
+
+export function containerFlags(command: Command): void {
+  processFlags(command);
+  lifecycleFlags(command);
+  limitFlags(command);
+  deviceFlags(command);
+  networkFlags(command);
+  storageFlags(command);
+  isolationFlags(command);
+  healthFlags(command);
+}
+
+function processFlags(command: Command): void {
+  listFlag(command, '-a, --attach <list>', 'Attach to stdin, stdout or stderr');
+  stringFlag(command, '--entrypoint <string>', "Run this instead of the image's ENTRYPOINT");
+  listFlag(command, '-e, --env <list>', 'Set an environment variable');
+  listFlag(command, '--env-file <list>', 'Read environment variables from a file');
+  stringFlag(command, '-h, --hostname <string>', 'Host name inside the container');
+  stringFlag(command, '--domainname <string>', 'NIS domain name inside the container');
+  boolFlag(command, '-i, --interactive', 'Keep stdin open even if it is not attached');
+  listFlag(command, '-l, --label <list>', 'Set a label on the container');
+  listFlag(command, '--label-file <list>', 'Read labels from a file, one a line');
+  listFlag(command, '--annotation <map>', 'Add an annotation that the runtime is given');
+  boolFlag(command, '-t, --tty', 'Allocate a pseudo-terminal');
+  stringFlag(command, '-u, --user <string>', 'User and group (<name|uid>[:<group|gid>])');
+  listFlag(command, '--group-add <list>', 'Join an additional group');
+  stringFlag(command, '-w, --workdir <string>', 'Working directory inside the container');
+  optionalBoolFlag(command, '--init', 'Run an init that forwards signals and reaps processes');
+}
+
+function lifecycleFlags(command: Command): void {
+  stringFlag(command, '--name <string>', "The container's name");
+  stringFlag(command, '--cidfile <string>', 'Write the container ID to this file');
+  stringFlag(command, '--platform <string>', 'Platform of the image (os[/arch[/variant]])');
+  stringFlag(command, '--pull <string>', 'When to pull the image ("always", "missing", "never")', 'missing');
+  boolFlag(command, '-q, --quiet', 'Show no progress while pulling');
+  stringFlag(command, '--restart <string>', 'What to do when the container exits', 'no');
+  boolFlag(command, '--rm', 'Remove the container and its anonymous volumes when it exits');
+  stringFlag(command, '--runtime <string>', 'Runtime that runs the container');
+  stringFlag(command, '--stop-signal <string>', 'Signal that stops the container');
+  parsedFlag(command, '--stop-timeout <int>', 'Seconds to wait before a stop kills', parseInteger);
+  stringFlag(command, '--log-driver <string>', 'Where the output is logged to');
+  listFlag(command, '--log-opt <list>', 'Option of the log driver');
+}
+
+function limitFlags(command: Command): void {
+  parsedFlag(command, '-m, --memory <bytes>', 'Memory limit', parseBytes);
+  parsedFlag(command, '--memory-reservation <bytes>', 'Soft memory limit', parseBytes);
+  parsedFlag(
+    command,
+    '--memory-swap <bytes>',
+    'Limit of memory and swap together, -1 for none',
+    parseSwapBytes,
+  );
+  parsedFlag(command, '--memory-swappiness <int>', 'Readiness to swap, 0 to 100', parseInteger, -1);
+  boolFlag(command, '--oom-kill-disable', 'Do not kill on lack of memory');
+  parsedFlag(command, '--oom-score-adj <int>', 'Preference of the OOM killer, -1000 to 1000', parseInteger);
+  parsedFlag(command, '--cpus <decimal>', 'Number of CPUs', parseNanoCpus);
+  parsedFlag(command, '-c, --cpu-shares <int>', 'Relative weight of CPU time', parseInteger);
+  parsedFlag(command, '--cpu-period <int>', 'CFS period in microseconds', parseInteger);
+  parsedFlag(command, '--cpu-quota <int>', 'CFS quota in microseconds', parseInteger);
+  parsedFlag(command, '--cpu-rt-period <int>', 'Real-time period in microseconds', parseInteger);
+  parsedFlag(command, '--cpu-rt-runtime <int>', 'Real-time runtime in microseconds', parseInteger);
+  stringFlag(command, '--cpuset-cpus <string>', 'CPUs to run on (0-3, 0,1)');
+  stringFlag(command, '--cpuset-mems <string>', 'Memory nodes to use (0-3, 0,1)');
+  parsedFlag(command, '--pids-limit <int>', 'Limit of processes, -1 for none', parseInteger);
+  parsedListFlag(command, '--ulimit <ulimit>', 'Resource limit (name=soft[:hard])', parseUlimit);
+  parsedFlag(command, '--shm-size <bytes>', 'Size of /dev/shm', parseBytes);
+  stringFlag(command, '--cgroup-parent <string>', "Parent of the container's cgroup");
+}
+
+function deviceFlags(command: Command): void {
+  parsedFlag(
+    command,
+    '--blkio-weight <uint16>',
+    'Relative weight of block I/O, 10 to 1000, 0 for none',
+    parseInteger,
+  );
+  parsedListFlag(command, '--blkio-weight-device <list>', 'The same for one device', parseWeightDevice);
+  listFlag(command, '--device <list>', 'Add a device of the host');
+  listFlag(command, '--device-cgroup-rule <list>', 'Add a rule to the allowed devices');
+  parsedListFlag(command, '--device-read-bps <list>', 'Limit bytes read a second', parseThrottleBps);
+  parsedListFlag(command, '--device-read-iops <list>', 'Limit reads a second', parseThrottleIops);
+  parsedListFlag(command, '--device-write-bps <list>', 'Limit bytes written a second', parseThrottleBps);
+  parsedListFlag(command, '--device-write-iops <list>', 'Limit writes a second', parseThrottleIops);
+  stringFlag(command, '--gpus <gpu-request>', 'Not supported: use --device');
+}
+
+function networkFlags(command: Command): void {
+  parsedListFlag(command, '--network <network>', 'Connect to a network', parseNetworkAttachment);
+  listFlag(command, '--network-alias <list>', "Another name on the container's first network");
+  stringFlag(command, '--ip <string>', 'IPv4 address');
+  stringFlag(command, '--ip6 <string>', 'IPv6 address');
+  parsedListFlag(command, '--link-local-ip <list>', 'Link-local address', parseIpAddress);
+  stringFlag(command, '--mac-address <string>', 'MAC address');
+  parsedListFlag(command, '--link <list>', 'Link to another container', parseLink);
+  listFlag(command, '-p, --publish <list>', 'Publish a port to the host');
+  boolFlag(command, '-P, --publish-all', 'Publish all exposed ports to free ports');
+  listFlag(command, '--expose <list>', 'Expose a port or a range of ports');
+  parsedListFlag(command, '--add-host <list>', 'Add a line to /etc/hosts (host:ip)', parseExtraHost);
+  parsedListFlag(command, '--dns <list>', 'DNS server', parseIpAddress);
+  listFlag(command, '--dns-option <list>', 'DNS option');
+  parsedListFlag(command, '--dns-search <list>', 'DNS search domain', parseDnsSearch);
+}
+
+function storageFlags(command: Command): void {
+  listFlag(command, '-v, --volume <list>', 'Mount a host path or a volume (source:target[:options])');
+  parsedListFlag(command, '--mount <mount>', 'Mount something (type=…,source=…,target=…)', parseMount);
+  listFlag(command, '--tmpfs <list>', 'Mount a tmpfs (target[:options])');
+  listFlag(command, '--volumes-from <list>', 'Mount the volumes of another container');
+  stringFlag(command, '--volume-driver <string>', 'Driver of new volumes');
+  listFlag(command, '--storage-opt <list>', 'Option of the storage driver');
+  boolFlag(command, '--read-only', "Make the container's root read-only");
+}
+
+function isolationFlags(command: Command): void {
+  listFlag(command, '--cap-add <list>', 'Add a Linux capability');
+  listFlag(command, '--cap-drop <list>', 'Drop a Linux capability');
+  boolFlag(command, '--privileged', 'Give the container all privileges');
+  listFlag(command, '--security-opt <list>', 'Security option');
+  parsedListFlag(command, '--sysctl <map>', 'Kernel setting of a namespace', parseSysctl);
+  stringFlag(command, '--cgroupns <string>', 'Cgroup namespace (host|private)');
+  stringFlag(command, '--ipc <string>', 'IPC namespace');
+  stringFlag(command, '--pid <string>', 'PID namespace');
+  stringFlag(command, '--userns <string>', 'User namespace');
+  stringFlag(command, '--uts <string>', 'UTS namespace');
+}
+
+function healthFlags(command: Command): void {
+  stringFlag(command, '--health-cmd <string>', 'Command that checks the health');
+  parsedFlag(command, '--health-interval <duration>', 'Time between two checks', parseDurationNs);
+  parsedFlag(command, '--health-retries <int>', 'Failures in a row that make it unhealthy', parseInteger);
+  parsedFlag(
+    command,
+    '--health-start-interval <duration>',
+    'Time between checks while starting',
+    parseDurationNs,
+  );
+  parsedFlag(
+    command,
+    '--health-start-period <duration>',
+    'Time to start before failures count',
+    parseDurationNs,
+  );
+  parsedFlag(command, '--health-timeout <duration>', 'Longest run of one check', parseDurationNs);
+  boolFlag(command, '--no-healthcheck', "Disable the image's health check");
+}

@@ -1,0 +1,248 @@
+/** Turns the options of `run` and `create` into the body of `POST /containers/create`. */
+import type { ContainerCreateRequest, HealthConfig } from '../../api/containers.ts';
+import type { HostConfig, RestartPolicy, RestartPolicyName } from '../../api/host-config.ts';
+import { CliError } from '../cli-error.ts';
+import type { Io } from '../io.ts';
+import { environmentOf, keyValueMap, labelsOf } from '../options/environment.ts';
+import { parseMacAddress } from '../options/host-names.ts';
+import { deviceFlags } from '../options/limits.ts';
+import { chooseNetworks, type NetworkChoice } from '../options/network.ts';
+import { publishedPorts } from '../options/ports.ts';
+import { securityOptions } from '../options/security-opt.ts';
+import { tmpfsFlags, volumeFlags } from '../options/volumes.ts';
+import type { ContainerOptions } from './container-flags.ts';
+
+/** Which of the container's streams a client follows. */
+export interface AttachChoice {
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+}
+
+/** Throws `CliError` (125) for options that contradict each other or cannot be read. */
+export function createRequest(
+  image: string,
+  command: readonly string[],
+  options: ContainerOptions,
+  io: Io,
+): ContainerCreateRequest {
+  try {
+    return buildRequest(image, command, options, io);
+  } catch (error) {
+    if (error instanceof CliError) throw error;
+    throw new CliError(error instanceof Error ? error.message : String(error), 125);
+  }
+}
+
+function buildRequest(
+  image: string,
+  command: readonly string[],
+  options: ContainerOptions,
+  io: Io,
+): ContainerCreateRequest {
+  refuseUnsupported(options);
+  const attach = attachChoice(options);
+  const ports = publishedPorts(options.publish, options.expose);
+  const volumes = volumeFlags(options.volume, io.cwd);
+  const networks = networkChoice(options);
+  return {
+    Hostname: options.hostname ?? '',
+    Domainname: options.domainname ?? '',
+    User: options.user ?? '',
+    AttachStdin: attach.stdin,
+    AttachStdout: attach.stdout,
+    AttachStderr: attach.stderr,
+    ExposedPorts: ports.exposed,
+    Tty: options.tty,
+    OpenStdin: options.interactive,
+    StdinOnce: options.interactive && attach.stdin,
+    Env: environmentOf(options.envFile, options.env, io.env),
+    Cmd: command.length === 0 ? null : [...command],
+    Image: image,
+    Volumes: volumes.anonymous,
+    WorkingDir: options.workdir ?? '',
+    Entrypoint: options.entrypoint === undefined ? null : [options.entrypoint],
+    Labels: labelsOf(options.labelFile, options.label),
+    ...defined('StopSignal', options.stopSignal),
+    ...defined('StopTimeout', options.stopTimeout),
+    ...defined('Healthcheck', healthConfig(options)),
+    HostConfig: {
+      ...resources(options),
+      ...isolation(options),
+      ...lifecycle(options, io),
+      Binds: volumes.binds,
+      Mounts: options.mount,
+      Tmpfs: tmpfsFlags(options.tmpfs),
+      VolumeDriver: options.volumeDriver ?? '',
+      VolumesFrom: options.volumesFrom,
+      StorageOpt: keyValueMap(options.storageOpt),
+      NetworkMode: networks.mode,
+      PortBindings: ports.bindings,
+      PublishAllPorts: options.publishAll,
+      Links: options.link,
+      Dns: options.dns,
+      DnsOptions: options.dnsOption,
+      DnsSearch: options.dnsSearch,
+      ExtraHosts: options.addHost,
+    },
+    NetworkingConfig: networks.config,
+  };
+}
+
+/** Without `-a`: stdout and stderr, and stdin with `-i`. */
+export function attachChoice(options: ContainerOptions): AttachChoice {
+  const names = options.attach.map((name) => name.toLowerCase());
+  for (const name of names) {
+    if (!['stdin', 'stdout', 'stderr'].includes(name)) {
+      throw new CliError('valid streams are STDIN, STDOUT and STDERR', 125);
+    }
+  }
+  if (names.length === 0) return { stdin: options.interactive, stdout: true, stderr: true };
+  return {
+    stdin: names.includes('stdin'),
+    stdout: names.includes('stdout'),
+    stderr: names.includes('stderr'),
+  };
+}
+
+function refuseUnsupported(options: ContainerOptions): void {
+  if (options.gpus !== undefined) throw new Error('--gpus is not supported: use --device');
+  if (options.memorySwappiness !== -1 && (options.memorySwappiness < 0 || options.memorySwappiness > 100)) {
+    throw new Error(`invalid value: ${options.memorySwappiness}. Valid memory swappiness range is 0-100`);
+  }
+  requireMode('--pid', 'PID', options.pid, /^(host|container:.+)?$/);
+  requireMode('--uts', 'UTS', options.uts, /^(host)?$/);
+  requireMode('--userns', 'USER', options.userns, /^(host)?$/);
+  requireMode('--cgroupns', 'CGROUP', options.cgroupns, /^(host|private)?$/);
+}
+
+function requireMode(flag: string, name: string, value: string | undefined, valid: RegExp): void {
+  if (value !== undefined && !valid.test(value)) throw new Error(`${flag}: invalid ${name} mode`);
+}
+
+function resources(options: ContainerOptions): HostConfig {
+  const { devices, requests } = deviceFlags(options.device);
+  return {
+    CpuShares: options.cpuShares ?? 0,
+    Memory: options.memory ?? 0,
+    NanoCpus: options.cpus ?? 0,
+    CgroupParent: options.cgroupParent ?? '',
+    BlkioWeight: options.blkioWeight ?? 0,
+    BlkioWeightDevice: options.blkioWeightDevice,
+    BlkioDeviceReadBps: options.deviceReadBps,
+    BlkioDeviceWriteBps: options.deviceWriteBps,
+    BlkioDeviceReadIOps: options.deviceReadIops,
+    BlkioDeviceWriteIOps: options.deviceWriteIops,
+    CpuPeriod: options.cpuPeriod ?? 0,
+    CpuQuota: options.cpuQuota ?? 0,
+    CpuRealtimePeriod: options.cpuRtPeriod ?? 0,
+    CpuRealtimeRuntime: options.cpuRtRuntime ?? 0,
+    CpusetCpus: options.cpusetCpus ?? '',
+    CpusetMems: options.cpusetMems ?? '',
+    Devices: devices,
+    DeviceCgroupRules: options.deviceCgroupRule,
+    DeviceRequests: requests,
+    MemoryReservation: options.memoryReservation ?? 0,
+    MemorySwap: options.memorySwap ?? 0,
+    MemorySwappiness: options.memorySwappiness,
+    OomKillDisable: options.oomKillDisable,
+    PidsLimit: options.pidsLimit ?? 0,
+    Ulimits: [...new Map(options.ulimit.map((limit) => [limit.Name, limit])).values()],
+    ShmSize: options.shmSize ?? 0,
+    OomScoreAdj: options.oomScoreAdj ?? 0,
+  };
+}
+
+function isolation(options: ContainerOptions): HostConfig {
+  const security = securityOptions(options.securityOpt);
+  return {
+    CapAdd: options.capAdd,
+    CapDrop: options.capDrop,
+    Privileged: options.privileged,
+    ReadonlyRootfs: options.readOnly,
+    SecurityOpt: security.options,
+    ...(security.unconfinedPaths ? { MaskedPaths: [], ReadonlyPaths: [] } : {}),
+    Sysctls: keyValueMap(options.sysctl),
+    CgroupnsMode: (options.cgroupns ?? '') as '' | 'private' | 'host',
+    IpcMode: options.ipc ?? '',
+    PidMode: options.pid ?? '',
+    UTSMode: options.uts ?? '',
+    UsernsMode: options.userns ?? '',
+    GroupAdd: options.groupAdd,
+  };
+}
+
+function lifecycle(options: ContainerOptions, io: Io): HostConfig {
+  const restart = parseRestartPolicy(options.restart);
+  if (options.rm && restart.Name !== 'no' && restart.Name !== '') {
+    throw new Error('conflicting options: cannot specify both --restart and --rm');
+  }
+  if (options.logDriver === 'none' && options.logOpt.length > 0) {
+    throw new Error('invalid logging opts for driver none');
+  }
+  const { rows, columns } = io.stdout;
+  return {
+    ContainerIDFile: options.cidfile ?? '',
+    AutoRemove: options.rm,
+    RestartPolicy: restart,
+    LogConfig: { Type: options.logDriver ?? '', Config: keyValueMap(options.logOpt) },
+    ...defined('Runtime', options.runtime),
+    ...defined('Init', options.init),
+    ...(options.annotation.length === 0 ? {} : { Annotations: keyValueMap(options.annotation) }),
+    ...(options.tty && rows !== undefined && columns !== undefined ? { ConsoleSize: [rows, columns] } : {}),
+  };
+}
+
+/** `no`, `always`, `unless-stopped`, `on-failure[:count]`. Whether the name is one of these the daemon says. */
+export function parseRestartPolicy(text: string): RestartPolicy {
+  if (text === '') return { Name: 'no', MaximumRetryCount: 0 };
+  const [name = '', count] = text.split(':');
+  if (name === '') throw new Error('invalid restart policy format: no policy provided before colon');
+  if (count !== undefined && !/^-?\d+$/.test(count)) {
+    throw new Error('invalid restart policy format: maximum retry count must be an integer');
+  }
+  return { Name: name as RestartPolicyName, MaximumRetryCount: Number(count ?? 0) };
+}
+
+function networkChoice(options: ContainerOptions): NetworkChoice {
+  return chooseNetworks(options.network, {
+    aliases: options.networkAlias,
+    links: options.link,
+    linkLocalIps: options.linkLocalIp,
+    ip: options.ip,
+    ip6: options.ip6,
+    macAddress: options.macAddress === undefined ? undefined : parseMacAddress(options.macAddress),
+  });
+}
+
+function healthConfig(options: ContainerOptions): HealthConfig | undefined {
+  const settings = {
+    ...defined('Interval', options.healthInterval),
+    ...defined('Timeout', options.healthTimeout),
+    ...defined('StartPeriod', options.healthStartPeriod),
+    ...defined('StartInterval', options.healthStartInterval),
+    ...defined('Retries', options.healthRetries),
+  };
+  const any = options.healthCmd !== undefined || Object.keys(settings).length > 0;
+  if (!options.healthcheck) {
+    if (any) throw new Error('--no-healthcheck conflicts with --health-* options');
+    return { Test: ['NONE'] };
+  }
+  if (!any) return undefined;
+  for (const [name, value] of Object.entries(settings)) {
+    if (Number(value) < 0) throw new Error(`--health-${healthFlagName(name)} cannot be negative`);
+  }
+  return {
+    ...(options.healthCmd === undefined ? {} : { Test: ['CMD-SHELL', options.healthCmd] }),
+    ...settings,
+  };
+}
+
+function healthFlagName(field: string): string {
+  return field.replace(/([a-z])([A-Z])/g, '$1-$2').toLowerCase();
+}
+
+/** `{[name]: value}`, or nothing where the flag was not given. */
+function defined<Name extends string, Value>(name: Name, value: Value | undefined): { [K in Name]?: Value } {
+  return value === undefined ? {} : ({ [name]: value } as { [K in Name]?: Value });
+}

@@ -1,0 +1,125 @@
+/** Packs a build context as a tar stream: everything that is not ignored, owned by root, with modes and times. */
+import { createReadStream } from 'node:fs';
+import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { finished } from 'node:stream/promises';
+import { type Header, type Pack, pack } from 'tar-stream';
+import { IgnoreRules } from './ignore.ts';
+
+export interface ContextOptions {
+  /** Path of the Dockerfile inside the context; it and the ignore file are sent even where they are ignored. */
+  readonly dockerfile: string;
+  /** A Dockerfile from outside the context: sent under `dockerfile` instead of a file of the context. */
+  readonly dockerfileContent?: Buffer;
+}
+
+/** The stream fails where a file changes size while it is read, or cannot be read. */
+export async function packContext(root: string, options: ContextOptions): Promise<AsyncIterable<Uint8Array>> {
+  const { rules, file } = await readIgnoreFile(root, options.dockerfile);
+  const kept = new Set([options.dockerfile, '.dockerignore', ...(file === undefined ? [] : [file])]);
+  const archive = pack();
+  const walker = new ContextWalker(archive, root, rules, kept, options);
+  void walker.walk().then(
+    () => archive.finalize(),
+    (error: unknown) => archive.destroy(error instanceof Error ? error : new Error(String(error))),
+  );
+  return packBytes(archive);
+}
+
+/** The archive's bytes; its types do not say that it can be iterated. */
+export function packBytes(archive: Pack): AsyncIterable<Uint8Array> {
+  return archive as unknown as AsyncIterable<Uint8Array>;
+}
+
+/** `<Dockerfile>.dockerignore` goes before `.dockerignore`. */
+async function readIgnoreFile(
+  root: string,
+  dockerfile: string,
+): Promise<{ rules: IgnoreRules; file?: string }> {
+  for (const file of [`${dockerfile}.dockerignore`, '.dockerignore']) {
+    try {
+      return { rules: new IgnoreRules(await readFile(join(root, file), 'utf8')), file };
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    }
+  }
+  return { rules: new IgnoreRules('') };
+}
+
+class ContextWalker {
+  readonly #archive: Pack;
+  readonly #root: string;
+  readonly #rules: IgnoreRules;
+  readonly #kept: ReadonlySet<string>;
+  readonly #options: ContextOptions;
+  readonly #links = new Map<string, string>();
+
+  constructor(
+    archive: Pack,
+    root: string,
+    rules: IgnoreRules,
+    kept: ReadonlySet<string>,
+    options: ContextOptions,
+  ) {
+    this.#archive = archive;
+    this.#root = root;
+    this.#rules = rules;
+    this.#kept = kept;
+    this.#options = options;
+  }
+
+  async walk(): Promise<void> {
+    await this.#folder('');
+    const { dockerfileContent, dockerfile } = this.#options;
+    if (dockerfileContent === undefined) return;
+    this.#archive.entry({ name: dockerfile, mode: 0o644, mtime: new Date(0) }, dockerfileContent);
+  }
+
+  async #folder(folder: string): Promise<void> {
+    // Sorted, so that the same tree gives the same archive.
+    for (const name of (await readdir(join(this.#root, folder))).toSorted()) {
+      await this.#entry(folder === '' ? name : `${folder}/${name}`);
+    }
+  }
+
+  async #entry(path: string): Promise<void> {
+    const ignored = !this.#kept.has(path) && this.#rules.ignores(path);
+    const full = join(this.#root, path);
+    const stats = await lstat(full);
+    if (stats.isDirectory()) {
+      const needed = [...this.#kept].some((kept) => kept.startsWith(`${path}/`));
+      if (ignored && !needed && !this.#rules.mayReturnBelow(path)) return;
+      if (!ignored) this.#archive.entry({ ...common(path, stats), name: `${path}/`, type: 'directory' });
+      await this.#folder(path);
+      return;
+    }
+    if (ignored || (path === this.#options.dockerfile && this.#options.dockerfileContent !== undefined))
+      return;
+    if (stats.isSymbolicLink()) {
+      this.#archive.entry({ ...common(path, stats), type: 'symlink', linkname: await readlink(full) });
+      return;
+    }
+    if (stats.isFIFO()) this.#archive.entry({ ...common(path, stats), type: 'fifo' });
+    // Sockets cannot be archived; devices make no sense in a context.
+    if (stats.isFile()) await this.#file(path, full, stats);
+  }
+
+  async #file(path: string, full: string, stats: Awaited<ReturnType<typeof lstat>>): Promise<void> {
+    const identity = `${stats.dev}:${stats.ino}`;
+    const first = this.#links.get(identity);
+    if (first !== undefined) {
+      this.#archive.entry({ ...common(path, stats), type: 'link', linkname: first });
+      return;
+    }
+    if (stats.nlink > 1) this.#links.set(identity, path);
+    const entry = this.#archive.entry({ ...common(path, stats), type: 'file', size: Number(stats.size) });
+    const source = createReadStream(full, { highWaterMark: 256 * 1024 });
+    source.once('error', (error) => entry.destroy(error));
+    source.pipe(entry);
+    await finished(entry);
+  }
+}
+
+function common(name: string, stats: Awaited<ReturnType<typeof lstat>>): Partial<Header> & { name: string } {
+  return { name, mode: Number(stats.mode) & 0o7777, mtime: new Date(Number(stats.mtimeMs)), uid: 0, gid: 0 };
+}

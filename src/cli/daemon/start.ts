@@ -1,0 +1,36 @@
+/** `mydock daemon start`: starts mydockd detached; all further words are its own flags. */
+import { join } from 'node:path';
+import { answers, DEFAULT_LOG, launchDaemon, listenerText } from '../../client/daemon-process.ts';
+import { CliError } from '../cli-error.ts';
+import { type Io, printLine } from '../io.ts';
+import { defineVerb } from '../verb.ts';
+import { daemonArguments, daemonSettings } from './settings.ts';
+
+export const start = defineVerb<Record<string, never>>({
+  usage: '[MYDOCKD OPTIONS]',
+  summary: 'Start the daemon in the background; options are those of mydockd',
+  args: { min: 0 },
+  passThrough: true,
+  flags() {},
+  run: ({ io, host }, words) => runDaemonStart(io, words, host),
+});
+
+/** Returns once the daemon answers. A daemon that already does is left alone. */
+export async function runDaemonStart(
+  io: Io,
+  words: readonly string[],
+  host: string | undefined,
+): Promise<number> {
+  const settings = daemonSettings(words, host);
+  const address = listenerText(settings.listener);
+  if (await answers(settings.listener)) {
+    printLine(io, `mydockd already runs on ${address}`);
+    return 0;
+  }
+  if (process.getuid?.() !== 0) throw new CliError('the daemon must be started as root');
+  const ownRoot = words.some((word) => word.startsWith('--exec-root'));
+  const log = ownRoot ? join(settings.execRoot, 'mydockd.log') : DEFAULT_LOG;
+  const pid = await launchDaemon({ listener: settings.listener, args: daemonArguments(words, host), log });
+  printLine(io, `mydockd runs on ${address} (pid ${pid}, log ${log})`);
+  return 0;
+}

@@ -1,0 +1,101 @@
+/**
+ * Lists of objects in the forms of `--format`: the verb's own table, `table TEMPLATE`, `json`, or a template a row.
+ */
+import { CliError } from '../cli-error.ts';
+import { type Io, printLine } from '../io.ts';
+import { alignTable } from './table.ts';
+import { TemplateExecError, TemplateSyntaxError } from './template/nodes.ts';
+import { compileTemplate, type Template } from './template/template.ts';
+import { GoStruct, type Method, type Value } from './template/values.ts';
+
+/** What the rows of one kind of object offer. */
+export interface RowKind<Row> {
+  /** Go's name of the row's type, for messages. */
+  readonly typeName: string;
+  /** Field name to its column's heading and its value, in the order of their names. */
+  readonly fields: Readonly<Record<string, RowField<Row>>>;
+  /** Fields that take arguments (`.Label "key"`); their heading is made from the argument. */
+  readonly methods?: Readonly<Record<string, (row: Row, argument: string) => string>>;
+}
+
+export interface RowField<Row> {
+  readonly heading: string;
+  readonly value: (row: Row) => Value;
+}
+
+/** Prints the rows. `format` is the flag's text; empty or `table` is `byDefault` (a `table …` form). */
+export function printRows<Row>(
+  io: Io,
+  kind: RowKind<Row>,
+  rows: readonly Row[],
+  format: string | undefined,
+  byDefault: string,
+): void {
+  const wanted = format === undefined || format === '' || format === 'table' ? byDefault : format;
+  const isTable = wanted.startsWith('table ');
+  const source = (isTable ? wanted.slice('table '.length) : wanted === 'json' ? '{{json .}}' : wanted).trim();
+  const template = compileRows(source.replaceAll('\\t', '\t').replaceAll('\\n', '\n'));
+  try {
+    if (isTable) {
+      const heading = template.execute(headingRow(kind), HEADING_FUNCTIONS);
+      io.stdout.write(alignTable([heading, ...rows.map((row) => template.execute(rowValue(kind, row)))]));
+    } else for (const row of rows) printLine(io, template.execute(rowValue(kind, row)));
+  } catch (error) {
+    if (!(error instanceof TemplateExecError)) throw error;
+    throw new CliError(`failed to execute template: ${error.message}`);
+  }
+}
+
+/** True where the template looks at `field`, by name or by printing the whole row. */
+export function formatUses(format: string | undefined, field: string): boolean {
+  return format !== undefined && new RegExp(`\\.${field}\\b|json \\.(?![A-Za-z])`).test(format);
+}
+
+function compileRows(source: string): Template {
+  try {
+    return compileTemplate(source);
+  } catch (error) {
+    if (!(error instanceof TemplateSyntaxError)) throw error;
+    throw new CliError(`failed to parse template: ${error.message}`);
+  }
+}
+
+function rowValue<Row>(kind: RowKind<Row>, row: Row): GoStruct {
+  const fields = new Map<string, Value | Method>();
+  for (const [name, field] of Object.entries(kind.fields)) fields.set(name, () => field.value(row));
+  for (const [name, method] of Object.entries(kind.methods ?? {})) {
+    fields.set(name, (argument) => method(row, String(argument)));
+  }
+  return new GoStruct(fields, missingField(kind), true);
+}
+
+function headingRow<Row>(kind: RowKind<Row>): GoStruct {
+  const fields = new Map<string, Value | Method>();
+  for (const [name, field] of Object.entries(kind.fields)) fields.set(name, field.heading);
+  for (const name of Object.keys(kind.methods ?? {}))
+    fields.set(name, (argument) => labelHeading(String(argument)));
+  return new GoStruct(fields, missingField(kind));
+}
+
+function missingField<Row>(kind: RowKind<Row>): string {
+  return `can't evaluate field % in type *formatter.${kind.typeName}`;
+}
+
+/** `com.example.my-label` heads its column as `my label`. */
+function labelHeading(name: string): string {
+  return (name.split('.').at(-1) ?? '').replace(/[-_]/g, ' ');
+}
+
+const first: Method = (value) => value as Value;
+
+/** In a heading these leave their argument as it is. */
+const HEADING_FUNCTIONS: Readonly<Record<string, Method>> = {
+  join: first,
+  json: first,
+  lower: first,
+  pad: first,
+  split: first,
+  title: first,
+  truncate: first,
+  upper: first,
+};

@@ -1,0 +1,21 @@
+/** Pieces of table cells: shortened text, short IDs, label lists. */
+
+/** At most `length` code points; what is cut off shows as an ellipsis. */
+export function ellipsis(text: string, length: number): string {
+  const points = [...text];
+  if (points.length <= length) return text;
+  return length <= 3 ? points.slice(0, length).join('') : `${points.slice(0, length - 1).join('')}…`;
+}
+
+/** The first 12 digits of an ID, without `sha256:`. */
+export function shortId(id: string): string {
+  return id.replace(/^[a-z\d]+:/, '').slice(0, 12);
+}
+
+/** `a=b,c=d`, by key. */
+export function labelText(labels: Readonly<Record<string, string>> | null | undefined): string {
+  return Object.entries(labels ?? {})
+    .map(([key, value]) => `${key}=${value}`)
+    .toSorted()
+    .join(',');
+}

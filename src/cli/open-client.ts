@@ -1,0 +1,30 @@
+/** The client for one run: which host, how to reach it, and starting the local daemon where none was named. */
+import { Client } from '../client/client.ts';
+import { dialer } from '../client/dial.ts';
+import { chooseHost } from '../client/host.ts';
+import type { Io } from './io.ts';
+import type { GlobalOptions } from './program.ts';
+
+/** Opens no connection yet. Throws where the host or its certificates cannot be read. */
+export async function openClient(options: GlobalOptions, io: Io): Promise<Client> {
+  const { host, configured } = chooseHost(options.host, io.env);
+  const tls = host.kind === 'tcp' ? await tlsFor(options, io) : undefined;
+  const dial = await dialer(host, tls);
+  const mayStart = !configured && process.getuid?.() === 0 && host.kind === 'unix';
+  return new Client(host, dial, {
+    version: io.env['DOCKER_API_VERSION'] || undefined,
+    ...(mayStart ? { beforeFirst: () => ensureDaemon(host.path) } : {}),
+  });
+}
+
+async function tlsFor(options: GlobalOptions, io: Io) {
+  const { tlsOptions } = await import('../client/tls-options.ts');
+  return tlsOptions(options, io.env);
+}
+
+async function ensureDaemon(socket: string): Promise<void> {
+  const { answers, DEFAULT_LOG, launchDaemon } = await import('../client/daemon-process.ts');
+  const listener = { path: socket };
+  if (await answers(listener)) return;
+  await launchDaemon({ listener, args: [], log: DEFAULT_LOG });
+}

@@ -1,0 +1,40 @@
+/** `--security-opt`: profiles named by a file are read here, for the daemon may be on another machine. */
+import { readFileSync } from 'node:fs';
+
+export interface SecurityOptions {
+  readonly options: string[];
+  /** `systempaths=unconfined` was given: nothing is masked, nothing read-only. */
+  readonly unconfinedPaths: boolean;
+}
+
+/** Throws where an option has no value or a seccomp profile cannot be read as JSON. */
+export function securityOptions(flags: readonly string[]): SecurityOptions {
+  const rest = flags.filter((flag) => flag !== 'systempaths=unconfined');
+  return { options: rest.map(securityOption), unconfinedPaths: rest.length < flags.length };
+}
+
+function securityOption(flag: string): string {
+  if (flag === 'no-new-privileges') return flag;
+  const match = /^([^=:]*)[=:](.*)$/s.exec(flag);
+  if (match === null) throw new Error(`invalid --security-opt: "${flag}"`);
+  const [, name = '', value = ''] = match;
+  if (name !== 'seccomp' || value === 'unconfined' || value === 'builtin') return flag;
+  return `seccomp=${seccompProfile(value)}`;
+}
+
+function seccompProfile(path: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`opening seccomp profile (${path}) failed: ${reason}`, { cause });
+  }
+  try {
+    return JSON.stringify(JSON.parse(text));
+  } catch (cause) {
+    throw new Error(`compacting json for seccomp profile (${path}) failed: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}

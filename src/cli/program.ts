@@ -1,0 +1,205 @@
+/** One run of the program, from the words of the command line to the exit code. */
+import { Command } from 'commander';
+import type { Client } from '../client/client.ts';
+import { ConnectionError } from '../client/client-error.ts';
+import { CliError, FlagError } from './cli-error.ts';
+import { boolFlag, stringFlag } from './flags/declare.ts';
+import { parseCommandLine } from './flags/parse.ts';
+import { groupHelp, helpText, programHelp } from './flags/usage.ts';
+import { type Io, printError } from './io.ts';
+import type { Verb } from './verb.ts';
+import { TOP_VERBS, VERB_GROUPS, type VerbEntry } from './verbs.ts';
+
+/** Global flags, which stand before the verb. */
+export interface GlobalOptions {
+  host?: string;
+  tls?: boolean;
+  tlsverify?: boolean;
+  tlscacert?: string;
+  tlscert?: string;
+  tlskey?: string;
+  config?: string;
+  debug?: boolean;
+  logLevel?: string;
+  version: boolean;
+}
+
+/** Resolves with the exit code; `cut` resolves early where the output's reader has gone. Never rejects. */
+export async function runProgram(words: readonly string[], io: Io, cut?: Promise<number>): Promise<number> {
+  try {
+    return await dispatch(words, io, cut ?? new Promise(() => {}));
+  } catch (error) {
+    return reportFailure(error, io);
+  }
+}
+
+async function dispatch(words: readonly string[], io: Io, cut: Promise<number>): Promise<number> {
+  const program = globalFlags();
+  const line = parseCommandLine(program, words, true);
+  const options = line.options as unknown as GlobalOptions;
+  if (line.help) return print(io, programHelp(program));
+  if (options.version) return await printVersion(io);
+  const [first, ...rest] = line.args;
+  if (first === undefined) {
+    io.stderr.write(programHelp(program));
+    return 0;
+  }
+  if (first === 'help') return await help(rest, io, program);
+  const found = findVerb(line.args);
+  if (found === undefined) return unknownOrGroup(line.args, io);
+  return await runVerb(found, options, io, cut);
+}
+
+function globalFlags(): Command {
+  const program = new Command();
+  stringFlag(program, '--config <string>', 'Folder of the client configuration');
+  boolFlag(program, '-D, --debug', 'Accepted for compatibility');
+  stringFlag(program, '-H, --host <string>', 'Daemon to talk to');
+  stringFlag(program, '-l, --log-level <string>', 'Accepted for compatibility');
+  boolFlag(program, '--tls', 'Use TLS');
+  stringFlag(program, '--tlscacert <string>', 'Trust certificates signed by this CA');
+  stringFlag(program, '--tlscert <string>', 'TLS certificate of this client');
+  stringFlag(program, '--tlskey <string>', 'TLS key of this client');
+  boolFlag(program, '--tlsverify', "Use TLS and verify the daemon's certificate");
+  boolFlag(program, '-v, --version', 'Print the version and end');
+  return program;
+}
+
+interface FoundVerb {
+  /** `container run`. */
+  readonly path: string;
+  readonly entry: VerbEntry;
+  readonly words: readonly string[];
+}
+
+function findVerb(words: readonly string[]): FoundVerb | undefined {
+  const [first = '', second = ''] = words;
+  const top = own(TOP_VERBS, first);
+  if (top !== undefined) return { path: first, entry: top, words: words.slice(1) };
+  const inGroup = own(own(VERB_GROUPS, first)?.verbs ?? {}, second);
+  return inGroup && { path: `${first} ${second}`, entry: inGroup, words: words.slice(2) };
+}
+
+function own<T>(table: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined;
+}
+
+function unknownOrGroup(words: readonly string[], io: Io): number {
+  const [first = '', second] = words;
+  const group = own(VERB_GROUPS, first);
+  if (group !== undefined && (second === undefined || second === '--help' || second === '-h')) {
+    const target = second === undefined ? io.stderr : io.stdout;
+    target.write(groupHelp(first, group));
+    return 0;
+  }
+  const path = group === undefined ? first : `${first} ${second}`;
+  const usage = group === undefined ? '' : `\n\nUsage:  mydock ${first}`;
+  const hint = group === undefined ? 'mydock' : `mydock ${first}`;
+  const message = `mydock: unknown command: mydock ${path}${usage}`;
+  throw new CliError(`${message}\n\nRun '${hint} --help' for more information`);
+}
+
+async function help(words: readonly string[], io: Io, program: Command): Promise<number> {
+  if (words.length === 0) return print(io, programHelp(program));
+  const found = findVerb(words);
+  if (found !== undefined) {
+    const verb = await found.entry.load();
+    return print(io, helpText(found.path, verb, flagsOf(verb), io.stdout.columns));
+  }
+  const group = own(VERB_GROUPS, words[0] ?? '');
+  if (group !== undefined && words.length === 1) return print(io, groupHelp(words[0] ?? '', group));
+  throw new CliError(`unknown help topic: ${words.join(' ')}`);
+}
+
+async function runVerb(
+  found: FoundVerb,
+  globals: GlobalOptions,
+  io: Io,
+  cut: Promise<number>,
+): Promise<number> {
+  const verb = await found.entry.load();
+  const flags = flagsOf(verb);
+  const line = readLine(found, verb, flags);
+  if (line.help) return print(io, helpText(found.path, verb, flags, io.stdout.columns));
+  requireArguments(found.path, verb, line.args.length);
+  const { openClient } = await import('./open-client.ts');
+  let client: Client | undefined;
+  try {
+    client = await openClient(globals, io);
+    const work = verb.run({ client, io, host: globals.host }, line.args, line.options as never);
+    return await Promise.race([work, cut]);
+  } catch (error) {
+    throw withHint(error, found.path, verb);
+  } finally {
+    client?.close();
+    io.closeInput();
+  }
+}
+
+function flagsOf(verb: Verb<never>): Command {
+  const command = new Command();
+  verb.flags(command);
+  return command;
+}
+
+function readLine(found: FoundVerb, verb: Verb<never>, flags: Command): ReturnType<typeof parseCommandLine> {
+  if (verb.passThrough === true) {
+    const help = found.words[0] === '--help';
+    return { args: [...found.words], options: {}, given: new Set(), help };
+  }
+  try {
+    return parseCommandLine(flags, found.words, verb.stopAtFirstArgument);
+  } catch (error) {
+    if (!(error instanceof FlagError)) throw error;
+    throw new CliError(`${error.message}\n\n${usageHint(found.path, verb)}`, error.exitCode);
+  }
+}
+
+function usageHint(path: string, verb: Verb<never>): string {
+  return `Usage:  mydock ${path} ${verb.usage}\n\nRun 'mydock ${path} --help' for more information`;
+}
+
+function requireArguments(path: string, verb: Verb<never>, count: number): void {
+  const { min, max } = verb.args;
+  if (count >= min && (max === undefined || count <= max)) return;
+  const plural = (n: number): string => `${n} argument${n === 1 ? '' : 's'}`;
+  let rule = `requires at least ${plural(min)}`;
+  if (max === 0) rule = 'accepts no arguments';
+  else if (min === max) rule = `requires ${plural(min)}`;
+  else if (max !== undefined && count > max) rule = `requires at most ${plural(max)}`;
+  throw new CliError(`mydock: 'mydock ${path}' ${rule}\n\n${usageHint(path, verb)}`);
+}
+
+/** Errors of run and its kin carry the program's name and a hint, as Docker's do. */
+function withHint(error: unknown, path: string, verb: Verb<never>): unknown {
+  if (verb.daemonErrorExit === undefined) return error;
+  const failure = asCliError(error, verb.daemonErrorExit);
+  if (failure.message === '') return failure;
+  const message = `mydock: ${failure.message}\n\nRun 'mydock ${path} --help' for more information`;
+  return new CliError(message, failure.exitCode);
+}
+
+function reportFailure(error: unknown, io: Io): number {
+  const failure = asCliError(error, 1);
+  if (failure.message !== '') printError(io, failure.message);
+  return failure.exitCode;
+}
+
+function asCliError(error: unknown, exitCode: number): CliError {
+  if (error instanceof CliError) return error;
+  if (!(error instanceof Error)) return new CliError(String(error), exitCode);
+  if (error.name === 'ApiError')
+    return new CliError(`Error response from daemon: ${error.message}`, exitCode);
+  if (error instanceof ConnectionError) return new CliError(error.message, exitCode);
+  return new CliError(error.message, exitCode);
+}
+
+function print(io: Io, text: string): number {
+  io.stdout.write(text);
+  return 0;
+}
+
+async function printVersion(io: Io): Promise<number> {
+  const { CLIENT_VERSION } = await import('./client-version.ts');
+  return print(io, `mydock version ${CLIENT_VERSION}\n`);
+}

@@ -1,0 +1,151 @@
+/** Every verb's name, help line and module. A module is loaded only when its verb runs. */
+import type { Verb } from './verb.ts';
+
+export interface VerbEntry {
+  readonly summary: string;
+  load(): Promise<Verb<never>>;
+}
+
+export interface VerbGroup {
+  readonly summary: string;
+  readonly verbs: Readonly<Record<string, VerbEntry>>;
+}
+
+function entry(summary: string, load: () => Promise<unknown>): VerbEntry {
+  return { summary, load: load as () => Promise<Verb<never>> };
+}
+
+const attach = entry(
+  'Attach to a running container',
+  async () => (await import('./container/attach.ts')).attach,
+);
+const create = entry('Create a container', async () => (await import('./container/create.ts')).create);
+const exec = entry(
+  'Run a command in a running container',
+  async () => (await import('./container/exec.ts')).exec,
+);
+const kill = entry('Send a signal to containers', async () => (await import('./container/kill.ts')).kill);
+const logs = entry("Show a container's output", async () => (await import('./container/logs.ts')).logs);
+const ps = entry('List containers', async () => (await import('./container/ps.ts')).ps);
+const restart = entry('Restart containers', async () => (await import('./container/restart.ts')).restart);
+const rm = entry('Remove containers', async () => (await import('./container/rm.ts')).rm);
+const run = entry(
+  'Create and start a container from an image',
+  async () => (await import('./container/run.ts')).run,
+);
+const start = entry('Start stopped containers', async () => (await import('./container/start.ts')).start);
+const stop = entry('Stop running containers', async () => (await import('./container/stop.ts')).stop);
+const wait = entry('Wait for containers to stop', async () => (await import('./container/wait.ts')).wait);
+
+const build = entry('Build an image from a Dockerfile', async () => (await import('./image/build.ts')).build);
+const images = entry('List images', async () => (await import('./image/ls.ts')).images);
+const pull = entry('Pull an image from a registry', async () => (await import('./image/pull.ts')).pull);
+const rmi = entry('Remove images', async () => (await import('./image/rm.ts')).rmi);
+const tag = entry('Give an image another name', async () => (await import('./image/tag.ts')).tag);
+
+const info = entry('Show information about the system', async () => (await import('./system/info.ts')).info);
+const inspect = entry('Show all about objects', async () => (await import('./system/inspect.ts')).inspect);
+const version = entry('Show the versions', async () => (await import('./system/version.ts')).version);
+
+/** `mydock VERB`. */
+export const TOP_VERBS: Readonly<Record<string, VerbEntry>> = {
+  attach,
+  build,
+  create,
+  exec,
+  images,
+  info,
+  inspect,
+  kill,
+  logs,
+  ps,
+  pull,
+  restart,
+  rm,
+  rmi,
+  run,
+  start,
+  stop,
+  tag,
+  version,
+  wait,
+};
+
+const inspectContainers = entry(
+  'Show all about containers',
+  async () => (await import('./system/inspect.ts')).inspectContainers,
+);
+const inspectImages = entry(
+  'Show all about images',
+  async () => (await import('./system/inspect.ts')).inspectImages,
+);
+
+/** `mydock GROUP VERB`. */
+export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
+  container: {
+    summary: 'Manage containers',
+    verbs: {
+      attach,
+      create,
+      exec,
+      inspect: inspectContainers,
+      kill,
+      list: ps,
+      logs,
+      ls: ps,
+      ps,
+      restart,
+      rm,
+      run,
+      start,
+      stop,
+      wait,
+    },
+  },
+  daemon: {
+    summary: 'Manage the daemon on this machine',
+    verbs: {
+      start: entry('Start the daemon', async () => (await import('./daemon/start.ts')).start),
+      status: entry('Tell whether the daemon runs', async () => (await import('./daemon/status.ts')).status),
+      stop: entry('Stop the daemon', async () => (await import('./daemon/stop.ts')).stop),
+    },
+  },
+  image: {
+    summary: 'Manage images',
+    verbs: { build, inspect: inspectImages, list: images, ls: images, pull, rm: rmi, tag },
+  },
+  network: {
+    summary: 'Manage networks',
+    verbs: {
+      inspect: entry(
+        'Show all about networks',
+        async () => (await import('./system/inspect.ts')).inspectNetworks,
+      ),
+      list: entry('List networks', async () => (await import('./network/ls.ts')).ls),
+      ls: entry('List networks', async () => (await import('./network/ls.ts')).ls),
+    },
+  },
+  system: {
+    summary: 'Manage the system',
+    verbs: {
+      'dial-stdio': entry(
+        "Join stdin and stdout with the daemon's socket",
+        async () => (await import('./system/dial-stdio.ts')).dialStdio,
+      ),
+      info,
+    },
+  },
+  volume: {
+    summary: 'Manage volumes',
+    verbs: {
+      create: entry('Create a volume', async () => (await import('./volume/create.ts')).create),
+      inspect: entry(
+        'Show all about volumes',
+        async () => (await import('./system/inspect.ts')).inspectVolumes,
+      ),
+      list: entry('List volumes', async () => (await import('./volume/ls.ts')).ls),
+      ls: entry('List volumes', async () => (await import('./volume/ls.ts')).ls),
+      rm: entry('Remove volumes', async () => (await import('./volume/rm.ts')).rm),
+    },
+  },
+};

@@ -1,0 +1,46 @@
+/** Newline-delimited JSON, as progress streams, events and stats send it. */
+
+/** Yields each value as soon as its line is complete; values may also follow each other without a newline. */
+export async function* jsonLines<T>(stream: AsyncIterable<Uint8Array>): AsyncGenerator<T> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of stream) {
+    rest += decoder.decode(chunk, { stream: true });
+    const lines = rest.split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) yield* valuesOf<T>(line);
+  }
+  yield* valuesOf<T>(rest + decoder.decode());
+}
+
+function* valuesOf<T>(line: string): Generator<T> {
+  const text = line.trim();
+  if (text === '') return;
+  try {
+    yield JSON.parse(text) as T;
+    return;
+  } catch (error) {
+    if (!text.includes('}{')) throw error;
+  }
+  for (const value of splitObjects(text)) yield JSON.parse(value) as T;
+}
+
+/** `{…}{…}` at its top-level borders; braces inside strings do not count. */
+function* splitObjects(text: string): Generator<string> {
+  let depth = 0;
+  let start = 0;
+  let inString = false;
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at];
+    if (inString) {
+      if (char === '\\') at++;
+      else if (char === '"') inString = false;
+    } else if (char === '"') inString = true;
+    else if (char === '{') depth++;
+    else if (char === '}' && --depth === 0) {
+      yield text.slice(start, at + 1);
+      start = at + 1;
+    }
+  }
+  if (start < text.length) yield text.slice(start);
+}
