@@ -2,15 +2,16 @@
  * Which engine the integration tests drive: mydockd with the mydock command, or, with MYDOCK_TEST_ENGINE=docker in
  * the environment, an installed dockerd with its own command, which shows that a test asks for what Docker does.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
 export const TESTING_DOCKER = process.env['MYDOCK_TEST_ENGINE'] === 'docker';
 
-/** The client under test. */
-export const CLIENT = TESTING_DOCKER ? 'docker' : join(ROOT, 'bin/mydock');
+/** The client under test; MYDOCK_TEST_CLIENT=docker puts another program in its place. */
+export const CLIENT =
+  process.env['MYDOCK_TEST_CLIENT'] ?? (TESTING_DOCKER ? 'docker' : join(ROOT, 'bin/mydock'));
 
 export interface EnginePlace {
   readonly dataRoot: string;
@@ -37,5 +38,6 @@ export function daemonCommand(place: EnginePlace, args: readonly string[]): stri
 /** Every `docker` program on the PATH: several versions may be installed. */
 export function dockerPrograms(): string[] {
   const folders = (process.env['PATH'] ?? '').split(':');
-  return [...new Set(folders.map((folder) => join(folder, 'docker')))].filter((path) => existsSync(path));
+  const paths = folders.map((folder) => join(folder, 'docker')).filter((path) => existsSync(path));
+  return [...new Set(paths.map((path) => realpathSync(path)))];
 }

@@ -203,7 +203,7 @@ export class Daemon implements EnginePlace {
 
   async #assertClean(when: string): Promise<void> {
     const found = (): string[] => [
-      ...leftovers(this),
+      ...leftovers(this, this.#process !== undefined),
       ...(firewall() === this.#firewallBefore ? [] : [`firewall changed:\n${firewall()}`]),
     ];
     await eventually('nothing is left', () => found().length === 0, 5000).catch(() => {

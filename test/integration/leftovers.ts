@@ -34,12 +34,23 @@ function processes(): string[] {
   return found;
 }
 
-function mounts(place: EnginePlace): string[] {
-  return readFileSync('/proc/self/mountinfo', 'utf8')
+/** Network namespaces that a running daemon keeps ready for the next containers. */
+const WARM_NAMESPACES = 2;
+
+/**
+ * Mounts below the daemon's folders, but for the one that keeps containers' mounts private, which is made once and
+ * stays, and while the daemon runs its warm network namespaces.
+ */
+function mounts(place: EnginePlace, running: boolean): string[] {
+  const found = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .map((line) => line.split(' ')[4] ?? '')
     .filter((target) => target.startsWith(`${place.dataRoot}/`) || target.startsWith(`${place.execRoot}/`))
-    .map((target) => `mount ${target}`);
+    .filter((target) => target !== `${place.execRoot}/containers`);
+  const namespaces = found.filter((target) => target.startsWith(`${place.execRoot}/netns/`));
+  const others = found.filter((target) => !namespaces.includes(target));
+  const excess = running && namespaces.length <= WARM_NAMESPACES ? [] : namespaces;
+  return [...others, ...excess].map((target) => `mount ${target}`);
 }
 
 /** Everything but the loopback and bridges, which belong to networks rather than to containers. */
@@ -77,7 +88,7 @@ function files(place: EnginePlace): string[] {
   return found;
 }
 
-/** Everything that was left, a line each. */
-export function leftovers(place: EnginePlace): string[] {
-  return [...processes(), ...mounts(place), ...interfaces(), ...cgroups(), ...files(place)];
+/** Everything that was left, a line each; `running`: the daemon still runs. */
+export function leftovers(place: EnginePlace, running: boolean): string[] {
+  return [...processes(), ...mounts(place, running), ...interfaces(), ...cgroups(), ...files(place)];
 }
