@@ -91,10 +91,9 @@ async function feed(decoder: Decoder, input: Input): Promise<void> {
     }
     fed += chunk.length;
     await Promise.race([new Promise<void>((resolve) => decoder.write(chunk, () => resolve())), closed]);
-    if (!ended) continue;
     const left = fed - decoder.bytesWritten;
     if (left > 0) input.putBack(chunk.subarray(chunk.length - left));
-    return;
+    if (left > 0 || ended) return;
   }
 }
 

@@ -13,7 +13,7 @@ import { TarReader } from './tar-reader.ts';
 import { TarWriter } from './tar-writer.ts';
 
 /** Fast rather than small: a layer is compressed once a build, and most are never pushed. */
-const GZIP_LEVEL = 3;
+const GZIP_LEVEL = 1;
 const ZSTD_LEVEL = 3;
 const CHUNK_BYTES = 256 * 1024;
 /** Chunks that may wait for the compressor. */

@@ -139,7 +139,8 @@ class Thread {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(file: string, onExit: () => void) {
-    this.#worker = new Worker(file, { name: 'layer-worker' });
+    /* Descriptors come from the addon and from the main thread too, which Node's bookkeeping takes for mistakes. */
+    this.#worker = new Worker(file, { name: 'layer-worker', trackUnmanagedFds: false });
     this.#worker.on('message', (message: FromWorker) => this.#message(message));
     this.#worker.on('error', (error) => this.#died(new InternalError('a layer worker failed', error)));
     this.#worker.on('exit', () => {
@@ -201,7 +202,7 @@ class Thread {
   async #send(items: InputItem[]): Promise<void> {
     const current = this.#current;
     if (current === undefined) throw new InternalError('the layer was finished already');
-    if (current.failure !== undefined) throw current.failure.error;
+    throwFailure(current);
     current.outstanding += inputCost(items);
     this.#post({ kind: 'input', items });
     while (current.outstanding >= INPUT_WINDOW_BYTES) {
@@ -209,7 +210,7 @@ class Thread {
         current.wake = resolve;
       });
       current.wake = undefined;
-      if (current.failure !== undefined) throw current.failure.error;
+      throwFailure(current);
     }
   }
 
@@ -247,4 +248,8 @@ class Thread {
       .then(() => this.#post({ kind: 'ack', bytes: bytes.length }))
       .catch((error: unknown) => this.#fail(error));
   }
+}
+
+function throwFailure(current: Current): void {
+  if (current.failure !== undefined) throw current.failure.error;
 }
