@@ -22,7 +22,8 @@ export interface HostFacts {
   selinux: boolean;
   /** mount_setattr(2) with AT_RECURSIVE. */
   recursiveReadOnly: boolean;
-  ipv4Forwarding: boolean;
+  /** Read anew each time: the network manager switches it on. */
+  readonly ipv4Forwarding: boolean;
   /** Sysctls of a network namespace that this kernel knows and that every container's own gets. */
   networkSysctls: Readonly<Record<string, string>>;
   /** Host paths that tell about CPU heat, masked in containers. */
@@ -71,7 +72,9 @@ export function readHostFacts(): HostFacts {
     apparmor: readText('/sys/module/apparmor/parameters/enabled').startsWith('Y'),
     selinux: existsSync('/sys/fs/selinux/enforce'),
     recursiveReadOnly: kernelAtLeast(5, 12),
-    ipv4Forwarding: readText('/proc/sys/net/ipv4/ip_forward').trim() !== '0',
+    get ipv4Forwarding() {
+      return readText('/proc/sys/net/ipv4/ip_forward').trim() !== '0';
+    },
     networkSysctls: Object.fromEntries(
       Object.entries(NETWORK_SYSCTLS).filter(([name]) =>
         existsSync(`/proc/sys/${name.replaceAll('.', '/')}`),
