@@ -126,7 +126,6 @@ function allMounts(input: SpecInput, security: SecurityOptions) {
     ...(security.writableCgroups === undefined ? {} : { writableCgroups: security.writableCgroups }),
     shmSize: hostConfig.ShmSize || DEFAULT_SHM_SIZE,
     shm: shmChoice(input),
-    hostIpc: hostConfig.IpcMode === 'host',
   });
   const init = {
     destination: INIT_PATH,

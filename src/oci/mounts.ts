@@ -71,8 +71,6 @@ export interface DefaultMountRequest {
   shmSize: number;
   /** `none` leaves out /dev/shm; a path is bound there in place of a new tmpfs. */
   shm: { kind: 'new' } | { kind: 'none' } | { kind: 'bind'; path: string };
-  /** With the host's IPC namespace its message queues are bound. */
-  hostIpc: boolean;
 }
 
 function mount(destination: string, type: string, source: string, options: string[]): Mount {
@@ -100,9 +98,8 @@ export function defaultMounts(request: DefaultMountRequest): Mount[] {
       'noexec',
       'nodev',
     ]),
-    request.hostIpc
-      ? mount('/dev/mqueue', 'bind', '/dev/mqueue', ['rbind', 'nosuid', 'noexec', 'nodev'])
-      : mount('/dev/mqueue', 'mqueue', 'mqueue', ['nosuid', 'noexec', 'nodev']),
+    // Shows the queues of whichever IPC namespace the container is in.
+    mount('/dev/mqueue', 'mqueue', 'mqueue', ['nosuid', 'noexec', 'nodev']),
     ...shmMount(request),
   ];
 }
