@@ -1,11 +1,10 @@
-/** The daemon's own command line and configuration file, its socket, and how the client starts one by itself. */
+/** The daemon's socket, the API's versions, and what its command line refuses. */
 import assert from 'node:assert/strict';
-import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { freePort } from '../../fixtures/registry.ts';
-import { eventually, run } from '../command.ts';
-import { CLIENT, daemonCommand, TESTING_DOCKER } from '../engine.ts';
+import { run } from '../command.ts';
+import { daemonCommand, TESTING_DOCKER } from '../engine.ts';
 import { Daemon } from '../harness.ts';
 
 const skip = TESTING_DOCKER && 'about mydockd';
@@ -79,38 +78,6 @@ test('malformed flags and configuration files are refused by name', { skip }, as
   await refused(['--storage-driver', 'nonsense'], /nonsense/);
   await refused(['--bip', 'nonsense'], /nonsense/);
   await refused(['--no-such-flag'], /no-such-flag/);
-});
-
-test('a configuration file and several hosts', { skip }, async () => {
-  const port = await freePort();
-  const file = join(daemon.folder, 'good.json');
-  writeFileSync(file, JSON.stringify({ hosts: [`tcp://127.0.0.1:${port}`], 'log-level': 'debug' }));
-  const other = await Daemon.start(['--config-file', file]);
-  try {
-    const answer = await fetch(`http://127.0.0.1:${port}/_ping`);
-    assert.equal(await answer.text(), 'OK');
-    const env = { MYDOCK_HOST: `tcp://127.0.0.1:${port}`, DOCKER_HOST: '' };
-    assert.equal((await other.mydock(['ps', '-q'], { env })).code, 0);
-  } finally {
-    await other.close();
-  }
-});
-
-test('the client starts the daemon itself, and `mydock daemon` manages it', { skip }, async () => {
-  const env = { ...process.env, HOME: daemon.home, MYDOCK_HOST: '', DOCKER_HOST: '' };
-  const mydock = async (...args: string[]) => await run([CLIENT, ...args], { env });
-  assert.equal(existsSync('/run/mydock.sock'), false);
-  const status = await mydock('daemon', 'status');
-  assert.notEqual(status.code, 0);
-  assert.match(status.stdout + status.stderr, /not running/i);
-  const listed = await mydock('ps', '-q');
-  assert.deepEqual([listed.code, listed.stdout], [0, ''], listed.stderr);
-  assert.match((await mydock('daemon', 'status')).stdout, /running/i);
-  assert.equal((await mydock('daemon', 'stop')).code, 0);
-  await eventually('it has stopped', async () => (await mydock('daemon', 'status')).code !== 0);
-  assert.equal((await mydock('daemon', 'start')).code, 0);
-  assert.equal((await mydock('ps')).code, 0);
-  assert.equal((await mydock('daemon', 'stop')).code, 0);
 });
 
 test('a host that was configured is not started, and named', async () => {

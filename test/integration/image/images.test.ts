@@ -28,12 +28,12 @@ after(async () => await close());
 test('the table, -q, --no-trunc, --format', async () => {
   const { id } = await busyboxImage();
   const short = id.slice('sha256:'.length, 'sha256:'.length + 12);
-  const table = await daemon.ok('images', 'busybox');
-  assert.match(
-    table,
-    new RegExp(
-      `^REPOSITORY   TAG       IMAGE ID       CREATED       SIZE\nbusybox      latest    ${short}   \\d+ years ago   \\d\\.\\d+MB$`,
-    ),
+  const [head = '', ...rows] = (await daemon.ok('images')).split('\n');
+  assert.match(head, /^REPOSITORY +TAG +IMAGE ID +CREATED +SIZE$/);
+  const row = new RegExp(`^busybox +latest +${short} +\\d+ years ago +2\\.\\d+MB$`);
+  assert.ok(
+    rows.some((line) => row.test(line)),
+    rows.join('\n'),
   );
   assert.equal(await daemon.ok('images', '-q', 'busybox'), short);
   assert.equal(await daemon.ok('images', '-q', '--no-trunc', 'busybox'), id);

