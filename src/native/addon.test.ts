@@ -241,6 +241,31 @@ describe('sockets', () => {
     server.close();
   });
 
+  it('binds ports, each family on its own, and says at once what is taken', () => {
+    for (const protocol of ['tcp', 'udp'] as const) {
+      const first = addon().bindPort(protocol, '127.0.0.1', 0);
+      assert.deepEqual(addon().socketInfo(first), { family: 'inet', listening: protocol === 'tcp' });
+      const hex = protocol === 'tcp' ? '0A' : '07';
+      const inode = /\d+/.exec(readlinkSync(`/proc/self/fd/${first}`))?.[0] ?? '';
+      const line = readFileSync(`/proc/net/${protocol}`, 'utf8')
+        .split('\n')
+        .find((text) => text.includes(` ${inode} `));
+      const [, address = '', , state] = line?.trim().split(/\s+/) ?? [];
+      assert.equal(state, hex);
+      const port = Number.parseInt(address.split(':')[1] ?? '', 16);
+      assert.throws(() => addon().bindPort(protocol, '0.0.0.0', port), {
+        code: 'EADDRINUSE',
+        syscall: 'bind',
+      });
+      closeSync(addon().bindPort(protocol, '::', port));
+      closeSync(first);
+      closeSync(addon().bindPort(protocol, '0.0.0.0', port));
+    }
+    assert.throws(() => addon().bindPort('tcp', '203.0.113.1', 0), { code: 'EADDRNOTAVAIL' });
+    assert.throws(() => addon().bindPort('tcp', 'localhost', 0), /address must be an IP address/);
+    assert.throws(() => addon().bindPort('tcp', '::', 65536), TypeError);
+  });
+
   let file = -1;
   function openedFile(): number {
     file = openSync('/dev/null', 'r');
