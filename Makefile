@@ -162,7 +162,7 @@ test: build native-tests build/.test-packages ## All tests: unit, native, integr
 	@$(NODE) test/run/main.ts $(ONLY)
 
 demo: build ## Build an image, run it, fetch a page from it, clean up
-	@sh test/demo/demo.sh
+	@$(NODE) test/demo/main.ts
 
 bench: build build/.test-packages ## Time mydock beside Docker and Podman (BENCH_OUT=file writes the table there)
 	@$(NODE) test/bench/main.ts $(if $(BENCH_OUT),--out $(BENCH_OUT))
