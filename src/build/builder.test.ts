@@ -387,3 +387,49 @@ test('quiet builds say only the ID', async () => {
   const { id, output } = await build({ Dockerfile: 'FROM scratch\nENV q=1' }, { q: '1' });
   assert.equal(output, `${id}\n`);
 });
+
+test('an excluded Dockerfile is used but not copied', async () => {
+  const { id } = await build({
+    Dockerfile: 'FROM scratch\nCOPY . /',
+    '.dockerignore': 'Dockerfile\n',
+    f: '',
+  });
+  await inside(id, (root) => assert.deepEqual(readdirSync(root).sort(), ['.dockerignore', 'f']));
+});
+
+test('archives of ADD and of the context write nothing outside of their folder', async () => {
+  const outside = join(base, 'target');
+  mkdirSync(outside, { recursive: true });
+  const evil = (folder: string) => {
+    const [one, two] = [join(folder, 'one'), join(folder, 'two')];
+    for (const path of [one, join(two, 'l')]) mkdirSync(path, { recursive: true });
+    symlinkSync(outside, join(one, 'l'));
+    writeFileSync(join(two, 'l/written'), '');
+    execFileSync('tar', ['-cf', join(folder, 'evil.tar'), '-C', one, 'l', '-C', two, 'l/written']);
+  };
+  const { id } = await build({ Dockerfile: 'FROM scratch\nADD evil.tar /into/' }, {}, evil).catch(
+    (error: Error) => {
+      assert.equal((error as { kind?: string }).kind, 'InvalidParameter');
+      return { id: undefined };
+    },
+  );
+  assert.deepEqual(readdirSync(outside), []);
+  if (id !== undefined) await inside(id, (root) => assert.ok(lstatSync(join(root, 'into')).isDirectory()));
+});
+
+test('a cancelled build stops its step and leaves nothing', async () => {
+  const cancel = new AbortController();
+  programs['slow'] = ({ signal }) => {
+    cancel.abort(new Error('client went away'));
+    signal.throwIfAborted();
+    return 0;
+  };
+  const folder = mkdtempSync(join(base, 'context-'));
+  writeFileSync(join(folder, 'Dockerfile'), 'FROM scratch\nRUN slow\n');
+  const tar = execFileSync('tar', ['-C', folder, '-c', '.']);
+  await assert.rejects(
+    builder.build(parseBuildQuery({}), Readable.from([tar]), () => {}, cancel.signal),
+    { message: 'client went away' },
+  );
+  assert.deepEqual(readdirSync(join(base, 'build')), []);
+});

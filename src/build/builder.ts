@@ -21,6 +21,7 @@ import { BuildRun, type BuildStores } from './build-run.ts';
 import { readDockerfile, receiveContext } from './context.ts';
 import type { Dockerfile } from './dockerfile/ast.ts';
 import { parseDockerfile } from './dockerfile/parse.ts';
+import { removeIgnoredFiles } from './ignore-file.ts';
 import { platformArgs } from './platform-args.ts';
 import type { BuildRequest } from './request.ts';
 import { StageRunner } from './stages.ts';
@@ -62,6 +63,7 @@ export class Builder {
       const files = join(folder, 'context');
       await receiveContext(context, files, signal);
       const dockerfile = parseDockerfile(readDockerfile(files, request.dockerfile));
+      removeIgnoredFiles(files, request.dockerfile);
       const run = this.#newRun(request, folder, files, platform, send, signal);
       const id = await runStages(run, dockerfile);
       for (const tag of tags) this.#options.imageStore.tag(id, familiarString(tag));
@@ -107,6 +109,10 @@ export class Builder {
 async function runStages(run: BuildRun, dockerfile: Dockerfile): Promise<ImageID> {
   try {
     for (const warning of dockerfile.warnings) run.print(`[WARNING]: ${warning}\n`);
+    const { cacheFrom } = run.options.request;
+    if (cacheFrom.length > 0) {
+      run.print(`[Warning] cache sources are not implemented, not used: ${cacheFrom.join(', ')}\n`);
+    }
     return await new StageRunner(run, dockerfile).runAll();
   } finally {
     await run.end();

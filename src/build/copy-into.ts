@@ -82,7 +82,11 @@ async function copySource(
   if (unpack && (await isArchive(source.realPath))) {
     const target = makeDirectories(root, path, attributes.owner);
     try {
-      await unpackArchive(createReadStream(source.realPath), `/proc/self/fd/${target.fd}/.`, attributes.signal);
+      await unpackArchive(
+        createReadStream(source.realPath),
+        `/proc/self/fd/${target.fd}/.`,
+        attributes.signal,
+      );
     } finally {
       closeSync(target.fd);
     }

@@ -81,10 +81,10 @@ async function describe(root: SourceRoot, path: string, signal: AbortSignal): Pr
     const realPath = readlinkSync(at(fd));
     const hash = createHash('sha256');
     if (stat.isDirectory()) {
-      await hashDirectory(hash, realPath, '', signal);
+      await hashDirectory(hash, Buffer.from(realPath), Buffer.alloc(0), signal);
       return { path, realPath, directory: true, digest: `dir:${hash.digest('hex')}` };
     }
-    await hashEntry(hash, realPath, posix.basename(path), signal);
+    await hashEntry(hash, Buffer.from(realPath), Buffer.from(posix.basename(path)), signal);
     return { path, realPath, directory: false, digest: `file:${hash.digest('hex')}` };
   } finally {
     closeSync(fd);
@@ -102,19 +102,24 @@ function openSource(root: SourceRoot, path: string): number {
   }
 }
 
-async function hashDirectory(hash: Hash, path: string, relative: string, signal: AbortSignal): Promise<void> {
+async function hashDirectory(hash: Hash, path: Buffer, relative: Buffer, signal: AbortSignal): Promise<void> {
   await setImmediate();
-  for (const name of readdirSync(path).sort()) {
-    const below = relative === '' ? name : `${relative}/${name}`;
-    await hashEntry(hash, `${path}/${name}`, below, signal);
+  for (const name of readdirSync(path, { encoding: 'buffer' }).sort(Buffer.compare)) {
+    const below = relative.length === 0 ? name : joined(relative, name);
+    await hashEntry(hash, joined(path, name), below, signal);
   }
 }
 
+/** Names are bytes: not all of them are UTF-8. */
+function joined(folder: Buffer, name: Buffer): Buffer {
+  return Buffer.concat([folder, Buffer.from('/'), name]);
+}
+
 /** Every field ends in NUL, so that no two trees read the same. */
-async function hashEntry(hash: Hash, path: string, name: string, signal: AbortSignal): Promise<void> {
+async function hashEntry(hash: Hash, path: Buffer, name: Buffer, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   const stat = lstatSync(path);
-  hash.update(`${name}\0${stat.mode}\0`);
+  hash.update(name).update(`\0${stat.mode}\0`);
   if (stat.isDirectory()) {
     await hashDirectory(hash, path, name, signal);
   } else if (stat.isSymbolicLink()) {

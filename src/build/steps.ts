@@ -4,6 +4,7 @@
  */
 import { closeSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
+import { StringDecoder } from 'node:string_decoder';
 import { EngineError, InvalidParameterError, NotImplementedError } from '../base/errors.ts';
 import { digestOf } from '../image/digest.ts';
 import type { Healthcheck } from '../image/image-config.ts';
@@ -378,6 +379,8 @@ async function runStep(context: StepContext, instruction: RunInstruction): Promi
   if (run.useCache(state, step)) return;
   const id = run.newId();
   run.print(` ---> Running in ${id.slice(0, 12)}\n`);
+  // One for each stream: characters may be cut between chunks.
+  const decoders = { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') };
   await run.withRoot(state.layers, true, async (rootfs, upper) => {
     const { exitCode } = await run.options.stepRunner.run({
       id,
@@ -390,7 +393,7 @@ async function runStep(context: StepContext, instruction: RunInstruction): Promi
       extraHosts: run.options.request.extraHosts,
       limits: run.options.request.limits,
       files: script === undefined ? [] : [writeScript(run, id, script)],
-      onOutput: (chunk) => run.print(chunk.toString('utf8')),
+      onOutput: (chunk, stream) => run.print(decoders[stream].write(chunk)),
       signal: run.signal,
     });
     if (exitCode !== 0) throw new RunFailedError(args.join(' '), exitCode);
