@@ -1,30 +1,19 @@
 /**
- * The instructions of a stage, one function each: what they change in the configuration, what they do to the root
- * file system, and the text under which the step is cached and shown in the history.
+ * The instructions of a stage, one function each: what they do to the root file system, and the text under which the
+ * step is cached and shown in the history. Changes of the configuration stand in config-changes.ts.
  */
 import { closeSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { EngineError, InvalidParameterError, NotImplementedError } from '../base/errors.ts';
 import { digestOf } from '../image/digest.ts';
-import type { Healthcheck } from '../image/image-config.ts';
-import { parseSignal } from '../oci/validate.ts';
 import { openDirectory } from '../volume/copy-tree.ts';
 import { type BuildRun, cacheKey } from './build-run.ts';
+import { argumentVector, type Change, changeConfig, labelChange } from './config-changes.ts';
 import { copyInto, makeDirectories } from './copy-into.ts';
 import { findSources, type SourceRoot } from './copy-sources.ts';
-import type {
-  CommandLine,
-  CopyInstruction,
-  EscapeCharacter,
-  HealthcheckInstruction,
-  Instruction,
-  NameValue,
-  RunInstruction,
-} from './dockerfile/ast.ts';
-import { type ExpandOptions, expandWord, expandWords } from './dockerfile/expand.ts';
-import { parseExposedPorts } from './exposed-ports.ts';
-import { setEnv } from './image-layout.ts';
+import type { CopyInstruction, EscapeCharacter, Instruction, RunInstruction } from './dockerfile/ast.ts';
+import { type ExpandOptions, expandWord } from './dockerfile/expand.ts';
 import type { StageState } from './stage-state.ts';
 
 /** A RUN whose program ended with another code than 0. */
@@ -61,17 +50,13 @@ export async function runInstruction(context: StepContext, instruction: Instruct
     case 'from':
       throw new InvalidParameterError('FROM cannot stand inside of a stage');
     default:
-      return configStep(context, changeConfig(context, state, instruction));
+      return configStep(context, changeConfig(state, instruction, expansion(context)));
   }
 }
 
 function expansion({ run, state, escapeChar }: StepContext): ExpandOptions {
   return { escapeChar, lookup: (name) => state.variable(name) ?? run.options.args.lookup(name) };
 }
-
-type Change = { step: string; apply(state: StageState): void };
-
-type ConfigInstruction = Exclude<Instruction, { kind: 'run' | 'copy' | 'add' | 'workdir' | 'arg' | 'from' }>;
 
 /** Only the configuration changes. */
 function configStep({ run, state }: StepContext, { step, apply }: Change): void {
@@ -87,185 +72,12 @@ function configStep({ run, state }: StepContext, { step, apply }: Change): void 
   run.makeImage(state, text, undefined, key);
 }
 
-function changeConfig(context: StepContext, state: StageState, instruction: ConfigInstruction): Change {
-  const options = expansion(context);
-  const expand = (text: string) => expandWord(text, options);
-  switch (instruction.kind) {
-    case 'env': {
-      const pairs = expandPairs(instruction.pairs, options);
-      return {
-        step: `ENV ${pairs.map(({ name, value }) => `${name}=${value}`).join(' ')}`,
-        apply: () => {
-          for (const { name, value } of pairs) state.config.Env = setEnv(state.env, name, value);
-        },
-      };
-    }
-    case 'label':
-      return labelChange(state, expandPairs(instruction.pairs, options));
-    case 'cmd':
-      return cmdChange(state, instruction.command);
-    case 'entrypoint':
-      return entrypointChange(state, instruction.command);
-    case 'user':
-      return userChange(state, expand(instruction.value));
-    case 'stopsignal':
-      return stopSignalChange(state, expand(instruction.value));
-    case 'maintainer':
-      return {
-        step: `MAINTAINER ${instruction.value}`,
-        apply: () => {
-          state.author = instruction.value;
-        },
-      };
-    case 'expose':
-      return exposeChange(
-        state,
-        instruction.values.flatMap((value) => expandWords(value, options)),
-      );
-    case 'volume':
-      return volumeChange(state, instruction.values.map(expand));
-    case 'shell':
-      return {
-        step: `SHELL [${instruction.words.join(' ')}]`,
-        apply: () => {
-          state.config.Shell = instruction.words;
-        },
-      };
-    case 'healthcheck':
-      return healthcheckChange(state, instruction);
-    case 'onbuild':
-      return {
-        step: `ONBUILD ${instruction.trigger}`,
-        apply: () => {
-          state.config.OnBuild = [...(state.config.OnBuild ?? []), instruction.trigger];
-        },
-      };
-  }
-}
-
-/** All values see the variables as they were before the instruction. */
-function expandPairs(pairs: readonly NameValue[], options: ExpandOptions): NameValue[] {
-  return pairs.map(({ name, value }) => ({
-    name: expandWord(name, options),
-    value: expandWord(value, options),
-  }));
-}
-
-function labelChange(state: StageState, pairs: NameValue[]): Change {
-  return {
-    step: `LABEL ${pairs.map(({ name, value }) => `${name}=${value}`).join(' ')}`,
-    apply: () => {
-      state.config.Labels = {
-        ...(state.config.Labels ?? {}),
-        ...Object.fromEntries(pairs.map(({ name, value }) => [name, value])),
-      };
-    },
-  };
-}
-
 /** `--label`: no expansion. */
 export function addLabels(context: StepContext, labels: Readonly<Record<string, string>>): void {
   const pairs = Object.keys(labels)
     .sort()
     .map((name) => ({ name, value: labels[name] ?? '' }));
   configStep(context, labelChange(context.state, pairs));
-}
-
-function argumentVector(state: StageState, command: CommandLine): string[] {
-  if (command.form === 'exec' || command.words.length === 0) return command.words;
-  return [...state.shell, ...command.words];
-}
-
-/** As Go prints lists of strings. */
-function quoted(words: readonly string[]): string {
-  return `[${words.map((word) => JSON.stringify(word)).join(' ')}]`;
-}
-
-function cmdChange(state: StageState, command: CommandLine): Change {
-  const words = argumentVector(state, command);
-  return {
-    step: `CMD ${quoted(words)}`,
-    apply: () => {
-      state.config.Cmd = words;
-      if (words.length > 0) state.cmdSet = true;
-    },
-  };
-}
-
-/** A CMD of the base image was for its own entrypoint. */
-function entrypointChange(state: StageState, command: CommandLine): Change {
-  const words = argumentVector(state, command);
-  const keepsCmd = state.cmdSet;
-  return {
-    step: `ENTRYPOINT ${quoted(words)}`,
-    apply: () => {
-      state.config.Entrypoint = words;
-      if (!keepsCmd) delete state.config.Cmd;
-    },
-  };
-}
-
-function userChange(state: StageState, user: string): Change {
-  if (user === '') throw new InvalidParameterError('USER is empty after its variables were expanded');
-  return {
-    step: `USER ${user}`,
-    apply: () => {
-      state.config.User = user;
-    },
-  };
-}
-
-function stopSignalChange(state: StageState, signal: string): Change {
-  parseSignal(signal);
-  return {
-    step: `STOPSIGNAL ${signal}`,
-    apply: () => {
-      state.config.StopSignal = signal;
-    },
-  };
-}
-
-function exposeChange(state: StageState, ports: string[]): Change {
-  const exposed = ports.flatMap(parseExposedPorts);
-  return {
-    step: `EXPOSE ${ports.join(' ')}`,
-    apply: () => {
-      state.config.ExposedPorts = {
-        ...(state.config.ExposedPorts ?? {}),
-        ...Object.fromEntries(exposed.map((port) => [port, {}])),
-      };
-    },
-  };
-}
-
-function volumeChange(state: StageState, paths: string[]): Change {
-  if (paths.includes('')) throw new InvalidParameterError('VOLUME specified can not be an empty string');
-  return {
-    step: `VOLUME [${paths.join(' ')}]`,
-    apply: () => {
-      state.config.Volumes = {
-        ...(state.config.Volumes ?? {}),
-        ...Object.fromEntries(paths.map((path) => [path, {}])),
-      };
-    },
-  };
-}
-
-function healthcheckChange(state: StageState, instruction: HealthcheckInstruction): Change {
-  const { type, command } = instruction;
-  const form = command.form === 'exec' ? 'CMD' : 'CMD-SHELL';
-  const health: Healthcheck = { Test: type === 'NONE' ? ['NONE'] : [form, ...command.words] };
-  if (instruction.interval !== 0) health.Interval = instruction.interval;
-  if (instruction.timeout !== 0) health.Timeout = instruction.timeout;
-  if (instruction.startPeriod !== 0) health.StartPeriod = instruction.startPeriod;
-  if (instruction.startInterval !== 0) health.StartInterval = instruction.startInterval;
-  if (instruction.retries !== 0) health.Retries = instruction.retries;
-  return {
-    step: `HEALTHCHECK ${JSON.stringify(health)}`,
-    apply: () => {
-      state.config.Healthcheck = health;
-    },
-  };
 }
 
 /** Declares arguments; the values are part of the steps that use them, so the image does not change. */
