@@ -247,7 +247,11 @@ static int mount_by_string(struct overlay *overlay) {
     if (error != 0)
         return error;
     overlay->step = "mount";
-    return mount("overlay", overlay->target, "overlay", flags, options) < 0 ? errno : 0;
+    if (mount("overlay", overlay->target, "overlay", flags, options) == 0)
+        return 0;
+    error = errno;
+    snprintf(overlay->detail, sizeof overlay->detail, "options %.480s", options);
+    return error;
 }
 
 static int overlay_run(struct overlay *overlay) {

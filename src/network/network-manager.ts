@@ -129,8 +129,8 @@ export class NetworkManager {
     const store = new NetworkStore(options.database);
     const { subnet, gateway } = await settleSubnet(store, name, options.bip);
     const bridge = { name, subnet, gateway, mtu: options.mtu ?? 1500 };
-    const links = await Links.open({ name, address: gateway, subnet, mtu: bridge.mtu });
     const uplinks = await enableForwarding(store, name);
+    const links = await Links.open({ name, address: gateway, subnet, mtu: bridge.mtu });
     const firewall = new Firewall({ table, bridge: name, subnet, uplinks });
     const pool = new NetnsPool(join(options.execRoot, 'netns'), options.netnsPoolSize ?? 2);
     const manager = new NetworkManager(store, bridge, links, firewall, pool);

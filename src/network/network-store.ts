@@ -4,6 +4,7 @@
  * kernel can be found and removed after a crash.
  */
 import { randomBytes } from 'node:crypto';
+import type { StatementSync } from 'node:sqlite';
 import type { Database, Migrations } from '../base/database.ts';
 import { transaction } from '../base/database.ts';
 import { ForbiddenError, InvalidParameterError, UnavailableError } from '../base/errors.ts';
@@ -56,6 +57,8 @@ type Row = Record<string, unknown>;
 export class NetworkStore {
   readonly #db: Database;
 
+  readonly #statements = new Map<string, StatementSync>();
+
   constructor(db: Database) {
     this.#db = db;
     transaction(db, () => {
@@ -67,7 +70,7 @@ export class NetworkStore {
   }
 
   predefined(name: PredefinedName): PredefinedNetwork {
-    const row: Row = this.#db.prepare('SELECT * FROM network_predefined WHERE name = ?').get(name) ?? {};
+    const row: Row = this.#statement('SELECT * FROM network_predefined WHERE name = ?').get(name) ?? {};
     return {
       name,
       id: String(row['id']),
@@ -78,41 +81,39 @@ export class NetworkStore {
   }
 
   setBridgeSubnet(subnet: string, gateway: string): void {
-    this.#db
-      .prepare(
-        "UPDATE network_predefined SET subnet = ?, gateway = ?, last_address = 0 WHERE name = 'bridge'",
-      )
-      .run(subnet, gateway);
+    this.#statement(
+      "UPDATE network_predefined SET subnet = ?, gateway = ?, last_address = 0 WHERE name = 'bridge'",
+    ).run(subnet, gateway);
   }
 
   sandbox(containerId: string): string | undefined {
-    const row = this.#db
-      .prepare('SELECT netns_path FROM network_sandbox WHERE container_id = ?')
-      .get(containerId);
+    const row = this.#statement('SELECT netns_path FROM network_sandbox WHERE container_id = ?').get(
+      containerId,
+    );
     return row === undefined ? undefined : String(row['netns_path']);
   }
 
   /** Paths of namespaces by container. */
   sandboxes(): Map<string, string> {
-    const rows = this.#db.prepare('SELECT container_id, netns_path FROM network_sandbox').all();
+    const rows = this.#statement('SELECT container_id, netns_path FROM network_sandbox').all();
     return new Map(rows.map((row) => [String(row['container_id']), String(row['netns_path'])]));
   }
 
   addSandbox(containerId: string, netnsPath: string): void {
-    this.#db.prepare('INSERT INTO network_sandbox VALUES (?, ?)').run(containerId, netnsPath);
+    this.#statement('INSERT INTO network_sandbox VALUES (?, ?)').run(containerId, netnsPath);
   }
 
   removeSandbox(containerId: string): void {
-    this.#db.prepare('DELETE FROM network_sandbox WHERE container_id = ?').run(containerId);
+    this.#statement('DELETE FROM network_sandbox WHERE container_id = ?').run(containerId);
   }
 
   endpoint(containerId: string): EndpointRow | undefined {
-    const row = this.#db.prepare('SELECT * FROM network_endpoint WHERE container_id = ?').get(containerId);
+    const row = this.#statement('SELECT * FROM network_endpoint WHERE container_id = ?').get(containerId);
     return row === undefined ? undefined : endpointRow(row);
   }
 
   endpoints(): EndpointRow[] {
-    return this.#db.prepare('SELECT * FROM network_endpoint').all().map(endpointRow);
+    return this.#statement('SELECT * FROM network_endpoint').all().map(endpointRow);
   }
 
   /**
@@ -138,31 +139,40 @@ export class NetworkStore {
   }
 
   setPorts(containerId: string, ports: readonly BoundPort[]): void {
-    this.#db
-      .prepare('UPDATE network_endpoint SET ports = ? WHERE container_id = ?')
-      .run(JSON.stringify(ports), containerId);
+    this.#statement('UPDATE network_endpoint SET ports = ? WHERE container_id = ?').run(
+      JSON.stringify(ports),
+      containerId,
+    );
   }
 
   removeEndpoint(containerId: string): void {
-    this.#db.prepare('DELETE FROM network_endpoint WHERE container_id = ?').run(containerId);
+    this.#statement('DELETE FROM network_endpoint WHERE container_id = ?').run(containerId);
   }
 
   /** Facts about this boot of the host, forgotten with the next one. */
   hostFact(key: string): string | undefined {
-    const row = this.#db.prepare('SELECT value FROM network_host WHERE key = ?').get(key);
+    const row = this.#statement('SELECT value FROM network_host WHERE key = ?').get(key);
     return row === undefined ? undefined : String(row['value']);
   }
 
   setHostFact(key: string, value: string): void {
-    this.#db
-      .prepare(
-        'INSERT INTO network_host VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
-      )
-      .run(key, value);
+    this.#statement(
+      'INSERT INTO network_host VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
+    ).run(key, value);
+  }
+
+  /** Compiled once. */
+  #statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#db.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
   }
 
   #isTaken(address: number): boolean {
-    return this.#db.prepare('SELECT 1 FROM network_endpoint WHERE address = ?').get(address) !== undefined;
+    return this.#statement('SELECT 1 FROM network_endpoint WHERE address = ?').get(address) !== undefined;
   }
 
   #checkWanted(address: number, subnet: Subnet, gateway: number): void {
@@ -181,7 +191,7 @@ export class NetworkStore {
   }
 
   #nextAddress(subnet: Subnet, gateway: number): number {
-    const row = this.#db.prepare("SELECT last_address FROM network_predefined WHERE name = 'bridge'").get();
+    const row = this.#statement("SELECT last_address FROM network_predefined WHERE name = 'bridge'").get();
     const usable = subnetSize(subnet) - 2;
     const last = Number(row?.['last_address'] ?? 0);
     // Offsets 1 to usable, going round; 0 is the network's own address, the one behind them the broadcast.
@@ -189,7 +199,7 @@ export class NetworkStore {
     for (let i = 0; i < usable; i++) {
       const address = subnet.base + ((start + i) % usable) + 1;
       if (address === gateway || this.#isTaken(address)) continue;
-      this.#db.prepare("UPDATE network_predefined SET last_address = ? WHERE name = 'bridge'").run(address);
+      this.#statement("UPDATE network_predefined SET last_address = ? WHERE name = 'bridge'").run(address);
       return address;
     }
     throw new UnavailableError("no available IPv4 addresses on this network's address pools: bridge");
