@@ -29,6 +29,8 @@ import { readExitRecord, superviseHandlers } from './watch.ts';
 const EXIT_CODE_UNKNOWN = 255;
 const STATUS_TIMEOUT_MS = 5000;
 const STARTS_AT_ONCE = 4;
+const SIGKILL = 9;
+const STRAY_TIMEOUT_MS = 10_000;
 
 /** Brings records and reality together; resolves when that is done, starts by restart policy go on behind it. */
 export async function restoreContainers(engine: EngineContext): Promise<void> {
@@ -143,9 +145,23 @@ async function sweepBundles(engine: EngineContext, live: ReadonlySet<string>): P
   for (const id of readdirSync(bundlesDirectory(engine.settings.execRoot))) {
     if (live.has(id)) continue;
     const container = engine.containers.find(id);
-    await container?.teardown;
+    if (container === undefined) await endStray(engine, id);
+    else await container.teardown;
     await unmountRoot(engine, id);
   }
+}
+
+/** A supervisor that no record knows: a build's step whose daemon was killed. */
+async function endStray(engine: EngineContext, id: string): Promise<void> {
+  const { socket } = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, id);
+  const closed = Promise.withResolvers<void>();
+  const supervisor = await Supervisor.connect(socket, { onEvent: () => undefined, onClose: closed.resolve });
+  if (supervisor === undefined) return;
+  log.info({ id }, 'ends a process that an earlier daemon has left');
+  supervisor.send('kill', { process: '', signal: SIGKILL, all: true });
+  const timer = setTimeout(closed.resolve, STRAY_TIMEOUT_MS);
+  await closed.promise;
+  clearTimeout(timer);
 }
 
 function sweepHomes(engine: EngineContext): void {

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../base/atomic-file.ts';
 import { type Database, openDatabase } from '../base/database.ts';
 import { InvalidParameterError, UnavailableError } from '../base/errors.ts';
+import { BUILD_MIGRATIONS } from '../build/build-cache.ts';
+import { Builder } from '../build/builder.ts';
 import { ContainerEngine } from '../container/engine.ts';
 import { validateLogConfig } from '../container/log-options.ts';
 import { CONTAINER_MIGRATIONS } from '../container/record.ts';
@@ -21,6 +23,7 @@ import type { DaemonConfig } from './config.ts';
 import { systemInfo, systemVersion } from './info.ts';
 import { keepMountsPrivate } from './private-mounts.ts';
 import { Router } from './router.ts';
+import { buildRoutes } from './routes/build/routes.ts';
 import { containerRoutes } from './routes/containers/routes.ts';
 import { execRoutes } from './routes/exec/routes.ts';
 import { imageRoutes } from './routes/images/routes.ts';
@@ -53,6 +56,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     CONTAINER_MIGRATIONS,
     NETWORK_MIGRATIONS,
     VOLUME_MIGRATIONS,
+    BUILD_MIGRATIONS,
   ]);
   const host = readHostFacts();
   const snapshotter = createSnapshotter(config);
@@ -93,12 +97,23 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
       maxConcurrentDownloads: config.maxConcurrentDownloads,
     },
   });
+  const builder = new Builder({
+    database,
+    contentStore,
+    imageStore: images,
+    snapshotter,
+    puller,
+    stepRunner: engine.stepRunner(),
+    directory: join(config.dataRoot, 'build'),
+  });
+  await builder.sweep();
   const info = { config, id: daemonId(config.dataRoot), engine, images, snapshotter, host, ...paths };
   const router = new Router([
     ...systemRoutes({ version: () => systemVersion(host), info: () => systemInfo(info) }),
     ...containerRoutes(engine),
     ...execRoutes(engine),
     ...imageRoutes(imagesBackend({ images, puller, engine, snapshotter })),
+    ...buildRoutes(builder),
     ...networkRoutes(networks),
     ...volumeRoutes({
       create: (request) => volumes.create(request),
