@@ -24,6 +24,10 @@
 /* Bytes of the kernel's sigset_t, which the raw system call wants. */
 #define KERNEL_SIGSET_BYTES 8
 
+/* The child's frames never return: AddressSanitizer would keep its marks for them on memory that is
+ * the parent's. */
+#define CHILD_CODE __attribute__((no_sanitize("address")))
+
 struct spawn_plan {
     const char *file;
     char *const *arguments;
@@ -38,12 +42,12 @@ struct spawn_plan {
     const char *step;
 };
 
-static int set_signal_mask(const uint64_t *set, uint64_t *old) {
+CHILD_CODE static int set_signal_mask(const uint64_t *set, uint64_t *old) {
     /* The C library's own function would leave out the two signals that it uses itself. */
     return (int)syscall(SYS_rt_sigprocmask, SIG_SETMASK, set, old, KERNEL_SIGSET_BYTES);
 }
 
-static void reset_dispositions(void) {
+CHILD_CODE static void reset_dispositions(void) {
     struct sigaction standard = {.sa_handler = SIG_DFL};
     for (int number = 1; number < NSIG; number++)
         sigaction(number, &standard,
@@ -52,7 +56,7 @@ static void reset_dispositions(void) {
 
 /* Moves the descriptors to 0..count-1. First out of that range, so that no dup2 overwrites one
  * still to be moved. */
-static int place_fds(struct spawn_plan *plan) {
+CHILD_CODE static int place_fds(struct spawn_plan *plan) {
     int count = (int)plan->fd_count;
     for (int i = 0; i < count; i++) {
         if (plan->fds[i] < count && plan->fds[i] != i) {
@@ -69,7 +73,7 @@ static int place_fds(struct spawn_plan *plan) {
     return 0;
 }
 
-static int child_main(void *argument) {
+CHILD_CODE static int child_main(void *argument) {
     struct spawn_plan *plan = argument;
     uint64_t none = 0;
     plan->step = "setsid";
