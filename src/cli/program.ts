@@ -4,7 +4,7 @@ import type { Client } from '../client/client.ts';
 import { ConnectionError } from '../client/client-error.ts';
 import { CliError, FlagError } from './cli-error.ts';
 import { boolFlag, stringFlag } from './flags/declare.ts';
-import { parseCommandLine } from './flags/parse.ts';
+import { type ParsedLine, parseCommandLine } from './flags/parse.ts';
 import { groupHelp, helpText, programHelp } from './flags/usage.ts';
 import { type Io, printError } from './io.ts';
 import type { Verb } from './verb.ts';
@@ -35,7 +35,7 @@ export async function runProgram(words: readonly string[], io: Io, cut?: Promise
 
 async function dispatch(words: readonly string[], io: Io, cut: Promise<number>): Promise<number> {
   const program = globalFlags();
-  const line = parseCommandLine(program, words, true);
+  const line = readGlobals(program, words);
   const options = line.options as unknown as GlobalOptions;
   if (line.help) return print(io, programHelp(program));
   if (options.version) return await printVersion(io);
@@ -63,6 +63,16 @@ function globalFlags(): Command {
   boolFlag(program, '--tlsverify', "Use TLS and verify the daemon's certificate");
   boolFlag(program, '-v, --version', 'Print the version and end');
   return program;
+}
+
+function readGlobals(program: Command, words: readonly string[]): ParsedLine {
+  try {
+    return parseCommandLine(program, words, true);
+  } catch (error) {
+    if (!(error instanceof FlagError)) throw error;
+    const usage = "Usage:  mydock [OPTIONS] COMMAND [ARG...]\n\nRun 'mydock --help' for more information";
+    throw new CliError(`${error.message}\n\n${usage}`, error.exitCode);
+  }
 }
 
 interface FoundVerb {
@@ -142,7 +152,7 @@ function flagsOf(verb: Verb<never>): Command {
   return command;
 }
 
-function readLine(found: FoundVerb, verb: Verb<never>, flags: Command): ReturnType<typeof parseCommandLine> {
+function readLine(found: FoundVerb, verb: Verb<never>, flags: Command): ParsedLine {
   if (verb.passThrough === true) {
     const help = found.words[0] === '--help';
     return { args: [...found.words], options: {}, given: new Set(), help };
@@ -174,7 +184,8 @@ function requireArguments(path: string, verb: Verb<never>, count: number): void 
 function withHint(error: unknown, path: string, verb: Verb<never>): unknown {
   if (verb.daemonErrorExit === undefined) return error;
   const failure = asCliError(error, verb.daemonErrorExit);
-  if (failure.message === '') return failure;
+  // What was wrong before the daemon was asked ends with 1 and speaks for itself.
+  if (failure.message === '' || failure.exitCode < verb.daemonErrorExit) return failure;
   const message = `mydock: ${failure.message}\n\nRun 'mydock ${path} --help' for more information`;
   return new CliError(message, failure.exitCode);
 }

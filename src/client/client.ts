@@ -150,13 +150,16 @@ export class Client {
   async #withVersion<T>(repeatable: boolean, attempt: (prefix: string) => Promise<T>): Promise<T> {
     await this.#prepare();
     if (!repeatable) await this.negotiate();
+    const used = this.#version;
     try {
-      return await attempt(`/v${this.#version}`);
+      return await attempt(`/v${used}`);
     } catch (error) {
-      if (this.#versionIsFixed || !repeatable || !(error instanceof ApiError)) throw error;
+      if (!repeatable || !(error instanceof ApiError)) throw error;
       const newest = /client version \S+ is too new.*API version is (\d+\.\d+)/.exec(error.message)?.[1];
       if (newest === undefined) throw error;
-      this.#stepDownTo(newest);
+      // Of several requests in flight the first to fail has stepped down for all.
+      if (!this.#versionIsFixed) this.#stepDownTo(newest);
+      if (this.#version === used) throw error;
       return await attempt(`/v${this.#version}`);
     }
   }

@@ -55,7 +55,8 @@ export async function launchDaemon(launch: DaemonLaunch): Promise<number> {
   mkdirSync(dirname(launch.log), { recursive: true });
   const log = openSync(launch.log, 'a', 0o640);
   let ended: string | undefined;
-  const child = spawn(process.execPath, [program, ...launch.args], {
+  // Behind `--` Node leaves all flags to the program; it would read an --env-file otherwise.
+  const child = spawn(process.execPath, ['--', program, ...launch.args], {
     detached: true,
     cwd: '/',
     stdio: ['ignore', log, log],

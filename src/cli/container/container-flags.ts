@@ -131,7 +131,7 @@ export function containerFlags(command: Command): void {
 }
 
 function processFlags(command: Command): void {
-  listFlag(command, '-a, --attach <list>', 'Attach to stdin, stdout or stderr');
+  parsedListFlag(command, '-a, --attach <list>', 'Attach to stdin, stdout or stderr', parseStreamName);
   stringFlag(command, '--entrypoint <string>', "Run this instead of the image's ENTRYPOINT");
   listFlag(command, '-e, --env <list>', 'Set an environment variable');
   listFlag(command, '--env-file <list>', 'Read environment variables from a file');
@@ -264,4 +264,10 @@ function healthFlags(command: Command): void {
   );
   parsedFlag(command, '--health-timeout <duration>', 'Longest run of one check', parseDurationNs);
   boolFlag(command, '--no-healthcheck', "Disable the image's health check");
+}
+
+function parseStreamName(text: string): string {
+  const name = text.toLowerCase();
+  if (['stdin', 'stdout', 'stderr'].includes(name)) return name;
+  throw new Error('valid streams are STDIN, STDOUT and STDERR');
 }

@@ -8,6 +8,7 @@ import { parseMacAddress } from '../options/host-names.ts';
 import { deviceFlags } from '../options/limits.ts';
 import { chooseNetworks, type NetworkChoice } from '../options/network.ts';
 import { publishedPorts } from '../options/ports.ts';
+import { checkImage } from '../options/reference.ts';
 import { securityOptions } from '../options/security-opt.ts';
 import { tmpfsFlags, volumeFlags } from '../options/volumes.ts';
 import type { ContainerOptions } from './container-flags.ts';
@@ -29,7 +30,6 @@ export function createRequest(
   try {
     return buildRequest(image, command, options, io);
   } catch (error) {
-    if (error instanceof CliError) throw error;
     throw new CliError(error instanceof Error ? error.message : String(error), 125);
   }
 }
@@ -41,6 +41,7 @@ function buildRequest(
   io: Io,
 ): ContainerCreateRequest {
   refuseUnsupported(options);
+  checkImage(image);
   const attach = attachChoice(options);
   const ports = publishedPorts(options.publish, options.expose);
   const volumes = volumeFlags(options.volume, io.cwd);
@@ -91,12 +92,7 @@ function buildRequest(
 
 /** Without `-a`: stdout and stderr, and stdin with `-i`. */
 export function attachChoice(options: ContainerOptions): AttachChoice {
-  const names = options.attach.map((name) => name.toLowerCase());
-  for (const name of names) {
-    if (!['stdin', 'stdout', 'stderr'].includes(name)) {
-      throw new CliError('valid streams are STDIN, STDOUT and STDERR', 125);
-    }
-  }
+  const names = options.attach;
   if (names.length === 0) return { stdin: options.interactive, stdout: true, stderr: true };
   return {
     stdin: names.includes('stdin'),

@@ -45,7 +45,7 @@ export async function runRun(
   options: RunOptions,
 ): Promise<number> {
   if (options.detach && options.attach.length > 0) {
-    throw new CliError('conflicting options: cannot specify both --attach and --detach', 125);
+    throw new CliError('conflicting options: cannot specify both --attach and --detach');
   }
   const request = createRequest(image, words, options, io);
   if (options.detach) detachRequest(request);

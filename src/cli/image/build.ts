@@ -78,7 +78,7 @@ export const build = defineVerb<BuildOptions>({
     boolFlag(command, '-q, --quiet', 'Print only the image ID');
     boolFlag(command, '--rm', 'Remove intermediate containers after success', true);
     parsedFlag(command, '--shm-size <bytes>', 'Size of /dev/shm', parseBytes);
-    listFlag(command, '-t, --tag <list>', 'Name of the image (name[:tag])');
+    parsedListFlag(command, '-t, --tag <list>', 'Name of the image (name[:tag])', checkTag);
     stringFlag(command, '--target <string>', 'Stop at this stage');
   },
   run: ({ client, io }, [context = ''], options) => runBuild(client, io, context, options),
@@ -91,7 +91,6 @@ export async function runBuild(
   context: string,
   options: BuildOptions,
 ): Promise<number> {
-  for (const tag of options.tag) checkTag(tag);
   const source = await openContext(io, context, options.file);
   const response = await client.stream('POST', '/build', {
     query: { ...buildQuery(options, io), dockerfile: source.dockerfile, remote: source.remote },
@@ -117,12 +116,9 @@ export async function runBuild(
   return 0;
 }
 
-function checkTag(tag: string): void {
-  try {
-    parseReference(tag);
-  } catch (error) {
-    throw new CliError(`invalid argument "${tag}" for "-t, --tag" flag: ${(error as Error).message}`, 125);
-  }
+function checkTag(tag: string): string {
+  parseReference(tag);
+  return tag;
 }
 
 async function writeImageId(path: string, imageId: string): Promise<void> {

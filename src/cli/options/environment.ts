@@ -1,5 +1,5 @@
 /** `-e`, `--env-file`, `--label`, `--label-file` and every other `key=value` list. */
-import { readFileSync } from 'node:fs';
+import { readInputFile } from './input-file.ts';
 
 type Environment = Record<string, string | undefined>;
 
@@ -50,7 +50,7 @@ export function splitPair(pair: string): [key: string, value: string] {
 }
 
 function* keyValueLines(path: string): Generator<string> {
-  const bytes = readFileSync(path);
+  const bytes = readInputFile(path);
   const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   for (const raw of text.split('\n')) {
     const line = raw.replace(/\r$/, '').trimStart();

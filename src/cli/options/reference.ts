@@ -30,7 +30,7 @@ export function parseReference(text: string): ImageReference {
   const tag = defaulted ? 'latest' : written;
   const { domain, path } = splitDomain(name);
   if (path.toLowerCase() !== path) {
-    throw new CliError('invalid reference format: repository name must be lowercase');
+    throw new CliError(`invalid reference format: repository name (${path}) must be lowercase`);
   }
   const valid =
     path.split('/').every((part) => COMPONENT.test(part)) &&
@@ -41,6 +41,11 @@ export function parseReference(text: string): ImageReference {
   const familiarName = domain === HUB ? path.replace(/^library\/(?=[^/]+$)/, '') : `${domain}/${path}`;
   const suffix = (tag === undefined ? '' : `:${tag}`) + (digest === undefined ? '' : `@${digest}`);
   return { repository: `${domain}/${path}`, tag, digest, familiar: familiarName + suffix, defaulted };
+}
+
+/** Throws as `parseReference` for text that is neither a name nor an image ID. */
+export function checkImage(text: string): void {
+  if (!/^(sha256:)?[\da-f]{64}$/.test(text)) parseReference(text);
 }
 
 /** The first part is a registry only if it looks like a host: a dot, a port, capitals, or `localhost`. */

@@ -1,5 +1,5 @@
 /** `--security-opt`: profiles named by a file are read here, for the daemon may be on another machine. */
-import { readFileSync } from 'node:fs';
+import { readInputFile } from './input-file.ts';
 
 export interface SecurityOptions {
   readonly options: string[];
@@ -25,10 +25,9 @@ function securityOption(flag: string): string {
 function seccompProfile(path: string): string {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readInputFile(path).toString();
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`opening seccomp profile (${path}) failed: ${reason}`, { cause });
+    throw new Error(`opening seccomp profile (${path}) failed: ${(cause as Error).message}`, { cause });
   }
   try {
     return JSON.stringify(JSON.parse(text));

@@ -94,9 +94,12 @@ const POINTER_FIELDS = new Set([
   'VolumeOptions',
 ]);
 
+/** Stands for the field's name at the top of an answer. */
+const ROOT = '<root>';
+
 /** Fields that the daemon leaves out where they are empty, by the struct that has them, with their empty value. */
 const OMITTED: Readonly<Record<string, Readonly<Record<string, Value>>>> = {
-  '': { SizeRw: new GoNil('pointer'), SizeRootFs: new GoNil('pointer') },
+  [ROOT]: { SizeRw: new GoNil('pointer'), SizeRootFs: new GoNil('pointer') },
   State: { Health: new GoNil('pointer') },
   Config: {
     Healthcheck: new GoNil('pointer'),
@@ -120,7 +123,7 @@ const OMITTED: Readonly<Record<string, Readonly<Record<string, Value>>>> = {
 };
 
 /** A value of the Engine's JSON as Go's client would hold it. `field` and `parent` name where it stands. */
-export function goValue(json: unknown, field = '', parent = ''): Value {
+export function goValue(json: unknown, field = ROOT, parent = ''): Value {
   if (json === null || json === undefined) return new GoNil(nilKind(field, parent));
   if (Array.isArray(json)) return json.map((item) => goValue(item, field, parent));
   if (typeof json !== 'object') return json as string | number | bigint | boolean;
@@ -129,7 +132,7 @@ export function goValue(json: unknown, field = '', parent = ''): Value {
       new Map(
         Object.entries(json)
           .toSorted(byKey)
-          .map(([key, value]) => [key, goValue(value)]),
+          .map(([key, value]) => [key, goValue(value, '', field)]),
       ),
     );
   }
@@ -166,7 +169,7 @@ function isMap(field: string, parent: string): boolean {
 
 function nilKind(field: string, parent: string): NilKind {
   if (isMap(field, parent)) return 'map';
-  return POINTER_FIELDS.has(field) || field === '' ? 'pointer' : 'slice';
+  return POINTER_FIELDS.has(field) || field === ROOT ? 'pointer' : 'slice';
 }
 
 const NIL_TEXT: Readonly<Record<NilKind, string>> = {

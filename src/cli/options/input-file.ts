@@ -1,0 +1,19 @@
+/** Files that flags name. */
+import { readFileSync } from 'node:fs';
+import { errnoCode, errorMessage } from '../../base/errors.ts';
+
+const REASONS: Record<string, string> = {
+  ENOENT: 'no such file or directory',
+  EACCES: 'permission denied',
+  EISDIR: 'is a directory',
+  ENOTDIR: 'not a directory',
+};
+
+/** The file's content. Throws `open PATH: no such file or directory` and the like. */
+export function readInputFile(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new Error(`open ${path}: ${REASONS[errnoCode(cause) ?? ''] ?? errorMessage(cause)}`, { cause });
+  }
+}
