@@ -135,6 +135,13 @@ int cgroup_create(const char *path, struct cgroup **out, struct error **err) {
     return 0;
 }
 
+int cgroup_limit_devices(struct cgroup *cgroup, const struct resources *resources,
+                         struct error **err) {
+    if (cgroup_v1_limit_devices(cgroup, resources, err) < 0)
+        return -1;
+    return cgroup_v2_limit_devices(cgroup, resources, err);
+}
+
 int cgroup_limit(struct cgroup *cgroup, const struct resources *resources, struct error **err) {
     if (cgroup_v1_limit(cgroup, resources, err) < 0)
         return -1;

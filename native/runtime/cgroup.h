@@ -32,7 +32,11 @@ struct cgroup {
 
 /* Finds the hierarchies and makes the directories. */
 int cgroup_create(const char *path, struct cgroup **out, struct error **err);
-/* Writes the limits of linux.resources. Fails, naming the controller, where a wanted one is
+/* Writes the device rules. Before anybody joins: the v1 list is built rule by rule, and whoever is
+ * in the group in between is denied what a later rule allows. */
+int cgroup_limit_devices(struct cgroup *cgroup, const struct resources *resources,
+                         struct error **err);
+/* Writes the other limits of linux.resources. Fails, naming the controller, where a wanted one is
  * missing. */
 int cgroup_limit(struct cgroup *cgroup, const struct resources *resources, struct error **err);
 
@@ -66,6 +70,10 @@ int cgroup_v1_limit(struct cgroup *cgroup, const struct resources *resources, st
 /* Gives a fresh cpuset group its parent's processors and memory nodes: without, no process can
  * join. */
 int cgroup_v1_inherit_cpuset(int parent_fd, int directory_fd, const char *name, struct error **err);
+int cgroup_v1_limit_devices(struct cgroup *cgroup, const struct resources *resources,
+                            struct error **err);
+int cgroup_v2_limit_devices(struct cgroup *cgroup, const struct resources *resources,
+                            struct error **err);
 int cgroup_v2_limit(struct cgroup *cgroup, const struct resources *resources, struct error **err);
 /* Turns controllers on for the children of a group; one that cannot be stays off. */
 void cgroup_v2_enable(int directory_fd);

@@ -119,7 +119,7 @@ static int v1_limit_block(struct cgroup *cgroup, const struct resources *resourc
                          err);
 }
 
-static int v1_limit_devices(struct cgroup *cgroup, const struct resources *resources,
+int cgroup_v1_limit_devices(struct cgroup *cgroup, const struct resources *resources,
                             struct error **err) {
     const struct cgroup_hierarchy *devices = cgroup_find_v1(cgroup, "devices");
     for (size_t index = 0; devices != NULL && index < resources->device_count; index++) {
@@ -170,8 +170,7 @@ static int v1_limit_rest(struct cgroup *cgroup, const struct resources *resource
 
 int cgroup_v1_limit(struct cgroup *cgroup, const struct resources *resources, struct error **err) {
     if (v1_limit_memory(cgroup, resources, err) < 0 || v1_limit_cpu(cgroup, resources, err) < 0 ||
-        v1_limit_pids(cgroup, resources, err) < 0 || v1_limit_block(cgroup, resources, err) < 0 ||
-        v1_limit_devices(cgroup, resources, err) < 0)
+        v1_limit_pids(cgroup, resources, err) < 0 || v1_limit_block(cgroup, resources, err) < 0)
         return -1;
     return v1_limit_rest(cgroup, resources, err);
 }

@@ -190,7 +190,7 @@ static int v2_limit_rest(struct cgroup *cgroup, const struct resources *resource
     return 0;
 }
 
-static int v2_limit_devices(struct cgroup *cgroup, const struct resources *resources,
+int cgroup_v2_limit_devices(struct cgroup *cgroup, const struct resources *resources,
                             struct error **err) {
     struct cgroup_hierarchy *v2 = cgroup_find_v2(cgroup);
     if (cgroup_find_v1(cgroup, "devices") != NULL)
@@ -216,8 +216,7 @@ static int v2_write_unified(struct cgroup *cgroup, const struct resources *resou
 
 int cgroup_v2_limit(struct cgroup *cgroup, const struct resources *resources, struct error **err) {
     if (v2_limit_memory(cgroup, resources, err) < 0 || v2_limit_cpu(cgroup, resources, err) < 0 ||
-        v2_limit_block(cgroup, resources, err) < 0 || v2_limit_rest(cgroup, resources, err) < 0 ||
-        v2_limit_devices(cgroup, resources, err) < 0)
+        v2_limit_block(cgroup, resources, err) < 0 || v2_limit_rest(cgroup, resources, err) < 0)
         return -1;
     return v2_write_unified(cgroup, resources, err);
 }

@@ -89,7 +89,9 @@ static int launch_prepare(struct launch_container *container, const char *bundle
     capabilities_limit(&container->config->process.capabilities);
     if (filter_prepare(container->config->seccomp, seccomp_cache, &container->filter, err) < 0)
         return -1;
-    return cgroup_create(container->config->cgroups_path, &container->cgroup, err);
+    if (cgroup_create(container->config->cgroups_path, &container->cgroup, err) < 0)
+        return -1;
+    return cgroup_limit_devices(container->cgroup, &container->config->resources, err);
 }
 
 int launch_create(const char *bundle, const char *seccomp_cache, const struct launch_stdio *stdio,

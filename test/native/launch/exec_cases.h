@@ -1,0 +1,95 @@
+/* launch_exec in a running container, and terminals. */
+#ifndef MYDOCK_LAUNCH_EXEC_CASES_H
+#define MYDOCK_LAUNCH_EXEC_CASES_H
+
+#include "expect.h"
+#include <signal.h>
+
+static json_t *terminal_size(json_t *process) {
+    json_object_set_new(process, "terminal", json_true());
+    json_object_set_new(process, "consoleSize", json_pack("{s:i,s:i}", "height", 33, "width", 99));
+    return process;
+}
+
+static void test_terminal(void) {
+    json_t *config = bundle_config("tty; stty size; test -c /dev/console && echo console; "
+                                   "stat -c %u /dev/pts/0; echo hi > /dev/tty");
+    terminal_size(process_of(config));
+    json_object_set_new(process_of(config), "user", json_pack("{s:i,s:i}", "uid", 9, "gid", 9));
+    expect("terminal", config, 0, "/dev/pts/0\r\n33 99\r\nconsole\r\n9\r\nhi\r\n");
+    config = bundle_config("tty");
+    terminal_size(process_of(config));
+    json_t *mounts = json_object_get(config, "mounts");
+    json_array_remove(mounts, 2);
+    expect_failure("terminal without devpts", config, 125, "/dev/pts/ptmx");
+}
+
+static void expect_exec(const char *name, struct run *run, json_t *process, int exit_code,
+                        const char *output) {
+    char got[4096] = "";
+    int code = -1;
+    bool executed = run_exec(run, process, got, sizeof(got), &code);
+    report(name, executed && code == exit_code && strcmp(got, output) == 0,
+           "%s, exit code %d, output \"%s\"", run_error(run), code, got);
+}
+
+static void test_exec_fails(struct run *run, const json_t *config) {
+    char got[64];
+    int code;
+    json_t *process = bundle_process(config, "");
+    json_object_set_new(process, "args", json_pack("[s]", "nope"));
+    bool executed = run_exec(run, process, got, sizeof(got), &code);
+    report("exec: not found", !executed && run->err->exit_code == 127, "%s", run_error(run));
+    process = bundle_process(config, "true");
+    json_object_set_new(process, "cwd", json_string("/proc/1/cwd/../../nowhere"));
+    executed = run_exec(run, process, got, sizeof(got), &code);
+    report("exec: missing cwd", !executed && run->err->exit_code == 126, "%s", run_error(run));
+    process = bundle_process(config, "true");
+    json_object_set_new(process, "args", json_string("sh"));
+    executed = run_exec(run, process, got, sizeof(got), &code);
+    report("exec: wrong type is named",
+           !executed && strstr(run->err->message, "process.args must be"), "%s", run_error(run));
+}
+
+static void test_exec(void) {
+    struct run run;
+    json_t *config = bundle_config("hostname; sleep 1000");
+    json_t *memory = json_pack("{s:i}", "limit", 256 << 20);
+    json_object_set_new(bundle_at(config, "linux.resources"), "memory", memory);
+    if (!run_begin(&run, config)) {
+        report("exec", false, "%s", run_error(&run));
+        json_decref(config);
+        return;
+    }
+    json_t *process = bundle_process(config, "hostname; readlink /proc/1/root; "
+                                             "test -x /bin/busybox && echo root; "
+                                             "test $(readlink /proc/self/ns/cgroup) = "
+                                             "$(readlink /proc/1/ns/cgroup) && echo same; exit 7");
+    expect_exec("exec", &run, process, 7, "box\n/\nroot\nsame\n");
+    process = bundle_process(config, "grep ^Seccomp: /proc/self/status; id; "
+                                     "ls /proc/self/fd | wc -l; cat /proc/self/cgroup | "
+                                     "grep -c -v ':/$'");
+    json_object_set_new(process, "user", json_pack("{s:i,s:i}", "uid", 1000, "gid", 1000));
+    expect_exec("exec confined", &run, process, 1, "Seccomp:\t2\nuid=1000 gid=1000\n4\n0\n");
+    process = bundle_process(config, "tty; stty size");
+    terminal_size(process);
+    expect_exec("exec with a terminal", &run, process, 0, "/dev/pts/0\r\n33 99\r\n");
+    process = bundle_process(config, "kill -9 $$");
+    expect_exec("exec killed", &run, process, 137, "");
+    test_exec_fails(&run, config);
+    kill(run.init.pid, SIGKILL);
+    siginfo_t information;
+    waitid(P_PID, (id_t)run.init.pid, &information, WEXITED | WNOWAIT);
+    char got[64];
+    int code;
+    bool executed = run_exec(&run, bundle_process(config, "true"), got, sizeof(got), &code);
+    report("exec after the end", !executed && run.err->exit_code == 125, "%s", run_error(&run));
+    error_free(run.err);
+    run.err = NULL;
+    run_finish(&run);
+    report("output of the init", run.exit_code == 137 && strcmp(run.output, "box\n") == 0,
+           "exit code %d, \"%s\"", run.exit_code, run.output);
+    json_decref(config);
+}
+
+#endif

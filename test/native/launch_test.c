@@ -1,0 +1,42 @@
+/*
+ * Tests of native/runtime/launch.h on real containers: root, cgroups and namespaces are needed. One
+ * line a case, "ok NAME", "not ok NAME: why" or "skip NAME: why"; the exit status is 1 where a case
+ * failed. The cases are in launch/.
+ *
+ * Built as every native test (make native-tests), or by hand:
+ *   gcc -std=gnu17 -g -O1 -Wall -Wextra -Werror -Wno-missing-field-initializers
+ * -fsanitize=address,undefined \
+ *       -Inative -o launch_test test/native/launch_test.c native/common/[a-z]*.c \
+ *       $(ls native/runtime/[a-z]*.c | grep -v /main.c) -lseccomp -ljansson
+ */
+#define _GNU_SOURCE
+#include "launch/cgroup_cases.h"
+#include "launch/exec_cases.h"
+#include "launch/mount_cases.h"
+#include "launch/process_cases.h"
+#include "launch/stress.h"
+
+int main(void) {
+    if (geteuid() != 0) {
+        printf("skip all: not root\n");
+        return 0;
+    }
+    if (bundle_set_up() < 0)
+        return 0;
+    test_process();
+    test_programs();
+    test_capabilities();
+    test_seccomp();
+    test_mounts();
+    test_proc_and_sys();
+    test_hostile_links();
+    test_limits();
+    test_device_rules();
+    test_device_program();
+    test_namespaces();
+    test_terminal();
+    test_exec();
+    test_stress("200 containers leave nothing behind", 0);
+    bundle_tear_down();
+    return failures == 0 ? 0 : 1;
+}
