@@ -51,8 +51,9 @@ export class Extractor implements TarSink {
   #writing = false;
   /** Sum of the sizes of the regular files. */
   sizeBytes = 0;
-  /** Whether the archive has an entry for the root itself. */
+  /** Whether the archive has an entry for the root itself, and whether it hides all that lies below this layer. */
   hasRootEntry = false;
+  hasOpaqueRoot = false;
 
   /** `root` is an existing directory. `findHoles`: aligned blocks of zeros in files become holes. */
   constructor(root: string, options: { findHoles: boolean }) {
@@ -69,13 +70,18 @@ export class Extractor implements TarSink {
     if ('refused' in meaning) throw this.#error(meaning.refused);
     if (meaning.kind === 'ignored') return;
     try {
-      if (meaning.kind === 'opaque') this.#native.archiveOpaque(this.#archive, meaning.path);
+      if (meaning.kind === 'opaque') this.#markOpaque(meaning.path);
       else if (meaning.kind === 'whiteout' || isWhiteoutDevice(entry)) {
         this.#native.archiveWhiteout(this.#archive, meaning.path);
       } else this.#create(entry, meaning.path, body);
     } catch (error) {
       throw this.#explain(error);
     }
+  }
+
+  #markOpaque(path: ByteString): void {
+    this.#native.archiveOpaque(this.#archive, path);
+    if (path === '') this.hasOpaqueRoot = true;
   }
 
   #create(entry: TarEntry, path: ByteString, body: Buffer | undefined): void {
@@ -175,9 +181,9 @@ export class Extractor implements TarSink {
     }
     const reason = errno === undefined ? error.message : getSystemErrorMessage(-Math.abs(errno));
     const text = this.#error(`${syscall ?? 'write'}: ${reason}`).message;
-    if (DISK_FULL.has(code)) return new UnavailableError(text, error);
+    if (DISK_FULL.has(code)) return new UnavailableError(text);
     const machine = MACHINE_ERRORS.has(code) || (code === 'EPERM' && syscall !== 'link');
-    return machine ? new InternalError(text, error) : new InvalidParameterError(text, error);
+    return machine ? new InternalError(text) : new InvalidParameterError(text);
   }
 }
 

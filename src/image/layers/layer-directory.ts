@@ -18,6 +18,8 @@ const HEX = /^[0-9a-f]{64}$/;
 export interface StoredLayer extends LayerInfo {
   /** Whether the layer says something about the root directory itself. */
   hasRootEntry: boolean;
+  /** Whether it hides everything below: overlayfs does not look for that mark on a root. */
+  hasOpaqueRoot: boolean;
 }
 
 export class LayerDirectory {
@@ -118,7 +120,9 @@ export class LayerDirectory {
     if (!synced && info['bootId'] !== this.#bootId) return undefined;
     const sizeBytes = info['sizeBytes'];
     if (typeof sizeBytes !== 'number') return undefined;
-    return { layer: { diffId, sizeBytes, hasRootEntry: info['hasRootEntry'] === true }, synced };
+    const hasRootEntry = info['hasRootEntry'] === true;
+    const hasOpaqueRoot = info['hasOpaqueRoot'] === true;
+    return { layer: { diffId, sizeBytes, hasRootEntry, hasOpaqueRoot }, synced };
   }
 }
 

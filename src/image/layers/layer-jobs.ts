@@ -72,12 +72,16 @@ async function addLayer(job: Extract<Job, { kind: 'add' }>, context: JobContext)
       throw new InvalidParameterError(`layer ${job.diffId}: its uncompressed content is ${diffId}`);
     }
     extractor.finish();
-    const { sizeBytes, hasRootEntry } = extractor;
-    return { ...NO_RESULT, diffId, sizeBytes, hasRootEntry };
+    return { ...NO_RESULT, diffId, ...facts(extractor) };
   } catch (error) {
     extractor.abort();
     throw error;
   }
+}
+
+function facts(extractor: Extractor): Pick<JobResult, 'sizeBytes' | 'hasRootEntry' | 'hasOpaqueRoot'> {
+  const { sizeBytes, hasRootEntry, hasOpaqueRoot } = extractor;
+  return { sizeBytes, hasRootEntry, hasOpaqueRoot };
 }
 
 /** Inflates a file whose compression may have to be found out. */
@@ -134,7 +138,7 @@ async function newLayer(
     });
     const result = await target.finish();
     extractor.finish();
-    return { ...result, sizeBytes: extractor.sizeBytes, hasRootEntry: extractor.hasRootEntry };
+    return { ...result, ...facts(extractor) };
   } catch (error) {
     output?.abort();
     extractor.abort();

@@ -24,6 +24,8 @@ import type {
 import { type JobHooks, WorkerPool } from './worker-pool.ts';
 import type { Job, JobResult, NewLayerPaths } from './worker-protocol.ts';
 
+const SYNC_DELAY_MS = 2000;
+
 export class OverlaySnapshotter implements Snapshotter {
   readonly driver = 'overlay';
   readonly #directory: LayerDirectory;
@@ -32,10 +34,16 @@ export class OverlaySnapshotter implements Snapshotter {
   readonly #adding = new SharedRuns<LayerInfo>();
   /** Stored, but maybe not on the disk yet. */
   readonly #unsynced = new Set<DiffID>();
+  readonly #lasting: boolean;
+  #syncTimer: NodeJS.Timeout | undefined;
   #syncing: Promise<void> | undefined;
 
-  /** `root` is the driver's own directory (`<data-root>/layers`), on the file system of the content store. */
-  constructor(root: string) {
+  /**
+   * `root` is the driver's own directory (`<data-root>/layers`), on the file system of the content store. With
+   * `lasting` false nothing is ever flushed to disk: for stores that need not outlive the machine's next boot.
+   */
+  constructor(root: string, options: { lasting?: boolean } = {}) {
+    this.#lasting = options.lasting ?? true;
     this.#directory = new LayerDirectory(root);
     const { layers, unsynced } = this.#directory.read();
     for (const layer of layers) this.#layers.set(layer.diffId, layer);
@@ -129,24 +137,36 @@ export class OverlaySnapshotter implements Snapshotter {
   }
 
   async #publish(directory: string, diffId: DiffID, result: JobResult): Promise<LayerInfo> {
-    const layer: StoredLayer = { diffId, sizeBytes: result.sizeBytes, hasRootEntry: result.hasRootEntry };
+    const { sizeBytes, hasRootEntry, hasOpaqueRoot } = result;
+    const layer: StoredLayer = { diffId, sizeBytes, hasRootEntry, hasOpaqueRoot };
     if (this.#directory.publish(directory, layer)) {
       this.#layers.set(diffId, layer);
       this.#unsynced.add(diffId);
-      this.#sync();
+      this.#syncSoon();
     } else {
       await this.#discard(directory);
     }
-    return { diffId, sizeBytes: result.sizeBytes };
+    return { diffId, sizeBytes };
   }
 
-  /** Flushes what was stored, in the background: a layer that a power cut tears is dropped and added again. */
-  #sync(): void {
+  /**
+   * Flushes what was stored, in the background and not while more is coming. A layer that a power cut tears before
+   * that is dropped and added again.
+   */
+  #syncSoon(): void {
+    clearTimeout(this.#syncTimer);
+    this.#syncTimer = setTimeout(() => void this.#sync(), SYNC_DELAY_MS).unref();
+  }
+
+  async #sync(): Promise<void> {
+    clearTimeout(this.#syncTimer);
+    if (!this.#lasting) return;
     this.#syncing ??= this.#syncAll()
       .catch((error: unknown) => log.warn({ err: error }, 'layers could not be flushed to disk'))
       .finally(() => {
         this.#syncing = undefined;
       });
+    await this.#syncing;
   }
 
   async #syncAll(): Promise<void> {
@@ -169,8 +189,7 @@ export class OverlaySnapshotter implements Snapshotter {
   }
 
   exportTar(diffId: DiffID): Readable {
-    const layer = this.#layers.get(diffId);
-    if (layer === undefined) throw new NotFoundError(`layer ${diffId} is not in the store`);
+    const layer = this.#stored(diffId);
     const abort = new AbortController();
     let room: (() => void) | undefined;
     const stream = new Readable({
@@ -199,6 +218,12 @@ export class OverlaySnapshotter implements Snapshotter {
     return stream;
   }
 
+  #stored(diffId: DiffID): StoredLayer {
+    const layer = this.#layers.get(diffId);
+    if (layer === undefined) throw new NotFoundError(`layer ${diffId} is not in the store`);
+    return layer;
+  }
+
   async remove(diffId: DiffID): Promise<void> {
     this.#layers.delete(diffId);
     this.#unsynced.delete(diffId);
@@ -207,13 +232,13 @@ export class OverlaySnapshotter implements Snapshotter {
   }
 
   async mount(request: MountRequest): Promise<void> {
-    const missing = request.layers.find((diffId) => !this.#layers.has(diffId));
-    if (missing !== undefined) throw new NotFoundError(`layer ${missing} is not in the store`);
+    const layers = request.layers.map((diffId) => this.#stored(diffId));
     if ((request.upper === undefined) !== (request.work === undefined)) {
       throw new InvalidParameterError('a writable mount needs both an upper and a work directory');
     }
+    const opaque = layers.findLastIndex((layer) => layer.hasOpaqueRoot);
     mountOverlay({
-      lowers: request.layers.map((diffId) => this.#directory.tree(diffId)),
+      lowers: layers.slice(Math.max(opaque, 0)).map(({ diffId }) => this.#directory.tree(diffId)),
       empties: this.#directory.empties,
       upper: request.upper,
       work: request.work,
@@ -228,11 +253,11 @@ export class OverlaySnapshotter implements Snapshotter {
   async sweep(): Promise<void> {
     const { leftovers } = this.#directory.read();
     for (const path of leftovers) await this.#discard(path);
-    this.#sync();
+    this.#syncSoon();
   }
 
   async close(): Promise<void> {
-    await this.#syncing;
+    await this.#sync();
     await this.#pool.close();
   }
 }

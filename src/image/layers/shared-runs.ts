@@ -23,7 +23,6 @@ export class SharedRuns<T> {
     start: (onProgress: Progress, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const run = await this.#find(key, start);
-    run.callers++;
     /* A function of its own, because two callers may pass the same. */
     const listener: Progress = (consumedBytes) => onProgress?.(consumedBytes);
     run.listeners.add(listener);
@@ -37,16 +36,22 @@ export class SharedRuns<T> {
     }
   }
 
-  /** A run that was aborted is waited for, so that its leftovers are gone before the next begins. */
+  /**
+   * The run, with its new caller counted. One that was aborted is waited for, so that its leftovers are gone before the
+   * next begins.
+   */
   async #find(
     key: string,
     start: (onProgress: Progress, signal: AbortSignal) => Promise<T>,
   ): Promise<Run<T>> {
     for (;;) {
       const found = this.#runs.get(key);
-      if (found === undefined) return this.#start(key, start);
-      if (!found.controller.signal.aborted) return found;
-      await found.promise.catch(() => undefined);
+      const run = found ?? this.#start(key, start);
+      if (!run.controller.signal.aborted) {
+        run.callers++;
+        return run;
+      }
+      await run.promise.catch(() => undefined);
     }
   }
 

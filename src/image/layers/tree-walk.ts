@@ -65,7 +65,7 @@ export async function writeTree(
   const walk = new TreeWalk(tar, flush);
   const fd = openSync(root, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   try {
-    if (options.withRoot === true) await walk.root(fd, root);
+    await walk.root(fd, root, options.withRoot === true);
     await walk.directory(fd, EMPTY);
   } finally {
     closeSync(fd);
@@ -83,7 +83,8 @@ class TreeWalk {
     this.#flush = flush;
   }
 
-  async root(fd: number, path: string): Promise<void> {
+  /** The root's own entry where it is wanted, and its opaque mark. */
+  async root(fd: number, path: string, wanted: boolean): Promise<void> {
     /* Seen from its parent, where a listing has its attributes too. */
     const parent = openSync(`/proc/self/fd/${fd}/..`, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
@@ -92,7 +93,7 @@ class TreeWalk {
       const at = listing.names.indexOf(name);
       if (at < 0) return;
       const child = readChild(listing, at, './' as ByteString);
-      this.#tar.entry(child.header);
+      if (wanted) this.#tar.entry(child.header);
       if (child.isOpaque) this.#opaque(EMPTY);
       await this.#flush();
     } finally {

@@ -39,6 +39,7 @@ export type Job =
 export interface JobResult {
   sizeBytes: number;
   hasRootEntry: boolean;
+  hasOpaqueRoot: boolean;
   diffId: string;
   blobDigest: string;
   blobSizeBytes: number;
@@ -47,6 +48,7 @@ export interface JobResult {
 export const NO_RESULT: JobResult = {
   sizeBytes: 0,
   hasRootEntry: false,
+  hasOpaqueRoot: false,
   diffId: '',
   blobDigest: '',
   blobSizeBytes: 0,
