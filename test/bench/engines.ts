@@ -1,0 +1,192 @@
+/**
+ * The engines that are timed: mydock always, Docker and Podman where they are installed. Each gets a data root of its
+ * own inside the sandbox, is started and stopped by the benchmark, and is driven through its own command, which for
+ * all of them takes Docker's words.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, openSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+export interface Engine {
+  readonly name: string;
+  readonly version: string;
+  /** The command and its global flags. */
+  readonly command: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  /** Flags of `pull` for a registry without TLS. */
+  readonly pullFlags: readonly string[];
+  /** Names (comm) of its daemons, and of the processes that it keeps for each container. */
+  readonly daemonNames: readonly string[];
+  readonly helperNames: readonly string[];
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const onPath = (name: string): boolean =>
+  (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, name)));
+
+/** Runs an engine's command to its end; throws with its output where it fails. Output goes nowhere else. */
+export function drive(engine: Engine, ...args: string[]): string {
+  const [file = '', ...flags] = engine.command;
+  const result = spawnSync(file, [...flags, ...args], {
+    env: engine.env,
+    encoding: 'utf8',
+    timeout: 600_000,
+  });
+  if (result.status !== 0) {
+    throw new Error(`${engine.name} ${args.join(' ')}: ${result.status}: ${result.stderr}`);
+  }
+  return result.stdout.trim();
+}
+
+interface DaemonOptions {
+  readonly name: string;
+  readonly daemon: readonly string[];
+  readonly command: readonly string[];
+  readonly socket: string;
+  readonly versionFormat: string;
+  readonly daemonNames: readonly string[];
+  readonly helperNames: readonly string[];
+  readonly folder: string;
+}
+
+/** An engine with a daemon, which answers on a Unix socket. */
+class DaemonEngine implements Engine {
+  readonly name: string;
+  version = '';
+  readonly command: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  readonly pullFlags = [];
+  readonly daemonNames: readonly string[];
+  readonly helperNames: readonly string[];
+  readonly #options: DaemonOptions;
+  #process: ChildProcess | undefined;
+
+  constructor(options: DaemonOptions) {
+    const host = `unix://${options.socket}`;
+    this.#options = options;
+    this.name = options.name;
+    this.command = options.command;
+    this.daemonNames = options.daemonNames;
+    this.helperNames = options.helperNames;
+    this.env = { ...process.env, MYDOCK_HOST: host, DOCKER_HOST: host, HOME: options.folder };
+  }
+
+  async start(): Promise<void> {
+    const { daemon, folder, versionFormat } = this.#options;
+    const [file = '', ...args] = daemon;
+    mkdirSync(folder, { recursive: true });
+    const log = openSync(join(folder, 'log'), 'a');
+    const child = spawn(file, args, { stdio: ['ignore', log, log], env: { ...process.env, HOME: folder } });
+    this.#process = child;
+    for (let attempt = 0; attempt < 300 && child.exitCode === null; attempt++) {
+      if (existsSync(this.#options.socket)) {
+        try {
+          this.version = drive(this, 'version', '--format', versionFormat);
+          return;
+        } catch {
+          // It does not answer yet.
+        }
+      }
+      await sleep(100);
+    }
+    throw new Error(`${this.name} does not start: see ${folder}/log`);
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#process;
+    if (child === undefined || child.exitCode !== null) return;
+    const exit = new Promise((done) => child.once('exit', done));
+    child.kill('SIGTERM');
+    await exit;
+  }
+}
+
+/** Podman has no daemon; conmon stays beside each container. */
+class Podman implements Engine {
+  readonly name = 'Podman';
+  version = '';
+  readonly command: readonly string[];
+  readonly env = process.env;
+  readonly pullFlags = ['--tls-verify=false'];
+  readonly daemonNames = [];
+  readonly helperNames = ['conmon', 'slirp4netns', 'rootlessport'];
+
+  constructor(folder: string) {
+    const storage = ['--root', join(folder, 'root'), '--runroot', '/run/podman-bench'];
+    this.command = ['podman', ...storage, '--cgroup-manager', 'cgroupfs', '--events-backend', 'none'];
+  }
+
+  start(): Promise<void> {
+    this.version = drive(this, 'version', '--format', '{{.Client.Version}}');
+    return Promise.resolve();
+  }
+
+  stop(): Promise<void> {
+    drive(this, 'rm', '-fa');
+    return Promise.resolve();
+  }
+}
+
+export function engines(folder: string): Engine[] {
+  const found: Engine[] = [
+    new DaemonEngine({
+      name: 'mydock',
+      daemon: [
+        join(ROOT, 'bin/mydockd'),
+        ...[
+          '--data-root',
+          join(folder, 'mydock/data'),
+          '--exec-root',
+          '/run/mydock-bench',
+          '--group',
+          'root',
+        ],
+        ...['--host', 'unix:///run/mydock-bench.sock'],
+      ],
+      command: [join(ROOT, 'bin/mydock')],
+      socket: '/run/mydock-bench.sock',
+      versionFormat: '{{.Server.Version}}',
+      daemonNames: ['mydockd'],
+      helperNames: ['mydock-runtime'],
+      folder: join(folder, 'mydock'),
+    }),
+  ];
+  if (onPath('dockerd') && onPath('docker')) {
+    found.push(
+      new DaemonEngine({
+        name: 'Docker',
+        daemon: [
+          'dockerd',
+          ...[
+            '--data-root',
+            join(folder, 'docker/data'),
+            '--exec-root',
+            '/run/docker-bench',
+            '--group',
+            'root',
+          ],
+          ...[
+            '--host',
+            'unix:///run/docker-bench.sock',
+            '--pidfile',
+            '/run/docker-bench.pid',
+            '--bip',
+            '10.98.0.1/24',
+          ],
+        ],
+        command: ['docker'],
+        socket: '/run/docker-bench.sock',
+        versionFormat: '{{.Server.Version}}',
+        daemonNames: ['dockerd', 'containerd'],
+        helperNames: ['containerd-shim', 'docker-proxy'],
+        folder: join(folder, 'docker'),
+      }),
+    );
+  }
+  if (onPath('podman')) found.push(new Podman(join(folder, 'podman')));
+  return found;
+}

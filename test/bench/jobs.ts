@@ -1,0 +1,142 @@
+/**
+ * What is measured. A job runs once for an engine and returns a number in its unit; main.ts repeats and interleaves
+ * them. Smaller is better everywhere.
+ */
+import { spawn } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { drive, type Engine } from './engines.ts';
+import { memoryOf } from './memory.ts';
+
+export interface Job {
+  readonly key: string;
+  readonly title: string;
+  readonly unit: 'ms' | 's' | 'MB';
+  readonly rounds: number;
+  /** Undefined: the engine has nothing to measure here. */
+  measure(engine: Engine): Promise<number | undefined>;
+}
+
+export interface References {
+  readonly busybox: string;
+  readonly debian: string | undefined;
+  readonly large: string;
+}
+
+const PARALLEL = 40;
+const MEMORY_CONTAINERS = 10;
+const STDOUT_BYTES = 1_000_000_000;
+
+async function timedMs(engine: Engine, args: readonly string[]): Promise<number> {
+  const [file = '', ...flags] = engine.command;
+  const startedAt = performance.now();
+  const child = spawn(file, [...flags, ...args], { env: engine.env, stdio: ['ignore', 'ignore', 'pipe'] });
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  const code = await new Promise<number | null>((done, fail) => {
+    child.once('error', fail);
+    child.once('close', done);
+  });
+  const elapsedMs = performance.now() - startedAt;
+  if (code !== 0) throw new Error(`${engine.name} ${args.join(' ')}: ${code}: ${errors}`);
+  return elapsedMs;
+}
+
+function removeAll(engine: Engine): void {
+  const ids = drive(engine, 'ps', '-aq')
+    .split('\n')
+    .filter((id) => id !== '');
+  if (ids.length > 0) drive(engine, 'rm', '-f', ...ids);
+}
+
+async function pull(engine: Engine, reference: string): Promise<number> {
+  const elapsedMs = await timedMs(engine, ['pull', '-q', ...engine.pullFlags, reference]);
+  drive(engine, 'rmi', '-f', reference);
+  return elapsedMs / 1000;
+}
+
+async function parallelRuns(engine: Engine, image: string): Promise<number> {
+  const startedAt = performance.now();
+  await Promise.all(
+    Array.from({ length: PARALLEL }, () => timedMs(engine, ['run', '-d', image, 'sleep', '1000'])),
+  );
+  const elapsedMs = performance.now() - startedAt;
+  removeAll(engine);
+  return elapsedMs / 1000;
+}
+
+async function helperMemory(engine: Engine, image: string): Promise<number | undefined> {
+  for (let i = 0; i < MEMORY_CONTAINERS; i++) {
+    drive(engine, 'run', '-d', '-p', `127.0.0.1:${19_000 + i}:80`, image, 'sleep', '1000');
+  }
+  await sleep(500);
+  const bytes = memoryOf(engine.helperNames, 'private');
+  removeAll(engine);
+  return bytes === undefined ? undefined : bytes / MEMORY_CONTAINERS / 1e6;
+}
+
+export function jobs({ busybox, debian, large }: References): Job[] {
+  const run = (key: string, title: string, ...flags: string[]): Job => ({
+    key,
+    title,
+    unit: 'ms',
+    rounds: 15,
+    measure: (engine) => timedMs(engine, ['run', '--rm', ...flags, busybox, 'true']),
+  });
+  const lines = `yes ${'a line of output '.repeat(5)}| head -c ${STDOUT_BYTES}`;
+  return [
+    {
+      key: 'rest',
+      title: 'daemon at rest, resident memory',
+      unit: 'MB',
+      rounds: 1,
+      measure: async (engine) => {
+        await sleep(2000);
+        const bytes = memoryOf(engine.daemonNames, 'resident');
+        return bytes === undefined ? undefined : bytes / 1e6;
+      },
+    },
+    run('run', '`run --rm busybox true`, bridge'),
+    run('run-none', '`run --rm --network none busybox true`', '--network', 'none'),
+    {
+      key: 'parallel',
+      title: `${PARALLEL} \`run -d\` in parallel`,
+      unit: 's',
+      rounds: 3,
+      measure: (engine) => parallelRuns(engine, busybox),
+    },
+    {
+      key: 'stdout',
+      title: '1 GB of stdout through `run`',
+      unit: 's',
+      rounds: 1,
+      measure: async (engine) => (await timedMs(engine, ['run', '--rm', busybox, 'sh', '-c', lines])) / 1000,
+    },
+    {
+      key: 'memory',
+      title: 'private memory per running container (one published port), without its own processes',
+      unit: 'MB',
+      rounds: 1,
+      measure: (engine) => helperMemory(engine, busybox),
+    },
+    ...(debian === undefined
+      ? []
+      : [
+          {
+            key: 'pull-debian',
+            title: 'pull of a Debian base',
+            unit: 's',
+            rounds: 3,
+            measure: (engine: Engine) => pull(engine, debian),
+          } as const,
+        ]),
+    {
+      key: 'pull-large',
+      title: 'pull of 5 layers, 1.47 GB, 80,400 entries',
+      unit: 's',
+      rounds: 2,
+      measure: (engine) => pull(engine, large),
+    },
+  ];
+}
