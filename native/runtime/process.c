@@ -174,6 +174,10 @@ bool process_settle(struct process *process) {
     attach_sweep(process);
     if (process->state == PROCESS_DRAINED && process->attachments == NULL)
         report(process);
+    return process_is_over(process);
+}
+
+bool process_is_over(const struct process *process) {
     return process->state == PROCESS_REPORTED && process->attachments == NULL;
 }
 

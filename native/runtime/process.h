@@ -88,8 +88,10 @@ bool process_is_init(const struct process *process);
 void process_exec(struct process *process);
 /* waitpid(2) returned it. */
 void process_reaped(struct process *process, int wait_status);
-/* Moves on as far as its streams and clients allow. True where the process is to be freed. */
+/* Moves on as far as its streams and clients allow. True where it is over. */
 bool process_settle(struct process *process);
+/* Its end is reported and no client is left: it may be freed. */
+bool process_is_over(const struct process *process);
 
 int process_exit_code(const struct process *process);
 int process_signal(const struct process *process);

@@ -30,6 +30,9 @@ enum {
      */
     MAPPED_BLOCK_BYTES = 64 * 1024,
     HEAP_STEP_BYTES = 16 * 1024,
+    /* A move between cgroups waits for an RCU grace period, 10 ms and more: it must delay neither
+     * the start nor the end of a short run. */
+    LEAVE_CGROUPS_MS = 250,
 };
 
 /* --- leaving
@@ -52,6 +55,7 @@ static void leave(struct supervisor *supervisor, const struct exit_record *recor
         warn("%s", err == NULL ? "write exit record: out of memory" : err->message);
     error_free(err);
     control_unlisten(supervisor);
+    loop_disarm(&supervisor->loop, &supervisor->leave_cgroups);
     loop_arm(&supervisor->loop, &supervisor->farewell, FAREWELL_MS);
 }
 
@@ -106,6 +110,11 @@ static void finish(struct supervisor *supervisor) {
  * ----------------------------------------------------------------------------------------------------
  */
 
+static void leave_cgroups(struct timer *timer) {
+    (void)timer;
+    leave_daemon_cgroups();
+}
+
 void supervisor_start(struct supervisor *supervisor) {
     struct process *init = supervisor->init;
     if (supervisor->state != SUPERVISOR_CREATED)
@@ -120,9 +129,7 @@ void supervisor_start(struct supervisor *supervisor) {
     supervisor->state = SUPERVISOR_RUNNING;
     supervisor->warm = true;
     events_started(init);
-    /* Not earlier: until here the container ends with the daemon anyway, and a start does not have
-     * to wait for it. */
-    leave_daemon_cgroups();
+    loop_arm(&supervisor->loop, &supervisor->leave_cgroups, LEAVE_CGROUPS_MS);
 }
 
 static int create(struct supervisor *supervisor, const char *bundle, struct error **err) {
@@ -254,11 +261,11 @@ static bool has_ended(const struct supervisor *supervisor) {
 
 /* Draws the consequences of what handlers did. True where the supervisor is to exit. */
 static bool settle(struct supervisor *supervisor) {
-    bool init_free = true;
     while (supervisor->changed) {
         supervisor->changed = false;
         settle_execs(supervisor);
-        init_free = supervisor->init == NULL || process_settle(supervisor->init);
+        if (supervisor->init != NULL)
+            process_settle(supervisor->init);
         if (has_ended(supervisor))
             finish(supervisor);
         if (supervisor->state == SUPERVISOR_LEAVING &&
@@ -267,7 +274,8 @@ static bool settle(struct supervisor *supervisor) {
         control_sweep(supervisor);
     }
     return supervisor->state == SUPERVISOR_LEAVING && supervisor->connections == NULL &&
-           supervisor->execs == NULL && init_free;
+           supervisor->execs == NULL &&
+           (supervisor->init == NULL || process_is_over(supervisor->init));
 }
 
 /* Gives memory that only busy times need back to the kernel. */
@@ -282,6 +290,7 @@ static void cool(struct supervisor *supervisor) {
 static int prepare(struct supervisor *supervisor, const char *bundle, struct error **err) {
     supervisor->listener.fd = -1;
     supervisor->farewell.fire = farewell_over;
+    supervisor->leave_cgroups.fire = leave_cgroups;
     supervisor->scratch = mmap(NULL, SUPERVISOR_SCRATCH_BYTES, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (supervisor->scratch == MAP_FAILED)

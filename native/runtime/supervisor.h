@@ -48,6 +48,8 @@ struct supervisor {
     struct watch listener;
     struct timer listen_again;
     struct watch signals;
+    /* Leaves the daemon's cgroups, some time after the start. */
+    struct timer leave_cgroups;
     /* Gives up on connections that do not take the last events. */
     struct timer farewell;
     bool farewell_over;

@@ -283,3 +283,30 @@ test('what the process leaves behind does not hold up its end for more than two 
   await client.ended;
   assert.equal(client.text, 'left\n');
 });
+
+test('a client without stdin that leaves a silent process is noticed', async () => {
+  const made = container({ args: shell('sleep 100'), log: null });
+  await made.start();
+  const client = made.attach();
+  await sleep(20);
+  client.socket.destroy();
+  assert.deepEqual(await made.control.next('detached'), { process: '', attachment: 1, reason: 'closed' });
+});
+
+test('a client that pauses for long neither holds up the exit event for ever nor loses output', async () => {
+  const made = container({ args: shell('busybox seq 1 300000; exit 5'), log: {} });
+  await made.control.next('status');
+  const client = made.attach();
+  client.socket.pause();
+  made.control.send('start', {});
+  const before = Date.now();
+  assert.equal((await made.control.next('exited')).exitCode, 5);
+  const waitedMs = Date.now() - before;
+  assert.ok(waitedMs > 9000 && waitedMs < 15_000, `exited after ${waitedMs} ms`);
+  assert.equal(made.record().exitCode, 5);
+  await made.control.untilClosed();
+  client.socket.resume();
+  await client.ended;
+  assert.equal(client.text.split('\n').length, 300_001);
+  assert.equal(await made.gone(), 0);
+});
