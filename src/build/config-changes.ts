@@ -2,8 +2,8 @@
  * The instructions that change an image's configuration and nothing else. Docker's history texts name the step.
  */
 import { InvalidParameterError } from '../base/errors.ts';
+import { parseSignal } from '../base/signals.ts';
 import type { Healthcheck } from '../image/image-config.ts';
-import { parseSignal } from '../oci/validate.ts';
 import type { CommandLine, HealthcheckInstruction, Instruction, NameValue } from './dockerfile/ast.ts';
 import { type ExpandOptions, expandWord, expandWords } from './dockerfile/expand.ts';
 import { parseExposedPorts } from './exposed-ports.ts';

@@ -4,7 +4,7 @@ import type { ContainerConfig } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
 import { EngineError } from '../base/errors.ts';
 import { testFacts } from './host-facts-fixture.ts';
-import { parseSignal, validateCreate } from './validate.ts';
+import { validateCreate } from './validate.ts';
 
 function refused(hostConfig: HostConfig, message: string | RegExp, config: ContainerConfig = {}) {
   assert.throws(
@@ -154,13 +154,4 @@ test('what the docker program sends for a plain run passes without a warning', (
   assert.equal(hostConfig.ShmSize, 64 << 20);
   assert.equal(hostConfig.IpcMode, 'private');
   assert.equal(hostConfig.CgroupnsMode, 'private');
-});
-
-test('signals by name and number', () => {
-  assert.equal(parseSignal('SIGTERM'), 15);
-  assert.equal(parseSignal('usr1'), 10);
-  assert.equal(parseSignal('9'), 9);
-  assert.equal(parseSignal('RTMIN+3'), 37);
-  assert.throws(() => parseSignal('0'));
-  assert.throws(() => parseSignal('RTMAX+1'));
 });

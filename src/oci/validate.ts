@@ -4,11 +4,11 @@
  * judged in volume/binds.ts, published ports in network/.
  */
 import { isIP } from 'node:net';
-import { constants } from 'node:os';
 import { posix } from 'node:path';
 import type { ContainerConfig, HealthConfig } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
 import { InvalidParameterError, NotImplementedError } from '../base/errors.ts';
+import { parseSignal } from '../base/signals.ts';
 import { containerCapabilities } from './capabilities.ts';
 import { parseDeviceRule } from './devices.ts';
 import type { HostFacts } from './host-facts.ts';
@@ -70,24 +70,6 @@ function validateConfig(config: ContainerConfig): ContainerConfig {
   const hostname = config.Hostname ?? '';
   if (hostname.length > 64) refuse(`invalid hostname "${hostname}": it is longer than 64 characters`);
   return config;
-}
-
-/** The signal's number, from `SIGTERM`, `TERM`, `15` or `RTMIN+3`. Throws InvalidParameter with Docker's text. */
-export function parseSignal(text: string): number {
-  if (/^\d+$/.test(text)) {
-    const number = Number(text);
-    if (number >= 1 && number <= 64) return number;
-  }
-  const name = text.toUpperCase().replace(/^SIG/, '');
-  const known = (constants.signals as Record<string, number>)[`SIG${name}`];
-  if (known !== undefined) return known;
-  const realtime = /^(RTMIN|RTMAX)(?:([+-])(\d{1,2}))?$/.exec(name);
-  if (realtime !== null) {
-    const offset = Number(`${realtime[2] ?? ''}${realtime[3] ?? 0}`);
-    const number = (realtime[1] === 'RTMIN' ? 34 : 64) + offset;
-    if (number >= 34 && number <= 64) return number;
-  }
-  refuse(`invalid signal: ${text}`);
 }
 
 const MILLISECOND_NS = 1_000_000;
