@@ -92,7 +92,7 @@ test("attach sees what comes from now on, and ends with the container's exit cod
 
 test('attach to a container that does not run', async () => {
   await daemon.ok('create', '--name', 'idle', 'busybox');
-  await daemon.fails(1, /[Yy]ou cannot attach to a stopped container, start it first/, 'attach', 'idle');
+  await daemon.fails(1, /cannot attach to a stopped container, start it first/, 'attach', 'idle');
   await daemon.ok('rm', 'idle');
 });
 

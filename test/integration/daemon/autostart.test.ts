@@ -13,10 +13,10 @@ test('the client starts the daemon itself, and `mydock daemon` manages it', {
   assert.equal(existsSync('/run/mydock.sock'), false);
   const status = await mydock('daemon', 'status');
   assert.notEqual(status.code, 0);
-  assert.match(status.stdout + status.stderr, /not running/i);
+  assert.match(status.stdout + status.stderr, /not run/i);
   const listed = await mydock('ps', '-q');
   assert.deepEqual([listed.code, listed.stdout], [0, ''], listed.stderr);
-  assert.match((await mydock('daemon', 'status')).stdout, /running/i);
+  assert.match((await mydock('daemon', 'status')).stdout, /runs|running/i);
   assert.equal((await mydock('daemon', 'stop')).code, 0);
   await eventually('it has stopped', async () => (await mydock('daemon', 'status')).code !== 0);
   assert.equal((await mydock('daemon', 'start')).code, 0);

@@ -95,6 +95,7 @@ test('a daemon that is killed in the middle leaves nothing visible and resumes',
   assert.equal(await daemon.ok('images', '-q', reference), '');
   await daemon.ok('pull', '-q', reference);
   assert.equal(await daemon.ok('run', '--rm', reference, 'wc', '-c', '/big'), '5000000 /big');
-  const last = blobRequests(image).at(-1)?.range ?? '';
-  assert.match(last, /^bytes=[1-9]\d*-/, 'the second pull goes on where the first one stopped');
+  const ranges = blobRequests(image).map((request) => request.range ?? 'all');
+  const last = ranges.at(-1) ?? '';
+  assert.match(last, /^bytes=[1-9]\d*-/, `the second pull goes on where the first one stopped: ${ranges.join(', ')}`);
 });
