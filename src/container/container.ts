@@ -2,6 +2,8 @@
  * One container in memory: its record, its supervisor while it runs, who waits for it, and whose connection waits for
  * its start. Changes of state go through `transition`, which stores them before anybody hears of them.
  */
+import { errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
 import { Mutex } from '../base/mutex.ts';
 import type { ExecSession } from './exec.ts';
 import type { ContainerRecord, RecordTable } from './record.ts';
@@ -55,10 +57,22 @@ export class Container {
     this.#table.save(this.record);
   }
 
-  /** Changes the state and stores it; waiters of an end are told. Throws Conflict where it cannot follow. */
+  /**
+   * Changes the state and stores it; waiters of an end are told. Throws Conflict where it cannot follow, and where a
+   * start cannot be stored; an end that cannot be stored (a full disk) still is one.
+   */
   transition(transition: Transition): void {
-    this.record.state = next(this.record.state, transition);
-    this.save();
+    const before = this.record.state;
+    this.record.state = next(before, transition);
+    try {
+      this.save();
+    } catch (error) {
+      if (transition.to === 'running' || transition.to === 'removing') {
+        this.record.state = before;
+        throw error;
+      }
+      log.error({ container: this.id, error: errorMessage(error) }, 'cannot store the end of a run');
+    }
     if (transition.to === 'exited' || transition.to === 'failed' || transition.to === 'restarting') {
       this.#notify(this.#exitWaiters);
     }

@@ -26,6 +26,8 @@ import { requireStartable } from './state.ts';
 import { Supervisor } from './supervisor.ts';
 import { superviseHandlers } from './watch.ts';
 
+const SIGKILL = 9;
+
 /** A start that failed in the container's program, not in the engine: 126 and 127 are the user's, 125 is ours. */
 export class StartFailure extends EngineError {
   readonly exitCode: number;
@@ -141,8 +143,12 @@ function launch(engine: EngineContext, container: Container, bundle: string): Pr
   return new Promise((resolve, reject) => {
     const handlers = superviseHandlers(engine, container, {
       started: ({ pid, startedAt }) => {
-        container.transition({ to: 'running', pid, startedAt });
-        resolve();
+        try {
+          container.transition({ to: 'running', pid, startedAt });
+          resolve();
+        } catch (error) {
+          reject(error);
+        }
       },
       failed: ({ exitCode, message }) => reject(new StartFailure(exitCode, startErrorText(message))),
       lost: () => reject(new InternalError(`supervisor of container ${container.id} ended before the start`)),
@@ -159,11 +165,23 @@ function startErrorText(message: string): string {
   return `failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process: ${message}`;
 }
 
+/** Ends whatever a start that failed has brought to life, and lets go of it. */
+function abandon(container: Container): void {
+  const { supervisor } = container;
+  container.supervisor = undefined;
+  if (supervisor === undefined) return;
+  try {
+    if (supervisor.open) supervisor.send('kill', { process: '', signal: SIGKILL, all: true });
+  } catch (error) {
+    log.debug({ container: container.id, error: errorMessage(error) }, 'the supervisor has left already');
+  }
+  supervisor.disconnect();
+}
+
 async function fail(engine: EngineContext, container: Container, error: unknown): Promise<void> {
   const exitCode =
     error instanceof StartFailure ? error.exitCode : error instanceof InvalidParameterError ? 126 : 128;
-  container.supervisor?.disconnect();
-  container.supervisor = undefined;
+  abandon(container);
   try {
     await releaseRun(engine, container);
   } catch (cleanup) {

@@ -5,7 +5,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { connect, Socket } from 'node:net';
 import { join } from 'node:path';
-import { InternalError } from '../base/errors.ts';
+import { errorMessage, InternalError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { addon } from '../native/addon.ts';
 import { descriptorOf } from '../native/descriptor.ts';
@@ -39,12 +39,7 @@ export class Supervisor {
     this.#fd = fd;
     const decoder = new EventDecoder();
     socket.on('data', (chunk: Buffer) => {
-      try {
-        for (const message of decoder.push(chunk)) handlers.onEvent(message);
-      } catch (error) {
-        log.error({ error: String(error) }, 'supervisor connection closed: it sent what is no message');
-        socket.destroy();
-      }
+      for (const message of decode(decoder, chunk, socket)) handle(handlers, message);
     });
     socket.on('error', () => socket.destroy());
     socket.on('end', () => socket.destroy());
@@ -125,6 +120,25 @@ export class Supervisor {
   /** Lets go of the connection; the supervisor lives on. */
   disconnect(): void {
     this.#socket.destroy();
+  }
+}
+
+function decode(decoder: EventDecoder, chunk: Buffer, socket: Socket): EventMessage[] {
+  try {
+    return decoder.push(chunk);
+  } catch (error) {
+    log.error({ error: errorMessage(error) }, 'supervisor connection closed: it sent what is no message');
+    socket.destroy();
+    return [];
+  }
+}
+
+/** A fault in handling one event must not cost the next ones. */
+function handle(handlers: SupervisorHandlers, message: EventMessage): void {
+  try {
+    handlers.onEvent(message);
+  } catch (error) {
+    log.error({ event: message.event, error: errorMessage(error) }, 'cannot handle what a supervisor said');
   }
 }
 
