@@ -8,7 +8,9 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -29,7 +31,8 @@ import {
 import type { Process, Spec } from '../../src/oci/runtime-spec.ts';
 
 export const RUNTIME = process.env['MYDOCK_TEST_RUNTIME'] ?? join(libraryDirectory(), 'mydock-runtime');
-const BUSYBOX = '/bin/busybox';
+const BUSYBOX = process.env['MYDOCK_TEST_BUSYBOX'] ?? '/bin/busybox';
+const CGROUP = 'mydock-supervisor-test';
 const EVENT_TIMEOUT_MS = 20_000;
 
 export interface ContainerOptions {
@@ -83,7 +86,7 @@ function containerSpec(id: string, root: string, options: ContainerOptions): Spe
         options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
       },
     ],
-    linux: { namespaces, cgroupsPath: `/mydock-supervisor-test/${id}` },
+    linux: { namespaces, cgroupsPath: `/${CGROUP}/${id}` },
   };
 }
 
@@ -210,6 +213,20 @@ export function unframe(data: Buffer): { stdout: string; stderr: string } {
     stdout: Buffer.concat(streams[1]).toString('latin1'),
     stderr: Buffer.concat(streams[2]).toString('latin1'),
   };
+}
+
+/** A supervisor that was killed leaves its container's cgroups: removes them in every hierarchy. */
+function removeCgroups(id: string): void {
+  const root = '/sys/fs/cgroup';
+  for (const hierarchy of [root, ...readdirSync(root).map((name) => join(root, name))]) {
+    for (const path of [join(hierarchy, CGROUP, id), join(hierarchy, CGROUP)]) {
+      try {
+        rmdirSync(path);
+      } catch {
+        /* Not there, or in use by another test. */
+      }
+    }
+  }
 }
 
 let serial = 0;
@@ -342,6 +359,7 @@ export class Container {
       }
     }
     this.control.socket.destroy();
+    removeCgroups(this.config.id);
     const base = this.folder
       .split('/')
       .slice(0, tmpdir().split('/').length + 1)
