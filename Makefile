@@ -28,7 +28,7 @@ RUNTIME_C := $(wildcard native/runtime/*.c)
 ADDON_C := $(wildcard native/addon/*.c)
 INIT_C := $(wildcard native/init/*.c)
 NATIVE_TESTS := $(patsubst test/native/%.c,build/native-tests/%,$(wildcard test/native/*.c))
-C_FILES := $(wildcard native/*/*.[ch] test/native/*.[ch] test/fixtures/*.c)
+C_FILES := $(wildcard native/*/*.[ch] test/native/*.[ch] test/native/*/*.[ch] test/fixtures/*.c)
 
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' ! -name '*-suite.ts')
 LAYER_WORKER := $(firstword $(wildcard src/image/layers/worker.ts src/image/layers/layer-worker.ts))
@@ -100,7 +100,11 @@ build/native-tests/%: test/native/%.c $(call object,sanitized,$(COMMON_C) $(filt
 
 native-tests: $(NATIVE_TESTS)
 
--include $(wildcard build/native-tests/*.d) $(wildcard build/static/*/*.d build/shared/*/*.d build/sanitized/*/*.d)
+# The whole program under the sanitizers, for the tests that drive it.
+build/sanitized/mydock-runtime: $(call object,sanitized,$(RUNTIME_C) $(COMMON_C))
+	$(Q)$(call link,$(SANITIZE),$(RUNTIME_LIBS))
+
+-include $(wildcard build/native-tests/*.d build/static/*/*.d build/shared/*/*.d build/sanitized/*/*.d)
 
 # --- bundles and launchers ------------------------------------------------------------------------------------------
 
@@ -155,8 +159,9 @@ check: node_modules/.mydock build/.check-packages ## Types, lint, format, import
 	$(NODE) test/check/imports.ts
 	$(NODE) test/check/links.ts
 
-check-native: native-tests ## Native tests under AddressSanitizer and UBSan
-	@for program in $(NATIVE_TESTS); do echo "$$program" && $$program || exit 1; done
+check-native: build native-tests build/sanitized/mydock-runtime build/.test-packages ## Native tests under AddressSanitizer and UBSan
+	@MYDOCK_TEST_RUNTIME=$(CURDIR)/build/sanitized/mydock-runtime ASAN_OPTIONS=detect_leaks=0 \
+		$(NODE) test/run/main.ts test/native
 
 test: build native-tests build/.test-packages ## All tests: unit, native, integration (ONLY=substring picks files)
 	@$(NODE) test/run/main.ts $(ONLY)

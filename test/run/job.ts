@@ -78,13 +78,24 @@ export class Job {
     this.records.push({ name: this.name, file: '', outcome, durationMs: this.durationMs, detail });
   }
 
+  /** A program prints a line a case ("ok NAME", "not ok NAME: why", "skip NAME: why"), or has its status alone. */
+  #judgeProgram(status: string): void {
+    for (const line of this.output.split('\n')) {
+      const [, word, text = ''] = /^(ok|not ok|skip) (.*)$/.exec(line) ?? [];
+      if (word === undefined) continue;
+      const [name = '', ...why] = text.split(': ');
+      const outcome = word === 'ok' ? 'passed' : word === 'skip' ? 'skipped' : 'failed';
+      this.records.push({ name, file: this.name, outcome, durationMs: 0, detail: why.join(': ') });
+    }
+    if (status === String(SKIP_STATUS)) this.#add('skipped', this.output.trim().split('\n').at(-1) ?? '');
+    else if (status !== '0') this.#add('failed', `exit status ${status}`);
+    else if (this.records.length === 0) this.#add('passed', '');
+  }
+
   /** `status`: the exit code as text, or a sentence. */
   #judge(status: string): void {
     if (this.#files === undefined) {
-      const lastLine = this.output.trim().split('\n').at(-1) ?? '';
-      if (status === '0') this.#add('passed', '');
-      else if (status === String(SKIP_STATUS)) this.#add('skipped', lastLine);
-      else this.#add('failed', `exit status ${status}`);
+      this.#judgeProgram(status);
       return;
     }
     const anyFailed = this.records.some((record) => record.outcome === 'failed');

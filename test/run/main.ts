@@ -1,5 +1,5 @@
 /**
- * `make test`: unit tests (src/, one process a folder), native tests (programs in build/native-tests) and integration
+ * `make test`: unit tests (src/) and tests of the native programs (test/native), one process a folder, and integration
  * tests (test/integration/, one process and one sandbox a file), a few at a time. Arguments are substrings that pick
  * files. Prints a line a file, every failure in full, every skip with its reason, and ends with one line of counts;
  * the exit status is 1 where anything failed.
@@ -8,6 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
+import { busyboxProgram } from '../fixtures/packages.ts';
 import { prepareFixtures } from '../fixtures/prepare.ts';
 import { Job, SKIP_STATUS } from './job.ts';
 import type { TestRecord } from './reporter.ts';
@@ -41,15 +42,15 @@ function nodeTest(files: readonly string[]): string[] {
 /** One process for each folder of src/: isolation by file would cost 80 ms each. */
 function unitJobs(picked: (file: string) => boolean): Job[] {
   const folders = new Map<string, string[]>();
-  for (const file of [...filesBelow('src', '.test.ts'), ...filesBelow('test/fixtures', '.test.ts')].filter(
-    picked,
-  )) {
+  const tests = ['src', 'test/fixtures', 'test/native'].flatMap((folder) => filesBelow(folder, '.test.ts'));
+  for (const file of tests.filter(picked)) {
     const folder = file.split('/').slice(0, 2).join('/');
     folders.set(folder, [...(folders.get(folder) ?? []), file]);
   }
   return [...folders].map(([folder, files]) => new Job(folder, nodeTest(files), UNIT_TIMEOUT_MS, files));
 }
 
+/** Programs of the sanitizers, made by `make native-tests`. */
 function nativeJobs(picked: (file: string) => boolean): Job[] {
   return filesBelow('test/native', '.c')
     .filter(picked)
@@ -120,7 +121,10 @@ async function main(): Promise<void> {
   const records: TestRecord[] = [];
   try {
     const jobs = [...unitJobs(picked), ...nativeJobs(picked), ...integrationJobs(picked, scratch)];
-    if (jobs.some((job) => job.name.startsWith('test/'))) await prepareFixtures();
+    if (jobs.some((job) => job.name.startsWith('test/'))) {
+      await prepareFixtures();
+      process.env['MYDOCK_TEST_BUSYBOX'] = await busyboxProgram();
+    }
     await runAll(jobs, Math.max(2, availableParallelism()), (job) => {
       printJob(job);
       records.push(...job.records);

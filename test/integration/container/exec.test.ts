@@ -111,6 +111,17 @@ test('many at once', async () => {
   );
 });
 
+test('the exit code is never lost, however quickly it ends', async () => {
+  for (let round = 0; round < 6; round++) {
+    const codes = Array.from({ length: 8 }, (_, i) => i + 1);
+    const exits = codes.map((code) => daemon.mydock(['exec', 'box', 'sh', '-c', `exit ${code}`]));
+    assert.deepEqual(
+      (await Promise.all(exits)).map(({ code }) => code),
+      codes,
+    );
+  }
+});
+
 test('a signal to the client of exec -it arrives; the container lives on', async () => {
   const live = daemon.live(['exec', '-it', 'box', 'sh'], { tty: true });
   await live.sees(/[$#] /);

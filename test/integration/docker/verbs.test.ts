@@ -109,6 +109,21 @@ for (const program of programs) {
       await docker('rm', '-f', 'two');
     });
 
+    test('the exit code of exec is never lost', async () => {
+      await docker('run', '-d', '--name', 'many', 'busybox', 'sleep', '1000');
+      for (let round = 0; round < 4; round++) {
+        const codes = Array.from({ length: 8 }, (_, i) => i + 1);
+        const exits = codes.map((code) =>
+          daemon.docker(program, ['exec', 'many', 'sh', '-c', `exit ${code}`]),
+        );
+        assert.deepEqual(
+          (await Promise.all(exits)).map(({ code }) => code),
+          codes,
+        );
+      }
+      await docker('rm', '-f', 'many');
+    });
+
     test('logs -f ends with the container', async () => {
       await docker(
         'run',

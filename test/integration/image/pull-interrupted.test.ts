@@ -97,5 +97,9 @@ test('a daemon that is killed in the middle leaves nothing visible and resumes',
   assert.equal(await daemon.ok('run', '--rm', reference, 'wc', '-c', '/big'), '5000000 /big');
   const ranges = blobRequests(image).map((request) => request.range ?? 'all');
   const last = ranges.at(-1) ?? '';
-  assert.match(last, /^bytes=[1-9]\d*-/, `the second pull goes on where the first one stopped: ${ranges.join(', ')}`);
+  assert.match(
+    last,
+    /^bytes=[1-9]\d*-/,
+    `the second pull goes on where the first one stopped: ${ranges.join(', ')}`,
+  );
 });
