@@ -14,9 +14,12 @@
 #include "launch/exec_cases.h"
 #include "launch/mount_cases.h"
 #include "launch/process_cases.h"
+#include "launch/self_cases.h"
 #include "launch/stress.h"
 
-int main(void) {
+int main(int count, char **arguments) {
+    if (count == 2)
+        return self_hold(arguments);
     if (geteuid() != 0) {
         printf("skip all: not root\n");
         return 0;
@@ -36,6 +39,7 @@ int main(void) {
     test_namespaces();
     test_terminal();
     test_exec();
+    test_self_exe();
     test_stress("200 containers leave nothing behind", 0);
     bundle_tear_down();
     return failures == 0 ? 0 : 1;
