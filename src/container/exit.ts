@@ -2,12 +2,15 @@
  * The end of a run: its state is stored and told at once, what it held is given back behind that, and then the
  * restart policy or `--rm` has its turn (after-run.ts).
  */
+import { existsSync } from 'node:fs';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { ExitRecord } from '../native/supervisor-protocol.ts';
+import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { disconnectNetwork } from './network.ts';
+import { containerPaths } from './paths.ts';
 import { shouldRestart } from './restart-policy.ts';
 import { unmountRoot } from './rootfs.ts';
 import type { Ended } from './state.ts';
@@ -39,6 +42,9 @@ export function handleExit(engine: EngineContext, container: Container, exit: Ex
 
 /** Gives back what a run held: mounts, network, run-time files. Idempotent. */
 export async function releaseRun(engine: EngineContext, container: Container): Promise<void> {
+  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+  // A supervisor that ends by itself removes the cgroups, and after that its socket: this one was killed.
+  if (existsSync(paths.socket)) await removeCgroupLeftovers(paths.bundle);
   const results = await Promise.allSettled([
     unmountRoot(engine, container.id),
     disconnectNetwork(engine, container),

@@ -4,9 +4,11 @@
  * have their say.
  */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { EventMessage } from '../native/supervisor-protocol.ts';
+import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { handleExit, lostRun } from './exit.ts';
@@ -147,6 +149,7 @@ async function sweepBundles(engine: EngineContext, live: ReadonlySet<string>): P
     const container = engine.containers.find(id);
     if (container === undefined) await endStray(engine, id);
     else await container.teardown;
+    await removeCgroupLeftovers(join(bundlesDirectory(engine.settings.execRoot), id));
     await unmountRoot(engine, id);
   }
 }
