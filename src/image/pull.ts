@@ -128,7 +128,7 @@ export class Puller {
         context.signal.throwIfAborted();
         failure = error;
         if (!mayFallBack(error, endpoint, client.reached)) break;
-        log.info(
+        log.debug(
           { endpoint: endpoint.baseUrl, error: String(error) },
           'pull failed, trying the next endpoint',
         );
