@@ -65,6 +65,8 @@ class Hijacked implements HijackedConnection {
   constructor(socket: Socket, head: Buffer) {
     this.#socket = socket;
     this.#head = head;
+    // The client may end its half (stdin) and still read: TLS sockets do not allow that by themselves.
+    socket.allowHalfOpen = true;
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
       if (!this.#lent) this.#onClose();
