@@ -88,16 +88,18 @@ static int cgroup_enter(const struct cgroup_hierarchy *hierarchy, int parent_fd,
     cleanup_close int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, errno, "open", hierarchy->directory);
-    if (!hierarchy->v2 && faccessat(fd, "cpuset.cpus", F_OK, 0) == 0 &&
+    if (strstr(hierarchy->controllers, "cpuset") != NULL &&
         cgroup_v1_inherit_cpuset(parent_fd, fd, hierarchy->directory, err) < 0)
         return -1;
     return steal_fd(&fd);
 }
 
-static int cgroup_make(struct cgroup_hierarchy *hierarchy, const char *path, struct error **err) {
+/* Makes the whole path, one component after the other. */
+static int cgroup_make_path(struct cgroup_hierarchy *hierarchy, const char *path,
+                            struct error **err) {
     cleanup_close int fd = open(hierarchy->mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cleanup_free char *rest = strdup(path);
-    if (rest == NULL || asprintf(&hierarchy->directory, "%s%s", hierarchy->mount, path) < 0)
+    if (rest == NULL)
         return fields_no_memory(err);
     if (fd < 0)
         return error_set(err, errno, "open", hierarchy->mount);
@@ -110,7 +112,31 @@ static int cgroup_make(struct cgroup_hierarchy *hierarchy, const char *path, str
         close(fd);
         fd = next;
     }
+    return steal_fd(&fd);
+}
+
+/* On v1 the parents mostly stand already, and one mkdir does; a cpuset group still needs its
+ * parent's values. */
+static int cgroup_make_last(const struct cgroup_hierarchy *hierarchy) {
+    if (hierarchy->v2 || strstr(hierarchy->controllers, "cpuset") != NULL)
+        return -1;
+    if (mkdir(hierarchy->directory, 0755) < 0)
+        return -1;
+    return open(hierarchy->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static int cgroup_make(struct cgroup_hierarchy *hierarchy, const char *path, struct error **err) {
     char processes[32];
+    if (asprintf(&hierarchy->directory, "%s%s", hierarchy->mount, path) < 0) {
+        hierarchy->directory = NULL;
+        return fields_no_memory(err);
+    }
+    hierarchy->directory_fd = cgroup_make_last(hierarchy);
+    if (hierarchy->directory_fd >= 0)
+        return 0;
+    cleanup_close int fd = cgroup_make_path(hierarchy, path, err);
+    if (fd < 0)
+        return -1;
     if (cgroup_read(fd, "cgroup.procs", processes, sizeof(processes)) == 0 && processes[0] != '\0')
         return error_setf(err, EBUSY, "cgroup", hierarchy->directory,
                           "cgroup %s is in use by other processes", hierarchy->directory);

@@ -1,5 +1,6 @@
 /* Limits on cgroup v1 (the kernel's admin-guide/cgroup-v1). See cgroup.h. */
 #define _GNU_SOURCE
+#include "../common/cleanup.h"
 #include "cgroup.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -119,21 +120,34 @@ static int v1_limit_block(struct cgroup *cgroup, const struct resources *resourc
                          err);
 }
 
+static void v1_device_rule(const struct resources_device_rule *rule, char text[80]) {
+    char major[24] = "*", minor[24] = "*";
+    if (rule->major >= 0)
+        snprintf(major, sizeof(major), "%lld", (long long)rule->major);
+    if (rule->minor >= 0)
+        snprintf(minor, sizeof(minor), "%lld", (long long)rule->minor);
+    if (rule->type == 'a')
+        strcpy(text, "a");
+    else
+        snprintf(text, 80, "%c %s:%s %s%s%s", rule->type, major, minor, rule->read ? "r" : "",
+                 rule->write ? "w" : "", rule->mknod ? "m" : "");
+}
+
 int cgroup_v1_limit_devices(struct cgroup *cgroup, const struct resources *resources,
                             struct error **err) {
     const struct cgroup_hierarchy *devices = cgroup_find_v1(cgroup, "devices");
-    for (size_t index = 0; devices != NULL && index < resources->device_count; index++) {
-        const struct resources_device_rule *rule = &resources->devices[index];
-        char major[24] = "*", minor[24] = "*", text[80] = "a";
-        if (rule->major >= 0)
-            snprintf(major, sizeof(major), "%lld", (long long)rule->major);
-        if (rule->minor >= 0)
-            snprintf(minor, sizeof(minor), "%lld", (long long)rule->minor);
-        if (rule->type != 'a')
-            snprintf(text, sizeof(text), "%c %s:%s %s%s%s", rule->type, major, minor,
-                     rule->read ? "r" : "", rule->write ? "w" : "", rule->mknod ? "m" : "");
-        if (cgroup_write(devices, rule->allow ? "devices.allow" : "devices.deny", text, err) < 0)
-            return -1;
+    if (devices == NULL)
+        return 0;
+    cleanup_close int allow = openat(devices->directory_fd, "devices.allow", O_WRONLY | O_CLOEXEC);
+    cleanup_close int deny = openat(devices->directory_fd, "devices.deny", O_WRONLY | O_CLOEXEC);
+    if (allow < 0 || deny < 0)
+        return error_set(err, errno, "open the device rules of", devices->directory);
+    for (size_t index = 0; index < resources->device_count; index++) {
+        char text[80];
+        v1_device_rule(&resources->devices[index], text);
+        if (write(resources->devices[index].allow ? allow : deny, text, strlen(text)) < 0)
+            return error_setf(err, errno, "cgroup", text, "write the device rule \"%s\" to %s: %s",
+                              text, devices->directory, strerror(errno));
     }
     return 0;
 }

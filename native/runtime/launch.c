@@ -76,8 +76,10 @@ static int launch_fork(struct launch_container *container, const char *bundle,
      * before SYNC_GO, and nothing of the image runs until then. */
     if (cgroup_limit(container->cgroup, &container->config->resources, err) < 0)
         launch_reap(pid, container->init_pidfd);
-    else if (launch_await_ready(container, init, err) == 0)
+    else if (launch_await_ready(container, init, err) == 0) {
+        container->init_sync_fd = init->sync_fd;
         return 0;
+    }
     close(steal_fd(&init->sync_fd));
     return -1;
 }
@@ -102,6 +104,7 @@ int launch_create(const char *bundle, const char *seccomp_cache, const struct la
     if (container == NULL)
         return fields_no_memory(err);
     container->init_pidfd = -1;
+    container->init_sync_fd = -1;
     if (realpath(bundle, path) == NULL) {
         error_set(err, errno, "open the bundle", bundle);
         launch_destroy(container);
@@ -125,7 +128,6 @@ int launch_create(const char *bundle, const char *seccomp_cache, const struct la
 
 int launch_start(struct launch_container *container, struct launch_process *init,
                  struct error **err) {
-    (void)container;
     struct sync_message message;
     int result = -1;
     if (sync_send(init->sync_fd, SYNC_GO, 0, -1) < 0)
@@ -135,6 +137,7 @@ int launch_start(struct launch_container *container, struct launch_process *init
          * parent sees as it sees a program that was killed.) */
         result = message.type == SYNC_END ? 0 : sync_adopt(&message, err);
     close(steal_fd(&init->sync_fd));
+    container->init_sync_fd = -1;
     return result;
 }
 
@@ -158,6 +161,8 @@ bool launch_oom_killed(const struct launch_container *container) {
 void launch_destroy(struct launch_container *container) {
     if (container == NULL)
         return;
+    if (container->init_sync_fd >= 0)
+        close(container->init_sync_fd);
     cgroup_destroy(container->cgroup);
     config_free(container->config);
     filter_free(&container->filter);

@@ -12,6 +12,9 @@ struct launch_container {
     struct seccomp_filter filter;
     /* Of the init: what exec joins. */
     int init_pidfd;
+    /* The init's channel until launch_start has used it: closing it tells a created init that it
+     * never starts. */
+    int init_sync_fd;
 };
 
 #endif

@@ -4,7 +4,6 @@
 #include "../common/cleanup.h"
 #include "mounts_cgroup.h"
 #include "root_path.h"
-#include "syscalls.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -48,8 +47,10 @@ int mounts_open(const struct config *config, const struct cgroup *cgroup, const 
         const struct config_mount *mount = &config->mounts[index];
         if (mount->bind && (mounts->trees[index] = mounts_open_bind(mount, bundle, err)) < 0)
             return -1;
-        if (mounts_is_cgroup(mount) && mounts->groups == NULL &&
-            config_namespace(config, CLONE_NEWCGROUP) == NULL) {
+        if (mounts_is_cgroup(mount)) {
+            if (mounts->groups != NULL)
+                return error_setf(err, EINVAL, "mount", mount->destination,
+                                  "config.json: mounts of type cgroup must not stand twice");
             mounts->groups = mounts_descriptors(arena, cgroup->count);
             if (mounts->groups == NULL)
                 return fields_no_memory(err);

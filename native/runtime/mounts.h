@@ -14,8 +14,8 @@
 struct mounts {
     /* One a mount: a detached copy of a bind's source, else -1. */
     int *trees;
-    /* Detached copies of the container's own control groups, for a cgroup mount without a cgroup
-     * namespace: one a hierarchy, NULL where none is wanted. */
+    /* Detached copies of the container's own control groups, one a hierarchy; NULL without a cgroup
+     * mount. */
     int *groups;
 };
 

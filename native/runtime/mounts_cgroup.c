@@ -19,31 +19,13 @@ int mounts_cgroup_open(const struct cgroup *cgroup, int *groups, struct error **
     return 0;
 }
 
-/* The mount of one hierarchy. Inside a cgroup namespace a fresh mount shows the container's group
- * as its root. */
-static int cgroup_tree(const struct cgroup *cgroup, size_t index, const struct mounts *mounts,
-                       uint64_t attributes, struct error **err) {
-    const struct cgroup_hierarchy *hierarchy = &cgroup->hierarchies[index];
-    if (mounts->groups == NULL) {
-        struct text_list options = {(const char *[]){hierarchy->controllers, NULL}, 1};
-        if (hierarchy->v2)
-            return mounts_new("cgroup2", "cgroup", NULL, NULL, attributes, err);
-        /* "cpu,cpuacct" are two options, "name=systemd" is one with a value. */
-        const char *names[32];
-        char copy[256], *position = NULL;
-        options = (struct text_list){names, 0};
-        strncpy(copy, hierarchy->controllers, sizeof(copy) - 1);
-        copy[sizeof(copy) - 1] = '\0';
-        for (char *name = strtok_r(copy, ",", &position); name != NULL && options.count < 32;
-             name = strtok_r(NULL, ",", &position))
-            names[options.count++] = name;
-        return mounts_new("cgroup", "cgroup", &options, NULL, attributes, err);
-    }
+static int cgroup_restrict(const struct cgroup *cgroup, size_t index, const struct mounts *mounts,
+                           uint64_t attributes, struct error **err) {
     struct mount_attr own = {.attr_set = attributes};
-    cleanup_close int tree = fcntl(mounts->groups[index], F_DUPFD_CLOEXEC, 3);
-    if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &own, sizeof(own)) < 0)
-        return error_set(err, errno, "set the mount options of", hierarchy->directory);
-    return steal_fd(&tree);
+    if (mount_setattr(mounts->groups[index], "", AT_EMPTY_PATH, &own, sizeof(own)) < 0)
+        return error_set(err, errno, "set the mount options of",
+                         cgroup->hierarchies[index].directory);
+    return 0;
 }
 
 static const char *cgroup_base_name(const char *path) {
@@ -78,8 +60,8 @@ static int cgroup_attach_hierarchy(const struct cgroup *cgroup, size_t index,
         openat(directory, base, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (target < 0)
         return error_set(err, errno, "open", hierarchy->mount);
-    cleanup_close int tree = cgroup_tree(cgroup, index, mounts, attributes, err);
-    if (tree < 0 || mounts_move(tree, target, hierarchy->mount, err) < 0)
+    if (cgroup_restrict(cgroup, index, mounts, attributes, err) < 0 ||
+        mounts_move(mounts->groups[index], target, hierarchy->mount, err) < 0)
         return -1;
     cgroup_link_controllers(hierarchy, directory);
     return 0;
@@ -91,8 +73,9 @@ int mounts_cgroup_attach(const struct config_mount *mount, const struct cgroup *
     if (target < 0)
         return -1;
     if (cgroup->count == 1 && cgroup->hierarchies[0].v2) {
-        cleanup_close int tree = cgroup_tree(cgroup, 0, mounts, mount->set, err);
-        return tree < 0 ? -1 : mounts_move(tree, target, mount->destination, err);
+        if (cgroup_restrict(cgroup, 0, mounts, mount->set, err) < 0)
+            return -1;
+        return mounts_move(mounts->groups[0], target, mount->destination, err);
     }
     uint64_t writable = mount->set & ~(uint64_t)MOUNT_ATTR_RDONLY;
     cleanup_close int tree = mounts_new("tmpfs", "tmpfs", NULL, "0755", writable, err);

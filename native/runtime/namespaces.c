@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 int namespaces_open(const struct config *config, struct namespaces *namespaces,
                     struct error **err) {
@@ -109,8 +110,13 @@ pid_t namespaces_fork(const struct namespaces *namespaces, int cgroup_fd, int *p
     /* The caller's later children (exec's, or another container's) are not to be born there. */
     if (pid != 0 && (setns(own_pid, CLONE_NEWPID) < 0 ||
                      (own_time >= 0 && setns(own_time, CLONE_NEWTIME) < 0))) {
-        if (pid > 0)
+        if (pid > 0) {
+            int number = errno, status;
             sys_pidfd_send_signal(*pidfd, SIGKILL);
+            while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+                continue;
+            errno = number;
+        }
         return pid > 0 ? error_set(err, errno, "return from", "the container's namespaces") : -1;
     }
     return pid;

@@ -84,4 +84,10 @@ static inline long sys_getcwd(char *buffer, size_t size) {
     return syscall(SYS_getcwd, buffer, size);
 }
 
+/* Executes the file that a descriptor stands for. */
+static inline int sys_execveat(int fd, char **arguments, char **environment) {
+    const int empty_path = 0x1000; /* AT_EMPTY_PATH */
+    return (int)syscall(SYS_execveat, fd, "", arguments, environment, empty_path);
+}
+
 #endif

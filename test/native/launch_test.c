@@ -40,7 +40,9 @@ int main(int count, char **arguments) {
     test_terminal();
     test_exec();
     test_self_exe();
+    test_never_started();
     test_stress("200 containers leave nothing behind", 0);
+    remove_groups();
     bundle_tear_down();
     return failures == 0 ? 0 : 1;
 }

@@ -14,22 +14,56 @@ static json_t *resources_of(json_t *config) {
     return bundle_at(config, "linux.resources");
 }
 
-/* How many groups of ours exist, over all hierarchies. */
-static int count_groups(void) {
+/* Calls visit with the path of a group of ours in each hierarchy; returns how often it said yes. */
+static int each_group(const char *path, bool (*visit)(const char *directory)) {
     int count = 0;
     struct cgroup *cgroup = NULL;
     if (cgroup_create("/mydock-test-count", &cgroup, NULL) < 0)
         return -1;
     for (size_t index = 0; index < cgroup->count; index++) {
-        char path[PATH_MAX];
-        snprintf(path, sizeof(path), "%s%s", cgroup->hierarchies[index].mount, bundle_cgroup);
-        count += access(path, F_OK) == 0;
+        char directory[PATH_MAX];
+        snprintf(directory, sizeof(directory), "%s%s", cgroup->hierarchies[index].mount, path);
+        count += visit(directory);
     }
     cgroup_destroy(cgroup);
     return count;
 }
 
-static void test_limits(void) {
+static bool group_exists(const char *directory) {
+    return access(directory, F_OK) == 0;
+}
+
+static bool group_remove(const char *directory) {
+    return rmdir(directory) == 0;
+}
+
+static int count_groups(void) {
+    return each_group(bundle_cgroup, group_exists);
+}
+
+/* The group above the containers'. */
+static void remove_groups(void) {
+    char path[64];
+    snprintf(path, sizeof(path), "/mydock-test-%d", (int)getpid());
+    each_group(path, group_remove);
+}
+
+/* True where the host has a controller: one of v1 by its name, or the v2 file. */
+static bool has_controller(const char *name, const char *file) {
+    struct cgroup *cgroup = NULL;
+    if (cgroup_create("/mydock-test-probe/c", &cgroup, NULL) < 0)
+        return false;
+    struct cgroup_hierarchy *v2 = cgroup_find_v2(cgroup);
+    bool has = cgroup_find_v1(cgroup, name) != NULL ||
+               (v2 != NULL && faccessat(v2->directory_fd, file, F_OK, 0) == 0);
+    cgroup_destroy(cgroup);
+    each_group("/mydock-test-probe", group_remove);
+    if (!has)
+        printf("skip cases of the %s controller: this host has none\n", name);
+    return has;
+}
+
+static void test_pids_limit(void) {
     json_t *config =
         bundle_config("sleep 1 & sleep 1 & sleep 1 & sleep 1 & sleep 1 & echo unlimited");
     json_object_set_new(resources_of(config), "pids", json_pack("{s:i}", "limit", 4));
@@ -38,11 +72,14 @@ static void test_limits(void) {
            run->err == NULL && strstr(run->output, "can't fork: Resource") != NULL &&
                strstr(run->output, "unlimited") == NULL,
            "%s, exit code %d, \"%s\"", run_error(run), run->exit_code, run->output);
-    config = bundle_config("dd if=/dev/zero of=/dev/null bs=64M count=1; echo survived");
+}
+
+static void test_memory_limit(void) {
+    json_t *config = bundle_config("dd if=/dev/zero of=/dev/null bs=64M count=1; echo survived");
     bundle_arguments(config, "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1", NULL);
     json_object_set_new(resources_of(config), "memory",
                         json_pack("{s:i,s:i}", "limit", 16 << 20, "swap", 16 << 20));
-    run = run_all(config);
+    struct run *run = run_all(config);
     report("out of memory", run->err == NULL && run->exit_code == 137 && run->oom_killed,
            "%s, exit code %d, oom %d, \"%s\"", run_error(run), run->exit_code, run->oom_killed,
            run->output);
@@ -57,6 +94,32 @@ static void test_limits(void) {
                         json_pack("{s:i,s:i}", "limit", 64 << 20, "reservation", 32 << 20));
     expect("cpu and memory limits", config, 0, "");
     config = bundle_config("true");
+    json_object_set_new(resources_of(config), "memory", json_pack("{s:i}", "limit", 4096));
+    run = run_all(config);
+    report("a limit that kills the init is said to",
+           run->err != NULL && (strstr(run->err->message, "memory limit") != NULL ||
+                                strstr(run->err->message, "memory.") != NULL),
+           "%s", run_error(run));
+}
+
+static void test_huge_pages(void) {
+    json_t *config = bundle_config("cd /sys/fs/cgroup; cat hugetlb.2MB.max 2>/dev/null || "
+                                   "cat */hugetlb.2MB.max */hugetlb.2MB.limit_in_bytes");
+    json_object_set_new(resources_of(config), "hugepageLimits",
+                        json_pack("[{s:s,s:i}]", "pageSize", "2MB", "limit", 4 << 20));
+    struct run *run = run_all(config);
+    report("huge page limit", run->err == NULL && strstr(run->output, "4194304") != NULL,
+           "%s, \"%s\"", run_error(run), run->output);
+}
+
+static void test_limits(void) {
+    if (has_controller("pids", "pids.max"))
+        test_pids_limit();
+    if (has_controller("memory", "memory.max"))
+        test_memory_limit();
+    if (has_controller("hugetlb", "hugetlb.2MB.max"))
+        test_huge_pages();
+    json_t *config = bundle_config("true");
     json_object_set_new(resources_of(config), "unified", json_pack("{s:s}", "no.such.file", "1"));
     expect_failure("missing controller", config, 125, "no v2 cgroup controller");
     config = bundle_config("true");

@@ -54,8 +54,6 @@ static void test_exec_fails(struct run *run, const json_t *config) {
 static void test_exec(void) {
     struct run run;
     json_t *config = bundle_config("hostname; sleep 1000");
-    json_t *memory = json_pack("{s:i}", "limit", 256 << 20);
-    json_object_set_new(bundle_at(config, "linux.resources"), "memory", memory);
     if (!run_begin(&run, config)) {
         report("exec", false, "%s", run_error(&run));
         json_decref(config);

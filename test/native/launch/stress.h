@@ -89,6 +89,30 @@ static bool stress_once(const struct launch_stdio *stdio, struct stress_times *t
     return started && code == 0;
 }
 
+/* A container that is created and never started. */
+static void test_never_started(void) {
+    struct launch_container *container;
+    struct launch_process init;
+    struct error *err = NULL;
+    json_t *config = bundle_config("echo started");
+    bundle_write(config);
+    json_decref(config);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    struct launch_stdio stdio = {null, null, null};
+    int descriptors = count_entries("/proc/self/fd");
+    bool created =
+        launch_create(bundle_directory, bundle_cache, &stdio, &container, &init, &err) == 0;
+    if (created)
+        launch_destroy(container);
+    int code = created ? run_wait(init.pid) : -1;
+    int leaked = count_entries("/proc/self/fd") - descriptors, groups = count_groups();
+    report("never started", created && (code == 125 || code == 137) && leaked == 0 && groups == 0,
+           "%s, exit code %d, %d descriptors, %d cgroups left", created ? "" : err->message, code,
+           leaked, groups);
+    error_free(err);
+    close(null);
+}
+
 /* pause: between two, in microseconds; a machine at rest is slower than a busy one. */
 static void test_stress(const char *name, unsigned pause_us) {
     static struct stress_times times;
