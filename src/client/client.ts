@@ -3,18 +3,13 @@
  * It speaks version 1.51 and steps down to what an older daemon names as its newest. It knows no resource: the
  * verbs name their own paths.
  */
-import {
-  Agent,
-  type ClientRequest,
-  request as httpRequest,
-  type IncomingMessage,
-  type OutgoingHttpHeaders,
-} from 'node:http';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { API_VERSION } from '../api/version.ts';
 import { ApiError, ConnectionError } from './client-error.ts';
 import type { Dial } from './dial.ts';
 import type { Host } from './host.ts';
+import { type HttpAnswer, HttpConnection, type HttpRequest } from './http-connection.ts';
+import type { HttpHeaders } from './http-head.ts';
 
 export type QueryValue = string | number | boolean | readonly string[] | undefined;
 
@@ -25,8 +20,7 @@ export interface RequestOptions {
   json?: unknown;
   /** Sent chunked as it comes; not together with `json`. */
   body?: AsyncIterable<Uint8Array>;
-  headers?: OutgoingHttpHeaders;
-  signal?: AbortSignal;
+  headers?: HttpHeaders;
 }
 
 /** A connection that the daemon handed over. Ending `input` closes stdin at the far end; `output` goes on. */
@@ -41,7 +35,7 @@ export interface HijackedStream {
 export class Client {
   readonly host: Host;
   readonly #dial: Dial;
-  readonly #agent: Agent;
+  readonly #idle: { connection: HttpConnection; since: number }[] = [];
   readonly #open = new Set<Duplex>();
   readonly #beforeFirst: (() => Promise<void>) | undefined;
   #version: string;
@@ -59,7 +53,6 @@ export class Client {
     this.#beforeFirst = options.beforeFirst;
     this.#version = options.version ?? API_VERSION;
     this.#versionIsFixed = options.version !== undefined;
-    this.#agent = this.#newAgent(true);
   }
 
   /** The version in use; what was agreed on once the first answer has come. */
@@ -74,37 +67,32 @@ export class Client {
   }
 
   /** The answer's body as it comes, once the head is there with a status below 400. Throws `ApiError` otherwise. */
-  async stream(method: string, path: string, options: RequestOptions = {}): Promise<IncomingMessage> {
+  async stream(method: string, path: string, options: RequestOptions = {}): Promise<Readable> {
     return await this.#withVersion(options.body === undefined, async (prefix) => {
-      const { response } = await this.#send(method, prefix + path, options, this.#agent);
-      if ((response.statusCode ?? 500) >= 400) throw await apiError(response);
-      return response;
+      const answer = await this.#send(this.#request(method, prefix + path, options));
+      if (answer.status >= 400) throw await apiError(answer);
+      return answer.body;
     });
   }
 
   /**
    * Asks for the connection itself (`Upgrade: tcp`). Works with daemons that answer 101 and with those that
-   * answer 200. The socket is half-open: `end()` closes the container's stdin, and output goes on.
+   * answer 200. The connection is half-open: ending the input closes the container's stdin, and output goes on.
    */
   async hijack(path: string, options: Omit<RequestOptions, 'body'> = {}): Promise<HijackedStream> {
     return await this.#withVersion(true, async (prefix) => {
       const headers = { ...options.headers, connection: 'Upgrade', upgrade: 'tcp' };
-      const { request, response, upgraded } = await this.#send(
-        'POST',
-        prefix + path,
-        { ...options, headers },
-        this.#newAgent(false),
+      const connection = new HttpConnection(this.#dial(), ({ stream }) => stream.destroy());
+      const answer = await this.#exchange(
+        connection,
+        this.#request('POST', prefix + path, { ...options, headers }),
       );
-      const status = response.statusCode ?? 500;
-      if (status >= 400) throw await apiError(response);
-      const contentType = response.headers['content-type'];
-      const socket = upgraded?.socket ?? request.socket;
-      if (socket === null)
-        throw new ConnectionError('the daemon closed the connection before handing it over');
-      if (upgraded !== undefined && upgraded.head.length > 0) socket.unshift(upgraded.head);
-      // Without an upgrade the output is the answer's body; what is written follows the request on its socket.
-      const output = upgraded === undefined ? response : socket;
-      return { output, input: socket, contentType, destroy: () => socket.destroy() };
+      if (answer.status >= 400) throw await apiError(answer);
+      const { stream } = connection;
+      // Without an upgrade the output is the answer's body; what is written follows the request.
+      const output = answer.status === 101 ? connection.release() : answer.body;
+      const contentType = answer.headers['content-type'];
+      return { output, input: stream, contentType, destroy: () => stream.destroy() };
     });
   }
 
@@ -112,10 +100,10 @@ export class Client {
   async negotiate(): Promise<void> {
     if (this.#versionIsFixed) return;
     await this.#prepare();
-    const { response } = await this.#send('GET', '/_ping', {}, this.#agent);
-    const offered = response.headers['api-version'];
-    await readText(response);
-    if (typeof offered === 'string') this.#stepDownTo(offered);
+    const answer = await this.#send(this.#request('GET', '/_ping', {}));
+    await readText(answer.body);
+    const offered = answer.headers['api-version'];
+    if (offered !== undefined) this.#stepDownTo(offered);
   }
 
   /** A raw stream to the daemon, for `dial-stdio`. */
@@ -126,7 +114,6 @@ export class Client {
 
   /** Closes every connection, those in use too, so that the process can end. */
   close(): void {
-    this.#agent.destroy();
     for (const stream of this.#open) stream.destroy();
   }
 
@@ -134,12 +121,6 @@ export class Client {
     this.#open.add(stream);
     stream.once('close', () => this.#open.delete(stream));
     return stream;
-  }
-
-  #newAgent(keepAlive: boolean): Agent {
-    const agent = new Agent({ keepAlive });
-    agent.createConnection = () => this.#dial();
-    return agent;
   }
 
   #prepare(): Promise<void> {
@@ -169,50 +150,52 @@ export class Client {
     this.#versionIsFixed = true;
   }
 
-  #send(method: string, path: string, options: RequestOptions, agent: Agent): Promise<Exchange> {
+  #request(method: string, path: string, options: RequestOptions): HttpRequest {
     const base = this.host.kind === 'tcp' ? this.host.basePath : '';
-    const payload = options.json === undefined ? undefined : JSON.stringify(options.json);
-    const headers: OutgoingHttpHeaders = {
-      host: 'api.moby.localhost',
-      'user-agent': 'mydock',
-      ...options.headers,
+    const body = options.json === undefined ? options.body : JSON.stringify(options.json);
+    return {
+      method,
+      path: base + path + queryString(options.query),
+      headers: {
+        host: this.host.kind === 'tcp' ? `${this.host.hostname}:${this.host.port}` : 'localhost',
+        'user-agent': 'mydock',
+        ...(options.json === undefined ? {} : { 'content-type': 'application/json' }),
+        ...options.headers,
+      },
+      ...(body === undefined ? {} : { body }),
     };
-    if (payload !== undefined) {
-      headers['content-type'] = 'application/json';
-      headers['content-length'] = Buffer.byteLength(payload);
-    } else if (options.body === undefined && method === 'POST') {
-      headers['content-length'] = 0;
-    }
-    return new Promise((resolve, reject) => {
-      const request = httpRequest({
-        method,
-        path: base + path + queryString(options.query),
-        headers,
-        agent,
-        setHost: false,
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
-      });
-      request.on('error', (cause) => reject(connectionError(this.host, cause)));
-      request.on('response', (response) => resolve({ request, response }));
-      request.on('upgrade', (response, socket, head) =>
-        resolve({ request, response, upgraded: { socket, head } }),
-      );
-      if (options.body === undefined) request.end(payload);
-      else {
-        sendBody(options.body, request).catch((error) => {
-          reject(error);
-          request.destroy();
-        });
-      }
+  }
+
+  async #send(request: HttpRequest): Promise<HttpAnswer> {
+    return await this.#exchange(this.#takeIdle() ?? this.#connect(), request);
+  }
+
+  #connect(): HttpConnection {
+    return new HttpConnection(this.#dial(), (connection) => {
+      this.#idle.push({ connection, since: Date.now() });
     });
+  }
+
+  /** Daemons close connections that have been idle for some seconds; those are not tried again. */
+  #takeIdle(): HttpConnection | undefined {
+    for (let entry = this.#idle.pop(); entry !== undefined; entry = this.#idle.pop()) {
+      const { connection, since } = entry;
+      if (!connection.stream.destroyed && Date.now() - since < MAX_IDLE_MS) return connection;
+      connection.stream.destroy();
+    }
+    return undefined;
+  }
+
+  async #exchange(connection: HttpConnection, request: HttpRequest): Promise<HttpAnswer> {
+    try {
+      return await connection.exchange(request);
+    } catch (error) {
+      throw connectionError(this.host, error as Error);
+    }
   }
 }
 
-interface Exchange {
-  request: ClientRequest;
-  response: IncomingMessage;
-  upgraded?: { socket: Duplex; head: Buffer };
-}
+const MAX_IDLE_MS = 1000;
 
 /** Reads a body to its end as text. */
 export async function readText(response: NodeJS.ReadableStream): Promise<string> {
@@ -224,27 +207,6 @@ export async function readText(response: NodeJS.ReadableStream): Promise<string>
 /** An image or container name inside a path: slashes stay, everything else that is special is encoded. */
 export function pathSegment(name: string): string {
   return encodeURIComponent(name).replaceAll('%2F', '/').replaceAll('%3A', ':').replaceAll('%40', '@');
-}
-
-/** Writes with backpressure; a body that fails takes the request with it. */
-async function sendBody(body: AsyncIterable<Uint8Array>, request: ClientRequest): Promise<void> {
-  for await (const chunk of body) {
-    if (request.destroyed) return;
-    if (!request.write(chunk)) await drained(request);
-  }
-  request.end();
-}
-
-function drained(request: ClientRequest): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      request.off('drain', done);
-      request.off('close', done);
-      resolve();
-    };
-    request.on('drain', done);
-    request.on('close', done);
-  });
 }
 
 function queryString(query: Record<string, QueryValue> | undefined): string {
@@ -259,22 +221,25 @@ function queryString(query: Record<string, QueryValue> | undefined): string {
   return text === '' ? '' : `?${text}`;
 }
 
-async function apiError(response: IncomingMessage): Promise<ApiError> {
-  const status = response.statusCode ?? 500;
-  const text = (await readText(response)).trim();
+async function apiError({ status, reason, body }: HttpAnswer): Promise<ApiError> {
+  const text = (await readText(body)).trim();
   try {
-    const body: unknown = JSON.parse(text);
-    if (typeof body === 'object' && body !== null && 'message' in body && typeof body.message === 'string') {
-      return new ApiError(status, body.message);
+    const value: unknown = JSON.parse(text);
+    if (
+      typeof value === 'object' &&
+      value !== null &&
+      'message' in value &&
+      typeof value.message === 'string'
+    ) {
+      return new ApiError(status, value.message);
     }
   } catch {
     // Not JSON: a proxy or a very old daemon; its text is all there is to show.
   }
-  return new ApiError(status, text === '' ? `request returned ${response.statusMessage ?? status}` : text);
+  return new ApiError(status, text === '' ? `request returned ${reason || status}` : text);
 }
 
 function connectionError(host: Host, cause: Error): Error {
-  if (cause.name === 'AbortError') return cause;
   const code = 'code' in cause ? cause.code : undefined;
   if (code === 'EACCES' || code === 'EPERM') {
     return new ConnectionError(

@@ -8,8 +8,7 @@ import { FlagError } from '../cli-error.ts';
 /** A flag without a value. `byDefault` true suits flags that are switched off by `--flag=false`. */
 export function boolFlag(command: Command, flags: string, description: string, byDefault = false): void {
   const option = new Option(flags, description);
-  if (option.negate) command.addOption(option);
-  else command.addOption(option.default(byDefault));
+  command.addOption(option.default(option.negate || byDefault));
 }
 
 /** A flag without a value that stays undefined where it was not given. */

@@ -118,8 +118,7 @@ function setSwitch(walk: Walk, option: Option, value: string): void {
 
 /** commander parses the values; switches are set by hand, for it knows no `--flag=false`. */
 function readValues(command: Command, walk: Walk): void {
-  command.exitOverride().helpOption(false).allowExcessArguments(true);
-  command.parse([...walk.valued, '--', ...walk.args], { from: 'user' });
+  if (walk.valued.length > 0) command.exitOverride().helpOption(false).parse(walk.valued, { from: 'user' });
   for (const [option, on] of walk.switches) {
     command.setOptionValueWithSource(option.attributeName(), option.negate ? !on : on, 'cli');
   }

@@ -94,10 +94,7 @@ export async function runBuild(
   const source = await openContext(io, context, options.file);
   const response = await client.stream('POST', '/build', {
     query: { ...buildQuery(options, io), dockerfile: source.dockerfile, remote: source.remote },
-    headers: {
-      'content-type': 'application/x-tar',
-      ...(source.body === undefined ? { 'content-length': 0 } : {}),
-    },
+    headers: { 'content-type': 'application/x-tar' },
     ...(source.body === undefined ? {} : { body: source.body }),
   });
   let imageId = '';

@@ -58,6 +58,8 @@ export function copyOutput(
     });
     output.once('close', () => batch.whenWritten(resolve));
     output.once('error', reject);
+    // A connection that was handed over is paused.
+    output.resume();
   });
 }
 
