@@ -15,6 +15,7 @@ import { IMAGE_MIGRATIONS, ImageStore } from '../image/image-store.ts';
 import { OverlaySnapshotter } from '../image/layers/overlay.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import { Puller } from '../image/pull.ts';
+import { parseMirror } from '../image/registry/endpoints.ts';
 import { addon, libraryDirectory } from '../native/addon.ts';
 import { NETWORK_MIGRATIONS, NetworkManager } from '../network/network-manager.ts';
 import { readHostFacts } from '../oci/host-facts.ts';
@@ -47,6 +48,7 @@ const DEFAULT_EXEC_ROOT = '/run/mydock';
  */
 export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   validateLogConfig({ Type: 'json-file' }, config.logOpts);
+  const mirrors = config.registryMirrors.map(parseMirror);
   mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
   mkdirSync(config.execRoot, { recursive: true, mode: 0o711 });
   const lock = lockDataRoot(config.dataRoot);
@@ -92,7 +94,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     imageStore: images,
     snapshotter,
     registry: {
-      mirrors: config.registryMirrors,
+      mirrors,
       insecureRegistries: config.insecureRegistries,
       maxConcurrentDownloads: config.maxConcurrentDownloads,
     },
