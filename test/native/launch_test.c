@@ -12,6 +12,7 @@
 #define _GNU_SOURCE
 #include "launch/cgroup_cases.h"
 #include "launch/exec_cases.h"
+#include "launch/filter_cases.h"
 #include "launch/mount_cases.h"
 #include "launch/process_cases.h"
 #include "launch/self_cases.h"
@@ -30,6 +31,7 @@ int main(int count, char **arguments) {
     test_programs();
     test_capabilities();
     test_seccomp();
+    test_filter();
     test_mounts();
     test_proc_and_sys();
     test_hostile_links();
