@@ -13,6 +13,7 @@ UNITDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc/systemd/system,$(PREFIX
 MACHINE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x64)
 NODE_PACKAGE := node_modules/node-linux-$(MACHINE)
 NODE := $(NODE_PACKAGE)/bin/node
+BIOME := node_modules/@biomejs/cli-linux-$(MACHINE)/biome
 ESBUILD := node_modules/@esbuild/linux-$(MACHINE)/bin/esbuild
 
 ifeq ($(origin CC),default)
@@ -154,7 +155,7 @@ uninstall: ## Remove what install put there; images, containers and the group st
 
 check: node_modules/.mydock build/.check-packages ## Types, lint, format, import direction, links in docs
 	node_modules/.bin/tsc --noEmit -p .
-	node_modules/.bin/biome ci --error-on-warnings
+	$(BIOME) ci --error-on-warnings
 	clang-format --dry-run --Werror $(C_FILES)
 	$(NODE) test/check/imports.ts
 	$(NODE) test/check/links.ts
