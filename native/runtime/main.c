@@ -2,6 +2,7 @@
  * mydock-runtime: the command line. Its verb `supervise` runs one container on behalf of mydockd
  * (supervisor.h).
  */
+#include "self_exe.h"
 #include "supervisor.h"
 #include <stdio.h>
 #include <string.h>
@@ -14,9 +15,16 @@
 static const char usage[] = "usage: mydock-runtime supervise --bundle DIR\n"
                             "       mydock-runtime --version\n";
 
+/* Takes the whole command line: the program may have to execute itself again. */
 static int run_supervise(int count, char **arguments) {
-    if (count == 2 && strcmp(arguments[0], "--bundle") == 0)
-        return supervisor_run(arguments[1]);
+    struct error *err = NULL;
+    if (count == 4 && strcmp(arguments[2], "--bundle") == 0) {
+        if (self_exe_protect(arguments, &err) == 0)
+            return supervisor_run(arguments[3]);
+        fprintf(stderr, "mydock-runtime: %s\n", err->message);
+        error_free(err);
+        return 1;
+    }
     fputs(usage, stderr);
     return 1;
 }
@@ -28,7 +36,7 @@ int main(int count, char **arguments) {
     }
     const char *verb = arguments[1];
     if (strcmp(verb, "supervise") == 0)
-        return run_supervise(count - 2, arguments + 2);
+        return run_supervise(count, arguments);
     if (strcmp(verb, "--version") == 0) {
         printf("mydock-runtime version %s\nspec: 1.2.0\n", MYDOCK_VERSION);
         return 0;

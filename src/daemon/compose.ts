@@ -22,7 +22,7 @@ import { readHostFacts } from '../oci/host-facts.ts';
 import { VOLUME_MIGRATIONS, VolumeStore } from '../volume/volume-store.ts';
 import type { DaemonConfig } from './config.ts';
 import { systemInfo, systemVersion } from './info.ts';
-import { keepMountsPrivate } from './private-mounts.ts';
+import { keepMountsPrivate, mountReadOnly, unmountAll } from './mounts.ts';
 import { Router } from './router.ts';
 import { buildRoutes } from './routes/build/routes.ts';
 import { containerRoutes } from './routes/containers/routes.ts';
@@ -73,8 +73,10 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     instance: instanceName(config.execRoot),
     ...(config.bip === '' ? {} : { bip: config.bip }),
   });
+  const runtimePath = join(config.execRoot, 'mydock-runtime');
+  mountReadOnly(join(libraryDirectory(), 'mydock-runtime'), runtimePath);
   const paths = {
-    runtimePath: join(libraryDirectory(), 'mydock-runtime'),
+    runtimePath,
     initPath: join(libraryDirectory(), 'mydock-init'),
   };
   const engine = new ContainerEngine({
@@ -128,7 +130,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   return {
     router,
     startByPolicy: () => engine.startByPolicy(),
-    close: () => close({ engine, networks, database, lock }),
+    close: () => close({ engine, networks, database, lock, runtimePath }),
   };
 }
 
@@ -137,8 +139,10 @@ async function close(parts: {
   networks: NetworkManager;
   database: Database;
   lock: number;
+  runtimePath: string;
 }): Promise<void> {
   parts.engine.shutdown();
+  unmountAll(parts.runtimePath);
   await parts.networks.close();
   parts.database.close();
   closeSync(parts.lock);

@@ -1,0 +1,52 @@
+/**
+ * The daemon's own mounts below its exec root. Containers' mounts are kept from spreading: on hosts whose root is
+ * shared (systemd's default), every mount below a folder would be copied into all other mount namespaces and would
+ * keep file systems busy there.
+ */
+import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { addon } from '../native/addon.ts';
+
+const MS_RDONLY = 0x1;
+const MS_NOSUID = 0x2;
+const MS_NODEV = 0x4;
+const MS_REMOUNT = 0x20;
+const MS_BIND = 0x1000;
+const MS_PRIVATE = 0x40000;
+const MNT_DETACH = 0x2;
+
+/** Makes `directory` a private mount of itself, once; an earlier daemon's stays. */
+export function keepMountsPrivate(directory: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  if (isMountPoint(realpathSync(directory))) return;
+  addon().mount(directory, directory, '', MS_BIND, '');
+  addon().mount('', directory, '', MS_PRIVATE, '');
+}
+
+/**
+ * Makes `source` reachable at `target` through a read-only mount. A supervisor that is executed from there cannot be
+ * overwritten by its container through /proc/PID/exe, and need not make such a mount itself. Replaces an earlier
+ * daemon's; supervisors that run from that go on.
+ */
+export function mountReadOnly(source: string, target: string): void {
+  unmountAll(target);
+  writeFileSync(target, '', { mode: 0o700 });
+  addon().mount(source, target, '', MS_BIND, '');
+  addon().mount('', target, '', MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, '');
+}
+
+/** Takes every mount away that lies on `path`; what uses them goes on. */
+export function unmountAll(path: string): void {
+  if (!existsSync(path)) return;
+  while (isMountPoint(realpathSync(path))) addon().unmount(path, MNT_DETACH);
+}
+
+/** proc_pid_mountinfo(5): the fifth field is the mount point, with blanks and backslashes as octal escapes. */
+function isMountPoint(path: string): boolean {
+  const escaped = path.replace(
+    /[ \t\n\\]/g,
+    (byte) => `\\${byte.charCodeAt(0).toString(8).padStart(3, '0')}`,
+  );
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .some((line) => line.split(' ')[4] === escaped);
+}
