@@ -7,7 +7,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
-import { join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { busyboxProgram } from '../fixtures/packages.ts';
 import { prepareFixtures } from '../fixtures/prepare.ts';
 import { Job, SKIP_STATUS } from './job.ts';
@@ -39,12 +39,12 @@ function nodeTest(files: readonly string[]): string[] {
   ];
 }
 
-/** One process for each folder of src/: isolation by file would cost 80 ms each. */
+/** One process for each folder: isolation by file would cost 80 ms each. */
 function unitJobs(picked: (file: string) => boolean): Job[] {
   const folders = new Map<string, string[]>();
   const tests = ['src', 'test/fixtures', 'test/native'].flatMap((folder) => filesBelow(folder, '.test.ts'));
   for (const file of tests.filter(picked)) {
-    const folder = file.split('/').slice(0, 2).join('/');
+    const folder = dirname(file);
     folders.set(folder, [...(folders.get(folder) ?? []), file]);
   }
   return [...folders].map(([folder, files]) => new Job(folder, nodeTest(files), UNIT_TIMEOUT_MS, files));
