@@ -101,6 +101,9 @@ export class Extractor implements TarSink {
   #setFields(entry: TarEntry): void {
     if (entry.uid > ID_MAX || entry.gid > ID_MAX)
       throw this.#error(`owner ${entry.uid}:${entry.gid} is out of range`);
+    if (entry.deviceMajor > ID_MAX || entry.deviceMinor > ID_MAX) {
+      throw this.#error(`device ${entry.deviceMajor}:${entry.deviceMinor} is out of range`);
+    }
     const fields = this.#fields;
     fields[ENTRY_FIELDS.type] = TYPE_BITS[entry.type];
     fields[ENTRY_FIELDS.mode] = entry.mode;

@@ -57,20 +57,11 @@ export class LayerDirectory {
     return directory;
   }
 
-  /**
-   * Gives a layer made in `directory` its name. False where another run stored the same layer meanwhile: then the
-   * directory is still there.
-   */
-  publish(directory: string, layer: StoredLayer): boolean {
+  /** Gives a layer made in `directory` its name, which must be free. */
+  publish(directory: string, layer: StoredLayer): void {
     const info = { version: INFO_VERSION, bootId: this.#bootId, ...layer };
     writeFileSync(join(directory, 'info.json'), `${JSON.stringify(info)}\n`, { mode: 0o600, flag: 'wx' });
-    try {
-      renameSync(directory, this.path(layer.diffId));
-      return true;
-    } catch (error) {
-      if (errnoCode(error) === 'ENOTEMPTY' || errnoCode(error) === 'EEXIST') return false;
-      throw error;
-    }
+    renameSync(directory, this.path(layer.diffId));
   }
 
   /** Takes a layer's name away at once; returns where its files are now, undefined where there was none. */

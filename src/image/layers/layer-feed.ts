@@ -6,7 +6,7 @@ import { InvalidParameterError } from '../../base/errors.ts';
 import { byteString, EMPTY, printable } from './byte-string.ts';
 import type { LayerContent, LayerEntry, LayerWriter } from './snapshotter.ts';
 import type { TarHeader } from './tar-writer.ts';
-import { type InputItem, inputCost } from './worker-protocol.ts';
+import { closeSources, type InputItem, inputCost } from './worker-protocol.ts';
 
 type Send = (items: InputItem[]) => Promise<void>;
 
@@ -26,6 +26,12 @@ class Outbox {
     this.#items.push(item);
     this.#cost += inputCost([item]);
     if (this.#cost >= MESSAGE_BYTES || item.type === 'finish') await this.flush();
+  }
+
+  /** Drops what was not sent. */
+  discard(): void {
+    closeSources(this.#items);
+    this.#items = [];
   }
 
   async flush(): Promise<void> {
@@ -49,14 +55,19 @@ export async function feedTar(source: AsyncIterable<Uint8Array>, send: Send): Pr
 export async function feedEntries(write: (layer: LayerWriter) => Promise<void>, send: Send): Promise<void> {
   const outbox = new Outbox(send);
   let finished = false;
-  await write({
-    add: async (entry, content) => {
-      if (finished) throw new InvalidParameterError('the layer was finished already');
-      await addEntry(outbox, entry, content);
-    },
-  });
-  finished = true;
-  await outbox.add({ type: 'finish' });
+  try {
+    await write({
+      add: async (entry, content) => {
+        if (finished) throw new InvalidParameterError('the layer was finished already');
+        await addEntry(outbox, entry, content);
+      },
+    });
+    finished = true;
+    await outbox.add({ type: 'finish' });
+  } catch (error) {
+    outbox.discard();
+    throw error;
+  }
 }
 
 async function addEntry(outbox: Outbox, entry: LayerEntry, content: LayerContent | undefined): Promise<void> {
@@ -67,6 +78,7 @@ async function addEntry(outbox: Outbox, entry: LayerEntry, content: LayerContent
     }
     await outbox.add({ type: 'entry', header });
   } else if (header.type !== 'file') {
+    if ('fd' in content) closeSources([{ type: 'entry', header, source: content }]);
     throw new InvalidParameterError(`layer entry ${printable(header.name)} is no file, but has content`);
   } else if (content instanceof Uint8Array) {
     await outbox.add({ type: 'entry', header: { ...header, size: content.length } });

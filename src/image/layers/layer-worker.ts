@@ -2,10 +2,10 @@
  * Entry point of a layer worker thread: takes jobs from the main thread one at a time (worker-protocol.ts) and does
  * them with layer-jobs.ts. Bundled as layer-worker.cjs beside the daemon; run from this file in development.
  */
-import { closeSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { runJob } from './layer-jobs.ts';
 import {
+  closeSources,
   type FromWorker,
   type InputItem,
   inputCost,
@@ -65,10 +65,7 @@ class RunningJob {
   /** Descriptors that were handed over are closed here where no one came to read them. */
   close(): void {
     this.#closed = true;
-    for (const item of this.#items.splice(0)) {
-      if (item.type === 'entry' && item.source !== undefined && 'fd' in item.source)
-        closeSync(item.source.fd);
-    }
+    closeSources(this.#items.splice(0));
   }
 
   async #wait(): Promise<void> {

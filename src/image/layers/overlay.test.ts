@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { digestHex } from '../digest.ts';
 import { OverlaySnapshotter } from './overlay.ts';
-import { snapshotterSuite, tarOf } from './snapshotter-suite.ts';
+import { snapshotterSuite } from './snapshotter-suite.ts';
+import { tarOf } from './suite/fixture.ts';
 
 snapshotterSuite({
   open: (root) => new OverlaySnapshotter(root, { lasting: false }),
@@ -36,6 +37,9 @@ test('a layer that a power cut may have torn is dropped, one that was flushed is
     writeFileSync(file(layer, 'info.json'), info.replace(/"bootId":"[^"]*"/, '"bootId":"an earlier one"'));
   }
   mkdirSync(join(root, 'f'.repeat(64)));
+  const unswept = new OverlaySnapshotter(root, { lasting: false });
+  assert.equal(unswept.layer(torn), undefined);
+  await unswept.close();
   const second = new OverlaySnapshotter(root);
   await second.sweep();
   assert.deepEqual(second.layers().sort(), [flushed, sameBoot].sort());
@@ -43,4 +47,21 @@ test('a layer that a power cut may have torn is dropped, one that was flushed is
   const kept = [digestHex(flushed), digestHex(sameBoot), 'empty'];
   assert.deepEqual(readdirSync(root).sort(), kept.sort());
   assert.ok(readdirSync(join(root, digestHex(sameBoot))).includes('synced'));
+});
+
+test('a torn layer that was not swept yet is replaced', async () => {
+  const root = join(directory, 'unswept');
+  const tar = join(directory, 'tar');
+  writeFileSync(tar, tarOf({ name: 'whole', type: 'file', content: 'whole' }));
+  const first = new OverlaySnapshotter(root, { lasting: false });
+  const { diffId } = await first.addTar(tar, { compression: 'none' });
+  await first.close();
+  rmSync(join(root, digestHex(diffId), 'fs', 'whole'));
+  rmSync(join(root, digestHex(diffId), 'info.json'));
+  const second = new OverlaySnapshotter(root, { lasting: false });
+  assert.equal(second.layer(diffId), undefined);
+  await second.add({ blobPath: tar, compression: 'none', diffId });
+  assert.equal(readFileSync(join(root, digestHex(diffId), 'fs', 'whole'), 'utf8'), 'whole');
+  assert.deepEqual(second.layers(), [diffId]);
+  await second.close();
 });

@@ -139,13 +139,18 @@ export class OverlaySnapshotter implements Snapshotter {
   async #publish(directory: string, diffId: DiffID, result: JobResult): Promise<LayerInfo> {
     const { sizeBytes, hasRootEntry, hasOpaqueRoot } = result;
     const layer: StoredLayer = { diffId, sizeBytes, hasRootEntry, hasOpaqueRoot };
-    if (this.#directory.publish(directory, layer)) {
-      this.#layers.set(diffId, layer);
-      this.#unsynced.add(diffId);
-      this.#syncSoon();
-    } else {
+    if (this.#layers.has(diffId)) {
+      /* Another call made the same layer meanwhile. */
       await this.#discard(directory);
+      return { diffId, sizeBytes };
     }
+    /* What has the name and is not known was found torn. */
+    const torn = this.#directory.unpublish(diffId);
+    this.#directory.publish(directory, layer);
+    this.#layers.set(diffId, layer);
+    this.#unsynced.add(diffId);
+    this.#syncSoon();
+    if (torn !== undefined) await this.#discard(torn);
     return { diffId, sizeBytes };
   }
 

@@ -1,18 +1,12 @@
 /**
- * PAX extended headers (POSIX.1-2017 pax, "pax Header Block"): records `length key=value\n` whose values are raw
- * bytes here, and the sparse maps that GNU tar describes with them (GNU tar manual, "Storing Sparse Files").
+ * PAX extended headers (POSIX.1-2017 pax, "pax Header Block"): records `length key=value\n`, whose values are raw bytes
+ * here.
  */
 import type { ByteString } from './byte-string.ts';
 import { EMPTY } from './byte-string.ts';
 import type { TarXattr } from './tar-format.ts';
 
 export type PaxRecords = ReadonlyMap<string, ByteString>;
-
-/** A stretch of a sparse file that is stored; all else is a hole. */
-export interface SparseSegment {
-  offset: number;
-  length: number;
-}
 
 const XATTR_PREFIX = 'SCHILY.xattr.';
 
@@ -89,34 +83,4 @@ export function formatPaxRecords(records: ReadonlyMap<string, ByteString>): Buff
     text += `${length}${body}`;
   }
   return Buffer.from(text, 'latin1');
-}
-
-/** `offset,length,…` of PAX sparse formats 0.0 and 0.1. */
-export function parseSparseList(text: string): SparseSegment[] | undefined {
-  const numbers = text === '' ? [] : text.split(',').map(parseDecimal);
-  if (numbers.length % 2 !== 0 || numbers.some(Number.isNaN)) return undefined;
-  const segments: SparseSegment[] = [];
-  for (let i = 0; i < numbers.length; i += 2) {
-    segments.push({ offset: numbers[i] ?? 0, length: numbers[i + 1] ?? 0 });
-  }
-  return segments;
-}
-
-/**
- * Whether the segments are in order, apart, inside `realSize` and `storedSize` bytes long together.
- * Returns what is wrong, or undefined.
- */
-export function checkSparse(
-  segments: readonly SparseSegment[],
-  realSize: number,
-  storedSize: number,
-): string | undefined {
-  let end = 0;
-  let stored = 0;
-  for (const { offset, length } of segments) {
-    if (!(offset >= end) || !(offset + length <= realSize)) return 'invalid sparse map';
-    end = offset + length;
-    stored += length;
-  }
-  return stored === storedSize ? undefined : `sparse map of ${stored} bytes for ${storedSize} bytes of data`;
 }

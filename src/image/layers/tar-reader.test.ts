@@ -237,6 +237,21 @@ test('PAX records: global, local, deleted, binary', () => {
   assert.equal(second?.entry.xattrs.length, 0);
 });
 
+test('PAX headers cannot ask for any amount of memory, one by one', () => {
+  for (const type of ['g', 'x', 'L']) {
+    const sink = new Collector();
+    const reader = new TarReader(sink);
+    const header = handmade(
+      (archive) => archive.write(type, 156),
+      Buffer.from('11 path=ab\n'.repeat(45_000)),
+    );
+    const push = (): void => {
+      for (let i = 0; i < 4; i++) reader.push(header.subarray(0, -1024));
+    };
+    assert.throws(push, /extended header of \d+ bytes is too large/, type);
+  }
+});
+
 test('sparse maps that lie are refused', () => {
   const sparse = (map: string, realSize: number): Buffer => {
     const parts: Buffer[] = [];

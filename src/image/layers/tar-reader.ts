@@ -16,15 +16,15 @@ import {
   type TarType,
   tarError,
 } from './tar-format.ts';
+import { parseDecimal, parsePaxRecords, parsePaxTime, paxXattrs } from './tar-pax.ts';
 import {
   checkSparse,
-  parseDecimal,
-  parsePaxRecords,
-  parsePaxTime,
+  OldSparseMap,
+  PaxSparseMap,
   parseSparseList,
-  paxXattrs,
+  type SparseMap,
   type SparseSegment,
-} from './tar-pax.ts';
+} from './tar-sparse.ts';
 
 export interface TarSink {
   /**
@@ -38,9 +38,11 @@ export interface TarSink {
   end(): void;
 }
 
-/** Long names and PAX headers beyond this are refused, so that an archive cannot ask for any amount of memory. */
+/**
+ * Long names and PAX headers beyond this are refused, those of one entry together and global ones together, so that an
+ * archive cannot ask for any amount of memory.
+ */
 const SPECIAL_MAX_BYTES = 1024 * 1024;
-const SPARSE_SEGMENTS_MAX = 1024 * 1024;
 
 const TYPES: Readonly<Record<string, TarType>> = {
   '\0': 'file',
@@ -56,7 +58,7 @@ const TYPES: Readonly<Record<string, TarType>> = {
   S: 'file',
 };
 
-type State = 'header' | 'special' | 'oldSparse' | 'sparseMap' | 'data' | 'done';
+type State = 'header' | 'special' | 'sparseMap' | 'data' | 'done';
 
 export class TarReader {
   readonly #sink: TarSink;
@@ -75,15 +77,14 @@ export class TarReader {
   #longLink: ByteString | undefined;
 
   #specialType = '';
+  readonly #specialBytes = { global: 0, local: 0 };
   #special: Buffer[] = [];
 
   #entry: TarEntry | undefined;
   #segments: SparseSegment[] = [];
   #segment = 0;
   #segmentDone = 0;
-  /** Numbers of a sparse map read so far, and the start of the next one. */
-  #mapNumbers: number[] = [];
-  #mapRest = '';
+  #map: SparseMap | undefined;
   /** Stored bytes still to come, and the padding behind them; `deliver` is false for content nobody wants. */
   #remaining = 0;
   #padding = 0;
@@ -134,8 +135,7 @@ export class TarReader {
   #block(block: Buffer): void {
     if (this.#state === 'header') this.#headerOffset = this.#offset;
     this.#offset += BLOCK_BYTES;
-    if (this.#state === 'oldSparse') this.#oldSparseBlock(block);
-    else if (this.#state === 'sparseMap') this.#sparseMapBlock(block);
+    if (this.#state === 'sparseMap') this.#sparseMapBlock(block);
     else this.#headerBlock(block);
   }
 
@@ -162,7 +162,11 @@ export class TarReader {
 
   #beginSpecial(block: Buffer, type: string): void {
     const size = this.#number(block, 'size');
-    if (size > SPECIAL_MAX_BYTES) throw this.#error(`extended header of ${size} bytes is too large`);
+    const kept = type === 'g' ? 'global' : 'local';
+    this.#specialBytes[kept] += size;
+    if (this.#specialBytes[kept] > SPECIAL_MAX_BYTES) {
+      throw this.#error(`extended header of ${size} bytes is too large`);
+    }
     this.#specialType = type;
     this.#special = [];
     this.#begin('special', size);
@@ -274,7 +278,9 @@ export class TarReader {
     this.#padding = padding(stored);
     this.#segments = [];
     if (typeFlag === 'S') {
-      this.#beginOldSparse(block, entry);
+      const map = new OldSparseMap(block);
+      if (!(map.realSize >= 0)) throw this.#error('invalid size of a sparse file', entry.name);
+      this.#beginSparse(entry, map.realSize, map, map.isComplete);
       return;
     }
     entry.size = stored;
@@ -282,78 +288,37 @@ export class TarReader {
     if (realSize === undefined) {
       this.#segments = [{ offset: 0, length: stored }];
       this.#beginData();
-      return;
+    } else if (this.#record('GNU.sparse.major') === '1') {
+      this.#beginSparse(entry, realSize, new PaxSparseMap(), false);
+    } else {
+      const segments = parseSparseList(this.#record('GNU.sparse.map') ?? '');
+      if (segments === undefined) throw this.#error('invalid sparse map', entry.name);
+      entry.size = realSize;
+      this.#segments = segments;
+      this.#beginSparseData();
     }
+  }
+
+  #beginSparse(entry: TarEntry, realSize: number, map: SparseMap, isComplete: boolean): void {
     entry.size = realSize;
-    if (this.#record('GNU.sparse.major') === '1') {
-      this.#mapNumbers = [];
-      this.#mapRest = '';
-      this.#state = 'sparseMap';
-      return;
-    }
-    const segments = parseSparseList(this.#record('GNU.sparse.map') ?? '');
-    if (segments === undefined) throw this.#error('invalid sparse map', entry.name);
-    this.#segments = segments;
-    this.#beginSparseData();
+    this.#segments = map.segments;
+    this.#map = map;
+    this.#state = 'sparseMap';
+    if (isComplete) this.#beginSparseData();
   }
 
-  /** GNU's old format: four segments in the header, 21 in each block that follows it. */
-  #beginOldSparse(block: Buffer, entry: TarEntry): void {
-    const realSize = readNumber(block, [483, 12]);
-    if (!(realSize >= 0)) throw this.#error('invalid size of a sparse file', entry.name);
-    entry.size = realSize;
-    this.#addOldSegments(block, 386, 4);
-    this.#state = 'oldSparse';
-    if (block[482] === 0) this.#beginSparseData();
-  }
-
-  #oldSparseBlock(block: Buffer): void {
-    this.#addOldSegments(block, 0, 21);
-    if (block[504] === 0) this.#beginSparseData();
-  }
-
-  #addOldSegments(block: Buffer, from: number, count: number): void {
-    for (let i = 0; i < count; i++) {
-      const at = from + i * 24;
-      if (block[at] === 0) return;
-      const segment = { offset: readNumber(block, [at, 12]), length: readNumber(block, [at + 12, 12]) };
-      this.#addSegment(segment);
-    }
-  }
-
-  #addSegment(segment: SparseSegment): void {
-    if (this.#segments.push(segment) > SPARSE_SEGMENTS_MAX) {
-      throw this.#error('sparse map is too large', this.#entry?.name);
-    }
-  }
-
-  /** PAX sparse format 1.0: the map stands before the data, decimal numbers on a line each, padded to a block. */
   #sparseMapBlock(block: Buffer): void {
-    this.#remaining -= BLOCK_BYTES;
-    if (this.#remaining < 0) throw this.#error('sparse map is cut off', this.#entry?.name);
-    const lines = (this.#mapRest + block.toString('latin1')).split('\n');
-    this.#mapRest = lines.pop() ?? '';
-    for (const line of lines) {
-      const isCount = this.#mapNumbers.length === 0;
-      if (!isCount && this.#mapNumbers.length > (this.#mapNumbers[0] ?? 0) * 2) break;
-      const value = parseDecimal(line);
-      if (Number.isNaN(value) || (isCount && value > SPARSE_SEGMENTS_MAX)) {
-        throw this.#error('invalid sparse map', this.#entry?.name);
-      }
-      this.#mapNumbers.push(value);
-    }
-    if (this.#mapRest.length > 32 && !/^\0*$/.test(this.#mapRest))
-      throw this.#error('invalid sparse map', this.#entry?.name);
-    const numbers = this.#mapNumbers;
-    if (numbers.length === 0 || numbers.length <= (numbers[0] ?? 0) * 2) return;
-    for (let i = 1; i < numbers.length; i += 2) {
-      this.#segments.push({ offset: numbers[i] ?? 0, length: numbers[i + 1] ?? 0 });
-    }
-    this.#beginSparseData();
+    const map = this.#map;
+    if (map === undefined) return;
+    if (map.isData) this.#remaining -= BLOCK_BYTES;
+    const result = this.#remaining < 0 ? 'sparse map is cut off' : map.push(block);
+    if (typeof result === 'string') throw this.#error(result, this.#entry?.name);
+    if (result) this.#beginSparseData();
   }
 
   #beginSparseData(): void {
     const entry = this.#entry;
+    this.#map = undefined;
     if (entry === undefined) return;
     const wrong = checkSparse(this.#segments, entry.size, this.#remaining);
     if (wrong !== undefined) throw this.#error(wrong, entry.name);
@@ -387,6 +352,7 @@ export class TarReader {
     this.#entry = undefined;
     this.#announced = false;
     if (this.#local.size > 0) this.#local = new Map();
+    this.#specialBytes.local = 0;
     this.#longName = undefined;
     this.#longLink = undefined;
     this.#state = 'header';

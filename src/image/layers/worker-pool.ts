@@ -10,6 +10,7 @@ import { Worker } from 'node:worker_threads';
 import { InternalError } from '../../base/errors.ts';
 import { libraryDirectory } from '../../native/addon.ts';
 import {
+  closeSources,
   type FromWorker,
   fromWireError,
   INPUT_WINDOW_BYTES,
@@ -24,7 +25,10 @@ const IDLE_MS = 5000;
 
 export interface JobHooks {
   onProgress?: (consumedBytes: number) => void;
-  /** Sends the job's input. What it throws ends the job and is thrown by `run`. */
+  /**
+   * Sends the job's input. What it throws ends the job and is thrown by `run`. `send` takes the items' descriptors over,
+   * also where it throws.
+   */
   feed?: (send: (items: InputItem[]) => Promise<void>) => Promise<void>;
   /** Takes output; resolves when it wants more. */
   onOutput?: (chunk: Buffer) => Promise<void>;
@@ -152,17 +156,28 @@ class Thread {
   async run(job: Job, hooks: JobHooks, signal: AbortSignal | undefined): Promise<JobResult> {
     clearTimeout(this.#timer);
     this.#worker.ref();
-    const onAbort = (): void => this.#fail(signal?.reason);
-    signal?.addEventListener('abort', onAbort, { once: true });
+    let onAbort: (() => void) | undefined;
     try {
       return await new Promise<JobResult>((resolve, reject) => {
-        this.#current = { hooks, resolve, reject, outstanding: 0, wake: undefined, failure: undefined };
+        const current: Current = {
+          hooks,
+          resolve,
+          reject,
+          outstanding: 0,
+          wake: undefined,
+          failure: undefined,
+        };
+        this.#current = current;
         this.#post({ kind: 'run', job });
+        onAbort = () => this.#fail(current, signal?.reason);
+        signal?.addEventListener('abort', onAbort, { once: true });
         if (signal?.aborted === true) onAbort();
-        hooks.feed?.((items) => this.#send(items)).catch((error: unknown) => this.#fail(error));
+        hooks
+          .feed?.((items) => this.#send(current, items))
+          .catch((error: unknown) => this.#fail(current, error));
       });
     } finally {
-      signal?.removeEventListener('abort', onAbort);
+      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
       this.#current = undefined;
     }
   }
@@ -185,9 +200,9 @@ class Thread {
     this.#worker.postMessage(message);
   }
 
-  #fail(error: unknown): void {
-    const current = this.#current;
-    if (current === undefined) return;
+  /** Feeds and drains of a job may outlive it: they must not touch the next one. */
+  #fail(current: Current, error: unknown): void {
+    if (this.#current !== current) return;
     current.failure ??= { error };
     current.wake?.();
     this.#post({ kind: 'abort' });
@@ -195,14 +210,18 @@ class Thread {
 
   #died(error: InternalError): void {
     const current = this.#current;
-    current?.wake?.();
-    current?.reject(current.failure?.error ?? error);
+    if (current === undefined) return;
+    const failure = current.failure ?? { error };
+    current.failure = failure;
+    current.wake?.();
+    current.reject(failure.error);
   }
 
-  async #send(items: InputItem[]): Promise<void> {
-    const current = this.#current;
-    if (current === undefined) throw new InternalError('the layer was finished already');
-    throwFailure(current);
+  async #send(current: Current, items: InputItem[]): Promise<void> {
+    if (this.#current !== current || current.failure !== undefined) {
+      closeSources(items);
+      throw current.failure?.error ?? new InternalError('the layer was finished already');
+    }
     current.outstanding += inputCost(items);
     this.#post({ kind: 'input', items });
     while (current.outstanding >= INPUT_WINDOW_BYTES) {
@@ -245,8 +264,10 @@ class Thread {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     current.hooks
       .onOutput?.(bytes)
-      .then(() => this.#post({ kind: 'ack', bytes: bytes.length }))
-      .catch((error: unknown) => this.#fail(error));
+      .then(() => {
+        if (this.#current === current) this.#post({ kind: 'ack', bytes: bytes.length });
+      })
+      .catch((error: unknown) => this.#fail(current, error));
   }
 }
 

@@ -3,6 +3,7 @@
  * worker does one job at a time. Jobs that take a stream get it as `input` items, bounded by credits; exports give
  * theirs as `output`, bounded by acknowledgements.
  */
+import { closeSync } from 'node:fs';
 import { EngineError, type ErrorKind, errorMessage } from '../../base/errors.ts';
 import type { LayerCompression } from './snapshotter.ts';
 import type { TarHeader } from './tar-writer.ts';
@@ -70,6 +71,13 @@ export function inputCost(items: readonly InputItem[]): number {
     (sum, item) => sum + ITEM_COST_BYTES + (item.type === 'chunk' ? item.data.length : 0),
     0,
   );
+}
+
+/** Closes the descriptors of items that nobody will read. */
+export function closeSources(items: readonly InputItem[]): void {
+  for (const item of items) {
+    if (item.type === 'entry' && item.source !== undefined && 'fd' in item.source) closeSync(item.source.fd);
+  }
 }
 
 export type ToWorker =

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
-import { addon } from '../../native/addon.ts';
+import { addon } from '../../../native/addon.ts';
 
 export type Manifest = Map<string, Record<string, string>>;
 

@@ -1,0 +1,140 @@
+/** What the parts of the suite share: a driver with a folder of its own, tars by hand and by GNU tar. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
+import type { DiffID } from '../../digest.ts';
+import { digestOf, parseDiffID } from '../../digest.ts';
+import { byteString } from '../byte-string.ts';
+import type { LayerCompression, Snapshotter } from '../snapshotter.ts';
+import { type TarHeader, TarWriter } from '../tar-writer.ts';
+import type { Manifest } from './tree-manifest.ts';
+
+/** Attributes of a file with cap_net_raw=ep: struct vfs_cap_data, version 2. */
+export const CAPABILITY = Buffer.from('0100000200200000000000000000000000000000', 'hex');
+
+export interface SuiteDriver {
+  /** A driver whose files lie in `root`. */
+  open(root: string): Snapshotter;
+  /** The names below `root` that belong to no layer: leftovers. */
+  leftovers(root: string): string[];
+}
+
+/** A store and a scratch folder of one test. */
+export class Fixture {
+  readonly directory = mkdtempSync(join(tmpdir(), 'mydock-layers-'));
+  readonly root = join(this.directory, 'store');
+  readonly snapshotter: Snapshotter;
+  readonly #mounts: string[] = [];
+  #count = 0;
+
+  constructor(driver: SuiteDriver) {
+    this.snapshotter = driver.open(this.root);
+  }
+
+  path(name: string): string {
+    return join(this.directory, name);
+  }
+
+  newDirectory(): string {
+    const path = this.path(`directory-${this.#count++}`);
+    mkdirSync(path, { mode: 0o755 });
+    return path;
+  }
+
+  async add(tar: Buffer, compression: LayerCompression = 'none'): Promise<DiffID> {
+    const blobPath = this.path(`blob-${this.#count++}`);
+    const packed = compression === 'gzip' ? gzipSync(tar, { level: 1 }) : zstdCompressSync(tar);
+    writeFileSync(blobPath, compression === 'none' ? tar : packed);
+    const diffId = parseDiffID(digestOf(tar));
+    await this.snapshotter.add({ blobPath, compression, diffId });
+    return diffId;
+  }
+
+  async mount(layers: DiffID[], writable?: { upper: string; work: string }): Promise<string> {
+    const target = this.newDirectory();
+    await this.snapshotter.mount({ layers, target, ...writable });
+    this.#mounts.push(target);
+    return target;
+  }
+
+  writable(): { upper: string; work: string } {
+    return { upper: this.newDirectory(), work: this.newDirectory() };
+  }
+
+  async unmount(target: string): Promise<void> {
+    await this.snapshotter.unmount(target);
+  }
+
+  async close(): Promise<void> {
+    for (const target of this.#mounts) await this.snapshotter.unmount(target);
+    await this.snapshotter.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+export type Entry = TarHeader & { content?: string | Buffer };
+
+/** A tar of the entries; names may be plain text. */
+export function tarOf(
+  ...entries: (Omit<Entry, 'name' | 'linkName'> & { name: string; linkName?: string })[]
+): Buffer {
+  const parts: Buffer[] = [];
+  const writer = new TarWriter((bytes) => parts.push(Buffer.from(bytes)));
+  for (const { content = '', name, linkName, ...rest } of entries) {
+    const data = Buffer.from(content);
+    const link = linkName === undefined ? {} : { linkName: byteString(linkName) };
+    writer.entry({ ...rest, ...link, name: byteString(name), size: data.length });
+    writer.data(data);
+  }
+  writer.finish();
+  return Buffer.concat(parts);
+}
+
+export function sh(directory: string, script: string): void {
+  execFileSync('bash', ['-euc', script], { cwd: directory, stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
+export function gnuTar(directory: string, ...options: string[]): Buffer {
+  const xattrs = options.includes('--format=posix') ? ['--xattrs', '--xattrs-include=*'] : [];
+  const all = [...xattrs, '--numeric-owner', '--sort=name', ...options];
+  return execFileSync('tar', [...all, '-cf', '-', '-C', directory, '.'], { maxBuffer: 1 << 30 });
+}
+
+export function assertSameTree(actual: Manifest, expected: Manifest): void {
+  assert.deepEqual([...actual.keys()].sort(), [...expected.keys()].sort());
+  for (const [path, entry] of expected) assert.deepEqual(actual.get(path), entry, path);
+}
+
+export function withFixture(
+  driver: SuiteDriver,
+  body: (fixture: Fixture) => Promise<void>,
+): () => Promise<void> {
+  return async () => {
+    const fixture = new Fixture(driver);
+    try {
+      await body(fixture);
+    } finally {
+      await fixture.close();
+    }
+  };
+}
+
+export async function digestOfStream(stream: AsyncIterable<Uint8Array>): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of stream) hash.update(chunk);
+  return `sha256:${hash.digest('hex')}`;
+}
+
+export async function checkBlob(
+  fixture: Fixture,
+  layer: { blobPath: string; blobDigest: string; blobSizeBytes: number; diffId: DiffID },
+): Promise<void> {
+  const blob = readFileSync(layer.blobPath);
+  assert.deepEqual([digestOf(blob), blob.length], [layer.blobDigest, layer.blobSizeBytes]);
+  await fixture.snapshotter.remove(layer.diffId);
+  await fixture.snapshotter.add({ blobPath: layer.blobPath, compression: 'gzip', diffId: layer.diffId });
+}
