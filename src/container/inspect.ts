@@ -56,13 +56,12 @@ export function inspectContainer(engine: EngineContext, container: Container): C
 /** One entry of the list. Never throws: a list does not fail for one container. */
 export function summarize(container: Container, nowMs: number): ContainerSummary {
   const { record } = container;
-  const command = [...(record.config.Entrypoint ?? []), ...(record.config.Cmd ?? [])].join(' ');
   return {
     Id: record.id,
     Names: [`/${record.name}`],
     Image: record.image,
     ImageID: record.imageId,
-    Command: command,
+    Command: commandText([...(record.config.Entrypoint ?? []), ...(record.config.Cmd ?? [])]),
     Created: Math.floor(Date.parse(record.createdAt) / 1000),
     Ports: listedPorts(container),
     Labels: record.config.Labels ?? {},
@@ -72,6 +71,11 @@ export function summarize(container: Container, nowMs: number): ContainerSummary
     NetworkSettings: { Networks: endpoints(container) },
     Mounts: describeMounts(record.mounts, record.hostConfig),
   };
+}
+
+/** Arguments with blanks are quoted, as Docker shows them. */
+function commandText([path = '', ...args]: string[]): string {
+  return [path, ...args.map((arg) => (arg.includes(' ') ? `'${arg}'` : arg))].join(' ');
 }
 
 function wireState(container: Container): WireState {

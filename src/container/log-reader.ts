@@ -5,6 +5,7 @@
  */
 import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
+import { rfc3339Ns } from '../base/time.ts';
 
 export interface LogLine {
   stream: 'stdout' | 'stderr';
@@ -15,9 +16,9 @@ export interface LogLine {
 }
 
 export interface LogRange {
-  /** Inclusive, milliseconds since the epoch; undefined for no bound. */
-  sinceMs?: number | undefined;
-  untilMs?: number | undefined;
+  /** Inclusive, nanoseconds since the epoch; undefined for no bound. */
+  sinceNs?: bigint | undefined;
+  untilNs?: bigint | undefined;
   /** Only the last so many lines; undefined for all. */
   tail?: number | undefined;
   /** Go on with what is written from now on, until `ended` says that nothing more comes. */
@@ -69,7 +70,7 @@ export async function* readLog(
         rest = Buffer.alloc(0);
         continue;
       }
-      if (!range.follow || last || past(range.untilMs)) return;
+      if (!range.follow || last || past(range.untilNs)) return;
       await changed(path, signal);
     }
   } finally {
@@ -77,8 +78,8 @@ export async function* readLog(
   }
 }
 
-function past(untilMs: number | undefined): boolean {
-  return untilMs !== undefined && Date.now() > untilMs;
+function past(untilNs: bigint | undefined): boolean {
+  return untilNs !== undefined && BigInt(Date.now()) * 1_000_000n > untilNs;
 }
 
 function parseLines(text: string, range: LogRange): LogLine[] {
@@ -87,10 +88,10 @@ function parseLines(text: string, range: LogRange): LogLine[] {
     if (line === '') continue;
     const parsed = parseLine(line);
     if (parsed === undefined) continue;
-    if (range.sinceMs !== undefined || range.untilMs !== undefined) {
-      const timeMs = Date.parse(parsed.time);
-      if (range.sinceMs !== undefined && timeMs < range.sinceMs) continue;
-      if (range.untilMs !== undefined && timeMs > range.untilMs) continue;
+    if (range.sinceNs !== undefined || range.untilNs !== undefined) {
+      const timeNs = rfc3339Ns(parsed.time) ?? 0n;
+      if (range.sinceNs !== undefined && timeNs < range.sinceNs) continue;
+      if (range.untilNs !== undefined && timeNs > range.untilNs) continue;
     }
     lines.push(parsed);
   }

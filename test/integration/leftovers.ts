@@ -39,14 +39,15 @@ const WARM_NAMESPACES = 2;
 
 /**
  * Mounts below the daemon's folders, but for the one that keeps containers' mounts private, which is made once and
- * stays, and while the daemon runs its warm network namespaces.
+ * stays, and while the daemon runs its warm network namespaces and the mount that it starts supervisors from.
  */
 function mounts(place: EnginePlace, running: boolean): string[] {
   const found = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .map((line) => line.split(' ')[4] ?? '')
     .filter((target) => target.startsWith(`${place.dataRoot}/`) || target.startsWith(`${place.execRoot}/`))
-    .filter((target) => target !== `${place.execRoot}/containers`);
+    .filter((target) => target !== `${place.execRoot}/containers`)
+    .filter((target) => !(running && target === `${place.execRoot}/mydock-runtime`));
   const namespaces = found.filter((target) => target.startsWith(`${place.execRoot}/netns/`));
   const others = found.filter((target) => !namespaces.includes(target));
   const excess = running && namespaces.length <= WARM_NAMESPACES ? [] : namespaces;

@@ -47,8 +47,8 @@ export interface ContainersBackend {
   logs(
     reference: string,
     range: {
-      sinceMs?: number | undefined;
-      untilMs?: number | undefined;
+      sinceNs?: bigint | undefined;
+      untilNs?: bigint | undefined;
       tail?: number | undefined;
       follow: boolean;
     },

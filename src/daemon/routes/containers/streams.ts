@@ -7,6 +7,7 @@ import {
   STREAM_STDOUT,
 } from '../../../api/stream.ts';
 import { InvalidParameterError } from '../../../base/errors.ts';
+import { unixSecondsNs } from '../../../base/time.ts';
 import { parseDetachKeys } from '../../../container/attach.ts';
 import type { ApiRequest } from '../../request.ts';
 import type { Handler } from '../../router.ts';
@@ -73,30 +74,31 @@ function formatLines(lines: readonly LogLine[], format: LineFormat): Buffer {
 }
 
 function logRange(request: ApiRequest): {
-  sinceMs?: number;
-  untilMs?: number;
+  sinceNs?: bigint;
+  untilNs?: bigint;
   tail?: number;
   follow: boolean;
 } {
-  const sinceMs = timeMs(request, 'since');
-  const untilMs = timeMs(request, 'until');
+  const sinceNs = timeNs(request, 'since');
+  const untilNs = timeNs(request, 'until');
   const tail = request.text('tail');
   // As Docker: what is no number stands for all lines.
   const lines = /^\d+$/.test(tail) ? Number(tail) : undefined;
   return {
     follow: request.flag('follow'),
-    ...(sinceMs === undefined ? {} : { sinceMs }),
-    ...(untilMs === undefined ? {} : { untilMs }),
+    ...(sinceNs === undefined ? {} : { sinceNs }),
+    ...(untilNs === undefined ? {} : { untilNs }),
     ...(lines === undefined ? {} : { tail: lines }),
   };
 }
 
 /** Unix seconds with an optional fraction; 0 and absent are no bound. */
-function timeMs(request: ApiRequest, name: string): number | undefined {
+function timeNs(request: ApiRequest, name: string): bigint | undefined {
   const text = request.text(name);
   if (text === '' || text === '0') return undefined;
-  if (!/^-?\d+(\.\d+)?$/.test(text)) {
+  const ns = unixSecondsNs(text);
+  if (ns === undefined) {
     throw new InvalidParameterError(`invalid value for "${name}": "${text}": expected Unix seconds`);
   }
-  return Number(text) * 1000;
+  return ns;
 }
