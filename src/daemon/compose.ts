@@ -130,13 +130,14 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   return {
     router,
     startByPolicy: () => engine.startByPolicy(),
-    close: () => close({ engine, networks, database, lock, runtimePath }),
+    close: () => close({ engine, networks, snapshotter, database, lock, runtimePath }),
   };
 }
 
 async function close(parts: {
   engine: ContainerEngine;
   networks: NetworkManager;
+  snapshotter: Snapshotter;
   database: Database;
   lock: number;
   runtimePath: string;
@@ -144,6 +145,7 @@ async function close(parts: {
   parts.engine.shutdown();
   unmountAll(parts.runtimePath);
   await parts.networks.close();
+  await parts.snapshotter.close();
   parts.database.close();
   closeSync(parts.lock);
 }
