@@ -2,11 +2,8 @@
  * The `mydock` program: global flags, finding the verb, loading only its code, and turning whatever it throws
  * into a message and an exit code. Nothing else in the client picks exit codes of the process.
  */
-import { enableCompileCache } from 'node:module';
 import { processIo } from './io.ts';
 import { runProgram } from './program.ts';
-
-enableCompileCache();
 
 // A reader that has gone away (`| head`) ends the program without a word, as SIGPIPE would.
 const brokenPipe = new Promise<number>((resolve) => {

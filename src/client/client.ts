@@ -89,10 +89,9 @@ export class Client {
       );
       if (answer.status >= 400) throw await apiError(answer);
       const { stream } = connection;
-      // Without an upgrade the output is the answer's body; what is written follows the request.
-      const output = answer.status === 101 ? connection.release() : answer.body;
+      // What is written follows the request, also without an upgrade.
       const contentType = answer.headers['content-type'];
-      return { output, input: stream, contentType, destroy: () => stream.destroy() };
+      return { output: answer.body, input: stream, contentType, destroy: () => stream.destroy() };
     });
   }
 

@@ -2,7 +2,7 @@
  * One connection to a daemon and the exchanges on it. node:http would do the same; it costs the command line 10 ms
  * at each start, and its sockets cannot be handed over half-open without an upgrade.
  */
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { HttpBody } from './http-body.ts';
 import { type AnswerHead, bodyFraming, type HttpHeaders, parseAnswerHead, requestHead } from './http-head.ts';
 
@@ -17,8 +17,8 @@ export interface HttpRequest {
 }
 
 export interface HttpAnswer extends AnswerHead {
-  /** Empty after a 101: then the connection itself carries what follows. */
-  readonly body: HttpBody;
+  /** After a 101 the connection itself, paused, with all that came behind the head. */
+  readonly body: Readable;
 }
 
 export class HttpConnection {
@@ -58,15 +58,16 @@ export class HttpConnection {
     return await answer;
   }
 
-  /** Ends the parsing: from now on the stream's bytes belong to the caller, those that came already too. */
-  release(): Duplex {
+  /** Ends the parsing: from now on the stream's bytes belong to whoever was given the answer. */
+  #release(rest: Buffer): void {
     this.stream.off('data', this.#onData);
     this.stream.off('end', this.#onEnd);
     this.stream.off('close', this.#onEnd);
     this.stream.off('error', this.#onError);
+    // Until the new owner listens, a break must not end the process.
+    this.stream.on('error', () => {});
     this.stream.pause();
-    if (this.#head.length > 0) this.stream.unshift(this.#head);
-    return this.stream;
+    if (rest.length > 0) this.stream.unshift(rest);
   }
 
   readonly #onData = (chunk: Buffer): void => {
@@ -98,22 +99,25 @@ export class HttpConnection {
     const waiting = this.#waiting;
     this.#waiting = undefined;
     if (waiting === undefined) throw new Error('an answer came that nobody had asked for');
-    const switched = head.status === 101;
-    const framing = switched ? { kind: 'length' as const, bytes: 0 } : bodyFraming(waiting.method, head);
-    const body = new HttpBody(this.stream, framing, (complete) =>
-      this.#bodyEnded(complete && head.keepAlive && !switched, switched),
-    );
-    if (!switched && !body.readableEnded) {
-      this.#head = Buffer.alloc(0);
-      this.#body = framing.kind === 'length' && framing.bytes === 0 ? undefined : body;
-      if (rest.length > 0) this.#body?.feed(rest);
+    if (head.status === 101) {
+      // At once: more bytes may follow before the caller gets to run.
+      this.#release(rest);
+      waiting.resolve({ ...head, body: this.stream });
+      return;
     }
+    const framing = bodyFraming(waiting.method, head);
+    const body = new HttpBody(this.stream, framing, (complete) =>
+      this.#bodyEnded(complete && head.keepAlive),
+    );
+    const empty = framing.kind === 'length' && framing.bytes === 0;
+    this.#head = Buffer.alloc(0);
+    this.#body = empty ? undefined : body;
+    if (rest.length > 0) this.#body?.feed(rest);
     waiting.resolve({ ...head, body });
   }
 
-  #bodyEnded(reusable: boolean, switched: boolean): void {
+  #bodyEnded(reusable: boolean): void {
     this.#body = undefined;
-    if (switched) return;
     if (reusable && !this.stream.destroyed) this.#onIdle(this);
     else this.stream.destroy();
   }
