@@ -1,6 +1,6 @@
 /** Every verb with the `docker` program, in each version that is installed, against mydockd. */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import { busyboxImage } from '../../fixtures/catalog.ts';
 import type { Registry } from '../../fixtures/registry.ts';
 import type { CommandOptions } from '../command.ts';
@@ -23,6 +23,7 @@ if (programs.length === 0) {
 
 for (const program of programs) {
   describe(program, () => {
+    afterEach(async () => await daemon.removeContainers());
     const docker = async (...args: string[]): Promise<string> => await dockerWith({}, ...args);
     const dockerWith = async (options: CommandOptions, ...args: string[]): Promise<string> => {
       const result = await daemon.docker(program, args, options);
