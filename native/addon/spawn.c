@@ -48,10 +48,12 @@ CHILD_CODE static int set_signal_mask(const uint64_t *set, uint64_t *old) {
 }
 
 CHILD_CODE static void reset_dispositions(void) {
-    struct sigaction standard = {.sa_handler = SIG_DFL};
+    /* The kernel's struct, all zero: SIG_DFL. The library's sigaction leaves out the two signals
+     * that it uses itself, which a parent may have left ignored. Fails for SIGKILL and SIGSTOP, as
+     * it may. */
+    static const unsigned long standard[4];
     for (int number = 1; number < NSIG; number++)
-        sigaction(number, &standard,
-                  NULL); /* Fails for SIGKILL, SIGSTOP and the library's own, as it may. */
+        syscall(SYS_rt_sigaction, number, standard, NULL, KERNEL_SIGSET_BYTES);
 }
 
 /* Moves the descriptors to 0..count-1. First out of that range, so that no dup2 overwrites one

@@ -65,11 +65,12 @@ enum protocol_type {
      * of the process end first, and their sockets are closed without shutdown(2): a daemon that
      * kept its own descriptor can still answer on it. */
     PROTOCOL_FAILED = 66,
-    /* {"process","exitCode","signal","oomKilled","exitedAt"}: it ended, and all its output was
-     * delivered. "exitCode" is 128+n after signal n. For the init the exit record stands already,
-     * the socket is gone, and the supervisor leaves after this. Output is waited for until no
-     * client has taken any for 10 s; one that lags behind by more still gets all of it, and
-     * DETACHED comes after EXITED. */
+    /* {"process","exitCode","signal","oomKilled","exitedAt"}: it ended. "exitCode" is 128+n after
+     * signal n. Of an exec this comes before its attachments end, so that a client that sees the
+     * end of the output finds the exit code known. Of the init it comes when its output was
+     * delivered, the exit record stands and the socket is gone; the supervisor leaves after this.
+     * Output is waited for until no client has taken any for 10 s; one that lags behind by more
+     * still gets all of it, and DETACHED comes after EXITED. */
     PROTOCOL_EXITED = 67,
     /* {"process","attachment","reason"}: an attachment ended: "detached" (keys or DETACH), "closed"
      * (the client went away), "ended" (the process did). */

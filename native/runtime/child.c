@@ -17,9 +17,8 @@
  * both on. */
 static void child_reset_signals(void) {
     sigset_t none;
-    struct sigaction standard = {.sa_handler = SIG_DFL};
     for (int number = 1; number < _NSIG; number++)
-        sigaction(number, &standard, NULL);
+        sys_signal_default(number);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }

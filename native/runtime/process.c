@@ -28,8 +28,6 @@ static void drain_over(struct timer *timer) {
     streams_give_up(process_of(timer, offsetof(struct process, drain)));
 }
 
-static void report(struct process *process);
-
 static void patience_over(struct timer *timer) {
     struct process *process = process_of(timer, offsetof(struct process, patience));
     struct loop *loop = &process->supervisor->loop;
@@ -39,7 +37,7 @@ static void patience_over(struct timer *timer) {
     if (idle_ms < limit_ms) {
         loop_arm(loop, timer, limit_ms - idle_ms);
     } else if (process->state == PROCESS_DRAINED) {
-        report(process);
+        process->state = PROCESS_REPORTED;
         loop_arm(loop, timer, LINGER_MS);
     } else {
         attach_close_all(process);
@@ -151,10 +149,9 @@ void process_reaped(struct process *process, int wait_status) {
     supervisor->changed = true;
 }
 
-static void report(struct process *process) {
-    process->state = PROCESS_REPORTED;
-    if (process_is_init(process))
-        return; /* Only after the exit record: see supervisor.c. */
+/* Of an exec, and before its attachments end: whoever sees the end of its output and asks the
+ * daemon for the exit code gets it. The init is reported after its exit record (supervisor.c). */
+static void report_exec(const struct process *process) {
     const struct supervisor *supervisor = process->supervisor;
     bool oom_killed = process_signal(process) == SIGKILL && supervisor->container != NULL &&
                       launch_oom_killed(supervisor->container);
@@ -167,13 +164,15 @@ bool process_settle(struct process *process) {
         process->state = PROCESS_DRAINED;
         loop_disarm(&supervisor->loop, &process->drain);
         streams_close(process);
+        if (!process_is_init(process))
+            report_exec(process);
         attach_finish_all(process);
         process->progress_ms = loop_now_ms();
         loop_arm(&supervisor->loop, &process->patience, PATIENCE_MS);
     }
     attach_sweep(process);
     if (process->state == PROCESS_DRAINED && process->attachments == NULL)
-        report(process);
+        process->state = PROCESS_REPORTED;
     return process_is_over(process);
 }
 

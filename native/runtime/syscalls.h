@@ -35,6 +35,14 @@ struct clone3_arguments {
     uint64_t set_tid, set_tid_size, cgroup;
 };
 
+/* The signal's default disposition. The library's sigaction refuses the two signals that it uses
+ * itself, which a parent may have left ignored. The kernel's struct sigaction, all zero, is
+ * SIG_DFL. */
+static inline int sys_signal_default(int number) {
+    static const unsigned long standard[4];
+    return (int)syscall(SYS_rt_sigaction, number, standard, NULL, 8);
+}
+
 /* Like fork(2) for the caller, which must be single threaded: the child runs on a copy of the
  * stack. */
 static inline pid_t sys_clone3(struct clone3_arguments *arguments) {

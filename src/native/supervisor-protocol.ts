@@ -84,8 +84,9 @@ export interface Events {
     message: string;
   };
   /**
-   * It ended, and all its output was delivered. `exitCode` is 128+n after signal n. For the init the exit record
-   * stands already, the socket is gone, and the supervisor leaves after this. Output is waited for until no client
+   * It ended. `exitCode` is 128+n after signal n. Of an exec this comes before its attachments end, so that a client
+   * that sees the end of the output finds the exit code known. Of the init it comes when its output was delivered, the
+   * exit record stands and the socket is gone; the supervisor leaves after this. Output is waited for until no client
    * has taken any for 10 s; one that lags behind by more still gets all of it, and `detached` comes after `exited`.
    */
   exited: { process: string; exitCode: number; signal: number; oomKilled: boolean; exitedAt: string };
