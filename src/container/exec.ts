@@ -20,9 +20,9 @@ import { type ClientConnection, lendTo, parseDetachKeys } from './attach.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { newId } from './names.ts';
+import { containerHostname } from './network.ts';
 import { containerPaths } from './paths.ts';
 import { readRootFile } from './root-file.ts';
-import { containerHostname } from './start.ts';
 import { requireRunning } from './state.ts';
 
 const KEEP_ENDED_MS = 60 * 60 * 1000;
@@ -189,7 +189,7 @@ function execSpec(engine: EngineContext, session: ExecSession, start: ExecStartR
     config,
     hostConfig,
     init: bundle.process,
-    hostname: containerHostname(container),
+    hostname: containerHostname(engine, container),
     accounts: { passwd: readRootFile(root, '/etc/passwd'), group: readRootFile(root, '/etc/group') },
     cmd: request.Cmd ?? [],
     env: request.Env ?? [],

@@ -89,15 +89,25 @@ function portNumber(text: string | undefined): number {
   return number;
 }
 
+/** The name inside: its own, that of the container whose network it shares, or the host's with the host's network. */
+export function containerHostname(engine: EngineContext, container: Container): string {
+  const { config, hostConfig } = container.record;
+  if (hostConfig.UTSMode === 'host') return hostHostname();
+  const other = sharedWith(engine, hostConfig.NetworkMode);
+  if (other !== undefined) return containerHostname(engine, other);
+  const own = config.Hostname ?? '';
+  return own === '' && networkKind(hostConfig.NetworkMode) === 'host' ? hostHostname() : own;
+}
+
 /** Writes /etc/hosts, /etc/hostname and /etc/resolv.conf of a container that is about to start. */
 export function writeNetworkFiles(engine: EngineContext, container: Container, paths: ContainerPaths): void {
   const { config, hostConfig, endpoint } = container.record;
   const kind = networkKind(hostConfig.NetworkMode);
   if (kind === 'container') return;
   const { settings } = engine;
-  const hostname = config.Hostname ?? '';
+  const hostname = containerHostname(engine, container);
   const host = kind === 'host';
-  writeFileSync(paths.hostname, `${host ? hostHostname() : hostname}\n`, { mode: 0o644 });
+  writeFileSync(paths.hostname, `${hostname}\n`, { mode: 0o644 });
   writeFileSync(
     paths.hosts,
     host && (hostConfig.ExtraHosts ?? []).length === 0

@@ -3,7 +3,6 @@
  * that is made here is undone by `releaseRun`, at the end of the run or where a step fails.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { hostname as hostHostname } from 'node:os';
 import { join } from 'node:path';
 import { EngineError, errorMessage, InternalError, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
@@ -18,7 +17,7 @@ import type { EngineContext } from './engine-context.ts';
 import { releaseRun } from './exit.ts';
 import { supervisorLog } from './log-options.ts';
 import { namespaceOf, sharedWith } from './namespaces.ts';
-import { connectNetwork, writeNetworkFiles } from './network.ts';
+import { connectNetwork, containerHostname, writeNetworkFiles } from './network.ts';
 import { type ContainerPaths, containerPaths, seccompCacheDirectory } from './paths.ts';
 import { makeRootDirectory, readRootFile } from './root-file.ts';
 import { mountRoot } from './rootfs.ts';
@@ -96,7 +95,7 @@ function buildSpec(
     id: container.id,
     config,
     hostConfig,
-    hostname: containerHostname(container),
+    hostname: containerHostname(engine, container),
     rootfs,
     mounts,
     files: { hosts: files.hosts, hostname: files.hostname, resolvConf: files.resolvConf },
@@ -115,12 +114,6 @@ function buildSpec(
 function networkFileOwner(engine: EngineContext, container: Container): ContainerPaths {
   const other = sharedWith(engine, container.record.hostConfig.NetworkMode);
   return containerPaths(engine.settings.dataRoot, engine.settings.execRoot, (other ?? container).id);
-}
-
-/** The hostname inside: the host's with the host's UTS namespace. */
-export function containerHostname(container: Container): string {
-  if (container.record.hostConfig.UTSMode === 'host') return hostHostname();
-  return container.record.config.Hostname ?? '';
 }
 
 function writeBundle(engine: EngineContext, container: Container, paths: ContainerPaths, spec: Spec): void {
