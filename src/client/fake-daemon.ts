@@ -51,6 +51,11 @@ export async function fakeDaemon(
       onUpgrade(message, stream, head);
     });
   }
+  const sockets = new Set<Duplex>();
+  server.on('connection', (stream) => {
+    sockets.add(stream);
+    stream.once('close', () => sockets.delete(stream));
+  });
   await new Promise<void>((resolve) => server.listen(socket, resolve));
   const clients: Client[] = [];
   return {
@@ -64,7 +69,7 @@ export async function fakeDaemon(
     },
     async [Symbol.asyncDispose]() {
       for (const client of clients) client.close();
-      server.closeAllConnections();
+      for (const stream of sockets) stream.destroy();
       await new Promise((resolve) => server.close(resolve));
       rmSync(folder, { recursive: true, force: true });
     },
