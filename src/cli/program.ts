@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import type { Client } from '../client/client.ts';
 import { ConnectionError } from '../client/client-error.ts';
 import { CliError, FlagError } from './cli-error.ts';
-import { boolFlag, stringFlag } from './flags/declare.ts';
+import { boolFlag, optionalBoolFlag, stringFlag } from './flags/declare.ts';
 import { type ParsedLine, parseCommandLine } from './flags/parse.ts';
 import { groupHelp, helpText, programHelp } from './flags/usage.ts';
 import { type Io, printError } from './io.ts';
@@ -56,11 +56,11 @@ function globalFlags(): Command {
   boolFlag(program, '-D, --debug', 'Accepted for compatibility');
   stringFlag(program, '-H, --host <string>', 'Daemon to talk to');
   stringFlag(program, '-l, --log-level <string>', 'Accepted for compatibility');
-  boolFlag(program, '--tls', 'Use TLS');
+  optionalBoolFlag(program, '--tls', 'Use TLS');
   stringFlag(program, '--tlscacert <string>', 'Trust certificates signed by this CA');
   stringFlag(program, '--tlscert <string>', 'TLS certificate of this client');
   stringFlag(program, '--tlskey <string>', 'TLS key of this client');
-  boolFlag(program, '--tlsverify', "Use TLS and verify the daemon's certificate");
+  optionalBoolFlag(program, '--tlsverify', "Use TLS and verify the daemon's certificate");
   boolFlag(program, '-v, --version', 'Print the version and end');
   return program;
 }
