@@ -20,9 +20,7 @@ export function parseFilters(query: string | null | undefined): Filters {
     throw new InvalidFilterError('invalid filter');
   }
   if (!isObject(value)) throw new InvalidFilterError('invalid filter');
-  const filters: Filters = {};
-  for (const [name, values] of Object.entries(value)) filters[name] = filterValues(values);
-  return filters;
+  return Object.fromEntries(Object.entries(value).map(([name, values]) => [name, filterValues(values)]));
 }
 
 /** The parameter's text; undefined where there is nothing to filter by. */

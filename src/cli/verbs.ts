@@ -94,6 +94,7 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
       logs,
       ls: ps,
       ps,
+      remove: rm,
       restart,
       rm,
       run,
@@ -112,7 +113,7 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
   },
   image: {
     summary: 'Manage images',
-    verbs: { build, inspect: inspectImages, list: images, ls: images, pull, rm: rmi, tag },
+    verbs: { build, inspect: inspectImages, list: images, ls: images, pull, remove: rmi, rm: rmi, tag },
   },
   network: {
     summary: 'Manage networks',
@@ -145,6 +146,7 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
       ),
       list: entry('List volumes', async () => (await import('./volume/ls.ts')).ls),
       ls: entry('List volumes', async () => (await import('./volume/ls.ts')).ls),
+      remove: entry('Remove volumes', async () => (await import('./volume/rm.ts')).rm),
       rm: entry('Remove volumes', async () => (await import('./volume/rm.ts')).rm),
     },
   },
