@@ -120,7 +120,9 @@ dist/mydockd.cjs: $(SOURCES) node_modules/.mydock
 dist/layer-worker.cjs: $(SOURCES) node_modules/.mydock
 	@$(call bundle,$(LAYER_WORKER))
 
-launcher = printf '%s\n' '\#!/bin/sh' 'exec "$(1)" "$(2)/$(3).cjs" "$$@"' > $(4) && chmod 755 $(4)
+# Compiled code is kept beside the bundles, never in /tmp, where others could plant it. `--`: node reads no flag of ours.
+launcher = printf '%s\n' '\#!/bin/sh' 'export NODE_COMPILE_CACHE="$(2)/.compile-cache"' \
+	'exec "$(1)" -- "$(2)/$(3).cjs" "$$@"' > $(4) && chmod 755 $(4)
 
 bin/mydock bin/mydockd: Makefile node_modules/.mydock
 	@mkdir -p bin
