@@ -3,12 +3,15 @@
 #include "child.h"
 #include "../common/cleanup.h"
 #include "identity.h"
+#include "root_path.h"
 #include "syscalls.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 /* Above all descriptors that dup2 is about to replace. */
 #define HELD_FIRST 10
@@ -79,7 +82,52 @@ int child_close_others(int keep, int also_keep, struct error **err) {
     return 0;
 }
 
+static bool child_is_null(int fd, struct stat *status) {
+    return fstatat(fd, "", status, AT_EMPTY_PATH) == 0 && S_ISCHR(status->st_mode) &&
+           status->st_rdev == makedev(1, 3);
+}
+
+/* The container's /dev/null, or -1 where another file stands there: a running container can put one
+ * there at any moment, so it is looked at before and after it is opened. */
+static int child_open_null(int access) {
+    struct stat before, after;
+    cleanup_close int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cleanup_close int found = root < 0 ? -1 : root_path_open(root, "/dev/null", O_PATH);
+    if (found < 0 || !child_is_null(found, &before))
+        return -1;
+    cleanup_close int null = root_path_open(root, "/dev/null", access | O_NOCTTY | O_NONBLOCK);
+    if (null < 0 || !child_is_null(null, &after) || after.st_dev != before.st_dev ||
+        after.st_ino != before.st_ino || fcntl(null, F_SETFL, 0) < 0)
+        return -1;
+    return steal_fd(&null);
+}
+
+/* For the host's /dev/null among the standard descriptors the container's own is put: through
+ * /proc/self/fd/0 a process that is root could change the mode and owner of the host's. */
+static int child_replace_null(struct error **err) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        struct stat status;
+        if (!child_is_null(fd, &status))
+            continue;
+        cleanup_close int null = child_open_null(fcntl(fd, F_GETFL) & O_ACCMODE);
+        int ends[2];
+        /* A pipe that nobody writes to reads like it. */
+        if (null < 0 && fd == STDIN_FILENO && pipe2(ends, O_CLOEXEC) == 0) {
+            close(ends[1]);
+            null = ends[0];
+        }
+        if (null < 0)
+            return error_setf(err, EINVAL, "open", "/dev/null",
+                              "the container's /dev/null is no null device");
+        if (dup2(null, fd) < 0)
+            return error_set(err, errno, "install", "/dev/null");
+    }
+    return 0;
+}
+
 int child_become(const struct config_process *process, struct error **err) {
+    if (child_replace_null(err) < 0)
+        return -1;
     identity_own_stdio(process);
     if (identity_become(process, err) < 0 || identity_enter_directory(process, err) < 0)
         return -1;

@@ -22,7 +22,8 @@ int child_install_stdio(const struct launch_stdio *held, const struct console *c
 /* Closes all descriptors but 0, 1, 2 and two others (-1: none). */
 int child_close_others(int keep, int also_keep, struct error **err);
 
-/* Becomes the process's user in its directory; then it is ready for exec_program. */
+/* Inside the container's root, with standard descriptors in place: takes the host's /dev/null off
+ * them and becomes the process's user in its directory; then it is ready for exec_program. */
 int child_become(const struct config_process *process, struct error **err);
 
 #endif

@@ -1,12 +1,13 @@
 /*
  * The stages of the container's init. See init.h.
  *
- *   join     cgroups by itself, namespaces of paths          still the host's root, the host's user
- *   open     everything of the host that is still needed, as descriptors: bind sources, /dev/null,
- * /proc root     pivot_root: from here on no path can name anything of the host fill     mounts,
- * devices, terminal, read-only and masked paths become   standard descriptors, limits, user,
- * working directory; host descriptors are closed wait     SYNC_READY to the parent, SYNC_GO from it
- *   execute  seccomp, capabilities, execve
+ * join:    cgroups by itself, namespaces of paths; still the host's root, the host's user
+ * open:    everything of the host that is still needed, as descriptors: bind sources, /proc
+ * root:    pivot_root; from here on no path can name anything of the host
+ * fill:    mounts, devices, terminal, read-only and masked paths
+ * become:  standard descriptors, limits, user, working directory; host descriptors are closed
+ * wait:    SYNC_READY to the parent, SYNC_GO from it
+ * execute: seccomp, capabilities, execve
  *
  * Meanwhile the parent writes the limits of the cgroups; it says SYNC_GO only when that is done.
  * Nothing that the image brought runs before execute.
@@ -34,7 +35,6 @@ struct init_state {
     struct launch_stdio stdio;
     struct mounts mounts;
     int *nodes;
-    int null;
     int root;
     struct console console;
 };
@@ -54,10 +54,9 @@ static int init_open(const struct init *init, struct init_state *state, struct e
         host_proc_labels(&config->process, proc, err) < 0)
         return -1;
     if (rootfs_isolate(config, err) < 0 ||
-        mounts_open(config, init->cgroup, init->bundle, &state->mounts, err) < 0 ||
-        devices_open(config, &state->nodes, err) < 0)
+        mounts_open(config, init->cgroup, init->bundle, &state->mounts, err) < 0)
         return -1;
-    return masks_open(config, &state->null, err);
+    return devices_open(config, &state->nodes, err);
 }
 
 static int init_fill(const struct init *init, struct init_state *state, struct error **err) {
@@ -69,8 +68,7 @@ static int init_fill(const struct init *init, struct init_state *state, struct e
         (console_open(&config->process, state->root, &state->console, err) < 0 ||
          console_bind(&state->console, state->root, err) < 0))
         return -1;
-    if (mounts_finish(config, &state->mounts, err) < 0 ||
-        masks_apply(config, state->null, state->root, err) < 0)
+    if (mounts_finish(config, &state->mounts, err) < 0 || masks_apply(config, state->root, err) < 0)
         return -1;
     return rootfs_finish(config, state->root, err);
 }
@@ -107,7 +105,7 @@ static int init_set_up(const struct init *init, struct init_state *state, struct
 
 void init_run(const struct init *init) {
     struct error *err = NULL;
-    struct init_state state = {.null = -1, .root = -1, .console = {-1, -1}};
+    struct init_state state = {.root = -1, .console = {-1, -1}};
     if (init_set_up(init, &state, &err) < 0)
         sync_fail(init->sync_fd, err);
     init_wait(init, &state);

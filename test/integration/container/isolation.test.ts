@@ -1,6 +1,6 @@
 /** What a container sees and may do: namespaces, capabilities, seccomp, mounts, devices, and the flags that widen it. */
 import assert from 'node:assert/strict';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { chmodSync, chownSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
@@ -77,6 +77,26 @@ test('masked paths are empty and read-only paths cannot be written', async () =>
     await shell([], 'cd /sys/fs/cgroup/memory 2>/dev/null || cd /sys/fs/cgroup; mkdir x 2>&1 || true'),
     /Read-only file system/,
   );
+});
+
+test("the host's /dev/null is out of reach: behind masked paths, and as stdin", async () => {
+  const before = statSync('/dev/null');
+  await daemon.ok('run', '-d', '--name', 'null', 'busybox', 'sleep', '60');
+  const attack = (path: string): string[] => ['sh', '-c', `chmod 600 ${path}; chown 5 ${path}; true`];
+  try {
+    await daemon.ok('run', '--rm', 'busybox', ...attack('/proc/keys'));
+    await daemon.ok('run', '--rm', 'busybox', ...attack('/proc/self/fd/0'));
+    await daemon.ok('exec', 'null', ...attack('/proc/self/fd/0'));
+    await daemon.ok('exec', 'null', 'sh', '-c', 'rm /dev/null; mkfifo /dev/null');
+    await daemon.ok('exec', 'null', ...attack('/proc/self/fd/0'));
+    assert.equal(await daemon.ok('exec', 'null', 'cat'), '');
+    assert.equal(statSync('/dev/null').mode, before.mode);
+    assert.equal(statSync('/dev/null').uid, before.uid);
+  } finally {
+    chmodSync('/dev/null', before.mode & 0o7777);
+    chownSync('/dev/null', before.uid, before.gid);
+    await daemon.ok('rm', '-f', 'null');
+  }
 });
 
 test('the default devices, and no others', async () => {
