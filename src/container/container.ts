@@ -32,6 +32,9 @@ export class Container {
   teardown: Promise<void> = Promise.resolve();
   /** Not to be removed at the end of its run, `--rm` or not: a restart is under way. */
   keep = false;
+  /** What its run holds, as far as events have told: see network.ts and volume-events.ts. */
+  onNetwork = false;
+  volumesMounted = false;
   restartTimer: NodeJS.Timeout | undefined;
   /** Milliseconds before the next automatic restart; doubles up to a minute, and starts anew after a good run. */
   restartDelayMs = 0;

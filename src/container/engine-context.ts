@@ -1,5 +1,6 @@
 /** What the operations on containers work with; made once by the daemon. */
 import type { Database } from '../base/database.ts';
+import type { EventBus } from '../events/event-bus.ts';
 import type { ImageStore } from '../image/image-store.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { NetworkManager } from '../network/network-manager.ts';
@@ -7,7 +8,6 @@ import type { HostFacts } from '../oci/host-facts.ts';
 import type { VolumeStore } from '../volume/volume-store.ts';
 import type { Container } from './container.ts';
 import type { ContainerSet } from './container-set.ts';
-import type { EventBus } from './events.ts';
 
 export interface EngineSettings {
   dataRoot: string;

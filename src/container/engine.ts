@@ -17,7 +17,6 @@ import type { Container, ExitStatus } from './container.ts';
 import { ContainerSet } from './container-set.ts';
 import { type CreateOptions, createContainer } from './create.ts';
 import type { EngineContext } from './engine-context.ts';
-import { EventBus } from './events.ts';
 import { ExecSessions, inspectExec, requireExecStartable, startExec } from './exec.ts';
 import { inspectContainer } from './inspect.ts';
 import { type ListOptions, listContainers } from './list.ts';
@@ -32,7 +31,7 @@ import { requireRunning } from './state.ts';
 import { EngineStepRunner } from './step-runner.ts';
 import { killContainer, restartContainer, type StopOptions, stopContainer } from './stop.ts';
 
-export type ContainerEngineOptions = Omit<EngineContext, 'containers' | 'events' | 'accepting' | 'afterRun'>;
+export type ContainerEngineOptions = Omit<EngineContext, 'containers' | 'accepting' | 'afterRun'>;
 
 export class ContainerEngine {
   readonly #context: EngineContext;
@@ -43,7 +42,6 @@ export class ContainerEngine {
     const context: EngineContext = {
       ...options,
       containers: new ContainerSet(new RecordTable(options.database)),
-      events: new EventBus(),
       accepting: () => this.#accepting,
       afterRun: (container, ranMs) => afterRun(context, container, ranMs),
     };
@@ -160,6 +158,7 @@ export class ContainerEngine {
     const container = this.get(reference);
     requireRunning(container.record.state, container.id);
     container.supervisor?.send('resize', { process: '', rows, cols });
+    this.#context.events.container(container, 'resize', { height: String(rows), width: String(cols) });
   }
 
   /** The log's lines. Throws InvalidParameter for a log driver that cannot be read. */

@@ -9,11 +9,12 @@ import type { ExitRecord } from '../native/supervisor-protocol.ts';
 import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
-import { disconnectNetwork } from './network.ts';
+import { disconnectNetwork, tellDisconnected } from './network.ts';
 import { containerPaths } from './paths.ts';
 import { shouldRestart } from './restart-policy.ts';
 import { unmountRoot } from './rootfs.ts';
 import type { Ended } from './state.ts';
+import { tellVolumesUnmounted } from './volume-events.ts';
 
 /** Takes the end of a container's init. Not under the mutex: a stop that holds it waits for this. */
 export function handleExit(engine: EngineContext, container: Container, exit: ExitRecord): void {
@@ -49,6 +50,8 @@ export async function releaseRun(engine: EngineContext, container: Container): P
     unmountRoot(engine, container.id),
     disconnectNetwork(engine, container),
   ]);
+  tellDisconnected(engine, container);
+  tellVolumesUnmounted(engine, container);
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 

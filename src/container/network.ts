@@ -24,6 +24,22 @@ export function networkKind(mode: string | undefined): NetworkKind {
 
 /** Makes the container's network and says where its namespace is. */
 export async function connectNetwork(engine: EngineContext, container: Container): Promise<NamespaceChoice> {
+  const choice = await makeNetwork(engine, container);
+  container.onNetwork = true;
+  tellNetwork(engine, container, 'connect');
+  return choice;
+}
+
+/** A container that shares another's network has none of its own to tell of. */
+function tellNetwork(engine: EngineContext, container: Container, action: 'connect' | 'disconnect'): void {
+  const kind = networkKind(container.record.hostConfig.NetworkMode);
+  const network = engine.networks.list().find(({ Name }) => Name === kind);
+  if (network === undefined) return;
+  const { Id, Name, Driver } = network;
+  engine.events.publish('network', action, Id, { container: container.id, name: Name, type: Driver });
+}
+
+async function makeNetwork(engine: EngineContext, container: Container): Promise<NamespaceChoice> {
   const { hostConfig, config } = container.record;
   switch (networkKind(hostConfig.NetworkMode)) {
     case 'host':
@@ -54,6 +70,12 @@ export async function disconnectNetwork(engine: EngineContext, container: Contai
   if (kind === 'bridge') await engine.networks.detach(container.id);
   if (kind === 'none') await engine.networks.removeNetns(container.id);
   container.record.endpoint = null;
+}
+
+/** Tells of the end of what `connectNetwork` told; nothing for a run that ended before. */
+export function tellDisconnected(engine: EngineContext, container: Container): void {
+  if (container.onNetwork) tellNetwork(engine, container, 'disconnect');
+  container.onNetwork = false;
 }
 
 /** The ports to publish: PortBindings, and with PublishAllPorts every exposed port that has none. */

@@ -5,7 +5,8 @@ import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { containerPaths } from './paths.ts';
 import { unmountRoot } from './rootfs.ts';
-import { stopContainer } from './stop.ts';
+import { isRunning } from './state.ts';
+import { endRun } from './stop.ts';
 
 export interface RemoveOptions {
   /** Kill it where it runs. */
@@ -28,7 +29,7 @@ export async function removeContainer(
         `cannot remove container "/${name}": container is ${state.status}: stop the container before removing or force remove`,
       );
     }
-    await stopContainer(engine, container, { signal: 'SIGKILL', timeoutSec: 0 });
+    await endRun(engine, container, { signal: 'SIGKILL', timeoutSec: 0 });
   }
   clearTimeout(container.restartTimer);
   await container.teardown;

@@ -126,8 +126,11 @@ async function takeOver(engine: EngineContext, container: Container): Promise<vo
   const timer = setTimeout(() => status.resolve(false), STATUS_TIMEOUT_MS);
   const running = await status.promise;
   clearTimeout(timer);
-  if (running) log.info({ container: container.id }, 'took over a running container');
-  else {
+  if (running) {
+    container.onNetwork = true;
+    container.volumesMounted = true;
+    log.info({ container: container.id }, 'took over a running container');
+  } else {
     container.supervisor = undefined;
     supervisor.disconnect();
     settleEnded(engine, container);

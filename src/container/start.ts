@@ -23,6 +23,7 @@ import { makeRootDirectory, readRootFile } from './root-file.ts';
 import { mountRoot } from './rootfs.ts';
 import { requireStartable } from './state.ts';
 import { Supervisor } from './supervisor.ts';
+import { tellVolumesMounted } from './volume-events.ts';
 import { superviseHandlers } from './watch.ts';
 
 const SIGKILL = 9;
@@ -64,6 +65,7 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
   writeNetworkFiles(engine, container, paths);
   prepareWorkingDirectory(rootfs, container);
   await prepareMounts(container.record.mounts, engine.volumes, rootfs);
+  tellVolumesMounted(engine, container);
   const { mounts, release } = containerMounts(container.record.mounts);
   try {
     const spec = buildSpec(engine, container, { rootfs, network, mounts });

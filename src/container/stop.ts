@@ -25,11 +25,18 @@ export async function stopContainer(
   container: Container,
   options: StopOptions,
 ): Promise<void> {
+  await endRun(engine, container, options);
+  engine.events.container(container, 'stop');
+}
+
+/** The same without the `stop` event, for a run that ends because its container is removed. */
+export async function endRun(
+  engine: EngineContext,
+  container: Container,
+  options: StopOptions,
+): Promise<void> {
   const signal = parseSignal(options.signal || stopSignal(container));
-  if (cancelRestart(container)) {
-    engine.events.container(container, 'stop');
-    return;
-  }
+  if (cancelRestart(container)) return;
   if (!container.running) throw new NotModifiedError(`container ${container.id} is not running`);
   markStopped(container);
   const timeoutSec = options.timeoutSec ?? container.record.config.StopTimeout ?? DEFAULT_TIMEOUT_SEC;

@@ -10,6 +10,7 @@ import { Builder } from '../build/builder.ts';
 import { ContainerEngine } from '../container/engine.ts';
 import { validateLogConfig } from '../container/log-options.ts';
 import { CONTAINER_MIGRATIONS } from '../container/record.ts';
+import { EventBus } from '../events/event-bus.ts';
 import { ContentStore } from '../image/content-store.ts';
 import { IMAGE_MIGRATIONS, ImageStore } from '../image/image-store.ts';
 import { OverlaySnapshotter } from '../image/layers/overlay.ts';
@@ -63,8 +64,9 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   const host = readHostFacts();
   const snapshotter = createSnapshotter(config);
   const contentStore = new ContentStore(join(config.dataRoot, 'content'));
-  const images = new ImageStore({ database, contentStore, snapshotter });
-  const volumes = new VolumeStore({ database, root: join(config.dataRoot, 'volumes') });
+  const events = new EventBus();
+  const images = new ImageStore({ database, contentStore, snapshotter, events });
+  const volumes = new VolumeStore({ database, root: join(config.dataRoot, 'volumes'), events });
   await Promise.all([snapshotter.sweep(), volumes.sweep()]);
   contentStore.sweep();
   const networks = await NetworkManager.open({
@@ -86,6 +88,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     snapshotter,
     networks,
     volumes,
+    events,
     host,
   });
   images.setLayerUsers(() => engine.all().flatMap(({ record }) => record.layers));
@@ -111,9 +114,9 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     directory: join(config.dataRoot, 'build'),
   });
   await builder.sweep();
-  const info = { config, id: daemonId(config.dataRoot), engine, images, snapshotter, host, ...paths };
+  const info = { config, id: daemonId(config.dataRoot), engine, images, snapshotter, events, host, ...paths };
   const router = new Router([
-    ...systemRoutes({ version: () => systemVersion(host), info: () => systemInfo(info) }),
+    ...systemRoutes({ version: () => systemVersion(host), info: () => systemInfo(info), events }),
     ...containerRoutes(engine),
     ...execRoutes(engine),
     ...imageRoutes(imagesBackend({ images, puller, engine, snapshotter })),

@@ -5,6 +5,7 @@ import type { SystemInfo, SystemVersion } from '../api/system.ts';
 import { API_VERSION, MIN_API_VERSION } from '../api/version.ts';
 import type { ContainerEngine } from '../container/engine.ts';
 import { LOG_DRIVERS } from '../container/log-options.ts';
+import type { EventBus } from '../events/event-bus.ts';
 import type { ImageStore } from '../image/image-store.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { HostFacts } from '../oci/host-facts.ts';
@@ -19,6 +20,7 @@ export interface InfoSources {
   engine: ContainerEngine;
   images: ImageStore;
   snapshotter: Snapshotter;
+  events: EventBus;
   host: HostFacts;
   runtimePath: string;
   initPath: string;
@@ -97,7 +99,7 @@ export function systemInfo(sources: InfoSources): SystemInfo {
     LoggingDriver: 'json-file',
     CgroupDriver: 'cgroupfs',
     CgroupVersion: host.cgroupVersion === 2 ? '2' : '1',
-    NEventsListener: 0,
+    NEventsListener: sources.events.listeners,
     KernelVersion: release(),
     ...operatingSystem(),
     OSType: 'linux',

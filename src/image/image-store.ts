@@ -5,6 +5,7 @@
  */
 import { type Database, transaction } from '../base/database.ts';
 import { InternalError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
+import type { EventBus } from '../events/event-bus.ts';
 import type { ContentStore } from './content-store.ts';
 import { type DiffID, type Digest, digestOf, type ImageID, parseImageID } from './digest.ts';
 import { chainIds, type ImageConfig, parseImageConfig } from './image-config.ts';
@@ -88,6 +89,7 @@ const ID_PREFIX = /^(?:sha256:)?([0-9a-f]{1,64})$/;
 
 export class ImageStore {
   readonly #db: Database;
+  readonly #events: EventBus | undefined;
   readonly #content: ContentStore;
   readonly #snapshotter: Snapshotter;
   readonly #tables: ImageTables;
@@ -96,8 +98,15 @@ export class ImageStore {
   readonly #configs = new Map<ImageID, ImageConfig>();
   #layerUsers: () => Iterable<DiffID> = () => [];
 
-  constructor(options: { database: Database; contentStore: ContentStore; snapshotter: Snapshotter }) {
+  constructor(options: {
+    database: Database;
+    contentStore: ContentStore;
+    snapshotter: Snapshotter;
+    /** Hears of tags and removals. */
+    events?: EventBus;
+  }) {
     this.#db = options.database;
+    this.#events = options.events;
     this.#content = options.contentStore;
     this.#snapshotter = options.snapshotter;
     this.#tables = new ImageTables(options.database);
@@ -205,6 +214,12 @@ export class ImageStore {
       if (this.#tables.image(imageId) === undefined) throw new NotFoundError(`No such image: ${imageId}`);
       this.#setTag(target, imageId);
     });
+    this.tell('tag', imageId, familiarString(target), this.get(imageId));
+  }
+
+  /** Publishes an event of an image, whose labels it bears where the image is given. */
+  tell(action: string, id: string, name: string, image?: Image): void {
+    this.#events?.publish('image', action, id, { ...(image?.config.config.Labels ?? {}), name });
   }
 
   #setTag(target: Reference, id: ImageID): void {
@@ -315,9 +330,16 @@ export class ImageStore {
 
   /** Removes a name, and the image with its last one, by Docker's rules: see image-removal.ts. */
   async remove(nameOrId: string, options: RemoveOptions): Promise<RemovedItem[]> {
-    const { id } = this.resolve(nameOrId);
+    const image = this.resolve(nameOrId);
+    const { id } = image;
     const removed = await this.#remover.remove(id, nameOrId, options);
-    for (const { Deleted } of removed) if (Deleted !== undefined) this.#configs.delete(Deleted as ImageID);
+    for (const { Untagged, Deleted } of removed) {
+      if (Untagged !== undefined) this.tell('untag', id, id, image);
+      // The list also names layers, which nobody here knows a configuration of.
+      else if (Deleted === id || this.#configs.has(Deleted as ImageID))
+        this.tell('delete', Deleted, Deleted, Deleted === id ? image : undefined);
+      if (Deleted !== undefined) this.#configs.delete(Deleted as ImageID);
+    }
     return removed;
   }
 

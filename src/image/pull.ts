@@ -95,11 +95,13 @@ export class Puller {
     const ended = new AbortController();
     const signal = AbortSignal.any([request.signal, ended.signal]);
     try {
-      return await this.#fromEndpoints(reference, request, {
+      const image = await this.#fromEndpoints(reference, request, {
         platform,
         onProgress: request.onProgress,
         signal,
       });
+      this.#imageStore.tell('pull', familiarString(reference), familiarName(reference), image);
+      return image;
     } catch (error) {
       request.signal.throwIfAborted();
       throw translatePullError(error, reference);

@@ -26,6 +26,7 @@ import {
   NotFoundError,
   NotImplementedError,
 } from '../base/errors.ts';
+import type { EventBus } from '../events/event-bus.ts';
 import { copyTree, emptyDirectory, openDirectory, openInRoot } from './copy-tree.ts';
 
 export const VOLUME_MIGRATIONS: Migrations = {
@@ -80,12 +81,14 @@ interface VolumeRow {
 export class VolumeStore {
   readonly #db: Database;
   readonly #root: string;
+  readonly #events: EventBus | undefined;
   /** The tail of each volume's queue of fillings. */
   readonly #filling = new Map<string, Promise<boolean>>();
 
   /** `root` is `<data root>/volumes`; the database was opened with VOLUME_MIGRATIONS. */
-  constructor({ database, root }: { database: Database; root: string }) {
+  constructor({ database, root, events }: { database: Database; root: string; events?: EventBus }) {
     this.#db = database;
+    this.#events = events;
     this.#root = root;
     mkdirSync(root, { recursive: true, mode: 0o711 });
   }
@@ -118,12 +121,14 @@ export class VolumeStore {
     const labels = { ...(request.Labels ?? {}), ...(anonymous ? { [ANONYMOUS_LABEL]: '' } : {}) };
     mkdirSync(this.path(name), { recursive: true, mode: 0o755 });
     syncDirectory(this.#root);
-    transaction(this.#db, () => {
-      this.#db
+    const made = transaction(this.#db, () => {
+      const { changes } = this.#db
         .prepare('INSERT INTO volumes VALUES (?, ?, ?, ?) ON CONFLICT (name) DO NOTHING')
         .run(name, JSON.stringify(labels), new Date().toISOString(), anonymous ? 1 : 0);
       if (container !== undefined) this.#insertReference(name, container);
+      return changes > 0;
     });
+    if (made) this.#events?.publish('volume', 'create', name, { driver: 'local' });
     return this.get(name);
   }
 
@@ -189,6 +194,7 @@ export class VolumeStore {
     renameIfThere(join(this.#root, name), removing);
     this.#db.prepare('DELETE FROM volumes WHERE name = ?').run(name);
     await rm(removing, { recursive: true, force: true });
+    this.#events?.publish('volume', 'destroy', name, { driver: 'local' });
   }
 
   /**

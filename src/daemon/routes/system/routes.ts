@@ -2,10 +2,12 @@
 import type { SystemInfo, SystemVersion } from '../../../api/system.ts';
 import { NotFoundError, UnavailableError } from '../../../base/errors.ts';
 import { type Handler, notImplemented, type Route } from '../../router.ts';
+import { type EventsBackend, eventsHandler } from './events.ts';
 
 export interface SystemBackend {
   version(): SystemVersion;
   info(): SystemInfo;
+  events: EventsBackend;
 }
 
 /** `Builder-Version` 1: clients use `POST /build`, the classic builder. */
@@ -28,7 +30,7 @@ export function systemRoutes(backend: SystemBackend): Route[] {
     { method: 'GET', path: '/version', handle: (_, response) => response.json(200, backend.version()) },
     { method: 'GET', path: '/info', handle: (_, response) => response.json(200, backend.info()) },
     notImplemented('POST', '/auth'),
-    notImplemented('GET', '/events'),
+    { method: 'GET', path: '/events', handle: eventsHandler(backend.events) },
     notImplemented('GET', '/system/df'),
     notImplemented('POST', '/session'),
     notImplemented('POST', '/grpc'),
