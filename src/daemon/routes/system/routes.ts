@@ -37,6 +37,9 @@ export function systemRoutes(backend: SystemBackend): Route[] {
     ...swarmRoutes(),
     { method: 'GET', path: '/plugins', handle: (_, response) => response.json(200, []) },
     { method: 'GET', path: '/plugins/{name:.*}/json', handle: noPlugin },
+    notImplemented('GET', '/plugins/privileges'),
+    notImplemented('POST', '/plugins/{rest:.*}'),
+    notImplemented('DELETE', '/plugins/{rest:.*}'),
   ];
 }
 
@@ -49,8 +52,11 @@ function swarmRoutes(): Route[] {
   };
   return SWARM_PATHS.flatMap((path): Route[] => [
     { method: 'GET', path, handle },
-    { method: 'GET', path: `${path}/{id}`, handle },
-    { method: 'POST', path: `${path}/{id}`, handle },
+    ...(['GET', 'POST', 'DELETE'] as const).map((method) => ({
+      method,
+      path: `${path}/{rest:.*}`,
+      handle,
+    })),
   ]);
 }
 
