@@ -55,7 +55,6 @@ export async function endRun(
     }
   }
   await container.teardown;
-  engine.events.container(container, 'stop');
 }
 
 /** Sends a signal to the init. SIGKILL and the stop signal count as the user's wish to stop. */
