@@ -36,7 +36,7 @@ LAYER_WORKER := $(firstword $(wildcard src/image/layers/worker.ts src/image/laye
 BUNDLES := dist/mydock.cjs dist/mydockd.cjs $(if $(LAYER_WORKER),dist/layer-worker.cjs)
 BINARIES := dist/mydock-runtime dist/addon.node $(if $(INIT_C),dist/mydock-init)
 
-.PHONY: help build install uninstall check check-native test demo bench clean native-tests
+.PHONY: help build install uninstall check check-native test compatibility demo bench clean native-tests
 # The list below is made from the `## ` comments of the targets.
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -168,6 +168,9 @@ check-native: build native-tests build/sanitized/mydock-runtime build/.test-pack
 
 test: build native-tests build/.test-packages ## All tests: unit, native, integration (ONLY=substring picks files)
 	@$(NODE) test/run/main.ts $(ONLY)
+
+compatibility: build build/.test-packages ## Write docs/compatibility.md from what the daemon answers, and print it
+	@MYDOCK_COMPATIBILITY=write $(NODE) test/run/main.ts test/conformance; cat docs/compatibility.md
 
 demo: build ## Build an image, run it, fetch a page from it, clean up
 	@$(NODE) test/demo/main.ts

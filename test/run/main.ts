@@ -1,8 +1,8 @@
 /**
  * `make test`: unit tests (src/) and tests of the native programs (test/native), one process a folder, and integration
- * tests (test/integration/, one process and one sandbox a file), a few at a time. Arguments are substrings that pick
- * files. Prints a line a file, every failure in full, every skip with its reason, and ends with one line of counts;
- * the exit status is 1 where anything failed.
+ * tests (test/integration/, test/conformance/, one process and one sandbox a file), a few at a time. Arguments are
+ * substrings that pick files. Prints a line a file, every failure in full, every skip with its reason, and ends with
+ * one line of counts; the exit status is 1 where anything failed.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -66,7 +66,8 @@ function integrationJobs(picked: (file: string) => boolean, scratch: string): Jo
       new Job('test/integration', ['sh', '-c', `echo needs root; exit ${SKIP_STATUS}`], UNIT_TIMEOUT_MS),
     ];
   }
-  return filesBelow('test/integration', '.test.ts')
+  return ['test/integration', 'test/conformance']
+    .flatMap((folder) => filesBelow(folder, '.test.ts'))
     .filter(picked)
     .map((file, index) => {
       const folder = join(scratch, String(index));

@@ -1,0 +1,95 @@
+/**
+ * Where Docker's own answers differ from its definition. Clients are written against the answers, so these are what
+ * is served, and the definition is not asked in these places. Each was seen with a Docker daemon.
+ */
+
+/** Statuses that an operation's definition does not list. */
+const STATUSES: Record<string, readonly number[]> = {
+  // A container whose log driver keeps nothing that could be read.
+  'GET /containers/{id}/logs': [409, 501],
+  'GET /containers/{id}/top': [409],
+  'POST /containers/{id}/start': [409],
+  'POST /containers/{id}/pause': [409],
+  'POST /containers/{id}/unpause': [409],
+  'POST /containers/{id}/resize': [409],
+  'POST /containers/{id}/attach': [409],
+  'POST /containers/{id}/update': [409],
+  // The definition knows the answer without an upgrade only.
+  'POST /exec/{id}/start': [101],
+  'POST /exec/{id}/resize': [409],
+  'POST /commit': [409],
+  'POST /networks/create': [409],
+  'DELETE /networks/{id}': [409],
+  'POST /networks/{id}/connect': [409],
+  'POST /images/load': [404],
+};
+
+/** A wrong parameter or body is 400 everywhere; the definition says so for some operations only. */
+export function mayAnswer(operation: string, documented: ReadonlySet<number>, status: number): boolean {
+  return documented.has(status) || status === 400 || (STATUSES[operation] ?? []).includes(status);
+}
+
+interface Deviation {
+  readonly operation: RegExp;
+  /** Matches a line of complaint: `/field/path: message`. */
+  readonly complaint: RegExp;
+  readonly why: string;
+}
+
+const DEVIATIONS: readonly Deviation[] = [
+  {
+    operation: /^GET \/events$/,
+    complaint: /^\/: must NOT have unevaluated properties \((status|id|from)\)$/,
+    why: 'the fields of the first API versions, which are still sent for containers and images',
+  },
+  {
+    operation: /^GET \/containers\/\{id\}\/json$/,
+    complaint:
+      /^\/HostConfig\/(Binds|CapAdd|CapDrop|DeviceCgroupRules|DeviceRequests|ExtraHosts|GroupAdd|Links|SecurityOpt|VolumesFrom): must be array$/,
+    why: 'lists that a container was made without are null, not empty',
+  },
+  {
+    operation: /^GET \/containers\/\{id\}\/json$/,
+    complaint: /^\/HostConfig\/(MemorySwappiness: must be integer|OomKillDisable: must be boolean)$/,
+    why: 'null where it is not set: 0 and false would be settings',
+  },
+  {
+    operation: /^GET \/containers\/\{id\}\/json$/,
+    complaint: /^\/Config\/(Entrypoint: must be array|Cmd: must be array|Volumes: must be object)$/,
+    why: 'null where neither image nor request has one',
+  },
+  {
+    operation: /^GET \/containers\/(json|\{id\}\/json)$/,
+    complaint: /\/NetworkSettings\/Networks\/[^/]+\/(Links|Aliases|DNSNames): must be array$/,
+    why: 'null where the endpoint has none',
+  },
+  {
+    operation: /^GET \/exec\/\{id\}\/json$/,
+    complaint: /^\/ExitCode: must be integer$/,
+    why: 'null while the command runs: there is no exit code yet',
+  },
+  {
+    operation: /\/volumes/,
+    complaint: /(\/Options: must be object|^\/Warnings: must be array)$/,
+    why: 'null where there are none',
+  },
+  {
+    operation: /^GET \/networks/,
+    complaint: /\/IPAM\/(Options: must be object|Config: must be array)$/,
+    why: 'null where the network has none: host and none have no addresses',
+  },
+  {
+    operation: /^GET \/info$/,
+    complaint: /^\/(Plugins\/Authorization|GenericResources|Warnings): must be array$/,
+    why: 'null where there are none',
+  },
+  {
+    operation: /^GET \/images\/\{name\}\/json$/,
+    complaint: /^\/GraphDriver\/Data: must be object$/,
+    why: 'null for storage drivers that have nothing to say of an image',
+  },
+];
+
+export function isDeviation(operation: string, complaint: string): boolean {
+  return DEVIATIONS.some((known) => known.operation.test(operation) && known.complaint.test(complaint));
+}
