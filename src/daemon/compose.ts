@@ -3,7 +3,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../base/atomic-file.ts';
-import { type Database, openDatabase } from '../base/database.ts';
+import { type Database, openDatabase, settleDatabase } from '../base/database.ts';
 import { InvalidParameterError, UnavailableError } from '../base/errors.ts';
 import { BUILD_MIGRATIONS } from '../build/build-cache.ts';
 import { Builder } from '../build/builder.ts';
@@ -149,7 +149,7 @@ async function close(parts: {
   unmountAll(parts.runtimePath);
   await parts.networks.close();
   await parts.snapshotter.close();
-  parts.database.close();
+  settleDatabase(parts.database);
   closeSync(parts.lock);
 }
 
