@@ -93,3 +93,10 @@ export function errnoCode(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
+
+/** Whether the error, or what caused it, is that a file system has no room left. */
+export function isDiskFull(error: unknown): boolean {
+  const code = errnoCode(error);
+  if (code === 'ENOSPC' || code === 'EDQUOT') return true;
+  return error instanceof Error && error.cause !== undefined && isDiskFull(error.cause);
+}

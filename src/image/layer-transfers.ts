@@ -3,7 +3,7 @@
  * verify, then unpack while the blob is written out to disk. Pulls that want the same layer at the same time share
  * one transfer; it goes on until the last of them gives up.
  */
-import { EngineError, errorMessage } from '../base/errors.ts';
+import { EngineError, errorMessage, isDiskFull } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { abortable } from './abortable.ts';
 import { type ContentStore, hashFile } from './content-store.ts';
@@ -122,6 +122,10 @@ export class LayerTransfers {
       const ingest = await this.#content.ingest(descriptor.digest, signal);
       try {
         await this.#fill(ingest, request, release);
+      } catch (error) {
+        // What was fetched so far would keep the disk full. The other layers of the pull are aborted for this reason.
+        if (isDiskFull(error)) await ingest.discard();
+        throw error;
       } finally {
         await ingest.close();
       }

@@ -255,3 +255,16 @@ test('a pull survives the removal, at the same moment, of the image whose layers
   assert.ok(bench.snapshotter.layer(base.diffId) !== undefined);
   assert.ok(bench.content.has(base.digest));
 });
+
+test('a full disk ends a pull, and no unfinished layer stays to keep it full', async () => {
+  await using server = await ImageServer.start();
+  using bench = new PullBench();
+  const layers = [await testLayer('a'), await testLayer('b'), await testLayer('c')];
+  server.push('team/app', '1', testImage(layers));
+  const full = Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+  bench.snapshotter.gate = async (source) => {
+    if (source.diffId === layers[1]?.diffId) throw full;
+  };
+  await assert.rejects(bench.pull(`${server.host}/team/app:1`), /no space left on device/);
+  assert.deepEqual(bench.content.unfinished(), []);
+});

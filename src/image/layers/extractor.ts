@@ -184,7 +184,7 @@ export class Extractor implements TarSink {
     }
     const reason = errno === undefined ? error.message : getSystemErrorMessage(-Math.abs(errno));
     const text = this.#error(`${syscall ?? 'write'}: ${reason}`).message;
-    if (DISK_FULL.has(code)) return new UnavailableError(text);
+    if (DISK_FULL.has(code)) return Object.assign(new UnavailableError(text), { code });
     const machine = MACHINE_ERRORS.has(code) || (code === 'EPERM' && syscall !== 'link');
     return machine ? new InternalError(text) : new InvalidParameterError(text);
   }

@@ -4,7 +4,7 @@
  * theirs as `output`, bounded by acknowledgements.
  */
 import { closeSync } from 'node:fs';
-import { EngineError, type ErrorKind, errorMessage } from '../../base/errors.ts';
+import { EngineError, type ErrorKind, errnoCode, errorMessage } from '../../base/errors.ts';
 import type { LayerCompression } from './snapshotter.ts';
 import type { TarHeader } from './tar-writer.ts';
 
@@ -89,6 +89,8 @@ export type ToWorker =
 export interface WireError {
   errorKind: ErrorKind | undefined;
   message: string;
+  /** The errno name, where the error bears one. */
+  code: string | undefined;
 }
 
 export type FromWorker =
@@ -98,11 +100,16 @@ export type FromWorker =
   | { kind: 'done'; result: JobResult }
   | { kind: 'failed'; error: WireError };
 
-/** Errors lose their class on the way; their kind and whole message cross. */
+/** Errors lose their class on the way; their kind, whole message and errno cross. */
 export function toWireError(error: unknown): WireError {
-  return { errorKind: error instanceof EngineError ? error.kind : undefined, message: errorMessage(error) };
+  return {
+    errorKind: error instanceof EngineError ? error.kind : undefined,
+    message: errorMessage(error),
+    code: errnoCode(error),
+  };
 }
 
 export function fromWireError(error: WireError): EngineError {
-  return new EngineError(error.errorKind ?? 'Internal', error.message);
+  const { errorKind, message, code } = error;
+  return Object.assign(new EngineError(errorKind ?? 'Internal', message), code === undefined ? {} : { code });
 }
