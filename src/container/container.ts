@@ -6,6 +6,7 @@ import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { Mutex } from '../base/mutex.ts';
 import type { ExecSession } from './exec.ts';
+import type { HealthMonitor } from './health-monitor.ts';
 import type { ContainerRecord, RecordTable } from './record.ts';
 import { endOf, next, type Transition } from './state.ts';
 import type { Supervisor } from './supervisor.ts';
@@ -35,6 +36,11 @@ export class Container {
   /** What its run holds, as far as events have told: see network.ts and volume-events.ts. */
   onNetwork = false;
   volumesMounted = false;
+  /** A stop waits for its run to end. */
+  stopping = false;
+  healthMonitor: HealthMonitor | undefined;
+  /** Milliseconds before the next restart of an unhealthy container; 0 once it was healthy. */
+  unhealthyDelayMs = 0;
   restartTimer: NodeJS.Timeout | undefined;
   /** Milliseconds before the next automatic restart; doubles up to a minute, and starts anew after a good run. */
   restartDelayMs = 0;

@@ -13,6 +13,7 @@ import { collectMounts, createVolumes, prepareMounts, realMountHost } from '../v
 import type { MountSpec } from '../volume/mount-spec.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
+import { mergeHealthcheck } from './health-rules.ts';
 import { validateLogConfig } from './log-options.ts';
 import { newId, parseName, randomName } from './names.ts';
 import { sharedWith } from './namespaces.ts';
@@ -162,11 +163,12 @@ export function mergeConfig(
   if (defaults.Shell !== undefined && !config.Shell) config.Shell = defaults.Shell;
   const kind = networkKind(hostConfig.NetworkMode);
   if (kind !== 'host' && kind !== 'container') config.Hostname ||= id.slice(0, 12);
-  const test = defaults.Healthcheck?.Test ?? [];
-  const warnings =
-    test.length > 0 && test[0] !== 'NONE' && config.Healthcheck?.Test?.[0] !== 'NONE'
-      ? [`The health check of image ${request.Image} is not run: health checks are not implemented`]
-      : [];
+  const health = mergeHealthcheck(request.Healthcheck, defaults.Healthcheck);
+  if (health !== undefined) config.Healthcheck = health;
+  const [test] = config.Healthcheck?.Test ?? [];
+  const warnings = ['CMD', 'CMD-SHELL', 'NONE', undefined].includes(test)
+    ? []
+    : [`The health check is not run: unknown type '${test}' (expected 'CMD')`];
   requireCommand(config);
   return { config, warnings };
 }

@@ -29,7 +29,7 @@ import { writtenBytes } from './size.ts';
 import { startContainer } from './start.ts';
 import { requireRunning } from './state.ts';
 import { EngineStepRunner } from './step-runner.ts';
-import { killContainer, restartContainer, type StopOptions, stopContainer } from './stop.ts';
+import { interruptStop, killContainer, restartContainer, type StopOptions, stopContainer } from './stop.ts';
 
 export type ContainerEngineOptions = Omit<EngineContext, 'containers' | 'accepting' | 'afterRun'>;
 
@@ -63,6 +63,9 @@ export class ContainerEngine {
     this.#accepting = false;
     for (const container of this.#context.containers.all()) {
       clearTimeout(container.restartTimer);
+      container.healthMonitor?.stop();
+      // Between changes of status, results are in memory only.
+      if (container.record.health !== undefined) container.save();
       const supervisor = container.supervisor;
       container.supervisor = undefined;
       supervisor?.disconnect();
@@ -125,7 +128,7 @@ export class ContainerEngine {
   remove(reference: string, options: RemoveOptions): Promise<void> {
     const container = this.get(reference);
     // A stop that waits for its timeout holds the lock: a forced removal does not wait for that.
-    if (options.force && container.running) killContainer(this.#context, container, 'SIGKILL');
+    if (options.force) interruptStop(container);
     return container.mutex.run(() => removeContainer(this.#context, container, options));
   }
 

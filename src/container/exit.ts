@@ -9,6 +9,7 @@ import type { ExitRecord } from '../native/supervisor-protocol.ts';
 import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
+import { endHealth } from './health-monitor.ts';
 import { disconnectNetwork, tellDisconnected } from './network.ts';
 import { containerPaths } from './paths.ts';
 import { shouldRestart } from './restart-policy.ts';
@@ -25,6 +26,7 @@ export function handleExit(engine: EngineContext, container: Container, exit: Ex
     oomKilled: exit.oomKilled,
     error: exit.error,
   };
+  endHealth(container);
   container.supervisor?.disconnect();
   container.supervisor = undefined;
   for (const session of container.execs.values()) session.abandoned();

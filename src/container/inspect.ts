@@ -66,7 +66,7 @@ export function summarize(container: Container, nowMs: number): ContainerSummary
     Ports: listedPorts(container),
     Labels: record.config.Labels ?? {},
     State: record.state.status,
-    Status: statusText(record.state, nowMs),
+    Status: statusText(record.state, nowMs, record.health),
     HostConfig: { NetworkMode: record.hostConfig.NetworkMode ?? '' },
     NetworkSettings: { Networks: endpoints(container) },
     Mounts: describeMounts(record.mounts, record.hostConfig),
@@ -95,6 +95,7 @@ function wireState(container: Container): WireState {
     Error: running ? '' : end.error,
     StartedAt: running ? state.startedAt : end.startedAt,
     FinishedAt: end.finishedAt,
+    ...(container.record.health === undefined ? {} : { Health: container.record.health }),
   };
 }
 

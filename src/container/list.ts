@@ -17,11 +17,13 @@ export interface ListOptions {
 
 const STATUSES = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'];
 const FILTERS = [
+const HEALTHS = ['none', 'starting', 'healthy', 'unhealthy'];
   'ancestor',
   'before',
   'exited',
   'expose',
   'id',
+  'health',
   'label',
   'name',
   'network',
@@ -60,6 +62,7 @@ function buildFilter(engine: EngineContext, filters: Filters): (container: Conta
     id: ({ id }, value) => id.startsWith(value) || matchesPattern(value, id),
     name: ({ record }, value) =>
       matchesPattern(value, record.name) || matchesPattern(value, `/${record.name}`),
+    health: ({ record }, value) => (record.health?.Status ?? 'none') === value,
     label: ({ record }, value) => matchesLabel(record.config.Labels ?? {}, value),
     status: ({ record }, value) => record.state.status === value,
     exited: ({ record }, value) =>
@@ -92,6 +95,9 @@ function check(filters: Filters): void {
     throw error instanceof InvalidFilterError ? new InvalidParameterError(error.message) : error;
   }
   for (const status of filters['status'] ?? []) {
+  for (const health of filters['health'] ?? []) {
+    if (!HEALTHS.includes(health)) throw new InvalidParameterError(`invalid filter 'health=${health}'`);
+  }
     if (!STATUSES.includes(status)) throw new InvalidParameterError(`invalid filter 'status=${status}'`);
   }
   for (const code of filters['exited'] ?? []) {

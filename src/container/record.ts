@@ -2,7 +2,7 @@
  * What is kept of a container between requests and between daemons: one row, its body as JSON. Everything that is
  * asked for at create stands here resolved and complete, so that a start needs the record and the layers alone.
  */
-import type { ContainerConfig } from '../api/containers.ts';
+import type { ContainerConfig, Health } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
 import type { NetworkingConfig } from '../api/networks.ts';
 import type { Database, Migrations } from '../base/database.ts';
@@ -27,6 +27,8 @@ export interface ContainerRecord {
   networkingConfig: NetworkingConfig;
   mounts: ContainerMountPoint[];
   state: ContainerState;
+  /** Only with a health check that was run. Stored when its status changes. */
+  health?: Health;
   restartCount: number;
   /** A user stopped it: `unless-stopped` leaves it so when the daemon starts. */
   stoppedByUser: boolean;

@@ -12,6 +12,7 @@ import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { handleExit, lostRun } from './exit.ts';
+import { watchHealth } from './health-monitor.ts';
 import {
   bundlesDirectory,
   containerPaths,
@@ -130,6 +131,8 @@ async function takeOver(engine: EngineContext, container: Container): Promise<vo
     container.onNetwork = true;
     container.volumesMounted = true;
     log.info({ container: container.id }, 'took over a running container');
+    watchHealth(engine, container, true);
+    readPaused(engine, container);
   } else {
     container.supervisor = undefined;
     supervisor.disconnect();

@@ -15,6 +15,7 @@ import { handOverPending } from './attach.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { releaseRun } from './exit.ts';
+import { watchHealth } from './health-monitor.ts';
 import { supervisorLog } from './log-options.ts';
 import { namespaceOf, sharedWith } from './namespaces.ts';
 import { connectNetwork, containerHostname, writeNetworkFiles } from './network.ts';
@@ -52,6 +53,7 @@ export async function startContainer(engine: EngineContext, container: Container
     await fail(engine, container, error);
     throw error;
   }
+  watchHealth(engine, container);
   engine.events.container(container, 'start');
 }
 

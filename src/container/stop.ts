@@ -44,6 +44,13 @@ export async function endRun(
   const exited = container.nextExit(patience.signal);
   exited.catch(() => undefined);
   sendSignal(engine, container, signal);
+  container.stopping = true;
+  void exited.then(
+    () => {
+      container.stopping = false;
+    },
+    () => undefined,
+  );
   if (!(await within(exited, timeoutSec < 0 ? undefined : timeoutSec * 1000))) {
     log.debug({ container: container.id, timeoutSec }, 'container did not stop in time: SIGKILL');
     sendSignal(engine, container, SIGKILL);
@@ -60,6 +67,16 @@ export async function endRun(
 /** Sends a signal to the init. SIGKILL and the stop signal count as the user's wish to stop. */
 export function killContainer(engine: EngineContext, container: Container, signalText: string): void {
   const signal = parseSignal(signalText || 'SIGKILL');
+/** Ends the patience of a stop that is under way; without one nothing happens. */
+export function interruptStop(container: Container): void {
+  if (!container.stopping) return;
+  try {
+    container.supervisor?.send('kill', { process: '', signal: SIGKILL, all: false });
+  } catch (error) {
+    log.debug({ container: container.id, error: errorMessage(error) }, 'signal not sent');
+  }
+}
+
   const final = signal === SIGKILL || signal === parseSignal(stopSignal(container));
   if (final && cancelRestart(container)) return;
   if (!container.running) {

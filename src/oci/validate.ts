@@ -98,7 +98,6 @@ function refuseUnbuilt(config: ContainerConfig, host: HostConfig): void {
     [(host.Cgroup ?? '') !== '', `cgroup "${host.Cgroup}"`],
     [isCustomNetwork(host.NetworkMode ?? ''), `network "${host.NetworkMode}": user-defined networks`],
     [(config.MacAddress ?? '') !== '', 'a MAC address (--mac-address)'],
-    [hasHealthcheck(config), 'health checks'],
   ];
   for (const [asked, what] of notBuilt) {
     if (asked) throw new NotImplementedError(`not implemented: ${what}`);
@@ -106,12 +105,6 @@ function refuseUnbuilt(config: ContainerConfig, host: HostConfig): void {
   if (!['', 'default'].includes((host.Isolation ?? '').toLowerCase())) {
     refuse(`invalid isolation (${host.Isolation}): linux only supports 'default'`);
   }
-}
-
-/** `NONE` and an empty test ask for nothing. */
-function hasHealthcheck({ Healthcheck }: ContainerConfig): boolean {
-  const test = Healthcheck?.Test ?? [];
-  return test.length > 0 && test[0] !== 'NONE';
 }
 
 const BUILT_IN_NETWORKS = new Set(['', 'default', 'bridge', 'host', 'none']);

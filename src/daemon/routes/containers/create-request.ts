@@ -110,7 +110,14 @@ const CREATE_REQUEST: Shape = {
     Env: { list: 'string' },
     Cmd: { list: 'string' },
     Healthcheck: {
-      object: { Test: { list: 'string' }, Interval: 'integer', Timeout: 'integer', Retries: 'integer' },
+      object: {
+        Test: { list: 'string' },
+        Interval: 'integer',
+        Timeout: 'integer',
+        StartPeriod: 'integer',
+        StartInterval: 'integer',
+        Retries: 'integer',
+      },
     },
     Image: 'string',
     Volumes: NAMED_SET,
