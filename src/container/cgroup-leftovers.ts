@@ -5,38 +5,30 @@
 import { readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { errnoCode } from '../base/errors.ts';
+import { errnoCode, errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
-import type { Spec } from '../oci/runtime-spec.ts';
+import { thaw } from './cgroup/freezer.ts';
+import { bundleCgroupsPath, ContainerCgroup } from './cgroup/hierarchy.ts';
 
 const ATTEMPTS = 50;
 const PAUSE_MS = 20;
 
 /** Does nothing where the bundle has no config.json or its cgroups are gone. */
 export async function removeCgroupLeftovers(bundle: string): Promise<void> {
-  const path = cgroupsPath(bundle);
+  const path = bundleCgroupsPath(bundle);
   if (path === undefined) return;
-  for (const mount of hierarchies()) await removeTree(join(mount, path));
+  const cgroup = new ContainerCgroup(path);
+  thawQuietly(cgroup);
+  for (const directory of cgroup.directories()) await removeTree(directory);
 }
 
-/** Only a path below a folder of its own: never a hierarchy's root or another's group. */
-function cgroupsPath(bundle: string): string | undefined {
-  let path: string | undefined;
+/** On v1 what is frozen does not die. */
+function thawQuietly(cgroup: ContainerCgroup): void {
   try {
-    path = (JSON.parse(readFileSync(join(bundle, 'config.json'), 'utf8')) as Spec).linux?.cgroupsPath;
-  } catch {
-    // No bundle, or one that was cut while it was written: nothing was started from it.
-    return undefined;
+    thaw(cgroup);
+  } catch (error) {
+    log.debug({ error: errorMessage(error) }, 'nothing to thaw');
   }
-  return path !== undefined && /^\/.*[0-9a-f]{64}$/.test(path) ? path : undefined;
-}
-
-function hierarchies(): string[] {
-  return readFileSync('/proc/self/mounts', 'utf8')
-    .split('\n')
-    .map((line) => line.split(' '))
-    .filter(([, , type]) => type === 'cgroup' || type === 'cgroup2')
-    .map(([, target = '']) => target);
 }
 
 async function removeTree(directory: string): Promise<void> {

@@ -44,6 +44,21 @@ export class ContainerSet {
     return container;
   }
 
+  /** Gives a container a free name and stores that. Throws Conflict where it is in use. */
+  rename(container: Container, name: string): void {
+    this.requireFreeName(name);
+    const old = container.record.name;
+    container.record.name = name;
+    try {
+      container.save();
+    } catch (error) {
+      container.record.name = old;
+      throw error;
+    }
+    this.#byName.delete(old);
+    this.#byName.set(name, container);
+  }
+
   delete(container: Container): void {
     this.#table.remove(container.id);
     this.#byId.delete(container.id);

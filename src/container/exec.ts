@@ -23,7 +23,7 @@ import { newId } from './names.ts';
 import { containerHostname } from './network.ts';
 import { containerPaths } from './paths.ts';
 import { readRootFile } from './root-file.ts';
-import { requireRunning } from './state.ts';
+import { isLive, requireRunning } from './state.ts';
 
 const KEEP_ENDED_MS = 60 * 60 * 1000;
 const EXIT_CODE_LOST = 137;
@@ -184,7 +184,7 @@ function execSpec(engine: EngineContext, session: ExecSession, start: ExecStartR
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   const bundle = JSON.parse(readFileSync(join(paths.bundle, 'config.json'), 'utf8')) as Spec;
   if (bundle.process === undefined) throw new ConflictError(`container ${container.id} has no process`);
-  const root = state.status === 'running' ? `/proc/${state.pid}/root` : paths.rootfs;
+  const root = isLive(state) ? `/proc/${state.pid}/root` : paths.rootfs;
   return execProcess({
     config,
     hostConfig,

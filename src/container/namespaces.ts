@@ -2,6 +2,7 @@
 import { ConflictError } from '../base/errors.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
+import { isLive } from './state.ts';
 
 /** The container that a mode `container:NAME` names; undefined for other modes. Throws NotFound. */
 export function sharedWith(engine: EngineContext, mode: string | undefined): Container | undefined {
@@ -12,7 +13,7 @@ export function sharedWith(engine: EngineContext, mode: string | undefined): Con
 /** Path of a running container's namespace. Throws Conflict, in Docker's words, where it does not run. */
 export function namespaceOf(other: Container, kind: 'net' | 'pid' | 'ipc'): string {
   const state = other.record.state;
-  if (state.status !== 'running') {
+  if (!isLive(state)) {
     throw new ConflictError(
       kind === 'net'
         ? `cannot join network of a non running container: ${other.id}`

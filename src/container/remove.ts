@@ -23,7 +23,12 @@ export async function removeContainer(
 ): Promise<void> {
   if (engine.containers.find(container.id) !== container) return;
   const { state, name } = container.record;
-  if (state.status === 'running' || state.status === 'restarting') {
+  if (isRunning(state)) {
+    if (!options.force && state.status === 'paused') {
+      throw new ConflictError(
+        `cannot remove container "/${name}": container is paused and must be unpaused first`,
+      );
+    }
     if (!options.force) {
       throw new ConflictError(
         `cannot remove container "/${name}": container is ${state.status}: stop the container before removing or force remove`,

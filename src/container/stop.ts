@@ -4,8 +4,9 @@ import { log } from '../base/log.ts';
 import { parseSignal, signalName } from '../base/signals.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
+import { unpauseContainer } from './pause.ts';
 import { startContainer } from './start.ts';
-import { endOf } from './state.ts';
+import { endOf, isRunning } from './state.ts';
 
 const SIGKILL = 9;
 const DEFAULT_TIMEOUT_SEC = 10;
@@ -43,7 +44,6 @@ export async function endRun(
   const patience = new AbortController();
   const exited = container.nextExit(patience.signal);
   exited.catch(() => undefined);
-  sendSignal(engine, container, signal);
   container.stopping = true;
   void exited.then(
     () => {
@@ -51,9 +51,12 @@ export async function endRun(
     },
     () => undefined,
   );
+  sendSignal(engine, container, signal);
+  resume(engine, container, signal);
   if (!(await within(exited, timeoutSec < 0 ? undefined : timeoutSec * 1000))) {
     log.debug({ container: container.id, timeoutSec }, 'container did not stop in time: SIGKILL');
     sendSignal(engine, container, SIGKILL);
+    resume(engine, container, SIGKILL);
     if (!(await within(exited, KILL_PATIENCE_MS))) {
       patience.abort();
       throw new InternalError(
@@ -64,9 +67,6 @@ export async function endRun(
   await container.teardown;
 }
 
-/** Sends a signal to the init. SIGKILL and the stop signal count as the user's wish to stop. */
-export function killContainer(engine: EngineContext, container: Container, signalText: string): void {
-  const signal = parseSignal(signalText || 'SIGKILL');
 /** Ends the patience of a stop that is under way; without one nothing happens. */
 export function interruptStop(container: Container): void {
   if (!container.stopping) return;
@@ -77,6 +77,9 @@ export function interruptStop(container: Container): void {
   }
 }
 
+/** Sends a signal to the init. SIGKILL and the stop signal count as the user's wish to stop. */
+export function killContainer(engine: EngineContext, container: Container, signalText: string): void {
+  const signal = parseSignal(signalText || 'SIGKILL');
   const final = signal === SIGKILL || signal === parseSignal(stopSignal(container));
   if (final && cancelRestart(container)) return;
   if (!container.running) {
@@ -86,6 +89,7 @@ export function interruptStop(container: Container): void {
   }
   if (final) markStopped(container);
   sendSignal(engine, container, signal);
+  resume(engine, container, signal);
 }
 
 /** Stop, where it runs, and start again; the caller holds the mutex. */
@@ -97,7 +101,7 @@ export async function restartContainer(
   // An --rm container lives on through its restart.
   container.keep = true;
   try {
-    if (container.record.state.status === 'running' || container.record.state.status === 'restarting') {
+    if (isRunning(container.record.state)) {
       await stopContainer(engine, container, options);
     }
     container.record.stoppedByUser = false;
@@ -137,6 +141,23 @@ function sendSignal(engine: EngineContext, container: Container, signal: number)
   }
   engine.events.container(container, 'kill', { signal: String(signal) });
   log.debug({ container: container.id, signal: signalName(signal) }, 'signal sent');
+}
+
+/**
+ * A paused container gets its signal when it runs on, which Docker lets it do at once, except for signals beside a
+ * stop signal of its own.
+ */
+function resume(engine: EngineContext, container: Container, signal: number): void {
+  const { config, state } = container.record;
+  if (state.status !== 'paused') return;
+  const own = config.StopSignal ?? '';
+  if (own !== '' && signal !== SIGKILL && signal !== parseSignal(own)) return;
+  try {
+    unpauseContainer(engine, container);
+  } catch (error) {
+    // v2 kills what is frozen: the cgroup may be gone.
+    log.debug({ container: container.id, error: errorMessage(error) }, 'container not resumed');
+  }
 }
 
 /** True where `promise` resolves within `ms` (undefined: however long it takes). */
