@@ -3,7 +3,7 @@
  * taking turns, and prints medians with ratios. `--out FILE` writes the table there as well; further arguments pick
  * jobs by key (see jobs.ts). Runs in the tests' sandbox, with a registry beside it.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, release, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -110,6 +110,13 @@ async function inside(out: string | undefined, keys: readonly string[]): Promise
   if (out !== undefined) writeFileSync(out, documentText(text));
 }
 
+/** Runs this program again in the sandbox; ends with it when interrupted, so that the caller can clean up. */
+async function inSandbox(args: readonly string[]): Promise<number> {
+  const child = spawn(SANDBOX, args, { stdio: 'inherit' });
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => child.kill('SIGKILL'));
+  return await new Promise((done) => child.once('exit', (code) => done(code ?? 1)));
+}
+
 async function main(): Promise<void> {
   const words = process.argv.slice(2);
   const at = words.indexOf('--out');
@@ -122,7 +129,7 @@ async function main(): Promise<void> {
   const name = `mydock-bench-${process.pid}`;
   try {
     const args = [name, folder, process.execPath, ...process.argv.slice(1)];
-    process.exitCode = spawnSync(SANDBOX, args, { stdio: 'inherit' }).status ?? 1;
+    process.exitCode = await inSandbox(args);
   } finally {
     spawnSync(SANDBOX, ['--sweep', name], { stdio: 'inherit' });
     rmSync(folder, { recursive: true, force: true });

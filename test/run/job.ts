@@ -27,8 +27,8 @@ export class Job {
     this.#files = files;
   }
 
-  /** Runs it to its end; never throws: what goes wrong becomes a failed record. */
-  async run(directory: string): Promise<void> {
+  /** Runs it to its end, or until `signal` aborts; never throws: what goes wrong becomes a failed record. */
+  async run(directory: string, signal: AbortSignal): Promise<void> {
     const startedAt = performance.now();
     const [file = '', ...args] = this.#command;
     const child = spawn(file, args, { cwd: directory, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -37,8 +37,11 @@ export class Job {
       timedOut = true;
       killGroup(child);
     }, this.#timeoutMs);
+    const stop = (): void => killGroup(child);
+    signal.addEventListener('abort', stop);
     const status = await this.#finish(child);
     clearTimeout(timer);
+    signal.removeEventListener('abort', stop);
     killGroup(child);
     this.durationMs = performance.now() - startedAt;
     this.#judge(timedOut ? `did not end within ${this.#timeoutMs / 1000} s and was killed` : status);

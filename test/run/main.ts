@@ -78,11 +78,16 @@ function integrationJobs(picked: (file: string) => boolean, scratch: string): Jo
 }
 
 /** Runs jobs `width` at a time; `done` sees each in the order of finishing. */
-async function runAll(jobs: readonly Job[], width: number, done: (job: Job) => void): Promise<void> {
+async function runAll(
+  jobs: readonly Job[],
+  width: number,
+  interrupted: AbortSignal,
+  done: (job: Job) => void,
+): Promise<void> {
   const queue = [...jobs];
   const worker = async (): Promise<void> => {
-    for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
-      await job.run(ROOT);
+    for (let job = queue.shift(); job !== undefined && !interrupted.aborted; job = queue.shift()) {
+      await job.run(ROOT, interrupted);
       done(job);
     }
   };
@@ -120,13 +125,16 @@ async function main(): Promise<void> {
     filters.length === 0 || filters.some((text) => file.includes(text));
   const scratch = mkdtempSync(join(tmpdir(), 'mydock-test-'));
   const records: TestRecord[] = [];
+  // Jobs run in process groups of their own, which ctrl-c does not reach.
+  const interrupt = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupt.abort());
   try {
     const jobs = [...unitJobs(picked), ...nativeJobs(picked), ...integrationJobs(picked, scratch)];
     if (jobs.some((job) => job.name.startsWith('test/'))) {
       await prepareFixtures();
       process.env['MYDOCK_TEST_BUSYBOX'] = await busyboxProgram();
     }
-    await runAll(jobs, Math.max(2, availableParallelism()), (job) => {
+    await runAll(jobs, Math.max(2, availableParallelism()), interrupt.signal, (job) => {
       printJob(job);
       records.push(...job.records);
     });
@@ -134,9 +142,10 @@ async function main(): Promise<void> {
     if (process.getuid?.() === 0) spawnSync(SANDBOX, ['--sweep', SANDBOX_NAME], { stdio: 'inherit' });
     rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });
   }
+  if (interrupt.signal.aborted) console.log('interrupted: the counts are not whole');
   const failed = count(records, 'failed');
   console.log(`${count(records, 'passed')} passed, ${failed} failed, ${count(records, 'skipped')} skipped`);
-  process.exitCode = failed > 0 || records.length === 0 ? 1 : 0;
+  process.exitCode = failed > 0 || records.length === 0 || interrupt.signal.aborted ? 1 : 0;
 }
 
 await main();
