@@ -35,6 +35,7 @@ export async function hijack(
   socket: Socket,
   contentType: string,
 ): Promise<HijackedConnection> {
+  await request.drain();
   const upgraded = request.upgrade !== null;
   if (response !== null) detachFromParser(response, socket);
   const head = upgraded

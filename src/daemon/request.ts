@@ -22,6 +22,7 @@ export class ApiRequest {
   readonly signal: AbortSignal;
   /** For a request with `Upgrade:`, what arrived after its headers; the HTTP parser has let go of the socket. */
   readonly upgrade: { socket: Socket; head: Buffer } | null;
+  #bodyRead = false;
 
   constructor(fields: {
     message: IncomingMessage;
@@ -116,7 +117,17 @@ export class ApiRequest {
   }
 
   async body(): Promise<Buffer> {
+    this.#bodyRead = true;
     return this.upgrade === null ? this.#streamBody() : this.#upgradeBody(this.upgrade);
+  }
+
+  /**
+   * Reads a body of known length that no handler has asked for, so that none of it is taken for the stream that
+   * follows on the connection: clients send one with attach, where it means nothing.
+   */
+  async drain(): Promise<void> {
+    if (this.#bodyRead || this.header('transfer-encoding') !== undefined) return;
+    if (Number(this.header('content-length') ?? 0) > 0) await this.body();
   }
 
   async #streamBody(): Promise<Buffer> {
