@@ -50,9 +50,10 @@ build/.packages: test/setup/system-packages.sh
 		libjansson-dev=/usr/include/jansson.h
 	@mkdir -p build && touch $@
 
-build/.test-packages: test/setup/system-packages.sh
+build/.test-packages: test/setup/system-packages.sh Makefile
 	@sh test/setup/system-packages.sh mmdebstrap=/usr/bin/mmdebstrap iproute2=/sbin/ip nftables=/usr/sbin/nft \
-		ca-certificates=/etc/ssl/certs/ca-certificates.crt
+		ca-certificates=/etc/ssl/certs/ca-certificates.crt \
+		python3-docker=/usr/lib/python3/dist-packages/docker/__init__.py
 	@mkdir -p build && touch $@
 
 build/.check-packages: test/setup/system-packages.sh

@@ -4,6 +4,7 @@
  */
 import { existsSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { CACHE } from '../fixtures/packages.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -35,9 +36,9 @@ export function daemonCommand(place: EnginePlace, args: readonly string[]): stri
   return [join(ROOT, 'bin/mydockd'), ...common, '--group', 'root', ...args];
 }
 
-/** Every `docker` program on the PATH: several versions may be installed. */
+/** Every `docker` program on the PATH: several versions may be installed. Where none is, Debian's from the cache. */
 export function dockerPrograms(): string[] {
-  const folders = (process.env['PATH'] ?? '').split(':');
+  const folders = [...(process.env['PATH'] ?? '').split(':'), join(CACHE, 'package-docker.io/usr/bin')];
   const paths = folders.map((folder) => join(folder, 'docker')).filter((path) => existsSync(path));
   return [...new Set(paths.map((path) => realpathSync(path)))];
 }
