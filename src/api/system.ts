@@ -1,4 +1,7 @@
-/** What the daemon says about itself: version, info, ping headers, events. */
+/** What the daemon says about itself: version, info, ping headers, disk usage, events. */
+import type { ContainerSummary } from './containers.ts';
+import type { ImageSummary } from './images.ts';
+import type { Volume } from './volumes.ts';
 
 /** Headers of `GET /_ping` and `HEAD /_ping`. */
 export const PING_HEADERS = {
@@ -138,6 +141,15 @@ export interface SystemInfo {
   CDISpecDirs: string[] | null;
   DiscoveredDevices?: { Source: string; ID: string }[];
   Warnings: string[] | null;
+}
+
+/** `GET /system/df`. `SizeRw` of the containers includes their logs. */
+export interface DiskUsage {
+  LayersSize: number;
+  Images: ImageSummary[];
+  Containers: ContainerSummary[];
+  Volumes: Volume[];
+  BuildCache: never[];
 }
 
 export interface EventActor {

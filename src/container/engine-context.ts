@@ -20,6 +20,8 @@ export interface EngineSettings {
   dnsSearch: string[];
   dnsOptions: string[];
   init: boolean;
+  /** Log driver of containers that name none, and the options of that driver. */
+  logDriver: string;
   logOpts: Record<string, string>;
 }
 

@@ -17,17 +17,20 @@ import { OverlaySnapshotter } from '../image/layers/overlay.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import { Puller } from '../image/pull.ts';
 import { parseMirror } from '../image/registry/endpoints.ts';
+import { checkCredentials } from '../image/registry/login.ts';
 import { addon, libraryDirectory } from '../native/addon.ts';
 import { NETWORK_MIGRATIONS, NetworkManager } from '../network/network-manager.ts';
 import { readHostFacts } from '../oci/host-facts.ts';
 import { VOLUME_MIGRATIONS, VolumeStore } from '../volume/volume-store.ts';
 import type { DaemonConfig } from './config.ts';
+import { systemDiskUsage } from './disk-usage.ts';
 import { systemInfo, systemVersion } from './info.ts';
 import { keepMountsPrivate, mountReadOnly, unmountAll } from './mounts.ts';
 import { Router } from './router.ts';
 import { buildRoutes } from './routes/build/routes.ts';
 import { containerRoutes } from './routes/containers/routes.ts';
 import { execRoutes } from './routes/exec/routes.ts';
+import { summary } from './routes/images/handlers.ts';
 import { imageRoutes } from './routes/images/routes.ts';
 import { networkRoutes } from './routes/networks/routes.ts';
 import { systemRoutes } from './routes/system/routes.ts';
@@ -94,16 +97,12 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   images.setLayerUsers(() => engine.all().flatMap(({ record }) => record.layers));
   await engine.restore();
   await images.sweep();
-  const puller = new Puller({
-    contentStore,
-    imageStore: images,
-    snapshotter,
-    registry: {
-      mirrors,
-      insecureRegistries: config.insecureRegistries,
-      maxConcurrentDownloads: config.maxConcurrentDownloads,
-    },
-  });
+  const registry = {
+    mirrors,
+    insecureRegistries: config.insecureRegistries,
+    maxConcurrentDownloads: config.maxConcurrentDownloads,
+  };
+  const puller = new Puller({ contentStore, imageStore: images, snapshotter, registry });
   const builder = new Builder({
     database,
     contentStore,
@@ -115,11 +114,26 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   });
   await builder.sweep();
   const info = { config, id: daemonId(config.dataRoot), engine, images, snapshotter, events, host, ...paths };
+  const imageBackend = imagesBackend({ images, puller, engine, snapshotter });
+  const disk = {
+    ...config,
+    engine,
+    images,
+    snapshotter,
+    volumes,
+    summarizeImages: () => images.list().map((image) => summary(imageBackend, image)),
+  };
   const router = new Router([
-    ...systemRoutes({ version: () => systemVersion(host), info: () => systemInfo(info), events }),
+    ...systemRoutes({
+      version: () => systemVersion(host),
+      info: () => systemInfo(info),
+      events,
+      diskUsage: (wanted) => systemDiskUsage(disk, wanted),
+      login: (auth, signal) => checkCredentials(auth, registry, signal),
+    }),
     ...containerRoutes(engine),
     ...execRoutes(engine),
-    ...imageRoutes(imagesBackend({ images, puller, engine, snapshotter })),
+    ...imageRoutes(imageBackend),
     ...buildRoutes(builder),
     ...networkRoutes(networks),
     ...volumeRoutes({

@@ -28,7 +28,11 @@ export interface DaemonConfig {
   dnsSearch: string[];
   dnsOptions: string[];
   init: boolean;
-  /** json-file defaults, as `--log-opt` names them. */
+  /** Log driver of containers that name none. */
+  logDriver: string;
+  /** `key=value` or `key`, shown by `info`. */
+  labels: string[];
+  /** Defaults of that driver, as `--log-opt` names them. */
   logOpts: Record<string, string>;
   maxConcurrentDownloads: number;
   tls: boolean;
@@ -71,6 +75,8 @@ const DIRECTIVES: readonly Directive[] = [
   directive('dns-search', 'dns-search', 'dnsSearch', 'list', 'DNS search domain of containers'),
   directive('dns-opt', 'dns-opts', 'dnsOptions', 'list', 'DNS option of containers'),
   directive('init', 'init', 'init', 'flag', 'Run an init in every container'),
+  directive('log-driver', 'log-driver', 'logDriver', 'text', 'Default log driver of containers'),
+  directive('label', 'labels', 'labels', 'list', 'Label of the daemon: key=value'),
   directive('log-opt', 'log-opts', 'logOpts', 'map', 'Default log option: max-size, max-file'),
   directive(
     'max-concurrent-downloads',
@@ -114,6 +120,8 @@ function defaults(): DaemonConfig {
     dnsSearch: [],
     dnsOptions: [],
     init: false,
+    logDriver: 'json-file',
+    labels: [],
     logOpts: {},
     maxConcurrentDownloads: 3,
     tls: false,

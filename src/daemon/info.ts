@@ -1,5 +1,5 @@
 /** What the daemon says about itself and its host: `version` and `info` (Engine API, "System"). */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { hostname, version as kernelVersion, release, totalmem } from 'node:os';
 import type { SystemInfo, SystemVersion } from '../api/system.ts';
 import { API_VERSION, MIN_API_VERSION } from '../api/version.ts';
@@ -37,7 +37,7 @@ export function systemVersion(host: HostFacts): SystemVersion {
     Os: 'linux',
     Arch: host.architecture,
     KernelVersion: release(),
-    BuildTime: '',
+    BuildTime: buildTime(),
   };
   return {
     Platform: { Name: 'mydock' },
@@ -63,17 +63,23 @@ export function systemVersion(host: HostFacts): SystemVersion {
   };
 }
 
+/** When the program that runs was written; empty where that cannot be told. */
+function buildTime(): string {
+  const program = statSync(process.argv[1] ?? '', { throwIfNoEntry: false });
+  return program === undefined ? '' : program.mtime.toISOString();
+}
+
 export function systemInfo(sources: InfoSources): SystemInfo {
   const { config, engine, images, snapshotter, host } = sources;
   const states = engine.all().map(({ record }) => record.state.status);
-  const running = states.filter((status) => status === 'running' || status === 'restarting').length;
+  const count = (wanted: string): number => states.filter((status) => status === wanted).length;
   const { cgroups } = host;
   return {
     ID: sources.id,
     Containers: states.length,
-    ContainersRunning: running,
-    ContainersPaused: 0,
-    ContainersStopped: states.length - running,
+    ContainersRunning: count('running'),
+    ContainersPaused: count('paused'),
+    ContainersStopped: states.length - count('running') - count('paused'),
     Images: images.list().length,
     Driver: snapshotter.driver,
     DriverStatus: [['Layers', String(snapshotter.layers().length)]],
@@ -94,9 +100,10 @@ export function systemInfo(sources: InfoSources): SystemInfo {
     IPv4Forwarding: host.ipv4Forwarding,
     Debug: config.logLevel === 'debug' || config.logLevel === 'trace',
     NFd: openDescriptors(),
-    NGoroutines: 0,
+    // Node has no goroutines; what it waits for is what comes closest.
+    NGoroutines: process.getActiveResourcesInfo().length,
     SystemTime: new Date().toISOString(),
-    LoggingDriver: 'json-file',
+    LoggingDriver: config.logDriver,
     CgroupDriver: 'cgroupfs',
     CgroupVersion: host.cgroupVersion === 2 ? '2' : '1',
     NEventsListener: sources.events.listeners,
@@ -114,7 +121,7 @@ export function systemInfo(sources: InfoSources): SystemInfo {
     HttpsProxy: proxy('HTTPS_PROXY'),
     NoProxy: proxy('NO_PROXY'),
     Name: hostname(),
-    Labels: [],
+    Labels: config.labels,
     ExperimentalBuild: false,
     ServerVersion: MYDOCK_VERSION,
     Runtimes: { 'mydock-runtime': { path: sources.runtimePath } },
@@ -136,7 +143,7 @@ export function systemInfo(sources: InfoSources): SystemInfo {
     SecurityOptions: securityOptions(host),
     FirewallBackend: { Driver: 'nftables' },
     CDISpecDirs: [],
-    Warnings: warnings(host),
+    Warnings: warnings(host, config),
   };
 }
 
@@ -189,8 +196,13 @@ function securityOptions(host: HostFacts): string[] {
   ];
 }
 
-function warnings({ cgroups, ipv4Forwarding }: HostFacts): string[] | null {
+function warnings({ cgroups, ipv4Forwarding }: HostFacts, config: DaemonConfig): string[] | null {
+  const open = config.tls ? [] : config.hosts.filter((host) => host.startsWith('tcp://'));
   const found = [
+    ...open.map(
+      (host) =>
+        `WARNING: API is accessible on ${host.replace('tcp:', 'http:')} without encryption. Access to the remote API is equivalent to root access on the host.`,
+    ),
     ...(cgroups.memory ? [] : ['WARNING: No memory limit support']),
     ...(cgroups.swap ? [] : ['WARNING: No swap limit support']),
     ...(cgroups.cpuCfs ? [] : ['WARNING: No cpu cfs quota support']),

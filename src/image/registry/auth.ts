@@ -26,7 +26,7 @@ export interface AuthorizerOptions {
   registry: ResolvedRegistryOptions;
   /** The registry's URL. */
   baseUrl: URL;
-  /** What tokens are asked for: `repository:library/ubuntu:pull`. */
+  /** What tokens are asked for: `repository:library/ubuntu:pull`; empty to ask for nothing but who one is. */
   scope: string;
   credentials: RegistryAuth;
   insecureHosts: ReadonlySet<string>;
@@ -136,13 +136,14 @@ export class Authorizer {
     const service = challenge.parameters.get('service') ?? '';
     const { username, password, identitytoken } = credentials;
     if (identitytoken !== undefined) {
-      const form = new URLSearchParams({ grant_type: 'refresh_token', service, client_id: 'mydock', scope });
+      const form = new URLSearchParams({ grant_type: 'refresh_token', service, client_id: 'mydock' });
+      if (scope !== '') form.set('scope', scope);
       form.set('refresh_token', identitytoken);
       const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
       return { method: 'POST', url, headers, body: form.toString() };
     }
     if (service !== '') url.searchParams.set('service', service);
-    url.searchParams.append('scope', scope);
+    if (scope !== '') url.searchParams.append('scope', scope);
     if (username === undefined) return { method: 'GET', url, headers: {} };
     url.searchParams.set('account', username);
     return { method: 'GET', url, headers: { Authorization: basicHeader(username, password ?? '') } };

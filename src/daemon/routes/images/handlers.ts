@@ -59,7 +59,7 @@ export function imageHandlers(
   };
 }
 
-function summary(backend: ImagesBackend, image: Image): ImageSummary {
+export function summary(backend: ImagesBackend, image: Image): ImageSummary {
   return {
     Containers: backend.containersOf(image.id),
     Created: unixSeconds(image.createdAt),

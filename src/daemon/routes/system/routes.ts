@@ -1,13 +1,19 @@
-/** Ping, version and info; the rest of the system group is named as not there yet. */
-import type { SystemInfo, SystemVersion } from '../../../api/system.ts';
-import { NotFoundError, UnavailableError } from '../../../base/errors.ts';
+/** Ping, version, info, events, disk usage and the check of credentials. */
+import type { DiskUsage, SystemInfo, SystemVersion } from '../../../api/system.ts';
+import { InvalidParameterError, NotFoundError, UnavailableError } from '../../../base/errors.ts';
+import type { RegistryAuth } from '../../../image/registry/credentials.ts';
+import { DISK_OBJECTS, type DiskObject } from '../../disk-usage.ts';
 import { type Handler, notImplemented, type Route } from '../../router.ts';
+import { checkShape, type Shape } from '../../shape.ts';
 import { type EventsBackend, eventsHandler } from './events.ts';
 
 export interface SystemBackend {
   version(): SystemVersion;
   info(): SystemInfo;
   events: EventsBackend;
+  diskUsage(wanted: ReadonlySet<DiskObject>): Promise<DiskUsage>;
+  /** Throws Unauthorized where the registry refuses. */
+  login(auth: RegistryAuth, signal: AbortSignal): Promise<void>;
 }
 
 /** `Builder-Version` 1: clients use `POST /build`, the classic builder. */
@@ -29,9 +35,9 @@ export function systemRoutes(backend: SystemBackend): Route[] {
     { method: 'HEAD', path: '/_ping', handle: ping },
     { method: 'GET', path: '/version', handle: (_, response) => response.json(200, backend.version()) },
     { method: 'GET', path: '/info', handle: (_, response) => response.json(200, backend.info()) },
-    notImplemented('POST', '/auth'),
+    { method: 'POST', path: '/auth', handle: authHandler(backend) },
     { method: 'GET', path: '/events', handle: eventsHandler(backend.events) },
-    notImplemented('GET', '/system/df'),
+    { method: 'GET', path: '/system/df', handle: diskUsageHandler(backend) },
     notImplemented('POST', '/session'),
     notImplemented('POST', '/grpc'),
     ...swarmRoutes(),
@@ -41,6 +47,42 @@ export function systemRoutes(backend: SystemBackend): Route[] {
     notImplemented('POST', '/plugins/{rest:.*}'),
     notImplemented('DELETE', '/plugins/{rest:.*}'),
   ];
+}
+
+const AUTH: Shape = {
+  object: {
+    username: 'string',
+    password: 'string',
+    email: 'string',
+    serveraddress: 'string',
+    identitytoken: 'string',
+    registrytoken: 'string',
+    auth: 'string',
+  },
+};
+
+function authHandler(backend: SystemBackend): Handler {
+  return async (request, response) => {
+    const body = (await request.json()) ?? {};
+    checkShape(body, AUTH, '');
+    const given = Object.entries(body).filter(([, value]) => typeof value === 'string' && value !== '');
+    await backend.login(Object.fromEntries(given) as RegistryAuth, request.signal);
+    response.json(200, { Status: 'Login Succeeded', IdentityToken: '' });
+  };
+}
+
+function diskUsageHandler(backend: SystemBackend): Handler {
+  return async (request, response) => {
+    const types = request.query.getAll('type');
+    for (const type of types) {
+      if (!(DISK_OBJECTS as readonly string[]).includes(type))
+        throw new InvalidParameterError(`unknown object type: ${type}`);
+    }
+    const usage = await backend.diskUsage(
+      new Set((types.length === 0 ? DISK_OBJECTS : types) as DiskObject[]),
+    );
+    response.json(200, request.atLeast('1.42') ? usage : { ...usage, BuilderSize: 0 });
+  };
 }
 
 const SWARM_PATHS = ['/swarm', '/nodes', '/services', '/tasks', '/secrets', '/configs'];

@@ -1,0 +1,92 @@
+/**
+ * `GET /system/df`: what images, containers and volumes take on the disk. The figures are those of du(1) over the
+ * data root: a container's include its log, the layers' include the compressed blobs that were pulled.
+ */
+import { join } from 'node:path';
+import type { ImageSummary } from '../api/images.ts';
+import type { DiskUsage } from '../api/system.ts';
+import { diskUsage } from '../base/disk-usage.ts';
+import { errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import type { ContainerEngine } from '../container/engine.ts';
+import { containerPaths } from '../container/paths.ts';
+import type { DiffID } from '../image/digest.ts';
+import type { ImageStore } from '../image/image-store.ts';
+import type { Snapshotter } from '../image/layers/snapshotter.ts';
+import type { VolumeStore } from '../volume/volume-store.ts';
+
+export interface DiskUsageSources {
+  dataRoot: string;
+  execRoot: string;
+  engine: ContainerEngine;
+  images: ImageStore;
+  snapshotter: Snapshotter;
+  volumes: VolumeStore;
+  summarizeImages(): ImageSummary[];
+}
+
+export const DISK_OBJECTS = ['container', 'image', 'volume', 'build-cache'] as const;
+export type DiskObject = (typeof DISK_OBJECTS)[number];
+
+/** Measures the objects asked for; the others are empty. What cannot be measured says -1, as Docker's sizes do. */
+export async function systemDiskUsage(
+  sources: DiskUsageSources,
+  wanted: ReadonlySet<DiskObject>,
+): Promise<DiskUsage> {
+  const usage: DiskUsage = { LayersSize: 0, Images: [], Containers: [], Volumes: [], BuildCache: [] };
+  if (wanted.has('image')) {
+    usage.LayersSize =
+      (await measured(join(sources.dataRoot, 'layers'))) +
+      (await measured(join(sources.dataRoot, 'content')));
+    usage.Images = sharedSizes(sources);
+  }
+  if (wanted.has('container')) usage.Containers = await containers(sources);
+  if (wanted.has('volume')) usage.Volumes = await volumes(sources.volumes);
+  return usage;
+}
+
+async function measured(path: string): Promise<number> {
+  try {
+    return await diskUsage(path);
+  } catch (error) {
+    log.warn({ path, error: errorMessage(error) }, 'cannot measure what a folder takes');
+    return -1;
+  }
+}
+
+/** An image's shared size is that of the layers that other images have as well. */
+function sharedSizes({ images, snapshotter, summarizeImages }: DiskUsageSources): ImageSummary[] {
+  const users = new Map<DiffID, number>();
+  for (const { diffIds } of images.list()) {
+    for (const diffId of new Set(diffIds)) users.set(diffId, (users.get(diffId) ?? 0) + 1);
+  }
+  return summarizeImages().map((summary) => {
+    const layers = images.tryResolve(summary.Id)?.diffIds ?? [];
+    const shared = layers.filter((diffId) => (users.get(diffId) ?? 0) > 1);
+    const sizes = shared.map((diffId) => snapshotter.layer(diffId)?.sizeBytes ?? 0);
+    return { ...summary, SharedSize: sizes.reduce((sum, size) => sum + size, 0) };
+  });
+}
+
+async function containers(sources: DiskUsageSources): Promise<DiskUsage['Containers']> {
+  const found: DiskUsage['Containers'] = [];
+  for (const summary of sources.engine.list({ all: true, limit: 0, filters: {} })) {
+    const { home } = containerPaths(sources.dataRoot, sources.execRoot, summary.Id);
+    const image = sources.images.tryResolve(summary.ImageID);
+    const written = await measured(home);
+    found.push({ ...summary, SizeRw: written, SizeRootFs: (image?.sizeBytes ?? 0) + Math.max(0, written) });
+  }
+  return found;
+}
+
+async function volumes(store: VolumeStore): Promise<DiskUsage['Volumes']> {
+  const found: DiskUsage['Volumes'] = [];
+  for (const volume of store.list()) {
+    const UsageData = {
+      Size: await measured(volume.Mountpoint),
+      RefCount: store.references(volume.Name).length,
+    };
+    found.push({ ...volume, UsageData });
+  }
+  return found;
+}

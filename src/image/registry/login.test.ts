@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ImageServer } from '../testing/image-server.ts';
+import { checkCredentials, serverDomain } from './login.ts';
+
+const signal = AbortSignal.timeout(20_000);
+const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`;
+
+test('addresses name registries as docker login writes them', () => {
+  for (const hub of ['', 'https://index.docker.io/v1/', 'docker.io', 'index.docker.io'])
+    assert.equal(serverDomain(hub), 'docker.io');
+  assert.equal(serverDomain('https://reg.example:5000/v2/'), 'reg.example:5000');
+  assert.equal(serverDomain('reg.example'), 'reg.example');
+});
+
+test('Basic credentials are accepted or refused by the registry', async () => {
+  await using server = await ImageServer.start();
+  server.intercept = (request, response) => {
+    const good = request.headers.authorization === basic('me:secret');
+    response.writeHead(good ? 200 : 401, { 'www-authenticate': 'Basic realm="x"' });
+    response.end();
+    return Promise.resolve(true);
+  };
+  const auth = { username: 'me', serveraddress: server.host };
+  await checkCredentials({ ...auth, password: 'secret' }, {}, signal);
+  await assert.rejects(checkCredentials({ ...auth, password: 'wrong' }, {}, signal), {
+    kind: 'Unauthorized',
+    message: /unauthorized/,
+  });
+});
+
+test('a token server is asked without a scope, and its refusal is the answer', async () => {
+  await using server = await ImageServer.start();
+  const scopes: (string | null)[] = [];
+  server.intercept = (request, response) => {
+    const url = new URL(request.url ?? '', `http://${server.host}`);
+    if (url.pathname === '/token') {
+      scopes.push(url.searchParams.get('scope'));
+      const good = request.headers.authorization === basic('me:secret');
+      response.writeHead(good ? 200 : 401);
+      response.end(good ? '{"token":"T"}' : '{"details":"incorrect username or password"}');
+    } else {
+      const good = request.headers.authorization === 'Bearer T';
+      const challenge = `Bearer realm="http://${server.host}/token",service="s"`;
+      response.writeHead(good ? 200 : 401, { 'www-authenticate': challenge });
+      response.end();
+    }
+    return Promise.resolve(true);
+  };
+  const auth = { username: 'me', serveraddress: `http://${server.host}` };
+  await checkCredentials({ ...auth, password: 'secret' }, {}, signal);
+  await assert.rejects(checkCredentials({ ...auth, password: 'no' }, {}, signal), { kind: 'Unauthorized' });
+  assert.deepEqual(scopes, [null, null]);
+});
+
+test('a registry that does not answer is an internal error that names it', async () => {
+  const auth = { username: 'a', password: 'b', serveraddress: '127.0.0.1:1' };
+  await assert.rejects(checkCredentials(auth, {}, signal), {
+    kind: 'Internal',
+    message: /^Get "http:\/\/127\.0\.0\.1:1\/v2\/": dial tcp 127\.0\.0\.1:1: connect: connection refused/,
+  });
+});
