@@ -29,6 +29,13 @@ export interface HijackedConnection {
   onClose(callback: () => void): void;
 }
 
+const taken = new WeakSet<Socket>();
+
+/** True once a connection is a stream: what looks like a request on it is the stream's bytes. */
+export function isHijacked(socket: Socket): boolean {
+  return taken.has(socket);
+}
+
 export async function hijack(
   request: ApiRequest,
   response: ServerResponse | null,
@@ -37,6 +44,7 @@ export async function hijack(
 ): Promise<HijackedConnection> {
   await request.drain();
   const upgraded = request.upgrade !== null;
+  taken.add(socket);
   if (response !== null) detachFromParser(response, socket);
   const head = upgraded
     ? `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${contentType}\r\nConnection: Upgrade\r\nUpgrade: ${request.header('upgrade') ?? 'tcp'}\r\n\r\n`

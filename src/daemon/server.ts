@@ -11,6 +11,7 @@ import { dirname } from 'node:path';
 import { API_VERSION } from '../api/version.ts';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { isHijacked } from './hijack.ts';
 import { httpStatus } from './http-status.ts';
 import { ApiRequest } from './request.ts';
 import { ApiResponse } from './response.ts';
@@ -47,6 +48,8 @@ export const STANDARD_HEADERS = {
 export class ApiServer {
   readonly #router: Router;
   readonly #servers: Server[] = [];
+  /** The request of each connection that is being answered, behind those that came before it. */
+  readonly #current = new WeakMap<Socket, Promise<void>>();
 
   constructor(router: Router) {
     this.#router = router;
@@ -95,13 +98,37 @@ export class ApiServer {
           })
         : http.createServer(OPTIONS);
     server.on('request', (message: IncomingMessage, response: ServerResponse) => {
-      void this.#dispatch(message, response, message.socket, null);
+      this.#inOrder(message, message.socket, () => this.#dispatch(message, response, message.socket, null));
     });
     server.on('upgrade', (message: IncomingMessage, socket: Socket, head: Buffer) => {
       socket.on('error', () => socket.destroy());
-      void this.#dispatch(message, null, socket, { socket, head });
+      this.#inOrder(message, socket, () => this.#dispatch(message, null, socket, { socket, head }));
     });
     return server;
+  }
+
+  /**
+   * A request that came before the one ahead of it was answered waits for that (RFC 9112, section 9.3.2). Where the
+   * connection has become a stream meanwhile it was not a request at all but input for a container, which nobody may
+   * run as one.
+   */
+  #inOrder(message: IncomingMessage, socket: Socket, dispatch: () => Promise<void>): void {
+    const before = this.#current.get(socket);
+    const run = async (): Promise<void> => {
+      if (before !== undefined) await before;
+      if (isHijacked(socket)) {
+        log.warn(
+          { method: message.method, url: message.url },
+          'input that came before the connection was a stream is lost',
+        );
+        return;
+      }
+      await dispatch();
+    };
+    const done = run().finally(() => {
+      if (this.#current.get(socket) === done) this.#current.delete(socket);
+    });
+    this.#current.set(socket, done);
   }
 
   async #dispatch(

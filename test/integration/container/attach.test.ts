@@ -142,3 +142,26 @@ for (const upgrade of [true, false]) {
     await daemon.ok('rm', '-f', id);
   });
 }
+
+test('input that a client sends before it has a stream is never run as a request', async () => {
+  await daemon.ok('create', '-i', '--name', 'early', 'busybox', 'cat');
+  const body = '{"Name":"smuggled"}';
+  const request = (path: string, json: string): string =>
+    `POST ${path} HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`;
+  const socket = connect({ path: daemon.socket });
+  const answered = new Promise<Buffer>((resolve) => socket.once('data', resolve));
+  socket.write(
+    request('/containers/early/attach?stream=1&stdin=1&stdout=1', '') + request('/volumes/create', body),
+  );
+  assert.match((await answered).toString(), /^HTTP\/1\.1 200 OK/);
+  const pipelined = connect({ path: daemon.socket });
+  pipelined.end(
+    request('/volumes/create', '{"Name":"first"}') + request('/volumes/create', '{"Name":"last"}'),
+  );
+  const text = (await pipelined.toArray()).join('');
+  assert.match(text, /"Name":"first"[\s\S]*"Name":"last"/);
+  assert.equal((await daemon.api('GET', '/volumes/smuggled')).status, 404);
+  socket.destroy();
+  await daemon.ok('rm', 'early');
+  await daemon.ok('volume', 'rm', 'first', 'last');
+});
