@@ -14,16 +14,13 @@ function bytesOf(pid: string, kind: Kind): number {
   return fields.reduce((sum, match) => sum + Number(match[1]) * 1024, 0);
 }
 
-/** Sum over all processes whose program is one of these; undefined where there is none. */
+/** Sum over all processes whose name (proc(5) comm, 15 bytes) begins with one of these; undefined for none. */
 export function memoryOf(names: readonly string[], kind: Kind): number | undefined {
   let sum: number | undefined;
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
-      const [program = '', script = ''] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      const isOne = names.some(
-        (name) => program.split('/').at(-1)?.startsWith(name) || script.includes(`/${name}.cjs`),
-      );
-      if (isOne) sum = (sum ?? 0) + bytesOf(pid, kind);
+      const comm = readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+      if (names.some((name) => comm.startsWith(name.slice(0, 15)))) sum = (sum ?? 0) + bytesOf(pid, kind);
     } catch {
       // The process has ended meanwhile, or is a kernel thread.
     }
