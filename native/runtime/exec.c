@@ -89,8 +89,8 @@ static int exec_find(const struct config_process *process, char found[PATH_MAX],
 /* Loading a filter takes no_new_privs or CAP_SYS_ADMIN. With the first it comes last, so that it
  * need not allow anything but execve; without, it comes while the capability is still there, and
  * must allow capset and prctl. */
-static int exec_confine(const struct config_process *process, const struct seccomp_filter *filter,
-                        struct error **err) {
+int exec_confine(const struct config_process *process, const struct seccomp_filter *filter,
+                 struct error **err) {
     if (!process->no_new_privileges) {
         if (filter_load(filter, err) < 0)
             return -1;
@@ -103,15 +103,24 @@ static int exec_confine(const struct config_process *process, const struct secco
     return filter_load(filter, err);
 }
 
-int exec_program(const struct config_process *process, const struct seccomp_filter *filter,
-                 struct error **err) {
-    char found[PATH_MAX];
-    if (exec_find(process, found, err) < 0 || exec_confine(process, filter, err) < 0)
-        return -1;
+static int exec_found(const struct config_process *process, const char *found, struct error **err) {
     execve(found, (char *const *)process->args.items, (char *const *)process->env.items);
     int number = errno;
     /* The file is there: what is missing is the interpreter that it names. */
     if (number == ENOENT)
         return exec_error(err, number, 127, process->args.items[0], "no such file or directory");
     return exec_refused(process->args.items[0], number, err);
+}
+
+int exec_program(const struct config_process *process, const struct seccomp_filter *filter,
+                 struct error **err) {
+    char found[PATH_MAX];
+    if (exec_find(process, found, err) < 0 || exec_confine(process, filter, err) < 0)
+        return -1;
+    return exec_found(process, found, err);
+}
+
+int exec_confined(const struct config_process *process, struct error **err) {
+    char found[PATH_MAX];
+    return exec_find(process, found, err) < 0 ? -1 : exec_found(process, found, err);
 }

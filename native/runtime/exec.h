@@ -12,4 +12,10 @@
 int exec_program(const struct config_process *process, const struct seccomp_filter *filter,
                  struct error **err);
 
+/* The two halves of exec_program, for a caller that does something in between: loads the seccomp
+ * filter and drops to the final capabilities; finds the program and executes it. */
+int exec_confine(const struct config_process *process, const struct seccomp_filter *filter,
+                 struct error **err);
+int exec_confined(const struct config_process *process, struct error **err);
+
 #endif

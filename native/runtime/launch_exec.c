@@ -5,7 +5,8 @@
  *   first       joins the v1 groups and the init's namespaces; is not in the pid namespace itself,
  * so that nothing in the container can see it while it still holds the host's descriptors second
  * forked by the first with CLONE_PARENT, so that it is the supervisor's child to reap; born inside
- * all namespaces, with standard descriptors and the channel and nothing else
+ * all namespaces, with standard descriptors and the channel and nothing else. Where
+ * the container has CAP_SYS_PTRACE all of the second's privileges are given up before it is born.
  *
  * The first sends SYNC_PID and leaves; the second sends SYNC_READY and executes. The two may arrive
  * in either order; end-of-file comes when the first has left and the second has executed, or died.
@@ -37,6 +38,24 @@ struct exec_request {
     int proc_fd;
 };
 
+/* A container with CAP_SYS_PTRACE can take over each process that it sees, undumpable or not
+ * (ptrace(2)): its second child is born with the program's identity, capabilities and filter. (With
+ * CAP_SYS_ADMIN there would be nothing to win.) In other containers the second confines itself:
+ * that asks nothing of the filter but execve. */
+static bool exec_is_exposed(const struct launch_container *container) {
+    const struct config_capabilities *sets = &container->config->process.capabilities;
+    return sets->given && (sets->bounding >> CAP_SYS_PTRACE & 1) != 0 &&
+           (sets->bounding >> CAP_SYS_ADMIN & 1) == 0;
+}
+
+static int exec_open_console(const struct exec_request *request, struct console *console,
+                             struct error **err) {
+    cleanup_close int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return error_set(err, errno, "open", "/");
+    return console_open(request->process, root, console, err);
+}
+
 static int exec_second_set_up(const struct exec_request *request, struct console *console,
                               struct error **err) {
     struct launch_stdio inherited = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO};
@@ -48,13 +67,8 @@ static int exec_second_set_up(const struct exec_request *request, struct console
             return -1;
         close(request->proc_fd);
     }
-    if (process->terminal) {
-        cleanup_close int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (root < 0)
-            return error_set(err, errno, "open", "/");
-        if (console_open(process, root, console, err) < 0)
-            return -1;
-    }
+    if (process->terminal && exec_open_console(request, console, err) < 0)
+        return -1;
     if ((process->terminal && child_install_stdio(&inherited, console, err) < 0) ||
         child_close_others(request->sync_fd, console->master, err) < 0)
         return -1;
@@ -72,6 +86,41 @@ static void __attribute__((noreturn)) exec_second(const struct exec_request *req
     if (console.master >= 0)
         close(console.master);
     exec_program(request->process, &request->container->filter, &err);
+    sync_fail(request->sync_fd, err);
+}
+
+/* In the first child: everything that takes privileges. Its session is not the second's yet, so the
+ * terminal becomes the controlling one only there. */
+static int exec_confine_first(const struct exec_request *request, struct console *console,
+                              struct error **err) {
+    const struct config_process *process = request->process;
+    if (request->proc_fd >= 0 && host_proc_labels(process, request->proc_fd, err) < 0)
+        return -1;
+    if (process->terminal) {
+        if (exec_open_console(request, console, err) < 0)
+            return -1;
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+            if (dup2(console->slave, fd) < 0)
+                return error_set(err, errno, "install", "the terminal");
+        }
+    }
+    if (child_close_others(request->sync_fd, console->master, err) < 0 ||
+        child_become(process, err) < 0)
+        return -1;
+    return exec_confine(process, &request->container->filter, err);
+}
+
+static void __attribute__((noreturn))
+exec_second_confined(const struct exec_request *request, struct console *console) {
+    struct error *err = NULL;
+    console->slave = STDIN_FILENO;
+    if (child_begin(&err) < 0 || (request->process->terminal && console_control(console, &err) < 0))
+        sync_fail(request->sync_fd, err);
+    if (sync_send(request->sync_fd, SYNC_READY, 0, console->master) < 0)
+        _exit(125);
+    if (console->master >= 0)
+        close(console->master);
+    exec_confined(request->process, &err);
     sync_fail(request->sync_fd, err);
 }
 
@@ -109,12 +158,21 @@ static void __attribute__((noreturn)) exec_first(struct exec_request *request) {
         sync_fail(request->sync_fd, err);
     /* exit_signal stays 0: with CLONE_PARENT the second inherits SIGCHLD from the first (clone(2)).
      */
-    struct clone3_arguments arguments = {.flags = CLONE_PARENT};
-    pid_t pid = sys_clone3(&arguments);
-    if (pid == 0)
-        exec_second(request);
+    pid_t pid;
+    if (exec_is_exposed(request->container)) {
+        struct console console = {-1, -1};
+        if (exec_confine_first(request, &console, &err) < 0)
+            sync_fail(request->sync_fd, err);
+        pid = sys_fork_sibling();
+        if (pid == 0)
+            exec_second_confined(request, &console);
+    } else {
+        pid = sys_fork_sibling();
+        if (pid == 0)
+            exec_second(request);
+    }
     if (pid < 0) {
-        error_set(&err, errno, "clone3", "in the container's pid namespace");
+        error_set(&err, errno, "clone", "in the container's pid namespace");
         sync_fail(request->sync_fd, err);
     }
     sync_send(request->sync_fd, SYNC_PID, pid, -1);
@@ -127,6 +185,11 @@ static void exec_wait(pid_t pid) {
         continue;
 }
 
+static bool exec_is_child(pid_t pid) {
+    siginfo_t info;
+    return pid > 0 && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 /* Reads until end-of-file. Sets out->pid as soon as the second child is known. */
 static int exec_follow(int sync_fd, struct launch_process *out, struct error **err) {
     bool ready = false, failed = false;
@@ -137,6 +200,11 @@ static int exec_follow(int sync_fd, struct launch_process *out, struct error **e
             return -1;
         switch (message.type) {
         case SYNC_PID:
+            /* What a process of the container may have had a hand in is not believed: the pid is
+             * one day killed. */
+            if (out->pid > 0 || !exec_is_child(message.pid))
+                return error_setf(err, ECHILD, "exec", "",
+                                  "the process said a pid that is not its own");
             out->pid = message.pid;
             break;
         case SYNC_READY:

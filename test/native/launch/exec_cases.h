@@ -3,7 +3,9 @@
 #define MYDOCK_LAUNCH_EXEC_CASES_H
 
 #include "expect.h"
+#include <linux/capability.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 static json_t *terminal_size(json_t *process) {
     json_object_set_new(process, "terminal", json_true());
@@ -49,6 +51,66 @@ static void test_exec_fails(struct run *run, const json_t *config) {
     executed = run_exec(run, process, got, sizeof(got), &code);
     report("exec: wrong type is named",
            !executed && strstr(run->err->message, "process.args must be"), "%s", run_error(run));
+}
+
+/* True where the process shows the capability among its permitted ones. */
+static bool exec_has_capability(const char *status_path, int capability) {
+    char text[2048];
+    int fd = open(status_path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    text[length < 0 ? 0 : length] = '\0';
+    const char *line = strstr(text, "CapPrm:");
+    return line != NULL && (strtoull(line + 7, NULL, 16) >> capability & 1) != 0;
+}
+
+/* Looks at the container's procfs until a process other than its init has CAP_SYS_ADMIN. */
+static pid_t exec_watch(pid_t init) {
+    pid_t watcher = fork();
+    while (watcher == 0) {
+        for (int pid = 2; pid < 2 + 40; pid++) {
+            char path[64];
+            snprintf(path, sizeof(path), "/proc/%d/root/proc/%d/status", init, pid);
+            if (exec_has_capability(path, CAP_SYS_ADMIN))
+                _exit(1);
+        }
+    }
+    return watcher;
+}
+
+/* With CAP_SYS_PTRACE the container could take over whatever process of it is seen here. */
+static void test_exec_exposed(void) {
+    struct run run;
+    json_t *config = bundle_config("sleep 1000"), *list;
+    const char *set;
+    json_object_foreach(json_object_get(process_of(config), "capabilities"), set, list)
+        json_array_append_new(list, json_string("CAP_SYS_PTRACE"));
+    if (!run_begin(&run, config)) {
+        report("exec beside a tracer", false, "%s", run_error(&run));
+        json_decref(config);
+        return;
+    }
+    pid_t watcher = exec_watch(run.init.pid);
+    bool executed = true;
+    for (int round = 0; round < 40; round++) {
+        char got[64] = "";
+        int code = -1;
+        executed = run_exec(&run, bundle_process(config, "true"), got, sizeof(got), &code) &&
+                   code == 0 && executed;
+    }
+    json_t *process = bundle_process(config, "tty; stty size; id; echo hi > /dev/tty");
+    json_object_set_new(process, "user", json_pack("{s:i,s:i}", "uid", 1000, "gid", 1000));
+    expect_exec("exec beside a tracer, with a terminal", &run, terminal_size(process), 0,
+                "/dev/pts/0\r\n33 99\r\nuid=1000 gid=1000\r\nhi\r\n");
+    int status = 0;
+    kill(watcher, SIGKILL);
+    waitpid(watcher, &status, 0);
+    report("exec beside a tracer", executed && WIFSIGNALED(status), "%s",
+           executed ? "it saw a process with the host's capabilities" : run_error(&run));
+    kill(run.init.pid, SIGKILL);
+    run_finish(&run);
+    json_decref(config);
 }
 
 static void test_exec(void) {
