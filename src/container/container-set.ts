@@ -10,11 +10,19 @@ export class ContainerSet {
   readonly #byId = new Map<string, Container>();
   readonly #byName = new Map<string, Container>();
   readonly #table: RecordTable;
+  readonly #unreadable: ReadonlyMap<string, string>;
 
   /** Reads every stored container. */
   constructor(table: RecordTable) {
     this.#table = table;
-    for (const record of table.load()) this.#insert(new Container(record, table));
+    const { records, unreadable } = table.load();
+    this.#unreadable = unreadable;
+    for (const record of records) this.#insert(new Container(record, table));
+  }
+
+  /** True for a container whose record is broken: it is not served, and nothing of it may be swept away. */
+  isUnreadable(id: string): boolean {
+    return this.#unreadable.has(id);
   }
 
   /** Oldest first. */
@@ -23,15 +31,16 @@ export class ContainerSet {
   }
 
   nameTaken(name: string): boolean {
-    return this.#byName.has(name);
+    return this.#byName.has(name) || [...this.#unreadable.values()].includes(name);
   }
 
   /** Throws Conflict where the name is in use. */
   requireFreeName(name: string): void {
-    const holder = this.#byName.get(name);
+    const [broken] = [...this.#unreadable].find(([, taken]) => taken === name) ?? [];
+    const holder = this.#byName.get(name)?.id ?? broken;
     if (holder === undefined) return;
     throw new ConflictError(
-      `Conflict. The container name "/${name}" is already in use by container "${holder.id}". You have to remove (or rename) that container to be able to reuse that name.`,
+      `Conflict. The container name "/${name}" is already in use by container "${holder}". You have to remove (or rename) that container to be able to reuse that name.`,
     );
   }
 

@@ -6,6 +6,8 @@ import type { ContainerConfig, Health } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
 import type { NetworkingConfig } from '../api/networks.ts';
 import type { Database, Migrations } from '../base/database.ts';
+import { errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
 import type { DiffID, ImageID } from '../image/digest.ts';
 import type { Endpoint } from '../network/network-manager.ts';
 import type { ContainerMountPoint } from '../volume/mount-points.ts';
@@ -56,10 +58,24 @@ export class RecordTable {
     this.#db = db;
   }
 
-  /** All records, oldest first. */
-  load(): ContainerRecord[] {
-    const rows = this.#db.prepare('SELECT record FROM containers ORDER BY created_at, rowid').all();
-    return rows.map((row) => JSON.parse(String(row['record'])) as ContainerRecord);
+  /**
+   * All records, oldest first, and the names of those that cannot be read by their ID: these are logged and left as
+   * they are, because no container may keep the others from being served.
+   */
+  load(): { records: ContainerRecord[]; unreadable: Map<string, string> } {
+    const records: ContainerRecord[] = [];
+    const unreadable = new Map<string, string>();
+    const rows = this.#db.prepare('SELECT id, name, record FROM containers ORDER BY created_at, rowid').all();
+    for (const row of rows) {
+      const [id, name] = [String(row['id']), String(row['name'])];
+      try {
+        records.push(readRecord(id, String(row['record'])));
+      } catch (error) {
+        log.error({ container: id, name, error: errorMessage(error) }, 'the record of a container is broken');
+        unreadable.set(id, name);
+      }
+    }
+    return { records, unreadable };
   }
 
   save(record: ContainerRecord): void {
@@ -74,4 +90,16 @@ export class RecordTable {
   remove(id: string): void {
     this.#db.prepare('DELETE FROM containers WHERE id = ?').run(id);
   }
+}
+
+/** Throws where the text is no record of that container. */
+function readRecord(id: string, text: string): ContainerRecord {
+  const value: unknown = JSON.parse(text);
+  if (typeof value !== 'object' || value === null) throw new Error('it is no object');
+  const fields = value as Record<string, unknown>;
+  if (fields['id'] !== id) throw new Error('it is of another container');
+  for (const name of ['config', 'hostConfig', 'networkingConfig', 'layers', 'mounts', 'state']) {
+    if (typeof fields[name] !== 'object' || fields[name] === null) throw new Error(`it has no ${name}`);
+  }
+  return value as ContainerRecord;
 }

@@ -151,7 +151,7 @@ function settleEnded(engine: EngineContext, container: Container): void {
 /** Takes run-time folders of containers that do not run, mounts included. */
 async function sweepBundles(engine: EngineContext, live: ReadonlySet<string>): Promise<void> {
   for (const id of readdirSync(bundlesDirectory(engine.settings.execRoot))) {
-    if (live.has(id)) continue;
+    if (live.has(id) || engine.containers.isUnreadable(id)) continue;
     const container = engine.containers.find(id);
     if (container === undefined) await endStray(engine, id);
     else await container.teardown;
@@ -176,7 +176,7 @@ async function endStray(engine: EngineContext, id: string): Promise<void> {
 function sweepHomes(engine: EngineContext): void {
   const directory = containersDirectory(engine.settings.dataRoot);
   for (const id of readdirSync(directory)) {
-    if (engine.containers.find(id)?.id === id) continue;
+    if (engine.containers.find(id)?.id === id || engine.containers.isUnreadable(id)) continue;
     rmSync(containerPaths(engine.settings.dataRoot, engine.settings.execRoot, id).home, {
       recursive: true,
       force: true,
