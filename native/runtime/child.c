@@ -42,6 +42,14 @@ int child_begin(struct error **err) {
     return 0;
 }
 
+int child_leave_keyring(struct error **err) {
+    /* ENOSYS: a kernel without keyrings. EDQUOT: root's keys are used up, by whoever; the container
+     * would be no safer for not being started. */
+    if (sys_join_session_keyring() >= 0 || errno == ENOSYS || errno == EDQUOT)
+        return 0;
+    return error_set(err, errno, "make", "a session keyring");
+}
+
 int child_hold_stdio(const struct launch_stdio *stdio, struct launch_stdio *held,
                      struct error **err) {
     held->stdin_fd = fcntl(stdio->stdin_fd, F_DUPFD_CLOEXEC, HELD_FIRST);

@@ -11,6 +11,10 @@
  * parent. */
 int child_begin(struct error **err);
 
+/* Takes a new, empty session keyring: keys that the daemon's session holds are not the container's,
+ * and what one container keeps there another does not see (session-keyring(7)). */
+int child_leave_keyring(struct error **err);
+
 /* Moves the given descriptors out of the way of 0, 1 and 2. */
 int child_hold_stdio(const struct launch_stdio *stdio, struct launch_stdio *held,
                      struct error **err);

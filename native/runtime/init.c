@@ -40,7 +40,8 @@ struct init_state {
 };
 
 static int init_join(const struct init *init, struct init_state *state, struct error **err) {
-    if (child_begin(err) < 0 || child_hold_stdio(init->stdio, &state->stdio, err) < 0 ||
+    if (child_begin(err) < 0 || child_leave_keyring(err) < 0 ||
+        child_hold_stdio(init->stdio, &state->stdio, err) < 0 ||
         cgroup_join_v1(init->cgroup, err) < 0 || namespaces_join(init->namespaces, err) < 0)
         return -1;
     return namespaces_set_names(init->config, err);

@@ -139,7 +139,8 @@ static int exec_first_set_up(struct exec_request *request, struct error **err) {
     struct launch_stdio held;
     struct console none = {-1, -1};
     cleanup_close int proc = host_proc_open(err);
-    if (proc < 0 || child_begin(err) < 0 || cgroup_join_v1(request->container->cgroup, err) < 0 ||
+    if (proc < 0 || child_begin(err) < 0 || child_leave_keyring(err) < 0 ||
+        cgroup_join_v1(request->container->cgroup, err) < 0 ||
         host_proc_oom_score(process, proc, err) < 0 ||
         child_hold_stdio(request->stdio, &held, err) < 0 ||
         exec_join_namespaces(request->container, err) < 0 || identity_limits(process, err) < 0)

@@ -42,6 +42,7 @@ int main(int count, char **arguments) {
     test_terminal();
     test_exec();
     test_exec_exposed();
+    test_keyring();
     test_self_exe();
     test_never_started();
     test_stress("200 containers leave nothing behind", 0);

@@ -4,7 +4,9 @@
 
 #include "expect.h"
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static json_t *terminal_size(json_t *process) {
@@ -149,6 +151,35 @@ static void test_exec(void) {
     run_finish(&run);
     report("output of the init", run.exit_code == 137 && strcmp(run.output, "box\n") == 0,
            "exit code %d, \"%s\"", run.exit_code, run.output);
+    json_decref(config);
+}
+
+/* A session keyring that shows itself to nobody but its possessors; its number as in /proc/keys. */
+static void keyring_make(char number[16]) {
+    long serial = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+    syscall(SYS_keyctl, KEYCTL_SETPERM, serial, 0x3f000000);
+    snprintf(number, 16, "%08lx", serial);
+}
+
+static void test_keyring(void) {
+    struct run run;
+    char number[16], script[128], own[128];
+    keyring_make(number);
+    snprintf(own, sizeof(own), "grep -q %s /proc/keys", number);
+    report("the test's own keyring is seen", system(own) == 0, "%s", own);
+    snprintf(script, sizeof(script), "grep -c %s /proc/keys; sleep 1000", number);
+    json_t *config = bundle_config(script);
+    json_object_del(bundle_at(config, "linux"), "maskedPaths");
+    if (!run_begin(&run, config)) {
+        report("keyring", false, "%s", run_error(&run));
+        json_decref(config);
+        return;
+    }
+    expect_exec("session keyring of an exec", &run, bundle_process(config, own), 1, "");
+    kill(run.init.pid, SIGKILL);
+    run_finish(&run);
+    report("session keyring", strcmp(run.output, "0\n") == 0, "the container sees %s: \"%s\"",
+           number, run.output);
     json_decref(config);
 }
 
