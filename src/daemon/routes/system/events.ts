@@ -38,10 +38,12 @@ export function eventsHandler(backend: EventsBackend): Handler {
     };
     const leave = backend.subscribe(add);
     const end = (): void => queue.end();
-    const stopTimer = at(untilNs, end);
+    let stopTimer = (): void => undefined;
     request.signal.addEventListener('abort', end, { once: true });
     try {
       if (sinceNs !== undefined || untilNs !== undefined) backend.kept(sinceNs ?? 0n, untilNs).forEach(add);
+      // Last: where that time has passed, the end is at once.
+      stopTimer = at(untilNs, end);
       await queue.sendTo(response.stream(200, type));
     } finally {
       leave();
