@@ -59,7 +59,7 @@ const DEVIATIONS: readonly Deviation[] = [
     why: 'null where neither image nor request has one',
   },
   {
-    operation: /^GET \/containers\/(json|\{id\}\/json)$/,
+    operation: /^GET \/(containers\/(json|\{id\}\/json)|system\/df)$/,
     complaint: /\/NetworkSettings\/Networks\/[^/]+\/(Links|Aliases|DNSNames): must be array$/,
     why: 'null where the endpoint has none',
   },
@@ -69,7 +69,7 @@ const DEVIATIONS: readonly Deviation[] = [
     why: 'null while the command runs: there is no exit code yet',
   },
   {
-    operation: /\/volumes/,
+    operation: /\/(volumes|system\/df)/,
     complaint: /(\/Options: must be object|^\/Warnings: must be array)$/,
     why: 'null where there are none',
   },
