@@ -211,6 +211,6 @@ function print(io: Io, text: string): number {
 }
 
 async function printVersion(io: Io): Promise<number> {
-  const { CLIENT_VERSION } = await import('./client-version.ts');
-  return print(io, `mydock version ${CLIENT_VERSION}\n`);
+  const { MYDOCK_VERSION } = await import('../base/version.ts');
+  return print(io, `mydock version ${MYDOCK_VERSION}\n`);
 }

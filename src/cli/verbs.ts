@@ -19,6 +19,10 @@ const attach = entry(
   'Attach to a running container',
   async () => (await import('./container/attach.ts')).attach,
 );
+const cp = entry(
+  'Copy files between a container and this machine',
+  async () => (await import('./container/cp.ts')).cp,
+);
 const create = entry('Create a container', async () => (await import('./container/create.ts')).create);
 const exec = entry(
   'Run a command in a running container',
@@ -51,6 +55,7 @@ const version = entry('Show the versions', async () => (await import('./system/v
 export const TOP_VERBS: Readonly<Record<string, VerbEntry>> = {
   attach,
   build,
+  cp,
   create,
   exec,
   images,
@@ -86,6 +91,7 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
     summary: 'Manage containers',
     verbs: {
       attach,
+      cp,
       create,
       exec,
       inspect: inspectContainers,

@@ -32,6 +32,12 @@ export interface HijackedStream {
   destroy(): void;
 }
 
+/** An answer with a status below 400. Header names are in lower case. */
+export interface Answer {
+  readonly headers: HttpHeaders;
+  readonly body: Readable;
+}
+
 export class Client {
   readonly host: Host;
   readonly #dial: Dial;
@@ -68,10 +74,17 @@ export class Client {
 
   /** The answer's body as it comes, once the head is there with a status below 400. Throws `ApiError` otherwise. */
   async stream(method: string, path: string, options: RequestOptions = {}): Promise<Readable> {
-    return await this.#withVersion(options.body === undefined, async (prefix) => {
+    return (await this.answer(method, path, options)).body;
+  }
+
+  /** As `stream`, with the answer's headers; for answers that say something there (archives). */
+  async answer(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
+    // An answer to HEAD could not say which version is the newest.
+    const repeatable = options.body === undefined && method !== 'HEAD';
+    return await this.#withVersion(repeatable, async (prefix) => {
       const answer = await this.#send(this.#request(method, prefix + path, options));
       if (answer.status >= 400) throw await apiError(answer);
-      return answer.body;
+      return answer;
     });
   }
 

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { hostname, version as kernelVersion, release, totalmem } from 'node:os';
 import type { SystemInfo, SystemVersion } from '../api/system.ts';
 import { API_VERSION, MIN_API_VERSION } from '../api/version.ts';
+import { MYDOCK_VERSION } from '../base/version.ts';
 import type { ContainerEngine } from '../container/engine.ts';
 import { LOG_DRIVERS } from '../container/log-options.ts';
 import type { EventBus } from '../events/event-bus.ts';
@@ -10,8 +11,6 @@ import type { ImageStore } from '../image/image-store.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { HostFacts } from '../oci/host-facts.ts';
 import type { DaemonConfig } from './config.ts';
-
-export const MYDOCK_VERSION = '0.1.0';
 
 export interface InfoSources {
   config: DaemonConfig;

@@ -1,9 +1,8 @@
 /** Packs a build context as a tar stream: everything that is not ignored, owned by root, with modes and times. */
-import { createReadStream } from 'node:fs';
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { finished } from 'node:stream/promises';
 import { type Header, type Pack, pack } from 'tar-stream';
+import { appendFile, fillArchive } from '../archive/file-entry.ts';
 import { IgnoreRules } from './ignore.ts';
 
 export interface ContextOptions {
@@ -19,16 +18,7 @@ export async function packContext(root: string, options: ContextOptions): Promis
   const kept = new Set([options.dockerfile, '.dockerignore', ...(file === undefined ? [] : [file])]);
   const archive = pack();
   const walker = new ContextWalker(archive, root, rules, kept, options);
-  void walker.walk().then(
-    () => archive.finalize(),
-    (error: unknown) => archive.destroy(error instanceof Error ? error : new Error(String(error))),
-  );
-  return packBytes(archive);
-}
-
-/** The archive's bytes; its types do not say that it can be iterated. */
-export function packBytes(archive: Pack): AsyncIterable<Uint8Array> {
-  return archive as unknown as AsyncIterable<Uint8Array>;
+  return fillArchive(archive, () => walker.walk());
 }
 
 /** `<Dockerfile>.dockerignore` goes before `.dockerignore`. */
@@ -112,11 +102,7 @@ class ContextWalker {
       return;
     }
     if (stats.nlink > 1) this.#links.set(identity, path);
-    const entry = this.#archive.entry({ ...common(path, stats), type: 'file', size: Number(stats.size) });
-    const source = createReadStream(full, { highWaterMark: 256 * 1024 });
-    source.once('error', (error) => entry.destroy(error));
-    source.pipe(entry);
-    await finished(entry);
+    await appendFile(this.#archive, { ...common(path, stats), size: Number(stats.size) }, full);
   }
 }
 

@@ -4,8 +4,9 @@ import { isAbsolute, join, relative, resolve } from 'node:path';
 import type { BuildMessage, BuildResult } from '../../api/build.ts';
 import { type Client, readText } from '../../client/client.ts';
 import { jsonLines } from '../../client/json-lines.ts';
+import { packBytes } from '../archive/file-entry.ts';
 import { CliError } from '../cli-error.ts';
-import { packBytes, packContext } from '../context/pack.ts';
+import { packContext } from '../context/pack.ts';
 import {
   boolFlag,
   listFlag,

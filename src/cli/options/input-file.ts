@@ -14,6 +14,11 @@ export function readInputFile(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (cause) {
-    throw new Error(`open ${path}: ${REASONS[errnoCode(cause) ?? ''] ?? errorMessage(cause)}`, { cause });
+    throw fileError('open', path, cause);
   }
+}
+
+/** `lstat /x: no such file or directory`. */
+export function fileError(action: string, path: string, cause: unknown): Error {
+  return new Error(`${action} ${path}: ${REASONS[errnoCode(cause) ?? ''] ?? errorMessage(cause)}`, { cause });
 }

@@ -1,8 +1,8 @@
 /** `mydock info`. */
 import type { SystemInfo } from '../../api/system.ts';
+import { MYDOCK_VERSION } from '../../base/version.ts';
 import { type Client, readText } from '../../client/client.ts';
 import { CliError } from '../cli-error.ts';
-import { CLIENT_VERSION } from '../client-version.ts';
 import { failureMessage } from '../container/each.ts';
 import { stringFlag } from '../flags/declare.ts';
 import { parseExact } from '../format/json-indent.ts';
@@ -31,7 +31,7 @@ export async function runInfo(client: Client, io: Io, options: InfoOptions): Pro
   const host = client.host.url;
   const clientText = [
     'Client:',
-    ` Version:    ${CLIENT_VERSION}`,
+    ` Version:    ${MYDOCK_VERSION}`,
     ` Host:       ${host}`,
     '',
     'Server:',
@@ -46,7 +46,7 @@ export async function runInfo(client: Client, io: Io, options: InfoOptions): Pro
   }
   const parsed = parseExact(text) as SystemInfo;
   if (options.format) {
-    const ClientInfo = { Version: CLIENT_VERSION, Host: host };
+    const ClientInfo = { Version: MYDOCK_VERSION, Host: host };
     printLine(io, formatValue(io, goValue({ ...parsed, ClientInfo }), options.format));
     return 0;
   }

@@ -1,9 +1,9 @@
 /** `mydock version`: the client's and the daemon's. */
 import type { SystemVersion } from '../../api/system.ts';
 import { API_VERSION } from '../../api/version.ts';
+import { MYDOCK_VERSION } from '../../base/version.ts';
 import type { Client } from '../../client/client.ts';
 import { CliError } from '../cli-error.ts';
-import { CLIENT_VERSION } from '../client-version.ts';
 import { failureMessage } from '../container/each.ts';
 import { stringFlag } from '../flags/declare.ts';
 import { formatValue } from '../format/objects.ts';
@@ -46,7 +46,7 @@ export async function runVersion(client: Client, io: Io, options: VersionOptions
     failure = error;
   }
   const own: ClientVersion = {
-    Version: CLIENT_VERSION,
+    Version: MYDOCK_VERSION,
     ApiVersion: client.apiVersion,
     DefaultAPIVersion: API_VERSION,
     NodeVersion: process.version,

@@ -1,0 +1,40 @@
+/** Writes a stream of the daemon's to the user's output or to a file. */
+import { createWriteStream, statSync } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { finished, pipeline } from 'node:stream/promises';
+import { CliError } from '../cli-error.ts';
+import type { Output } from '../io.ts';
+
+/** Resolves when everything is written; `output` stays open. */
+export async function writeStream(source: Readable, output: Output): Promise<void> {
+  const done = finished(source);
+  source.pipe(output as Writable, { end: false });
+  await done;
+  if (output.writableNeedDrain) await new Promise((resolve) => output.once('drain', resolve));
+}
+
+/** Throws `invalid output path: …` for a path that cannot become a file. */
+export function checkOutputFile(path: string): void {
+  if (statSync(dirname(path), { throwIfNoEntry: false }) === undefined) {
+    throw new CliError(`invalid output path: stat ${dirname(path)}: no such file or directory`);
+  }
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined || stats.isFile()) return;
+  if (stats.isDirectory()) throw new CliError('cannot write to a directory');
+  if (stats.isCharacterDevice()) throw new CliError('cannot write to a character device file');
+  throw new CliError('cannot write to a special file');
+}
+
+/** The file is there whole or not at all: it is written beside its place (0600) and renamed. */
+export async function writeStreamToFile(source: Readable, path: string): Promise<void> {
+  const draft = `${path}.${process.pid}.part`;
+  try {
+    await pipeline(source, createWriteStream(draft, { flags: 'wx', mode: 0o600, flush: true }));
+    await rename(draft, path);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  }
+}
