@@ -22,7 +22,7 @@ endif
 CFLAGS_ALL := -std=gnu17 -O2 -g -Wall -Wextra -Werror -Wno-missing-field-initializers -fvisibility=hidden \
 	-I$(NODE_PACKAGE)/include/node $(CFLAGS)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1
-RUNTIME_LIBS := -lseccomp -ljansson
+RUNTIME_LIBS := -lseccomp -ljansson -lz
 object = $(patsubst native/%.c,build/$(1)/%.o,$(2))
 COMMON_C := $(wildcard native/common/*.c)
 RUNTIME_C := $(wildcard native/runtime/*.c)
@@ -47,7 +47,7 @@ build: $(BUNDLES) $(BINARIES) bin/mydock bin/mydockd ## Build bin/mydock and bin
 
 build/.packages: test/setup/system-packages.sh
 	@sh test/setup/system-packages.sh libc6-dev=/usr/include/stdio.h libseccomp-dev=/usr/include/seccomp.h \
-		libjansson-dev=/usr/include/jansson.h
+		libjansson-dev=/usr/include/jansson.h zlib1g-dev=/usr/include/zlib.h
 	@mkdir -p build && touch $@
 
 build/.test-packages: test/setup/system-packages.sh Makefile

@@ -27,28 +27,37 @@ struct log {
     /* Made at first use, by name of the stream: 0 stdout, 1 stderr. */
     struct tail tails[2];
     char *attributes;
+    /* NULL where lines are kept here only. */
+    struct log_forward *forward;
+    /* When the output that is being logged was read. */
+    struct timespec now;
     /* Formatted lines that are not in the file yet. NULL while idle. */
     unsigned char *buffer;
     size_t used;
     size_t capacity;
 };
 
-int log_open(const char *path, uint64_t max_bytes, unsigned max_files, const char *attributes,
-             struct log **out, struct error **err) {
+int log_open(const struct log_options *options, struct log_forward *forward, struct log **out,
+             struct error **err) {
     struct log *log = calloc(1, sizeof(*log));
-    if (log == NULL)
-        return error_set(err, ENOMEM, "open log", path);
-    log->file.fd = -1;
-    if (attributes != NULL)
-        log->attributes = strdup(attributes);
-    if (attributes != NULL && log->attributes == NULL) {
-        log_close(log);
-        return error_set(err, ENOMEM, "open log", path);
+    if (log == NULL) {
+        log_forward_close(forward);
+        return error_set(err, ENOMEM, "open log", "");
     }
-    if (log_file_open(&log->file, path, max_bytes, max_files, err) != 0) {
+    log->forward = forward;
+    log->file.fd = -1;
+    if (options->attributes != NULL)
+        log->attributes = strdup(options->attributes);
+    if (options->attributes != NULL && log->attributes == NULL) {
+        log_close(log);
+        return error_set(err, ENOMEM, "open log", "");
+    }
+    if (options->path != NULL && log_file_open(&log->file, options->path, options->max_bytes,
+                                               options->max_files, err) != 0) {
         log_close(log);
         return -1;
     }
+    log->file.compress = options->compress;
     *out = log;
     return 0;
 }
@@ -107,6 +116,11 @@ static unsigned char *line_room(struct log *log, size_t text_length, size_t tail
  * would not fit. */
 static void add_line(struct log *log, const char *stream, const unsigned char *text, size_t length,
                      bool ended, const char *time) {
+    if (log->forward != NULL)
+        log_forward_line(log->forward, text, length, strcmp(stream, "stderr") == 0, ended,
+                         &log->now);
+    if (log->file.path == NULL)
+        return;
     const struct tail *tail = tail_of(log, stream);
     unsigned char *start = tail == NULL ? NULL : line_room(log, length, tail->length);
     if (start == NULL) {
@@ -204,6 +218,7 @@ void log_write(struct log *log, struct log_stream *stream, const unsigned char *
     char time[TIMESTAMP_LENGTH];
     timestamp_write(time, now);
     log_file_begin(&log->file, time);
+    log->now = *now;
     while (length > 0) {
         size_t taken = take(log, stream, data, length, time);
         data += taken;
@@ -220,12 +235,23 @@ void log_finish(struct log *log, struct log_stream *stream, const struct timespe
     char time[TIMESTAMP_LENGTH];
     timestamp_write(time, now);
     log_file_begin(&log->file, time);
+    log->now = *now;
     if (stream->held_length > 0)
         add_held(log, stream, false, '\n', time);
     flush(log);
     free(stream->held);
     stream->held = NULL;
     stream->in_parts = false;
+}
+
+size_t log_room(const struct log *log) {
+    if (log->forward == NULL)
+        return SIZE_MAX;
+    return log_forward_congested(log->forward) ? 0 : LOG_FORWARDED_BYTES;
+}
+
+void log_reaped(struct log *log, pid_t pid) {
+    log_file_reaped(&log->file, pid);
 }
 
 void log_trim(struct log *log) {
@@ -238,6 +264,7 @@ void log_close(struct log *log) {
     if (log == NULL)
         return;
     log_file_close(&log->file);
+    log_forward_close(log->forward);
     for (int i = 0; i < 2; i++)
         free(log->tails[i].text);
     free(log->attributes);

@@ -9,12 +9,16 @@
 #define MYDOCK_LOG_H
 
 #include "../common/error.h"
+#include "log_forward.h"
 #include "timestamp.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define LOG_LINE_MAX 16384
+/* Read at a time where lines are forwarded: one of a single byte becomes some hundred bytes. */
+#define LOG_FORWARDED_BYTES 4096
 
 struct log;
 
@@ -31,11 +35,22 @@ struct log_stream {
     bool in_parts;
 };
 
-/* Opens (appending) or creates path, mode 0640. max_bytes 0: never rotated. max_files counts path
- * itself; 0 counts as
- * 1. attributes: the text of a JSON object, or NULL. */
-int log_open(const char *path, uint64_t max_bytes, unsigned max_files, const char *attributes,
-             struct log **log, struct error **err);
+struct log_options {
+    /* Opened (appending) or created, mode 0640; NULL where lines are forwarded only. */
+    const char *path;
+    /* 0: never rotated. */
+    uint64_t max_bytes;
+    /* Counts path itself; 0 counts as 1. */
+    unsigned max_files;
+    /* Rotated files are compressed. */
+    bool compress;
+    /* The text of a JSON object, or NULL. */
+    const char *attributes;
+};
+
+/* Takes `forward` over, which may be NULL, also where it fails. */
+int log_open(const struct log_options *options, struct log_forward *forward, struct log **log,
+             struct error **err);
 /* Adds output that was read at `now`. Everything up to the last line end is in the file when it
  * returns. */
 void log_write(struct log *log, struct log_stream *stream, const unsigned char *data, size_t length,
@@ -43,6 +58,11 @@ void log_write(struct log *log, struct log_stream *stream, const unsigned char *
 /* The stream has ended: writes the line that has no end, as it is, and releases the stream's
  * memory. */
 void log_finish(struct log *log, struct log_stream *stream, const struct timespec *now);
+/* Bytes to read from the container at a time: few where every line costs much more in a queue, 0
+ * where the container has to wait. */
+size_t log_room(const struct log *log);
+/* A child of the supervisor was reaped: one of the log's own, perhaps. */
+void log_reaped(struct log *log, pid_t pid);
 /* Releases buffers that only busy logs need. */
 void log_trim(struct log *log);
 /* NULL is allowed. */

@@ -1,6 +1,7 @@
 /* The file behind a log: see log_file.h. */
 #define _GNU_SOURCE
 #include "log_file.h"
+#include "log_compress.h"
 #include "warn.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -120,23 +121,63 @@ bool log_file_full(struct log_file *file, size_t waiting, size_t line) {
     return too_long(file, waiting, line);
 }
 
-static bool rename_numbered(const char *path, unsigned from) {
-    char old_name[4096 + 16];
-    char new_name[4096 + 16];
-    if (from == 0)
-        snprintf(old_name, sizeof(old_name), "%s", path);
+enum { NAME_BYTES = 4096 + 32 };
+
+static void numbered(char name[NAME_BYTES], const char *path, unsigned number, const char *suffix) {
+    if (number == 0)
+        snprintf(name, NAME_BYTES, "%s", path);
     else
-        snprintf(old_name, sizeof(old_name), "%s.%u", path, from);
-    snprintf(new_name, sizeof(new_name), "%s.%u", path, from + 1);
+        snprintf(name, NAME_BYTES, "%s.%u%s", path, number, suffix);
+}
+
+static bool rename_numbered(const char *path, unsigned from, const char *suffix) {
+    char old_name[NAME_BYTES];
+    char new_name[NAME_BYTES];
+    numbered(old_name, path, from, suffix);
+    numbered(new_name, path, from + 1, suffix);
     return rename(old_name, new_name) == 0 || errno == ENOENT;
 }
 
-/* Moves all files up by one. */
+static void remove_numbered(const char *path, unsigned number, const char *suffix) {
+    char name[NAME_BYTES];
+    numbered(name, path, number, suffix);
+    unlink(name);
+}
+
+static void stop_compressor(struct log_file *file) {
+    if (file->compressor == 0)
+        return;
+    log_compress_stop(file->compressor, file->path);
+    file->compressor = 0;
+}
+
+/* Moves all files up by one; a number has at most one file, compressed or not. */
 static bool shift(const struct log_file *file) {
-    for (unsigned from = file->max_files - 1; from-- > 0;)
-        if (!rename_numbered(file->path, from))
+    remove_numbered(file->path, file->max_files - 1, "");
+    remove_numbered(file->path, file->max_files - 1, ".gz");
+    for (unsigned from = file->max_files - 1; from-- > 0;) {
+        char packed[NAME_BYTES];
+        numbered(packed, file->path, from, ".gz");
+        /* Compressed, and its end came before the plain file was gone. */
+        if (from > 0 && access(packed, F_OK) == 0)
+            remove_numbered(file->path, from, "");
+        if ((from > 0 && !rename_numbered(file->path, from, ".gz")) ||
+            !rename_numbered(file->path, from, ""))
             return false;
+    }
     return true;
+}
+
+static void start_compressor(struct log_file *file) {
+    if (!file->compress)
+        return;
+    pid_t pid = log_compress_start(file->path, file->max_files);
+    file->compressor = pid < 0 ? 0 : pid;
+}
+
+void log_file_reaped(struct log_file *file, pid_t pid) {
+    if (file->compressor == pid)
+        file->compressor = 0;
 }
 
 void log_file_rotate(struct log_file *file) {
@@ -144,12 +185,14 @@ void log_file_rotate(struct log_file *file) {
     if (file->max_files <= 1) {
         done = ftruncate(file->fd, 0) == 0;
     } else {
+        stop_compressor(file);
         done = shift(file);
         int fd = done ? open_append(file->path) : -1;
         done = fd >= 0;
         if (done) {
             close(file->fd);
             file->fd = fd;
+            start_compressor(file);
         }
     }
     if (!done && !file->rotation_failed)
@@ -161,6 +204,7 @@ void log_file_rotate(struct log_file *file) {
 }
 
 void log_file_close(struct log_file *file) {
+    stop_compressor(file);
     if (file->fd >= 0)
         close(file->fd);
     file->fd = -1;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct log_file {
     int fd;
@@ -25,6 +26,10 @@ struct log_file {
     /* The time that a line about dropped lines carries. */
     char time[TIMESTAMP_LENGTH];
     bool rotation_failed;
+    /* Rotated files become PATH.n.gz. */
+    bool compress;
+    /* Compresses what was rotated, or 0. */
+    pid_t compressor;
 };
 
 int log_file_open(struct log_file *file, const char *path, uint64_t max_bytes, unsigned max_files,
@@ -39,8 +44,10 @@ void log_file_dropped(struct log_file *file, uint64_t lines, int number);
  * of it. Never for the first line of a file. */
 bool log_file_full(struct log_file *file, size_t waiting, size_t line);
 /* path.(n-1) becomes path.n, …, path becomes path.1, and an empty path takes over; with one file it
- * is truncated. */
+ * is truncated. With `compress`, path.n becomes path.n.gz some time later. */
 void log_file_rotate(struct log_file *file);
+/* A child was reaped: it may have been the one that compresses. */
+void log_file_reaped(struct log_file *file, pid_t pid);
 void log_file_close(struct log_file *file);
 
 #endif

@@ -19,8 +19,9 @@ enum {
     /* The same once the process has ended: room for all that its pipes can hold, so that the log is
        complete soon. */
     LAG_BOUND_ENDED = 4 * 1024 * 1024,
-    /* A pipe holds no more than this many reads. */
-    LAST_READS = PIPE_BYTES / SUPERVISOR_SCRATCH_BYTES + 1,
+    /* A pipe holds no more than this many reads, of the size that log_room asks for at the least.
+     */
+    LAST_READS = PIPE_BYTES / LOG_FORWARDED_BYTES + 1,
 };
 
 static void output_ready(struct watch *watch, uint32_t events);
@@ -133,10 +134,18 @@ void streams_close(struct process *process) {
  * ------------------------------------------------------------------------------------------------------
  */
 
+/* Only the init's output is logged. */
+static struct log *log_of(const struct process *process) {
+    return process_is_init(process) ? process->supervisor->log : NULL;
+}
+
 void streams_flow(struct process *process) {
     struct loop *loop = &process->supervisor->loop;
     size_t bound = process->state >= PROCESS_ENDED ? LAG_BOUND_ENDED : LAG_BOUND;
-    bool lagging = attach_largest_queue(process) > bound;
+    const struct log *log = log_of(process);
+    /* What an ended process has left must not wait for a log server. */
+    bool full = process->state < PROCESS_ENDED && log != NULL && log_room(log) == 0;
+    bool lagging = full || attach_largest_queue(process) > bound;
     for (int i = 0; i < 2; i++) {
         struct watch *watch = &process->outputs[i].watch;
         if (watch->fd < 0)
@@ -152,11 +161,6 @@ void streams_flow(struct process *process) {
 
 bool streams_drained(const struct process *process) {
     return process->outputs[0].watch.fd < 0 && process->outputs[1].watch.fd < 0;
-}
-
-/* Only the init's output is logged. */
-static struct log *log_of(const struct process *process) {
-    return process_is_init(process) ? process->supervisor->log : NULL;
 }
 
 static void output_end(struct output *output) {
@@ -177,7 +181,13 @@ static void output_ready(struct watch *watch, uint32_t events) {
     struct output *output = (struct output *)watch;
     struct process *process = output->process;
     struct supervisor *supervisor = process->supervisor;
-    ssize_t length = read(watch->fd, supervisor->scratch, SUPERVISOR_SCRATCH_BYTES);
+    struct log *log = log_of(process);
+    size_t room = log == NULL ? SUPERVISOR_SCRATCH_BYTES : log_room(log);
+    if (room == 0)
+        room = LOG_FORWARDED_BYTES;
+    if (room > SUPERVISOR_SCRATCH_BYTES)
+        room = SUPERVISOR_SCRATCH_BYTES;
+    ssize_t length = read(watch->fd, supervisor->scratch, room);
     if (length < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     /* A terminal reports EIO where a pipe reports its end. */
@@ -186,16 +196,15 @@ static void output_ready(struct watch *watch, uint32_t events) {
         return;
     }
     supervisor->warm = true;
-    struct log *log = log_of(process);
     if (log != NULL) {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
         log_write(log, &output->log, supervisor->scratch, (size_t)length, &now);
     }
-    if (process->attachments == NULL)
-        return;
-    attach_output(process, output->stream, supervisor->scratch, (size_t)length);
-    streams_flow(process);
+    if (process->attachments != NULL)
+        attach_output(process, output->stream, supervisor->scratch, (size_t)length);
+    if (process->attachments != NULL || (log != NULL && log_room(log) == 0))
+        streams_flow(process);
 }
 
 void streams_give_up(struct process *process) {

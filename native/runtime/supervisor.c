@@ -132,11 +132,31 @@ void supervisor_start(struct supervisor *supervisor) {
     loop_arm(&supervisor->loop, &supervisor->leave_cgroups, LEAVE_CGROUPS_MS);
 }
 
+/* The log's receiver takes lines again. */
+static void log_drained(void *context) {
+    struct supervisor *supervisor = context;
+    if (supervisor->init != NULL)
+        streams_flow(supervisor->init);
+}
+
+static int open_log(struct supervisor *supervisor, struct error **err) {
+    const struct supervisor_config *config = &supervisor->config;
+    struct log_forward *forward = NULL;
+    if (config->log_forward != NULL &&
+        log_forward_open(config->log_forward, &supervisor->loop, log_drained, supervisor, &forward,
+                         err) != 0)
+        return -1;
+    struct log_options options = {.path = config->log_path,
+                                  .max_bytes = config->log_max_bytes,
+                                  .max_files = config->log_max_files,
+                                  .compress = config->log_compress,
+                                  .attributes = config->log_attributes};
+    return log_open(&options, forward, &supervisor->log, err);
+}
+
 static int create(struct supervisor *supervisor, const char *bundle, struct error **err) {
     const struct supervisor_config *config = &supervisor->config;
-    if (config->log_path != NULL &&
-        log_open(config->log_path, config->log_max_bytes, config->log_max_files,
-                 config->log_attributes, &supervisor->log, err) != 0)
+    if (config->log_wanted && open_log(supervisor, err) != 0)
         return -1;
     struct process *init = process_new(supervisor, "", NULL, config->stdin_open);
     if (init == NULL)
@@ -199,8 +219,11 @@ static void reap(struct supervisor *supervisor) {
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
         struct process *process = find_pid(supervisor, pid);
-        if (process == NULL)
+        if (process == NULL) {
+            if (supervisor->log != NULL)
+                log_reaped(supervisor->log, pid);
             continue;
+        }
         process_reaped(process, status);
         if (process_is_init(process))
             init_ended(supervisor);

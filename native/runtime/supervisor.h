@@ -8,6 +8,7 @@
  *   control.c     connections, framing          stdio.c    pipes, terminals, pumping
  *   commands.c    commands decoded and run      attach.c   clients that read output and write stdin
  *   events.c      events encoded                log.c      json-file log
+ *                                               log_forward.c  journald, syslog
  */
 #ifndef MYDOCK_SUPERVISOR_H
 #define MYDOCK_SUPERVISOR_H

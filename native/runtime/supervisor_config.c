@@ -31,7 +31,9 @@ static int take_log(const json_t *log, struct supervisor_config *config, struct 
     if (log == NULL || json_is_null(log))
         return 0;
     uint64_t files = 0;
-    if (take_string(log, "path", true, &config->log_path, err) != 0 ||
+    config->log_wanted = true;
+    const json_t *path = json_object_get(log, "path");
+    if ((!json_is_null(path) && take_string(log, "path", true, &config->log_path, err) != 0) ||
         take_count(log, "maxBytes", &config->log_max_bytes, err) != 0 ||
         take_count(log, "maxFiles", &files, err) != 0)
         return -1;
@@ -39,6 +41,10 @@ static int take_log(const json_t *log, struct supervisor_config *config, struct 
     const json_t *attributes = json_object_get(log, "attributes");
     if (json_object_size(attributes) > 0)
         config->log_attributes = json_dumps(attributes, JSON_COMPACT);
+    config->log_compress = json_is_true(json_object_get(log, "compress"));
+    json_t *forward = json_object_get(log, "forward");
+    if (json_is_object(forward))
+        config->log_forward = json_incref(forward);
     return 0;
 }
 
@@ -79,6 +85,7 @@ void supervisor_config_free(struct supervisor_config *config) {
     free(config->exit_record);
     free(config->log_path);
     free(config->log_attributes);
+    json_decref(config->log_forward);
     free(config->seccomp_cache);
     *config = (struct supervisor_config){0};
 }

@@ -6,6 +6,7 @@
 #define MYDOCK_SUPERVISOR_CONFIG_H
 
 #include "../common/error.h"
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,12 +14,17 @@ struct supervisor_config {
     char *id;
     char *socket;
     char *exit_record;
-    /* NULL without a log. */
+    /* False without a log; then the rest of it is empty. */
+    bool log_wanted;
+    /* NULL where it is forwarded only. */
     char *log_path;
     uint64_t log_max_bytes;
     unsigned log_max_files;
     /* Text of a JSON object, or NULL. */
     char *log_attributes;
+    bool log_compress;
+    /* NULL where lines are not forwarded. */
+    json_t *log_forward;
     bool stdin_open;
     bool stdin_once;
     /* NULL where it is empty. */

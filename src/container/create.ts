@@ -14,7 +14,7 @@ import type { MountSpec } from '../volume/mount-spec.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { mergeHealthcheck } from './health-rules.ts';
-import { validateLogConfig } from './log-options.ts';
+import { validateLogConfig, withLogDefaults } from './log-options.ts';
 import { newId, parseName, randomName } from './names.ts';
 import { sharedWith } from './namespaces.ts';
 import { networkKind, portMapping } from './network.ts';
@@ -41,10 +41,11 @@ export async function createContainer(
   const name = options.name ? parseName(options.name) : undefined;
   if (name !== undefined) engine.containers.requireFreeName(name);
   const image = requestedImage(engine, configRequest, options.platform);
-  const judged = validateCreate(configRequest, hostRequest ?? {}, engine.host);
+  const LogConfig = withLogDefaults(hostRequest?.LogConfig, engine.settings);
+  const judged = validateCreate(configRequest, { ...hostRequest, LogConfig }, engine.host);
   const hostConfig = completeHostConfig(engine, judged.hostConfig);
   validateNetworking(engine, hostConfig, networking ?? {});
-  validateLogConfig(hostConfig.LogConfig, engine.settings.logOpts);
+  validateLogConfig(hostConfig.LogConfig);
   const id = newId();
   const { config, warnings } = mergeConfig(judged.config, image, hostConfig, id);
   const mounts = collectMounts({

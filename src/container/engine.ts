@@ -25,9 +25,12 @@ import { containerPaths } from './paths.ts';
 import { RecordTable } from './record.ts';
 import { type RemoveOptions, removeContainer } from './remove.ts';
 import { restoreContainers, startByPolicy } from './restore.ts';
+import { logFile } from './log-config.ts';
+import { clearLogFiles } from './log-files.ts';
 import { writtenBytes } from './size.ts';
 import { startContainer } from './start.ts';
-import { requireRunning } from './state.ts';
+import { isRunning, requireLive } from './state.ts';
+import { containerStats, type StatsOptions } from './stats.ts';
 import { EngineStepRunner } from './step-runner.ts';
 import { interruptStop, killContainer, restartContainer, type StopOptions, stopContainer } from './stop.ts';
 
@@ -138,7 +141,7 @@ export class ContainerEngine {
     switch (condition as WaitCondition | '') {
       case '':
       case 'not-running':
-        if (container.record.state.status === 'running' || container.record.state.status === 'restarting') {
+        if (isRunning(container.record.state)) {
           return container.nextExit(signal);
         }
         return Promise.resolve(container.exitStatus());
@@ -168,14 +171,12 @@ export class ContainerEngine {
   logs(reference: string, range: LogRange, signal: AbortSignal): AsyncGenerator<LogLine[]> {
     const container = this.get(reference);
     const { settings } = this.#context;
-    if (container.record.hostConfig.LogConfig?.Type === 'none') {
+    const paths = containerPaths(settings.dataRoot, settings.execRoot, container.id);
+    const log = logFile(container.record, paths);
+    if (log === undefined) {
       throw new InvalidParameterError('configured logging driver does not support reading');
     }
-    const { log } = containerPaths(settings.dataRoot, settings.execRoot, container.id);
-    const ended = (): boolean => {
-      const { status } = container.record.state;
-      return status !== 'running' && status !== 'restarting';
-    };
+    const ended = (): boolean => !isRunning(container.record.state);
     return readLog(log, range, ended, signal);
   }
 
@@ -215,3 +216,15 @@ export class ContainerEngine {
       .map((container) => ({ containerId: container.id, running: container.running }));
   }
 }
+  /** Empties the log, also of a container that runs. Throws InvalidParameter where none is kept. */
+  clearLogs(reference: string): void {
+    const container = this.get(reference);
+    const { settings } = this.#context;
+    const paths = containerPaths(settings.dataRoot, settings.execRoot, container.id);
+    const log = logFile(container.record, paths);
+    if (log === undefined) {
+      throw new InvalidParameterError('configured logging driver does not support reading');
+    }
+    clearLogFiles(log);
+  }
+

@@ -20,7 +20,7 @@ import { statusText } from './status-text.ts';
 export function inspectContainer(engine: EngineContext, container: Container): ContainerInspectResponse {
   const { record } = container;
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
-  const kept = record.hostConfig.LogConfig?.Type !== 'none';
+  const { Type: logDriver = 'json-file' } = record.hostConfig.LogConfig ?? {};
   const [path = '', ...args] = [...(record.config.Entrypoint ?? []), ...(record.config.Cmd ?? [])];
   const execs = [...container.execs.keys()];
   return {
@@ -33,7 +33,7 @@ export function inspectContainer(engine: EngineContext, container: Container): C
     ResolvConfPath: paths.resolvConf,
     HostnamePath: paths.hostname,
     HostsPath: paths.hosts,
-    LogPath: kept ? paths.log : '',
+    LogPath: logDriver === 'json-file' ? paths.log : '',
     Name: `/${record.name}`,
     RestartCount: record.restartCount,
     Driver: engine.snapshotter.driver,

@@ -1,11 +1,12 @@
 /**
- * Reads the json-file logs that supervisors write (Docker's json-file driver: one JSON object a line, rotated to
- * `path.1`, `path.2`, …, the highest number oldest). Works on stopped, running and just rotated logs alike and holds
- * one read buffer, whatever the log's size.
+ * Reads the logs that supervisors write (Docker's json-file format: one JSON object a line). Works on stopped,
+ * running, just rotated and just emptied logs alike and holds one read buffer, whatever the log's size. Which files
+ * a log has is log-files.ts.
  */
-import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, watch } from 'node:fs';
+import { existsSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import { rfc3339Ns } from '../base/time.ts';
+import { type LogSource, logFiles, nextLogFile, openLogFile, openLogTail } from './log-files.ts';
 
 export interface LogLine {
   stream: 'stdout' | 'stderr';
@@ -25,15 +26,8 @@ export interface LogRange {
   follow: boolean;
 }
 
-const READ_BYTES = 256 * 1024;
 /** Followers look at the file at least this often, for file systems that do not notify. */
 const POLL_MS = 500;
-
-interface Position {
-  fd: number;
-  inode: number;
-  offset: number;
-}
 
 /**
  * The log's lines, oldest first, in batches as they are read. `ended` is asked before each look at the end of the
@@ -45,16 +39,16 @@ export async function* readLog(
   ended: () => boolean,
   signal: AbortSignal,
 ): AsyncGenerator<LogLine[]> {
-  let position = openFirst(path, range.tail);
+  let source = await openFirst(path, range.tail);
   try {
     for (let rest: Buffer = Buffer.alloc(0); !signal.aborted; ) {
       const last = ended();
-      while (position === undefined && !last && range.follow && !signal.aborted) {
+      while (source === undefined && !last && range.follow && !signal.aborted) {
         await changed(path, signal);
-        position = openFile(path, 0);
+        source = openLogFile(path);
       }
-      if (position === undefined) return;
-      const chunk = readChunk(position);
+      if (source === undefined) return;
+      const chunk = await source.read();
       if (chunk.length > 0) {
         const data = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
         const end = data.lastIndexOf(0x0a) + 1;
@@ -63,10 +57,10 @@ export async function* readLog(
         if (lines.length > 0) yield lines;
         continue;
       }
-      const newer = nextFile(path, position);
+      const newer = nextLogFile(path, source);
       if (newer !== undefined) {
-        closeSync(position.fd);
-        position = newer;
+        source.close();
+        source = newer;
         rest = Buffer.alloc(0);
         continue;
       }
@@ -74,8 +68,14 @@ export async function* readLog(
       await changed(path, signal);
     }
   } finally {
-    if (position !== undefined) closeSync(position.fd);
+    source?.close();
   }
+}
+
+/** The oldest file, or `tail` lines before the end of all of them. */
+function openFirst(path: string, tail: number | undefined): Promise<LogSource | undefined> {
+  if (tail !== undefined) return openLogTail(path, tail);
+  return Promise.resolve(openLogFile(logFiles(path)[0] ?? path));
 }
 
 function past(untilNs: bigint | undefined): boolean {
@@ -110,76 +110,6 @@ function parseLine(line: string): LogLine | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Existing files of a log, oldest first. */
-function files(path: string): string[] {
-  const found = [path];
-  for (let n = 1; existsSync(`${path}.${n}`); n++) found.unshift(`${path}.${n}`);
-  return found;
-}
-
-function openFile(path: string, offset: number): Position | undefined {
-  try {
-    const fd = openSync(path, 'r');
-    return { fd, inode: fstatSync(fd).ino, offset };
-  } catch {
-    // Not written yet, or rotated away between two looks: the caller looks again.
-    return undefined;
-  }
-}
-
-/** Where reading begins: the oldest file, or `tail` lines before the end of all of them. */
-function openFirst(path: string, tail: number | undefined): Position | undefined {
-  const all = files(path);
-  if (tail === undefined) return openFile(all[0] ?? path, 0);
-  let wanted = tail;
-  let position: Position | undefined;
-  for (const file of all.reverse()) {
-    const candidate = openFile(file, 0);
-    if (candidate === undefined) continue;
-    const { offset, found } = seekBack(candidate.fd, wanted);
-    candidate.offset = offset;
-    if (position !== undefined) closeSync(position.fd);
-    position = candidate;
-    wanted -= found;
-    if (wanted <= 0) break;
-  }
-  return position;
-}
-
-/** The offset of the last `lines` complete lines of a file, and how many of them it has. */
-function seekBack(fd: number, lines: number): { offset: number; found: number } {
-  const size = fstatSync(fd).size;
-  if (lines <= 0) return { offset: size, found: 0 };
-  const buffer = Buffer.allocUnsafe(64 * 1024);
-  let found = 0;
-  for (let end = size; end > 0; ) {
-    const start = Math.max(0, end - buffer.length);
-    const length = readSync(fd, buffer, 0, end - start, start);
-    for (let at = length - 1; at >= 0; at--) {
-      if (buffer[at] !== 0x0a) continue;
-      if (found === lines) return { offset: start + at + 1, found };
-      found++;
-    }
-    end = start;
-  }
-  return { offset: 0, found };
-}
-
-function readChunk(position: Position): Buffer {
-  const buffer = Buffer.allocUnsafe(READ_BYTES);
-  const length = readSync(position.fd, buffer, 0, buffer.length, position.offset);
-  position.offset += length;
-  return buffer.subarray(0, length);
-}
-
-/** The file that was begun after the one being read; undefined where that is the newest. */
-function nextFile(path: string, position: Position): Position | undefined {
-  const all = files(path);
-  const index = all.findIndex((file) => statSync(file, { throwIfNoEntry: false })?.ino === position.inode);
-  const next = index < 0 ? all[0] : all[index + 1];
-  return next === undefined ? undefined : openFile(next, 0);
 }
 
 /** Resolves when the log's folder changed, after POLL_MS, or at `signal`. */

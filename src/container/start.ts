@@ -16,7 +16,7 @@ import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { releaseRun } from './exit.ts';
 import { watchHealth } from './health-monitor.ts';
-import { supervisorLog } from './log-options.ts';
+import { supervisorLog } from './log-config.ts';
 import { namespaceOf, sharedWith } from './namespaces.ts';
 import { connectNetwork, containerHostname, writeNetworkFiles } from './network.ts';
 import { type ContainerPaths, containerPaths, seccompCacheDirectory } from './paths.ts';
@@ -71,7 +71,7 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
   const { mounts, release } = containerMounts(container.record.mounts);
   try {
     const spec = buildSpec(engine, container, { rootfs, network, mounts });
-    writeBundle(engine, container, paths, spec);
+    await writeBundle(engine, container, paths, spec);
     await launch(engine, container, paths.bundle);
   } finally {
     release();
@@ -120,13 +120,18 @@ function networkFileOwner(engine: EngineContext, container: Container): Containe
   return containerPaths(engine.settings.dataRoot, engine.settings.execRoot, (other ?? container).id);
 }
 
-function writeBundle(engine: EngineContext, container: Container, paths: ContainerPaths, spec: Spec): void {
-  const { config, hostConfig } = container.record;
+async function writeBundle(
+  engine: EngineContext,
+  container: Container,
+  paths: ContainerPaths,
+  spec: Spec,
+): Promise<void> {
+  const { config } = container.record;
   const supervisor: SupervisorConfig = {
     id: container.id,
     socket: paths.socket,
     exitRecord: paths.exitRecord,
-    log: supervisorLog(hostConfig.LogConfig, engine.settings.logOpts, paths.log, config.Labels ?? {}),
+    log: await supervisorLog(container.record, paths),
     stdin: config.OpenStdin === true,
     stdinOnce: config.StdinOnce === true,
     seccompCache: seccompCacheDirectory(engine.settings.execRoot),

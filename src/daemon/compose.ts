@@ -8,7 +8,7 @@ import { InvalidParameterError, UnavailableError } from '../base/errors.ts';
 import { BUILD_MIGRATIONS } from '../build/build-cache.ts';
 import { Builder } from '../build/builder.ts';
 import { ContainerEngine } from '../container/engine.ts';
-import { validateLogConfig } from '../container/log-options.ts';
+import { validateLogConfig, withLogDefaults } from '../container/log-options.ts';
 import { CONTAINER_MIGRATIONS } from '../container/record.ts';
 import { EventBus } from '../events/event-bus.ts';
 import { ContentStore } from '../image/content-store.ts';
@@ -51,7 +51,7 @@ const DEFAULT_EXEC_ROOT = '/run/mydock';
  * another daemon has the data root.
  */
 export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
-  validateLogConfig({ Type: 'json-file' }, config.logOpts);
+  validateLogConfig(withLogDefaults(undefined, config));
   const mirrors = config.registryMirrors.map(parseMirror);
   mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
   mkdirSync(config.execRoot, { recursive: true, mode: 0o711 });

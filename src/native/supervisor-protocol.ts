@@ -112,6 +112,50 @@ export const EVENT_TYPES: { readonly [K in keyof Events]: number } = {
   detached: 68,
 };
 
+/** What becomes of the output of the init. */
+export interface SupervisorLog {
+  /** Log in the json-file format; null: lines are forwarded only. */
+  path: string | null;
+  /** 0: never rotated. */
+  maxBytes: number;
+  /** Counts all files: `path`, `path.1`, … */
+  maxFiles: number;
+  /** Rotated files are compressed: `path.1.gz`, …, with the inode of the plain file as the name in the gzip header. */
+  compress?: boolean;
+  /** Constant `attrs` object of each line, null for none. */
+  attributes: Record<string, string> | null;
+  /** Where lines go as well. */
+  forward?: LogForward | null;
+}
+
+/**
+ * A journal or syslog server. `path` is that of a Unix socket; where it is empty, `address` (numeric) and `port`
+ * count. `stream`: TCP or a Unix stream; a Unix socket of the other kind is taken as well. `blocking`: a receiver that
+ * is slow slows the container down; else, and while it is away, what does not fit into `maxQueueBytes` is dropped.
+ */
+export type LogForward = {
+  path: string;
+  address: string;
+  port: number;
+  stream: boolean;
+  blocking: boolean;
+  maxQueueBytes: number;
+} & (
+  | {
+      /** journald's native protocol, with these fields in every entry. */
+      style: 'journald';
+      fields: Record<string, string>;
+    }
+  | {
+      /** RFC 3164 (`local`: without the host's name, as local sockets take it) or RFC 5424. */
+      style: 'local' | 'rfc3164' | 'rfc5424' | 'rfc5424micro';
+      /** 0 to 23. */
+      facility: number;
+      hostname: string;
+      tag: string;
+    }
+);
+
 /**
  * `supervisor.json` beside the bundle's `config.json`: what the supervisor needs to know beyond the OCI bundle.
  * Paths are absolute.
@@ -123,9 +167,8 @@ export interface SupervisorConfig {
   socket: string;
   /** Where the exit record (an `ExitRecord` as JSON) is renamed to when the init has ended. */
   exitRecord: string;
-  /** json-file log; null: output goes to attachments only. `maxBytes` 0: never rotated. `maxFiles` counts all files
-   * (`path`, `path.1`, …). `attributes`: constant `attrs` object of each line, null for none. */
-  log: { path: string; maxBytes: number; maxFiles: number; attributes: Record<string, string> | null } | null;
+  /** Null: output goes to attachments only. */
+  log: SupervisorLog | null;
   /** Keep a stdin for attachments (Docker's OpenStdin); without it stdin is /dev/null, or a terminal that reads nothing. */
   stdin: boolean;
   /** Close stdin when the first attachment that has stdin ends (Docker's StdinOnce). */

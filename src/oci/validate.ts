@@ -90,7 +90,6 @@ function refuseUnbuilt(config: ContainerConfig, host: HostConfig): void {
       (host.UsernsMode ?? '') !== '' && host.UsernsMode !== 'host',
       `user namespace mode "${host.UsernsMode}"`,
     ],
-    [!['', 'json-file', 'none'].includes(host.LogConfig?.Type ?? ''), `log driver "${host.LogConfig?.Type}"`],
     [Object.keys(host.StorageOpt ?? {}).length > 0, 'storage options (--storage-opt)'],
     [(host.Links ?? []).length > 0, 'links (--link)'],
     [!['', 'local'].includes(host.VolumeDriver ?? ''), `volume driver "${host.VolumeDriver}"`],

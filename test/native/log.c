@@ -162,7 +162,8 @@ static char *logged(const char *folder, const unsigned char *in, size_t length, 
     struct log *log = NULL;
     struct log_stream stream = {.name = "stderr"};
     struct timespec now = {.tv_sec = 1795219158, .tv_nsec = 5};
-    CHECK(log_open(path, 0, 1, "{\"a\":\"b\"}", &log, NULL) == 0);
+    struct log_options options = {.path = path, .max_files = 1, .attributes = "{\"a\":\"b\"}"};
+    CHECK(log_open(&options, NULL, &log, NULL) == 0);
     for (size_t at = 0; at < length;) {
         size_t piece = (size_t)rand() % step + 1;
         piece = piece > length - at ? length - at : piece;

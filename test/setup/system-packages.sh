@@ -15,7 +15,7 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
         echo "On Debian and Ubuntu:  sudo apt-get install$missing"
         echo "Elsewhere: the packages with these files:"
         for pair in "$@"; do [ -e "${pair#*=}" ] || echo "  ${pair#*=}"; done
-        echo "(libseccomp and jansson with their static libraries: mydock-runtime is linked statically)"
+        echo "(libseccomp, jansson and zlib with their static libraries: mydock-runtime is linked statically)"
     } >&2
     exit 1
 fi

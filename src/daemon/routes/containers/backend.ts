@@ -55,3 +55,4 @@ export interface ContainersBackend {
     signal: AbortSignal,
   ): AsyncGenerator<LogLine[]>;
 }
+  clearLogs(reference: string): void;

@@ -24,6 +24,7 @@ export function containerRoutes(backend: ContainersBackend): Route[] {
     notImplemented('GET', '/containers/{id}/top'),
     notImplemented('GET', '/containers/{id}/changes'),
     notImplemented('GET', '/containers/{id}/export'),
+    { method: 'DELETE', path: '/containers/{id}/logs', handle: streams.clearLogs },
     notImplemented('GET', '/containers/{id}/stats'),
     notImplemented('POST', '/containers/{id}/update'),
     notImplemented('POST', '/containers/{id}/rename'),

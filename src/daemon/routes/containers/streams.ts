@@ -13,7 +13,7 @@ import type { ApiRequest } from '../../request.ts';
 import type { Handler } from '../../router.ts';
 import type { ContainersBackend, LogLine } from './backend.ts';
 
-export function streamHandlers(backend: ContainersBackend): Record<'logs' | 'attach', Handler> {
+export function streamHandlers(backend: ContainersBackend): Record<'logs' | 'clearLogs' | 'attach', Handler> {
   return {
     logs: async (request, response) => {
       const wanted = { stdout: request.flag('stdout'), stderr: request.flag('stderr') };
@@ -27,6 +27,12 @@ export function streamHandlers(backend: ContainersBackend): Record<'logs' | 'att
       const stream = response.stream(200, streamType(request, tty));
       for await (const batch of lines) await stream.write(formatLines(batch, format));
       stream.end();
+    },
+
+    /** Our own: Docker has no way to empty a log. */
+    clearLogs: (request, response) => {
+      backend.clearLogs(request.param('id'));
+      response.empty(204);
     },
 
     attach: async (request, response) => {
