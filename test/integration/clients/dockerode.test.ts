@@ -162,7 +162,7 @@ describe('dockerode', { skip: clientsMissing() }, () => {
     assert.deepEqual(actions, ['create', 'start', 'die', 'destroy']);
   });
 
-  test('pull, list, tag, history, remove', async () => {
+  test('pull, list, tag, remove', async () => {
     const image = await busyboxImage({ config: { Labels: { by: 'dockerode' } } });
     const reference = await registry.push('by-dockerode', 'v1', image);
     const messages = await progress(await docker.pull(reference));
