@@ -1,8 +1,19 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { clearLogFiles } from './log-files.ts';
 import { type LogRange, readLog } from './log-reader.ts';
 
 let directory = '';
@@ -93,3 +104,61 @@ test('following stops when the reader goes away', async () => {
   controller.abort();
   assert.equal((await waiting).done, true);
 });
+
+test('compressed files are read among plain ones, and counted for tail', async () => {
+  const numbers = (from: number, to: number): string =>
+    Array.from({ length: to - from }, (_, index) => line(String(from + index))).join('');
+  writeFileSync(`${path}.3.gz`, gzipSync(numbers(0, 5000)));
+  writeFileSync(`${path}.2`, numbers(5000, 5010));
+  writeFileSync(`${path}.1.gz`, gzipSync(numbers(5010, 9000)));
+  // Left by a compression whose end came between its last two steps.
+  writeFileSync(`${path}.1`, numbers(5010, 9000));
+  writeFileSync(path, numbers(9000, 9005));
+  const all = Array.from({ length: 9005 }, (_, index) => String(index));
+  assert.deepEqual(await read({}), all);
+  for (const tail of [1, 5, 6, 4000, 4006, 9004, 20_000])
+    assert.deepEqual(await read({ tail }), all.slice(-tail), `tail ${tail}`);
+});
+
+test('a broken compressed file costs its own rest only', async () => {
+  const packed = gzipSync(Array.from({ length: 20_000 }, (_, index) => line(`old ${index}`)).join(''));
+  writeFileSync(`${path}.1.gz`, packed.subarray(0, packed.length >> 1));
+  writeFileSync(path, line('new'));
+  const texts = await read({});
+  assert.equal(texts.at(-1), 'new');
+  assert.ok(texts.length > 1000 && texts.length < 20_000);
+});
+
+test('a follower keeps its place when its file is compressed, and starts anew when the log is emptied', async () => {
+  writeFileSync(`${path}.1`, line('one'));
+  writeFileSync(path, line('two'));
+  const stop = new AbortController();
+  const seen: string[] = [];
+  let step = 0;
+  for await (const batch of readLog(path, { follow: true }, () => false, stop.signal)) {
+    seen.push(...batch.map(({ text }) => text.trimEnd()));
+    if (seen.at(-1) === 'two' && step === 0) {
+      step = 1;
+      // What the supervisor does: rotate, then compress with the old inode as the name.
+      const { ino } = statSync(path);
+      rmSync(`${path}.1`);
+      renameSync(path, `${path}.1`);
+      writeFileSync(path, line('three'));
+      const plain = readFileSync(`${path}.1`);
+      writeFileSync(`${path}.1.gz`, named(gzipSync(plain), String(ino)));
+      rmSync(`${path}.1`);
+    } else if (seen.at(-1) === 'three') {
+      clearLogFiles(path);
+      assert.ok(!existsSync(`${path}.1.gz`));
+      appendFileSync(path, line('4'));
+    } else if (seen.at(-1) === '4') stop.abort();
+  }
+  assert.deepEqual(seen, ['one', 'two', 'three', '4']);
+});
+
+/** Puts a name into the header of a gzip file that has none. */
+function named(packed: Buffer, name: string): Buffer {
+  const header = Buffer.from(packed.subarray(0, 10));
+  header[3] = 8;
+  return Buffer.concat([header, Buffer.from(`${name}\0`), packed.subarray(10)]);
+}

@@ -26,6 +26,7 @@ import {
   type Events,
   type ExitRecord,
   encodeMessage,
+  type LogForward,
   type SupervisorConfig,
 } from '../../src/native/supervisor-protocol.ts';
 import type { Process, Spec } from '../../src/oci/runtime-spec.ts';
@@ -45,7 +46,9 @@ export interface ContainerOptions {
     maxBytes?: number;
     maxFiles?: number;
     attributes?: Record<string, string> | null;
-    path?: string;
+    path?: string | null;
+    compress?: boolean;
+    forward?: LogForward;
   } | null;
   /** Share the host's pid namespace. */
   hostPids?: boolean;
