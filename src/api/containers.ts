@@ -14,6 +14,9 @@ export interface HealthConfig {
   Retries?: number;
 }
 
+/** A container with this label set to `true` is restarted when it turns unhealthy. Docker has nothing like it. */
+export const RESTART_UNHEALTHY_LABEL = 'mydock.restart-unhealthy';
+
 /** What runs in a container, portable between hosts. Requests may leave out any field. */
 export interface ContainerConfig {
   Hostname?: string;
@@ -190,4 +193,14 @@ export interface FilesystemChange {
 export interface ContainerPruneResponse {
   ContainersDeleted: string[] | null;
   SpaceReclaimed: number;
+}
+
+/** `X-Docker-Container-Path-Stat`: this as JSON in base64. `mode` has Go's os.FileMode bits. */
+export interface ContainerPathStat {
+  name: string;
+  size: number;
+  mode: number;
+  mtime: string;
+  /** Of a symbolic link: where it leads, absolute inside the container; else empty. */
+  linkTarget: string;
 }

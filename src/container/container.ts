@@ -8,7 +8,8 @@ import { Mutex } from '../base/mutex.ts';
 import type { ExecSession } from './exec.ts';
 import type { HealthMonitor } from './health-monitor.ts';
 import type { ContainerRecord, RecordTable } from './record.ts';
-import { endOf, next, type Transition } from './state.ts';
+import type { RootView } from './root-view.ts';
+import { endOf, isLive, next, type Transition } from './state.ts';
 import type { Supervisor } from './supervisor.ts';
 
 export interface ExitStatus {
@@ -28,6 +29,9 @@ export class Container {
   readonly mutex = new Mutex();
   readonly execs = new Map<string, ExecSession>();
   readonly pendingAttachments = new Set<PendingAttachment>();
+  /** Who looks into its root filesystem (root-view.ts), and whether that is mounted by this daemon. */
+  readonly views = new Set<RootView>();
+  rootMounted = false;
   supervisor: Supervisor | undefined;
   /** Settles when what the last run held is given back; a start waits for it. */
   teardown: Promise<void> = Promise.resolve();
@@ -58,8 +62,9 @@ export class Container {
     return this.record.id;
   }
 
+  /** It has processes; also while it is paused. */
   get running(): boolean {
-    return this.record.state.status === 'running';
+    return isLive(this.record.state);
   }
 
   save(): void {

@@ -1,6 +1,7 @@
 /** What the operations on containers work with; made once by the daemon. */
 import type { Database } from '../base/database.ts';
 import type { EventBus } from '../events/event-bus.ts';
+import type { ContentStore } from '../image/content-store.ts';
 import type { ImageStore } from '../image/image-store.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { NetworkManager } from '../network/network-manager.ts';
@@ -29,6 +30,7 @@ export interface EngineContext {
   settings: EngineSettings;
   database: Database;
   images: ImageStore;
+  contentStore: Pick<ContentStore, 'ingestFile'>;
   snapshotter: Snapshotter;
   networks: NetworkManager;
   volumes: VolumeStore;

@@ -6,11 +6,15 @@ import type {
   ContainerCreateRequest,
   ContainerCreateResponse,
   ContainerInspectResponse,
+  ContainerPruneResponse,
   ContainerSummary,
+  ContainerTopResponse,
   WaitCondition,
 } from '../api/containers.ts';
 import type { ExecCreateRequest, ExecInspectResponse, ExecStartRequest } from '../api/exec.ts';
-import { InvalidParameterError } from '../base/errors.ts';
+import type { Filters } from '../api/filters.ts';
+import type { ContainerStats } from '../api/stats.ts';
+import { ConflictError, InvalidParameterError, NotImplementedError } from '../base/errors.ts';
 import { afterRun } from './after-run.ts';
 import { type AttachRequest, attachConnection, type ClientConnection } from './attach.ts';
 import type { Container, ExitStatus } from './container.ts';
@@ -18,27 +22,35 @@ import { ContainerSet } from './container-set.ts';
 import { type CreateOptions, createContainer } from './create.ts';
 import type { EngineContext } from './engine-context.ts';
 import { ExecSessions, inspectExec, requireExecStartable, startExec } from './exec.ts';
+import { ContainerFiles } from './files.ts';
 import { inspectContainer } from './inspect.ts';
 import { type ListOptions, listContainers } from './list.ts';
-import { type LogLine, type LogRange, readLog } from './log-reader.ts';
-import { containerPaths } from './paths.ts';
-import { RecordTable } from './record.ts';
-import { type RemoveOptions, removeContainer } from './remove.ts';
-import { restoreContainers, startByPolicy } from './restore.ts';
 import { logFile } from './log-config.ts';
 import { clearLogFiles } from './log-files.ts';
+import { type LogLine, type LogRange, readLog } from './log-reader.ts';
+import { containerPaths } from './paths.ts';
+import { pauseContainer, unpauseContainer } from './pause.ts';
+import { pruneContainers } from './prune.ts';
+import { RecordTable } from './record.ts';
+import { type RemoveOptions, removeContainer } from './remove.ts';
+import { renameContainer } from './rename.ts';
+import { restoreContainers, startByPolicy } from './restore.ts';
 import { writtenBytes } from './size.ts';
 import { startContainer } from './start.ts';
 import { isRunning, requireLive } from './state.ts';
 import { containerStats, type StatsOptions } from './stats.ts';
 import { EngineStepRunner } from './step-runner.ts';
 import { interruptStop, killContainer, restartContainer, type StopOptions, stopContainer } from './stop.ts';
+import { topContainer } from './top.ts';
+import { type UpdateRequest, updateContainer } from './update.ts';
 
 export type ContainerEngineOptions = Omit<EngineContext, 'containers' | 'accepting' | 'afterRun'>;
 
 export class ContainerEngine {
   readonly #context: EngineContext;
   readonly #execs = new ExecSessions();
+  readonly files: ContainerFiles;
+  #pruning = false;
   #accepting = true;
 
   constructor(options: ContainerEngineOptions) {
@@ -49,6 +61,7 @@ export class ContainerEngine {
       afterRun: (container, ranMs) => afterRun(context, container, ranMs),
     };
     this.#context = context;
+    this.files = new ContainerFiles(context);
   }
 
   /** Brings what an earlier daemon has left in order. Call once, before the API answers. */
@@ -160,15 +173,68 @@ export class ContainerEngine {
     this.#context.events.container(container, 'attach');
   }
 
+  pause(reference: string): Promise<void> {
+    const container = this.get(reference);
+    return container.mutex.run(() => pauseContainer(this.#context, container));
+  }
+
+  /** Not serialised: a stop of a paused container that waits for its timeout holds the lock. */
+  unpause(reference: string): void {
+    unpauseContainer(this.#context, this.get(reference));
+  }
+
+  rename(reference: string, name: string): Promise<void> {
+    const container = this.get(reference);
+    return container.mutex.run(async () => renameContainer(this.#context, container, name));
+  }
+
+  /** Returns warnings. */
+  update(reference: string, request: UpdateRequest): Promise<string[]> {
+    const container = this.get(reference);
+    return container.mutex.run(async () => updateContainer(this.#context, container, request));
+  }
+
+  top(reference: string, psArgs: string): Promise<ContainerTopResponse> {
+    return topContainer(this.#context, this.get(reference), psArgs);
+  }
+
+  stats(reference: string, options: StatsOptions, signal: AbortSignal): AsyncGenerator<ContainerStats> {
+    return containerStats(this.#context, this.get(reference), options, signal);
+  }
+
+  /** Throws Conflict while another one is under way. */
+  async prune(filters: Filters, signal: AbortSignal): Promise<ContainerPruneResponse> {
+    if (this.#pruning) throw new ConflictError('a prune operation is already running');
+    this.#pruning = true;
+    try {
+      return await pruneContainers(this.#context, filters, signal);
+    } finally {
+      this.#pruning = false;
+    }
+  }
+
   resize(reference: string, rows: number, cols: number): void {
     const container = this.get(reference);
-    requireRunning(container.record.state, container.id);
+    requireLive(container.record.state, container.id);
     container.supervisor?.send('resize', { process: '', rows, cols });
     this.#context.events.container(container, 'resize', { height: String(rows), width: String(cols) });
   }
 
-  /** The log's lines. Throws InvalidParameter for a log driver that cannot be read. */
+  /** The log's lines. Throws NotImplemented for a log driver that cannot be read. */
   logs(reference: string, range: LogRange, signal: AbortSignal): AsyncGenerator<LogLine[]> {
+    const container = this.get(reference);
+    const { settings } = this.#context;
+    const paths = containerPaths(settings.dataRoot, settings.execRoot, container.id);
+    const log = logFile(container.record, paths);
+    if (log === undefined) {
+      throw new NotImplementedError('configured logging driver does not support reading');
+    }
+    const ended = (): boolean => !isRunning(container.record.state);
+    return readLog(log, range, ended, signal);
+  }
+
+  /** Empties the log, also of a container that runs. Throws InvalidParameter where none is kept. */
+  clearLogs(reference: string): void {
     const container = this.get(reference);
     const { settings } = this.#context;
     const paths = containerPaths(settings.dataRoot, settings.execRoot, container.id);
@@ -176,8 +242,7 @@ export class ContainerEngine {
     if (log === undefined) {
       throw new InvalidParameterError('configured logging driver does not support reading');
     }
-    const ended = (): boolean => !isRunning(container.record.state);
-    return readLog(log, range, ended, signal);
+    clearLogFiles(log);
   }
 
   createExec(reference: string, request: ExecCreateRequest): string {
@@ -216,15 +281,3 @@ export class ContainerEngine {
       .map((container) => ({ containerId: container.id, running: container.running }));
   }
 }
-  /** Empties the log, also of a container that runs. Throws InvalidParameter where none is kept. */
-  clearLogs(reference: string): void {
-    const container = this.get(reference);
-    const { settings } = this.#context;
-    const paths = containerPaths(settings.dataRoot, settings.execRoot, container.id);
-    const log = logFile(container.record, paths);
-    if (log === undefined) {
-      throw new InvalidParameterError('configured logging driver does not support reading');
-    }
-    clearLogFiles(log);
-  }
-

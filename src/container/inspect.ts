@@ -14,7 +14,7 @@ import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { networkKind } from './network.ts';
 import { containerPaths } from './paths.ts';
-import { endOf } from './state.ts';
+import { endOf, isLive } from './state.ts';
 import { statusText } from './status-text.ts';
 
 export function inspectContainer(engine: EngineContext, container: Container): ContainerInspectResponse {
@@ -81,12 +81,12 @@ function commandText([path = '', ...args]: string[]): string {
 function wireState(container: Container): WireState {
   const state = container.record.state;
   const end = endOf(state);
-  const running = state.status === 'running';
+  const running = isLive(state);
   return {
     Status: state.status,
     // A container between two runs counts as running, as with Docker.
     Running: running || state.status === 'restarting',
-    Paused: false,
+    Paused: state.status === 'paused',
     Restarting: state.status === 'restarting',
     OOMKilled: running ? false : end.oomKilled,
     Dead: false,

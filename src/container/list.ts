@@ -6,6 +6,7 @@ import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { summarize } from './inspect.ts';
 import { networkKind } from './network.ts';
+import { isRunning } from './state.ts';
 
 export interface ListOptions {
   /** Stopped ones too. */
@@ -16,14 +17,16 @@ export interface ListOptions {
 }
 
 const STATUSES = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'];
-const FILTERS = [
 const HEALTHS = ['none', 'starting', 'healthy', 'unhealthy'];
+const FLAGS = { true: ['1', 'true'], false: ['0', 'false'] };
+const FILTERS = [
   'ancestor',
   'before',
   'exited',
   'expose',
-  'id',
   'health',
+  'id',
+  'is-task',
   'label',
   'name',
   'network',
@@ -43,10 +46,7 @@ export function listContainers(engine: EngineContext, options: ListOptions): Con
   const found = engine.containers
     .all()
     .reverse()
-    .filter(
-      (container) =>
-        all || container.record.state.status === 'running' || container.record.state.status === 'restarting',
-    )
+    .filter((container) => all || isRunning(container.record.state))
     .filter(matches);
   const nowMs = Date.now();
   return (options.limit > 0 ? found.slice(0, options.limit) : found).map((one) => summarize(one, nowMs));
@@ -62,9 +62,11 @@ function buildFilter(engine: EngineContext, filters: Filters): (container: Conta
     id: ({ id }, value) => id.startsWith(value) || matchesPattern(value, id),
     name: ({ record }, value) =>
       matchesPattern(value, record.name) || matchesPattern(value, `/${record.name}`),
-    health: ({ record }, value) => (record.health?.Status ?? 'none') === value,
+    // Tasks are swarm mode's containers.
+    'is-task': (_, value) => !FLAGS.true.includes(value),
     label: ({ record }, value) => matchesLabel(record.config.Labels ?? {}, value),
     status: ({ record }, value) => record.state.status === value,
+    health: ({ record }, value) => (record.health?.Status ?? 'none') === value,
     exited: ({ record }, value) =>
       record.state.status === 'exited' && record.state.exitCode === Number(value),
     ancestor: ({ record }, value) => descendsFrom(engine, record.imageId, record.image, value),
@@ -95,10 +97,15 @@ function check(filters: Filters): void {
     throw error instanceof InvalidFilterError ? new InvalidParameterError(error.message) : error;
   }
   for (const status of filters['status'] ?? []) {
+    if (!STATUSES.includes(status)) throw new InvalidParameterError(`invalid filter 'status=${status}'`);
+  }
   for (const health of filters['health'] ?? []) {
     if (!HEALTHS.includes(health)) throw new InvalidParameterError(`invalid filter 'health=${health}'`);
   }
-    if (!STATUSES.includes(status)) throw new InvalidParameterError(`invalid filter 'status=${status}'`);
+  for (const flag of filters['is-task'] ?? []) {
+    if (![...FLAGS.true, ...FLAGS.false].includes(flag)) {
+      throw new InvalidParameterError(`invalid filter 'is-task=${flag}'`);
+    }
   }
   for (const code of filters['exited'] ?? []) {
     if (!/^-?\d+$/.test(code)) throw new InvalidParameterError(`invalid filter 'exited=${code}'`);
@@ -114,7 +121,7 @@ function matchesPattern(pattern: string, text: string): boolean {
   }
 }
 
-function matchesLabel(labels: Record<string, string>, wanted: string): boolean {
+export function matchesLabel(labels: Record<string, string>, wanted: string): boolean {
   const [key = '', value] = wanted.split(/=(.*)/s);
   return labels[key] !== undefined && (value === undefined || labels[key] === value);
 }

@@ -4,6 +4,7 @@ import { ConflictError } from '../base/errors.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { containerPaths } from './paths.ts';
+import { endViews } from './root-view.ts';
 import { unmountRoot } from './rootfs.ts';
 import { isRunning } from './state.ts';
 import { endRun } from './stop.ts';
@@ -39,6 +40,7 @@ export async function removeContainer(
   clearTimeout(container.restartTimer);
   await container.teardown;
   container.transition({ to: 'removing' });
+  await endViews(container);
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   await unmountRoot(engine, container.id);
   rmSync(paths.home, { recursive: true, force: true, maxRetries: 3 });

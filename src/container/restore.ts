@@ -9,6 +9,7 @@ import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { EventMessage } from '../native/supervisor-protocol.ts';
 import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
+import { sweepImageTrees } from './changes.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { handleExit, lostRun } from './exit.ts';
@@ -20,6 +21,7 @@ import {
   seccompCacheDirectory,
   socketsDirectory,
 } from './paths.ts';
+import { readPaused } from './pause.ts';
 import { removeContainer } from './remove.ts';
 import { shouldStartWithDaemon } from './restart-policy.ts';
 import { unmountRoot } from './rootfs.ts';
@@ -59,6 +61,7 @@ export async function restoreContainers(engine: EngineContext): Promise<void> {
     if (container !== undefined) container.record.endpoint = endpoint;
   }
   await sweepBundles(engine, live);
+  await sweepImageTrees(engine);
   sweepHomes(engine);
   for (const container of engine.containers.all()) await finishRemoval(engine, container);
 }
@@ -130,9 +133,9 @@ async function takeOver(engine: EngineContext, container: Container): Promise<vo
   if (running) {
     container.onNetwork = true;
     container.volumesMounted = true;
-    log.info({ container: container.id }, 'took over a running container');
     watchHealth(engine, container, true);
     readPaused(engine, container);
+    log.info({ container: container.id }, 'took over a running container');
   } else {
     container.supervisor = undefined;
     supervisor.disconnect();

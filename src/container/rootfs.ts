@@ -1,12 +1,14 @@
 /** A container's root filesystem: its layers and its own upper directory, mounted while it runs or is looked into. */
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { containerPaths } from './paths.ts';
 
-/** Mounts the root at `<bundle>/rootfs`. Idempotent only after `unmountRoot`. */
+/** Mounts the root at `<bundle>/rootfs`; a mount that is there already (somebody looks into it) is taken. */
 export async function mountRoot(engine: EngineContext, container: Container): Promise<string> {
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+  if (container.rootMounted) return paths.rootfs;
   mkdirSync(paths.rootfs, { recursive: true, mode: 0o700 });
   mkdirSync(paths.upper, { recursive: true, mode: 0o755 });
   mkdirSync(paths.work, { recursive: true, mode: 0o700 });
@@ -16,13 +18,27 @@ export async function mountRoot(engine: EngineContext, container: Container): Pr
     work: paths.work,
     target: paths.rootfs,
   });
+  container.rootMounted = true;
   return paths.rootfs;
 }
 
-/** Undoes `mountRoot` and removes the run-time folder; nothing to undo is no error. */
+/**
+ * Undoes `mountRoot` and removes the run-time folder; nothing to undo is no error. While somebody looks into the root
+ * (root-view.ts), it stays mounted, and all else of the folder goes.
+ */
 export async function unmountRoot(engine: EngineContext, id: string): Promise<void> {
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, id);
+  rmSync(paths.socket, { force: true });
+  const container = engine.containers.find(id);
+  if (container !== undefined && container.views.size > 0) {
+    // Mounted by a start, whose record of it a restart of the daemon has lost.
+    container.rootMounted = true;
+    for (const name of readdirSync(paths.bundle)) {
+      if (name !== 'rootfs') rmSync(join(paths.bundle, name), { recursive: true, force: true });
+    }
+    return;
+  }
+  if (container !== undefined) container.rootMounted = false;
   await engine.snapshotter.unmount(paths.rootfs);
   rmSync(paths.bundle, { recursive: true, force: true });
-  rmSync(paths.socket, { force: true });
 }

@@ -88,6 +88,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     settings: { ...config, ...paths },
     database,
     images,
+    contentStore,
     snapshotter,
     networks,
     volumes,

@@ -166,7 +166,8 @@ function validateNames(host: HostConfig): void {
 
 const RESTART_NAMES = ['no', 'always', 'on-failure', 'unless-stopped'];
 
-function validateRestartPolicy(host: HostConfig): void {
+/** Throws InvalidParameter with Docker's texts. */
+export function validateRestartPolicy(host: Pick<HostConfig, 'RestartPolicy' | 'AutoRemove'>): void {
   const { Name: name = '', MaximumRetryCount: retries = 0 } = host.RestartPolicy ?? {};
   if (name !== '' && !RESTART_NAMES.includes(name)) {
     refuse(

@@ -1,17 +1,59 @@
 /** What the container routes need of the engine. */
+import type { Readable } from 'node:stream';
 import type {
+  ContainerConfig,
   ContainerCreateRequest,
   ContainerCreateResponse,
   ContainerInspectResponse,
+  ContainerPathStat,
+  ContainerPruneResponse,
   ContainerSummary,
+  ContainerTopResponse,
+  FilesystemChange,
 } from '../../../api/containers.ts';
 import type { Filters } from '../../../api/filters.ts';
+import type { HostConfig, Resources } from '../../../api/host-config.ts';
+import type { ContainerStats } from '../../../api/stats.ts';
 import type { HijackedConnection } from '../../hijack.ts';
 
 export interface LogLine {
   stream: 'stdout' | 'stderr';
   time: string;
   text: string;
+}
+
+/** Takes a tar piece by piece; resolves when it wants more. */
+type TarSinkFunction = (chunk: Buffer) => Promise<void>;
+
+export interface ContainerFilesBackend {
+  stat(reference: string, path: string): Promise<ContainerPathStat>;
+  copyOut(
+    reference: string,
+    path: string,
+    begin: (stat: ContainerPathStat) => TarSinkFunction,
+    signal: AbortSignal,
+  ): Promise<void>;
+  copyIn(
+    reference: string,
+    options: { path: string; noOverwriteDirNonDir: boolean; copyOwner: boolean },
+    archive: Readable,
+    signal: AbortSignal,
+  ): Promise<void>;
+  export(reference: string, begin: () => TarSinkFunction, signal: AbortSignal): Promise<void>;
+  changes(reference: string): Promise<FilesystemChange[]>;
+  commit(
+    reference: string,
+    request: {
+      repository: string;
+      tag: string;
+      comment: string;
+      author: string;
+      pause: boolean;
+      changes: readonly string[];
+      config: ContainerConfig | undefined;
+    },
+    signal: AbortSignal,
+  ): Promise<string>;
 }
 
 export interface ContainersBackend {
@@ -38,12 +80,25 @@ export interface ContainersBackend {
     condition: string,
     signal: AbortSignal,
   ): Promise<{ exitCode: number; error: string }>;
+  pause(reference: string): Promise<void>;
+  unpause(reference: string): void;
+  rename(reference: string, name: string): Promise<void>;
+  update(reference: string, request: Resources & Pick<HostConfig, 'RestartPolicy'>): Promise<string[]>;
+  top(reference: string, psArgs: string): Promise<ContainerTopResponse>;
+  stats(
+    reference: string,
+    options: { stream: boolean; oneShot: boolean },
+    signal: AbortSignal,
+  ): AsyncGenerator<ContainerStats>;
+  prune(filters: Filters, signal: AbortSignal): Promise<ContainerPruneResponse>;
+  files: ContainerFilesBackend;
   resize(reference: string, rows: number, cols: number): void;
   attach(
     reference: string,
     connection: HijackedConnection,
     request: { stdin: boolean; stdout: boolean; stderr: boolean; detachKeys: number[]; framed: boolean },
   ): void;
+  clearLogs(reference: string): void;
   logs(
     reference: string,
     range: {
@@ -55,4 +110,3 @@ export interface ContainersBackend {
     signal: AbortSignal,
   ): AsyncGenerator<LogLine[]>;
 }
-  clearLogs(reference: string): void;

@@ -2,7 +2,7 @@
  * The body of `POST /containers/create`, checked for types: a field of the wrong type is refused before anything
  * happens, an unknown one is ignored, and the single-string forms of old clients become lists.
  */
-import type { ContainerCreateRequest } from '../../../api/containers.ts';
+import type { ContainerConfig, ContainerCreateRequest } from '../../../api/containers.ts';
 import { InvalidParameterError } from '../../../base/errors.ts';
 import { checkShape, type Shape } from '../../shape.ts';
 
@@ -10,7 +10,7 @@ const NAMED_SET: Shape = { map: 'object' };
 const BINDING: Shape = { object: { HostIp: 'string', HostPort: 'string' } };
 const DEVICE_RATES: Shape = { list: { object: { Path: 'string', Rate: 'number' } } };
 
-const HOST_CONFIG: Shape = {
+export const HOST_CONFIG: Shape = {
   object: {
     Binds: { list: 'string' },
     ContainerIDFile: 'string',
@@ -145,4 +145,11 @@ export function checkCreateRequest(body: unknown): ContainerCreateRequest {
   }
   checkShape(request, CREATE_REQUEST, '');
   return request as ContainerCreateRequest;
+}
+
+/** The body of `POST /commit`: the part of a create request that an image has too. */
+export function checkContainerConfig(body: unknown): ContainerConfig {
+  checkShape(body, CREATE_REQUEST, '');
+  const { HostConfig: _, NetworkingConfig: __, ...config } = body as ContainerCreateRequest;
+  return config;
 }

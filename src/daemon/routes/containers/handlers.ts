@@ -84,11 +84,17 @@ export function containerHandlers(backend: ContainersBackend): ContainerHandlers
     },
 
     remove: async (request, response) => {
-      if (request.flag('link')) throw new ConflictError('cannot remove a link: links are not implemented');
+      if (request.flag('link')) removeLink(backend, request.param('id'));
       await backend.remove(request.param('id'), { force: request.flag('force'), volumes: request.flag('v') });
       response.empty(204);
     },
   };
+}
+
+/** Links are no more than their container's own name here; a path of two names is a link that does not exist. */
+function removeLink(backend: ContainersBackend, reference: string): never {
+  backend.inspect(reference);
+  throw new ConflictError('Conflict, cannot remove the default link name of the container');
 }
 
 /** Rows and columns of a resize, which may be 0. */

@@ -1,0 +1,133 @@
+/**
+ * A container's filesystem as its processes see it, volumes and bind mounts included, as a descriptor of its root. Of
+ * a running container that is /proc/<pid>/root. For a stopped one the runtime makes the same mounts in a mount
+ * namespace of their own, whose init never executes: no other process of the host sees them.
+ */
+import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ConflictError, InternalError } from '../../base/errors.ts';
+import type { SupervisorConfig } from '../../native/supervisor-protocol.ts';
+import { DEFAULT_CGROUP_PARENT } from '../../oci/generate.ts';
+import { planMounts } from '../../oci/mounts.ts';
+import { OCI_VERSION, type Spec } from '../../oci/runtime-spec.ts';
+import { containerMounts, prepareMounts } from '../../volume/mount-points.ts';
+import type { Container } from '../container.ts';
+import type { EngineContext } from '../engine-context.ts';
+import { newId } from '../names.ts';
+import { containerPaths, seccompCacheDirectory } from '../paths.ts';
+import { withRoot } from '../root-view.ts';
+import { isLive } from '../state.ts';
+import { Supervisor } from '../supervisor.ts';
+import { O_DIRECTORY, O_PATH } from './inside.ts';
+
+const SIGKILL = 9;
+
+/** Calls `use` with an O_PATH descriptor of the root; `signal` fires when the container is about to be removed. */
+export async function withFilesystem<T>(
+  engine: EngineContext,
+  container: Container,
+  use: (rootFd: number, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  return await withRoot(engine, container, async (root, signal) => {
+    const rootFd = openRunning(container);
+    if (rootFd !== undefined) return await closing(rootFd, (fd) => use(fd, signal));
+    return await withMounts(engine, container, root, async (fd) => use(fd, signal));
+  });
+}
+
+async function closing<T>(fd: number, use: (fd: number) => Promise<T>): Promise<T> {
+  try {
+    return await use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The root of the init; undefined where it does not run. */
+function openRunning(container: Container): number | undefined {
+  const { state } = container.record;
+  if (!isLive(state)) return undefined;
+  const fd = openSync(`/proc/${state.pid}/root`, O_PATH | O_DIRECTORY);
+  // Its number may be another process's by now; the supervisor reaps the init before it tells of the end.
+  if (isLive(container.record.state) && container.supervisor?.open === true) return fd;
+  closeSync(fd);
+  throw new ConflictError(`container ${container.id} ended meanwhile`);
+}
+
+/** A supervisor whose container stays `created`: its mounts are made, its program never starts. */
+async function withMounts<T>(
+  engine: EngineContext,
+  container: Container,
+  root: string,
+  use: (rootFd: number) => Promise<T>,
+): Promise<T> {
+  const { settings } = engine;
+  const id = newId();
+  const paths = containerPaths(settings.dataRoot, settings.execRoot, id);
+  mkdirSync(paths.bundle, { recursive: true, mode: 0o700 });
+  // A tmpfs of a stopped container is empty and would be gone at once.
+  const lasting = container.record.mounts.filter(({ type }) => type !== 'tmpfs');
+  await prepareMounts(lasting, engine.volumes, root);
+  const { mounts, release } = containerMounts(lasting);
+  const closed = Promise.withResolvers<void>();
+  try {
+    writeFileSync(join(paths.bundle, 'config.json'), JSON.stringify(mountsOnly(engine, id, root, mounts)), {
+      mode: 0o600,
+    });
+    const config: SupervisorConfig = {
+      id,
+      socket: paths.socket,
+      exitRecord: paths.exitRecord,
+      log: null,
+      stdin: false,
+      stdinOnce: false,
+      seccompCache: seccompCacheDirectory(settings.execRoot),
+    };
+    writeFileSync(join(paths.bundle, 'supervisor.json'), JSON.stringify(config), { mode: 0o600 });
+    const created = Promise.withResolvers<number>();
+    const supervisor = Supervisor.spawn(settings.runtimePath, paths.bundle, {
+      onEvent: (message) => {
+        if (message.event === 'status') created.resolve(message.payload.pid);
+        if (message.event === 'failed') created.reject(new InternalError(message.payload.message));
+      },
+      onClose: () => {
+        created.reject(new InternalError('cannot mount the volumes of the container'));
+        closed.resolve();
+      },
+    });
+    try {
+      const pid = await created.promise;
+      return await closing(openSync(`/proc/${pid}/root`, O_PATH | O_DIRECTORY), use);
+    } finally {
+      if (supervisor.open) supervisor.send('kill', { process: '', signal: SIGKILL, all: true });
+      await closed.promise;
+    }
+  } finally {
+    release();
+    rmSync(paths.bundle, { recursive: true, force: true });
+    rmSync(paths.socket, { force: true });
+  }
+}
+
+function mountsOnly(
+  engine: EngineContext,
+  id: string,
+  root: string,
+  mounts: ReturnType<typeof containerMounts>['mounts'],
+): Spec {
+  return {
+    ociVersion: OCI_VERSION,
+    process: { args: ['/'], cwd: '/', env: [], user: { uid: 0, gid: 0 }, noNewPrivileges: true },
+    root: { path: root, readonly: false },
+    mounts: planMounts({
+      defaults: [],
+      mounts,
+      readonlyRootfs: false,
+      recursiveReadOnly: engine.host.recursiveReadOnly,
+    }),
+    linux: {
+      namespaces: [{ type: 'mount' }, { type: 'pid' }, { type: 'ipc' }],
+      cgroupsPath: `${DEFAULT_CGROUP_PARENT}/${id}`,
+    },
+  };
+}

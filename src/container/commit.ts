@@ -1,0 +1,246 @@
+/**
+ * `docker commit`: an image of what a container has changed. Its upper directory becomes a layer over the layers that
+ * the container was made of; the configuration is the container's, with the request's changes.
+ */
+import type { ContainerConfig } from '../api/containers.ts';
+import { errorMessage, InvalidParameterError } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import { changeConfig } from '../build/config-changes.ts';
+import { parseInstruction } from '../build/dockerfile/parse.ts';
+import { scratchConfig } from '../build/image-layout.ts';
+import { StageState } from '../build/stage-state.ts';
+import { parseDigest } from '../image/digest.ts';
+import { configPlatform, type ImageConfig, type RunConfig } from '../image/image-config.ts';
+import type { Image } from '../image/image-store.ts';
+import type { CommittedLayer } from '../image/layers/snapshotter.ts';
+import { OCI_LAYER_GZIP } from '../image/media-types.ts';
+import { familiarString, parseReference, withDefaultTag } from '../image/reference.ts';
+import type { Container } from './container.ts';
+import type { EngineContext } from './engine-context.ts';
+import { containerPaths } from './paths.ts';
+import { pauseContainer, unpauseContainer } from './pause.ts';
+import { withRoot } from './root-view.ts';
+
+/** The digest of a tar without entries: such a layer is left out, as by Docker. */
+const EMPTY_LAYER = 'sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef';
+
+export interface CommitRequest {
+  /** Empty for an image without a name. */
+  repository: string;
+  tag: string;
+  comment: string;
+  author: string;
+  /** Freeze a running container meanwhile. */
+  pause: boolean;
+  /** Dockerfile instructions. */
+  changes: readonly string[];
+  /** In place of the container's configuration. */
+  config: ContainerConfig | undefined;
+}
+
+const CHANGES = new Set([
+  'cmd',
+  'entrypoint',
+  'env',
+  'expose',
+  'healthcheck',
+  'label',
+  'onbuild',
+  'stopsignal',
+  'user',
+  'volume',
+  'workdir',
+]);
+
+/** Throws InvalidParameter for a bad name or change, before anything is made. Returns the image. */
+export async function commitContainer(
+  engine: EngineContext,
+  container: Container,
+  request: CommitRequest,
+  signal: AbortSignal,
+): Promise<Image> {
+  const reference = imageName(request);
+  const parent = engine.images.tryResolve(container.record.imageId);
+  const config = changedConfig(container, parent, request);
+  const layer = await commitUpper(engine, container, request.pause, signal);
+  // The container holds its own layers; nothing holds the new one until the image is stored.
+  const hold = await engine.images.hold({ layers: [layer.diffId] });
+  try {
+    const { blobPath, blobDigest } = layer;
+    await engine.contentStore.ingestFile(blobPath, parseDigest(blobDigest), { verified: true });
+    const image = addImage(engine, container, { parent, config, layer, request, reference });
+    engine.events.container(container, 'commit', {
+      comment: request.comment,
+      imageID: image.id,
+      imageRef: reference ?? '',
+    });
+    return image;
+  } finally {
+    await hold.release();
+  }
+}
+
+function imageName({ repository, tag }: CommitRequest): string | undefined {
+  if (repository === '') return undefined;
+  const reference = parseReference(tag === '' ? repository : `${repository}:${tag}`);
+  if (reference.digest !== undefined) {
+    throw new InvalidParameterError('refusing to create a tag with a digest reference');
+  }
+  return familiarString(withDefaultTag(reference));
+}
+
+/** Docker pauses so that the layer shows one moment. */
+async function commitUpper(
+  engine: EngineContext,
+  container: Container,
+  pause: boolean,
+  signal: AbortSignal,
+): Promise<CommittedLayer> {
+  const { upper } = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+  return await withRoot(engine, container, async (_, removed) => {
+    const end = AbortSignal.any([signal, removed]);
+    if (!pause || container.record.state.status !== 'running') {
+      return await engine.snapshotter.commit(upper, end);
+    }
+    await container.mutex.run(() => pauseContainer(engine, container));
+    try {
+      return await engine.snapshotter.commit(upper, end);
+    } finally {
+      resume(engine, container);
+    }
+  });
+}
+
+/** Somebody may have resumed, killed or stopped it meanwhile. */
+function resume(engine: EngineContext, container: Container): void {
+  if (container.record.state.status !== 'paused') return;
+  try {
+    unpauseContainer(engine, container);
+  } catch (error) {
+    log.warn({ container: container.id, error: errorMessage(error) }, 'cannot resume after a commit');
+  }
+}
+
+function changedConfig(container: Container, parent: Image | undefined, request: CommitRequest): RunConfig {
+  const platform = configPlatform(parent?.config ?? scratchConfig({ os: 'linux', architecture: 'amd64' }));
+  const state = new StageState('', platform, undefined);
+  state.config = runConfig(container.record.config);
+  if (request.config !== undefined) state.config = mergeConfigs(runConfig(request.config), state.config);
+  // A CMD that is there stays when ENTRYPOINT changes: it is the user's.
+  state.cmdSet = true;
+  for (const text of request.changes.flatMap((change) => splitChanges(change))) {
+    const [word = ''] = text.trim().split(/\s/, 1);
+    if (!CHANGES.has(word.toLowerCase())) {
+      throw new InvalidParameterError(`${word.toLowerCase()} is not a valid change command`);
+    }
+    applyChange(state, text);
+  }
+  return state.config;
+}
+
+/** One instruction a line; a backslash at a line's end joins it with the next. */
+function splitChanges(text: string): string[] {
+  return text
+    .replace(/\\\n/g, ' ')
+    .split('\n')
+    .filter((line) => line.trim() !== '' && !line.trim().startsWith('#'));
+}
+
+function applyChange(state: StageState, text: string): void {
+  const instruction = parseInstruction(text);
+  const options = { escapeChar: '\\' as const, lookup: (name: string) => state.variable(name) };
+  switch (instruction.kind) {
+    case 'workdir':
+      state.config.WorkingDir = instruction.value.startsWith('/')
+        ? instruction.value
+        : `${(state.config.WorkingDir ?? '').replace(/\/$/, '')}/${instruction.value}`;
+      return;
+    case 'run':
+    case 'copy':
+    case 'add':
+    case 'arg':
+    case 'from':
+      throw new InvalidParameterError(`${instruction.kind} is not a valid change command`);
+    default:
+      changeConfig(state, instruction, options).apply(state);
+  }
+}
+
+/** Null and empty values are not for an image's configuration. */
+function runConfig(config: ContainerConfig): RunConfig {
+  const kept = Object.entries(structuredClone(config)).filter(
+    ([, value]) => value !== null && value !== undefined,
+  );
+  return Object.fromEntries(kept) as RunConfig;
+}
+
+/** The request's configuration, with the container's where it says nothing; lists of names are joined. */
+function mergeConfigs(wanted: RunConfig, own: RunConfig): RunConfig {
+  const merged: RunConfig = { ...own };
+  for (const [name, value] of Object.entries(wanted)) {
+    if (value === '' || (Array.isArray(value) && value.length === 0)) continue;
+    merged[name] = value;
+  }
+  const names = new Set((wanted.Env ?? []).map((entry) => entry.split('=', 1)[0]));
+  merged.Env = [
+    ...(wanted.Env ?? []),
+    ...(own.Env ?? []).filter((entry) => !names.has(entry.split('=', 1)[0])),
+  ];
+  merged.Labels = { ...own.Labels, ...wanted.Labels };
+  merged.ExposedPorts = { ...own.ExposedPorts, ...wanted.ExposedPorts };
+  merged.Volumes = { ...own.Volumes, ...wanted.Volumes };
+  return merged;
+}
+
+function addImage(
+  engine: EngineContext,
+  container: Container,
+  made: {
+    parent: Image | undefined;
+    config: RunConfig;
+    layer: CommittedLayer;
+    request: CommitRequest;
+    reference: string | undefined;
+  },
+): Image {
+  const { parent, layer, request, reference } = made;
+  const { record } = container;
+  const isEmpty = layer.diffId === EMPTY_LAYER;
+  const created = new Date().toISOString();
+  const base = parent?.config ?? scratchConfig({ os: 'linux', architecture: 'amd64' });
+  const optional = (name: string, value: string) => (value === '' ? {} : { [name]: value });
+  const { container_config: _, container: __, parent: ___, id: ____, ...inherited } = base;
+  const config: ImageConfig = {
+    ...(inherited as ImageConfig),
+    created,
+    ...optional('author', request.author),
+    ...optional('comment', request.comment),
+    config: made.config,
+    rootfs: { type: 'layers', diff_ids: isEmpty ? [...record.layers] : [...record.layers, layer.diffId] },
+    history: [
+      ...base.history,
+      {
+        created,
+        created_by: (record.config.Cmd ?? []).join(' '),
+        ...optional('author', request.author),
+        ...optional('comment', request.comment),
+        ...(isEmpty ? { empty_layer: true } : {}),
+      },
+    ],
+  };
+  return engine.images.add({
+    configBytes: Buffer.from(JSON.stringify(config)),
+    layers: config.rootfs.diff_ids.map((diffId) => ({
+      diffId,
+      ...(diffId !== layer.diffId
+        ? {}
+        : {
+            blobDigest: parseDigest(layer.blobDigest),
+            blobSizeBytes: layer.blobSizeBytes,
+            mediaType: OCI_LAYER_GZIP,
+          }),
+    })),
+    ...(parent === undefined ? {} : { parent: parent.id }),
+    ...(reference === undefined ? {} : { references: [reference] }),
+  });
+}

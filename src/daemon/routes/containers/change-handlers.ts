@@ -1,0 +1,57 @@
+/** Handlers of the verbs that change a running container or look into it: pause, update, rename, top, stats, prune. */
+import type { HostConfig, Resources } from '../../../api/host-config.ts';
+import { InvalidParameterError } from '../../../base/errors.ts';
+import type { Handler } from '../../router.ts';
+import { checkShape } from '../../shape.ts';
+import type { ContainersBackend } from './backend.ts';
+import { HOST_CONFIG } from './create-request.ts';
+
+export function changeHandlers(
+  backend: ContainersBackend,
+): Record<'top' | 'stats' | 'update' | 'rename' | 'pause' | 'unpause' | 'prune', Handler> {
+  return {
+    top: async (request, response) => {
+      response.json(200, await backend.top(request.param('id'), request.text('ps_args')));
+    },
+
+    stats: async (request, response) => {
+      const options = { stream: request.flag('stream', true), oneShot: request.flag('one-shot') };
+      if (options.stream && options.oneShot) {
+        throw new InvalidParameterError('cannot have stream=true and one-shot=true');
+      }
+      const samples = backend.stats(request.param('id'), options, request.signal);
+      const stream = response.stream(200, 'application/json');
+      for await (const sample of samples) await stream.write(`${JSON.stringify(sample)}\n`);
+      stream.end();
+    },
+
+    update: async (request, response) => {
+      const body = await request.json();
+      if (body === undefined)
+        throw new InvalidParameterError('invalid JSON: got EOF while reading request body');
+      checkShape(body, HOST_CONFIG, '');
+      const update = body as Resources & Pick<HostConfig, 'RestartPolicy'>;
+      const warnings = await backend.update(request.param('id'), update);
+      response.json(200, { Warnings: warnings });
+    },
+
+    rename: async (request, response) => {
+      await backend.rename(request.param('id'), request.text('name'));
+      response.empty(204);
+    },
+
+    pause: async (request, response) => {
+      await backend.pause(request.param('id'));
+      response.empty(204);
+    },
+
+    unpause: (request, response) => {
+      backend.unpause(request.param('id'));
+      response.empty(204);
+    },
+
+    prune: async (request, response) => {
+      response.json(200, await backend.prune(request.filters(), request.signal));
+    },
+  };
+}
