@@ -72,7 +72,7 @@ for (const program of programs) {
       assert.equal(through.code, 0, through.stderr);
       assert.equal(await docker('exec', 'files', 'cat', '/var/in'), 'content');
       await fails(/could not find the file|no such/i, 'cp', 'files:/nowhere', folder);
-      await fails(/No such container: nobody/i, 'cp', 'nobody:/x', folder);
+      await fails(/No such container/i, 'cp', 'nobody:/x', folder);
       await docker('exec', 'files', 'ln', '-s', '/etc/shadow', '/tmp/escape');
       await fails(
         /could not find the file|no such/i,
