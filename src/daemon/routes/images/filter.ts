@@ -1,6 +1,7 @@
 /** The filters of `GET /images/json`. */
 import { type Filters, InvalidFilterError, requireKnownFilters } from '../../../api/filters.ts';
 import { InvalidParameterError } from '../../../base/errors.ts';
+import { parsePointInTime } from '../../../base/point-in-time.ts';
 import type { Image } from '../../../image/image-store.ts';
 import type { ImagesBackend } from './backend.ts';
 
@@ -34,10 +35,9 @@ function parseFlag(text: string): boolean {
   throw new InvalidParameterError(`invalid filter 'dangling=${text}'`);
 }
 
-/** Unix seconds or RFC 3339. */
 function parseTime(text: string): number {
-  const ms = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : Date.parse(text);
-  if (Number.isNaN(ms)) throw new InvalidParameterError(`invalid filter 'until=${text}'`);
+  const ms = parsePointInTime(text, Date.now());
+  if (ms === undefined) throw new InvalidParameterError(`invalid filter 'until=${text}'`);
   return ms;
 }
 
