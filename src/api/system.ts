@@ -143,13 +143,26 @@ export interface SystemInfo {
   Warnings: string[] | null;
 }
 
+/** One entry of the build cache. */
+export interface BuildCacheRecord {
+  ID: string;
+  Type: string;
+  Description?: string;
+  InUse: boolean;
+  Shared: boolean;
+  Size: number;
+  CreatedAt: string;
+  LastUsedAt: string | null;
+  UsageCount: number;
+}
+
 /** `GET /system/df`. `SizeRw` of the containers includes their logs. */
 export interface DiskUsage {
   LayersSize: number;
   Images: ImageSummary[];
   Containers: ContainerSummary[];
   Volumes: Volume[];
-  BuildCache: never[];
+  BuildCache: BuildCacheRecord[];
 }
 
 export interface EventActor {

@@ -40,6 +40,43 @@ const run = entry(
 const start = entry('Start stopped containers', async () => (await import('./container/start.ts')).start);
 const stop = entry('Stop running containers', async () => (await import('./container/stop.ts')).stop);
 const wait = entry('Wait for containers to stop', async () => (await import('./container/wait.ts')).wait);
+const commit = entry(
+  "Make an image of a container's changes",
+  async () => (await import('./container/commit.ts')).commit,
+);
+const diff = entry(
+  'Show what a container has changed in its files',
+  async () => (await import('./container/diff.ts')).diff,
+);
+const exportContainer = entry(
+  "Write a container's file system as a tar archive",
+  async () => (await import('./container/export.ts')).exportContainer,
+);
+const pause = entry(
+  'Freeze all processes of containers',
+  async () => (await import('./container/pause.ts')).pause,
+);
+const port = entry(
+  "Show where a container's ports are published",
+  async () => (await import('./container/port.ts')).port,
+);
+const rename = entry(
+  'Give a container another name',
+  async () => (await import('./container/rename.ts')).rename,
+);
+const stats = entry(
+  'Show what running containers use',
+  async () => (await import('./container/stats.ts')).stats,
+);
+const top = entry("Show a container's processes", async () => (await import('./container/top.ts')).top);
+const unpause = entry(
+  'Let paused containers go on',
+  async () => (await import('./container/unpause.ts')).unpause,
+);
+const update = entry(
+  'Change limits and restart policy of containers',
+  async () => (await import('./container/update.ts')).update,
+);
 
 const build = entry('Build an image from a Dockerfile', async () => (await import('./image/build.ts')).build);
 const images = entry('List images', async () => (await import('./image/ls.ts')).images);
@@ -47,6 +84,10 @@ const pull = entry('Pull an image from a registry', async () => (await import('.
 const rmi = entry('Remove images', async () => (await import('./image/rm.ts')).rmi);
 const tag = entry('Give an image another name', async () => (await import('./image/tag.ts')).tag);
 
+const events = entry(
+  'Show events of the daemon as they happen',
+  async () => (await import('./system/events.ts')).events,
+);
 const info = entry('Show information about the system', async () => (await import('./system/info.ts')).info);
 const inspect = entry('Show all about objects', async () => (await import('./system/inspect.ts')).inspect);
 const version = entry('Show the versions', async () => (await import('./system/version.ts')).version);
@@ -55,23 +96,34 @@ const version = entry('Show the versions', async () => (await import('./system/v
 export const TOP_VERBS: Readonly<Record<string, VerbEntry>> = {
   attach,
   build,
+  commit,
   cp,
   create,
+  diff,
+  events,
   exec,
+  export: exportContainer,
   images,
   info,
   inspect,
   kill,
   logs,
+  pause,
+  port,
   ps,
   pull,
+  rename,
   restart,
   rm,
   rmi,
   run,
   start,
+  stats,
   stop,
   tag,
+  top,
+  unpause,
+  update,
   version,
   wait,
 };
@@ -91,21 +143,32 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
     summary: 'Manage containers',
     verbs: {
       attach,
+      commit,
       cp,
       create,
+      diff,
       exec,
+      export: exportContainer,
       inspect: inspectContainers,
       kill,
       list: ps,
       logs,
       ls: ps,
+      pause,
+      port,
+      prune: entry('Remove all stopped containers', async () => (await import('./container/prune.ts')).prune),
       ps,
       remove: rm,
+      rename,
       restart,
       rm,
       run,
       start,
+      stats,
       stop,
+      top,
+      unpause,
+      update,
       wait,
     },
   },
@@ -135,11 +198,17 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
   system: {
     summary: 'Manage the system',
     verbs: {
+      df: entry('Show disk usage', async () => (await import('./system/df.ts')).df),
       'dial-stdio': entry(
         "Join stdin and stdout with the daemon's socket",
         async () => (await import('./system/dial-stdio.ts')).dialStdio,
       ),
+      events,
       info,
+      prune: entry(
+        'Remove everything that nothing uses',
+        async () => (await import('./system/prune.ts')).prune,
+      ),
     },
   },
   volume: {

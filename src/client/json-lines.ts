@@ -1,28 +1,31 @@
 /** Newline-delimited JSON, as progress streams, events and stats send it. */
 
-/** Yields each value as soon as its line is complete; values may also follow each other without a newline. */
-export async function* jsonLines<T>(stream: AsyncIterable<Uint8Array>): AsyncGenerator<T> {
+/** Yields each value as soon as its line is complete, read by `parse` (default `JSON.parse`); values may also follow each other without a newline. */
+export async function* jsonLines<T>(
+  stream: AsyncIterable<Uint8Array>,
+  parse: (text: string) => unknown = JSON.parse,
+): AsyncGenerator<T> {
   const decoder = new TextDecoder();
   let rest = '';
   for await (const chunk of stream) {
     rest += decoder.decode(chunk, { stream: true });
     const lines = rest.split('\n');
     rest = lines.pop() ?? '';
-    for (const line of lines) yield* valuesOf<T>(line);
+    for (const line of lines) yield* valuesOf<T>(line, parse);
   }
-  yield* valuesOf<T>(rest + decoder.decode());
+  yield* valuesOf<T>(rest + decoder.decode(), parse);
 }
 
-function* valuesOf<T>(line: string): Generator<T> {
+function* valuesOf<T>(line: string, parse: (text: string) => unknown): Generator<T> {
   const text = line.trim();
   if (text === '') return;
   try {
-    yield JSON.parse(text) as T;
+    yield parse(text) as T;
     return;
   } catch (error) {
     if (!text.includes('}{')) throw error;
   }
-  for (const value of splitObjects(text)) yield JSON.parse(value) as T;
+  for (const value of splitObjects(text)) yield parse(value) as T;
 }
 
 /** `{…}{…}` at its top-level borders; braces inside strings do not count. */

@@ -4,8 +4,7 @@
  */
 import type { ContainerConfig, Health, HealthConfig, HealthcheckResult } from '../api/containers.ts';
 
-/** A container with this label set to `true` is restarted when it turns unhealthy. Docker has nothing like it. */
-export const RESTART_UNHEALTHY_LABEL = 'mydock.restart-unhealthy';
+export { RESTART_UNHEALTHY_LABEL } from '../api/containers.ts';
 
 const NANOSECONDS_PER_MS = 1_000_000;
 const DEFAULT_INTERVAL_MS = 30_000;

@@ -99,6 +99,7 @@ export interface ContainerOptions {
   quiet: boolean;
   readOnly: boolean;
   restart: string;
+  restartUnhealthy: boolean;
   rm: boolean;
   runtime?: string;
   securityOpt: string[];
@@ -263,6 +264,7 @@ function healthFlags(command: Command): void {
     parseDurationNs,
   );
   parsedFlag(command, '--health-timeout <duration>', 'Longest run of one check', parseDurationNs);
+  boolFlag(command, '--restart-unhealthy', 'Restart the container when it turns unhealthy');
   boolFlag(command, '--no-healthcheck', "Disable the image's health check");
 }
 

@@ -1,5 +1,9 @@
 /** Turns the options of `run` and `create` into the body of `POST /containers/create`. */
-import type { ContainerCreateRequest, HealthConfig } from '../../api/containers.ts';
+import {
+  type ContainerCreateRequest,
+  type HealthConfig,
+  RESTART_UNHEALTHY_LABEL,
+} from '../../api/containers.ts';
 import type { HostConfig, RestartPolicy, RestartPolicyName } from '../../api/host-config.ts';
 import { CliError } from '../cli-error.ts';
 import type { Io } from '../io.ts';
@@ -63,7 +67,10 @@ function buildRequest(
     Volumes: volumes.anonymous,
     WorkingDir: options.workdir ?? '',
     Entrypoint: options.entrypoint === undefined ? null : [options.entrypoint],
-    Labels: labelsOf(options.labelFile, options.label),
+    Labels: {
+      ...labelsOf(options.labelFile, options.label),
+      ...(options.restartUnhealthy ? { [RESTART_UNHEALTHY_LABEL]: 'true' } : {}),
+    },
     ...defined('StopSignal', options.stopSignal),
     ...defined('StopTimeout', options.stopTimeout),
     ...defined('Healthcheck', healthConfig(options)),

@@ -1,10 +1,7 @@
 /** `mydock kill`. */
-import type { Client } from '../../client/client.ts';
 import { stringFlag } from '../flags/declare.ts';
-import type { Io } from '../io.ts';
 import { defineVerb } from '../verb.ts';
-import { forEachName } from './each.ts';
-import { containerPath } from './lookup.ts';
+import { postToEach } from './each.ts';
 
 export interface KillOptions {
   signal?: string;
@@ -17,17 +14,5 @@ export const kill = defineVerb<KillOptions>({
   flags(command) {
     stringFlag(command, '-s, --signal <string>', 'Signal to send');
   },
-  run: ({ client, io }, names, options) => runKill(client, io, names, options),
+  run: ({ client, io }, names, { signal }) => postToEach(client, io, names, 'kill', { signal }),
 });
-
-export function runKill(
-  client: Client,
-  io: Io,
-  names: readonly string[],
-  options: KillOptions,
-): Promise<number> {
-  return forEachName(io, names, async (name) => {
-    await client.json('POST', containerPath(name, '/kill'), { query: { signal: options.signal } });
-    return name;
-  });
-}

@@ -3,12 +3,13 @@ import type { Client } from '../../client/client.ts';
 import { CliError } from '../cli-error.ts';
 import { boolFlag, stringFlag } from '../flags/declare.ts';
 import type { Io } from '../io.ts';
-import { parseTimestamp } from '../options/quantity.ts';
+import { timeFlag } from '../options/time-flag.ts';
 import { copyOutput } from '../terminal/stream-copy.ts';
 import { defineVerb } from '../verb.ts';
 import { containerPath, inspectContainer } from './lookup.ts';
 
 export interface LogsOptions {
+  clear: boolean;
   details: boolean;
   follow: boolean;
   since?: string;
@@ -22,6 +23,7 @@ export const logs = defineVerb<LogsOptions>({
   summary: "Show a container's output",
   args: { min: 1, max: 1 },
   flags(command) {
+    boolFlag(command, '--clear', 'Remove what was logged so far; show nothing');
     boolFlag(command, '--details', 'Show the attributes that log options added');
     boolFlag(command, '-f, --follow', 'Go on with what is still written');
     stringFlag(command, '--since <string>', 'From this time on (RFC 3339, or "42m" for 42 minutes ago)');
@@ -33,13 +35,18 @@ export const logs = defineVerb<LogsOptions>({
 });
 
 export async function runLogs(client: Client, io: Io, name: string, options: LogsOptions): Promise<number> {
+  if (options.clear) {
+    if (options.follow) throw new CliError('conflicting options: cannot specify both --clear and --follow');
+    await client.json('DELETE', containerPath(name, '/logs'));
+    return 0;
+  }
   const container = await inspectContainer(client, name);
   const response = await client.stream('GET', containerPath(container.Id, '/logs'), {
     query: {
       stdout: true,
       stderr: true,
-      since: timeOf('since', options.since, io) || undefined,
-      until: timeOf('until', options.until, io) || undefined,
+      since: timeFlag('since', options.since, io.now()),
+      until: timeFlag('until', options.until, io.now()),
       timestamps: options.timestamps ? true : undefined,
       follow: options.follow ? true : undefined,
       details: options.details ? true : undefined,
@@ -48,12 +55,4 @@ export async function runLogs(client: Client, io: Io, name: string, options: Log
   });
   await copyOutput(response, io.stdout, io.stderr, container.Config.Tty === true);
   return 0;
-}
-
-function timeOf(flag: string, text: string | undefined, io: Io): string {
-  try {
-    return parseTimestamp(text ?? '', io.now());
-  } catch (error) {
-    throw new CliError(`invalid value for "${flag}": ${(error as Error).message}`);
-  }
 }

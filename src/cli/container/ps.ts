@@ -2,7 +2,8 @@
 import type { ContainerSummary } from '../../api/containers.ts';
 import { humanDuration } from '../../base/human-duration.ts';
 import type { Client } from '../../client/client.ts';
-import { boolFlag, parsedFlag, parsedListFlag, parseInteger, stringFlag } from '../flags/declare.ts';
+import { boolFlag, parsedFlag, parseInteger } from '../flags/declare.ts';
+import { filterFlag, rowFormatFlag } from '../flags/list-flags.ts';
 import { displayPorts } from '../format/ports.ts';
 import { formatUses, printRows, type RowKind } from '../format/rows.ts';
 import { goQuote } from '../format/template/printf.ts';
@@ -10,7 +11,7 @@ import { GoNil } from '../format/template/values.ts';
 import { ellipsis, labelText, shortId } from '../format/text.ts';
 import { goTime, humanSize } from '../format/units.ts';
 import type { Io } from '../io.ts';
-import { filterQuery, parseFilter } from '../options/filter.ts';
+import { filterQuery } from '../options/filter.ts';
 import { defineVerb } from '../verb.ts';
 
 export interface PsOptions {
@@ -31,8 +32,8 @@ export const ps = defineVerb<PsOptions>({
   args: { min: 0, max: 0 },
   flags(command) {
     boolFlag(command, '-a, --all', 'Show stopped containers too');
-    parsedListFlag(command, '-f, --filter <filter>', 'Show only what matches (name=value)', parseFilter);
-    stringFlag(command, '--format <string>', 'Output as "table", "table TEMPLATE", "json" or a Go template');
+    filterFlag(command);
+    rowFormatFlag(command);
     parsedFlag(command, '-n, --last <int>', 'Show the last containers made, in any state', parseInteger, -1);
     boolFlag(command, '-l, --latest', 'Show the last container made');
     boolFlag(command, '--no-trunc', 'Do not shorten the output');
@@ -62,7 +63,7 @@ export async function runPs(client: Client, io: Io, options: PsOptions): Promise
 }
 
 /** Fields in alphabetical order, as JSON output has them. */
-function containerRows(nowMs: number, trunc: boolean): RowKind<ContainerSummary> {
+export function containerRows(nowMs: number, trunc: boolean): RowKind<ContainerSummary> {
   const cut = (text: string, length: number): string => (trunc ? ellipsis(text, length) : text);
   return {
     typeName: 'ContainerContext',

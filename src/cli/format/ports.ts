@@ -49,6 +49,7 @@ function rangeText(key: string, { first, last }: Range): string {
   return slash < 0 ? `${numbers}/${type}` : `${hostPort(key.slice(0, slash), numbers)}->${numbers}/${type}`;
 }
 
-function hostPort(ip: string, port: string): string {
+/** `0.0.0.0:80`, `[::]:80`. */
+export function hostPort(ip: string, port: string): string {
   return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
 }

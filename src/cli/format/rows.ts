@@ -2,7 +2,7 @@
  * Lists of objects in the forms of `--format`: the verb's own table, `table TEMPLATE`, `json`, or a template a row.
  */
 import { CliError } from '../cli-error.ts';
-import { type Io, printLine } from '../io.ts';
+import type { Io } from '../io.ts';
 import { alignTable } from './table.ts';
 import { TemplateExecError, TemplateSyntaxError } from './template/nodes.ts';
 import { compileTemplate, type Template } from './template/template.ts';
@@ -12,6 +12,10 @@ import { GoStruct, type Method, type Value } from './template/values.ts';
 export interface RowKind<Row> {
   /** Go's name of the row's type, for messages. */
   readonly typeName: string;
+  /** What a failing template is reported as; default `failed to execute template`. */
+  readonly templateFailure?: string;
+  /** Go's package of that type; default `formatter`. */
+  readonly package?: string;
   /** Field name to its column's heading and its value, in the order of their names. */
   readonly fields: Readonly<Record<string, RowField<Row>>>;
   /** Fields that take arguments (`.Label "key"`); their heading is made from the argument. */
@@ -31,6 +35,16 @@ export function printRows<Row>(
   format: string | undefined,
   byDefault: string,
 ): void {
+  io.stdout.write(rowsText(kind, rows, format, byDefault));
+}
+
+/** The text that `printRows` prints. */
+export function rowsText<Row>(
+  kind: RowKind<Row>,
+  rows: readonly Row[],
+  format: string | undefined,
+  byDefault: string,
+): string {
   const wanted = format === undefined || format === '' || format === 'table' ? byDefault : format;
   const isTable = wanted.startsWith('table ');
   const source = (isTable ? wanted.slice('table '.length) : wanted === 'json' ? '{{json .}}' : wanted).trim();
@@ -38,11 +52,12 @@ export function printRows<Row>(
   try {
     if (isTable) {
       const heading = template.execute(headingRow(kind), HEADING_FUNCTIONS);
-      io.stdout.write(alignTable([heading, ...rows.map((row) => template.execute(rowValue(kind, row)))]));
-    } else for (const row of rows) printLine(io, template.execute(rowValue(kind, row)));
+      return alignTable([heading, ...rows.map((row) => template.execute(rowValue(kind, row)))]);
+    }
+    return rows.map((row) => `${template.execute(rowValue(kind, row))}\n`).join('');
   } catch (error) {
     if (!(error instanceof TemplateExecError)) throw error;
-    throw new CliError(`failed to execute template: ${error.message}`);
+    throw new CliError(`${kind.templateFailure ?? 'failed to execute template'}: ${error.message}`);
   }
 }
 
@@ -78,7 +93,7 @@ function headingRow<Row>(kind: RowKind<Row>): GoStruct {
 }
 
 function missingField<Row>(kind: RowKind<Row>): string {
-  return `can't evaluate field % in type *formatter.${kind.typeName}`;
+  return `can't evaluate field % in type *${kind.package ?? 'formatter'}.${kind.typeName}`;
 }
 
 /** `com.example.my-label` heads its column as `my label`. */

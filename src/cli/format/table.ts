@@ -7,11 +7,11 @@
 const MIN_WIDTH = 10;
 const PADDING = 3;
 
-/** Each line may have another number of cells. The result ends in a newline where there is a line. */
-export function alignTable(lines: readonly string[]): string {
+/** Cells are at least `minWidth` wide (default 10). Each line may have another number of cells. The result ends in a newline where there is a line. */
+export function alignTable(lines: readonly string[], minWidth = MIN_WIDTH): string {
   const rows = lines.map((line) => line.split('\t'));
   const widths = rows.map((): number[] => []);
-  setWidths(rows, widths, 0, rows.length, 0);
+  setWidths(rows, widths, { from: 0, to: rows.length }, 0, minWidth);
   return rows.map((row, index) => `${rowText(row, widths[index] ?? [])}\n`).join('');
 }
 
@@ -19,9 +19,9 @@ export function alignTable(lines: readonly string[]): string {
 function setWidths(
   rows: readonly string[][],
   widths: number[][],
-  from: number,
-  to: number,
+  { from, to }: { from: number; to: number },
   column: number,
+  minWidth: number,
 ): void {
   let start = from;
   while (start < to) {
@@ -35,9 +35,9 @@ function setWidths(
       width = Math.max(width, cells(rows[end]?.[column] ?? ''));
       end++;
     }
-    const padded = width === 0 ? MIN_WIDTH : Math.max(width + PADDING, MIN_WIDTH);
+    const padded = width === 0 ? minWidth : Math.max(width + PADDING, minWidth);
     for (let row = start; row < end; row++) widths[row]?.push(padded);
-    setWidths(rows, widths, start, end, column + 1);
+    setWidths(rows, widths, { from: start, to: end }, column + 1, minWidth);
     start = end;
   }
 }

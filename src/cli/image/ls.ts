@@ -2,12 +2,13 @@
 import type { ImageSummary } from '../../api/images.ts';
 import { humanDuration } from '../../base/human-duration.ts';
 import type { Client } from '../../client/client.ts';
-import { boolFlag, parsedListFlag, stringFlag } from '../flags/declare.ts';
+import { boolFlag } from '../flags/declare.ts';
+import { filterFlag, rowFormatFlag } from '../flags/list-flags.ts';
 import { printRows, type RowKind } from '../format/rows.ts';
 import { shortId } from '../format/text.ts';
 import { goTime, humanSize } from '../format/units.ts';
 import type { Io } from '../io.ts';
-import { filterQuery, parseFilter } from '../options/filter.ts';
+import { filterQuery } from '../options/filter.ts';
 import { defineVerb } from '../verb.ts';
 
 export interface ImagesOptions {
@@ -27,8 +28,8 @@ export const images = defineVerb<ImagesOptions>({
   flags(command) {
     boolFlag(command, '-a, --all', 'Show images that others were built on too');
     boolFlag(command, '--digests', 'Show digests');
-    parsedListFlag(command, '-f, --filter <filter>', 'Show only what matches (name=value)', parseFilter);
-    stringFlag(command, '--format <string>', 'Output as "table", "table TEMPLATE", "json" or a Go template');
+    filterFlag(command);
+    rowFormatFlag(command);
     boolFlag(command, '--no-trunc', 'Do not shorten the output');
     boolFlag(command, '-q, --quiet', 'Show only IDs');
   },
@@ -59,7 +60,7 @@ function tableFormat(digests: boolean): string {
   return digests ? TABLE.replace('{{.Tag}}', '{{.Tag}}\\t{{.Digest}}') : TABLE;
 }
 
-interface ImageRow {
+export interface ImageRow {
   readonly image: ImageSummary;
   readonly repository: string;
   readonly tag: string;
@@ -67,7 +68,7 @@ interface ImageRow {
 }
 
 /** A repository that has tags shows its digests only where they were asked for. */
-function imageRows(image: ImageSummary, withDigests: boolean): ImageRow[] {
+export function imageRows(image: ImageSummary, withDigests: boolean): ImageRow[] {
   const tags = byRepository(image.RepoTags ?? [], ':');
   const digests = byRepository(image.RepoDigests ?? [], '@');
   const row = (repository: string, tag: string, digest: string): ImageRow => ({
@@ -98,8 +99,8 @@ function byRepository(names: readonly string[], separator: string): Map<string, 
 }
 
 /** Fields in alphabetical order, as JSON output has them. */
-function imageKind(nowMs: number, trunc: boolean): RowKind<ImageRow> {
-  const measured = (bytes: number): string => (bytes < 0 ? 'N/A' : humanSize(bytes, 3));
+export function imageKind(nowMs: number, trunc: boolean): RowKind<ImageRow> {
+  const measured = (bytes: number): string => (bytes < 0 ? 'N/A' : humanSize(bytes));
   return {
     typeName: 'imageContext',
     fields: {

@@ -1,12 +1,13 @@
 /** `mydock network ls`. */
 import type { Network } from '../../api/networks.ts';
 import type { Client } from '../../client/client.ts';
-import { boolFlag, parsedListFlag, stringFlag } from '../flags/declare.ts';
+import { boolFlag } from '../flags/declare.ts';
+import { filterFlag, rowFormatFlag } from '../flags/list-flags.ts';
 import { printRows, type RowKind } from '../format/rows.ts';
 import { labelText, shortId } from '../format/text.ts';
 import { goTime } from '../format/units.ts';
 import type { Io } from '../io.ts';
-import { filterQuery, parseFilter } from '../options/filter.ts';
+import { filterQuery } from '../options/filter.ts';
 import { defineVerb } from '../verb.ts';
 
 export interface NetworkLsOptions {
@@ -22,8 +23,8 @@ export const ls = defineVerb<NetworkLsOptions>({
   summary: 'List networks',
   args: { min: 0, max: 0 },
   flags(command) {
-    parsedListFlag(command, '-f, --filter <filter>', 'Show only what matches (name=value)', parseFilter);
-    stringFlag(command, '--format <string>', 'Output as "table", "table TEMPLATE", "json" or a Go template');
+    filterFlag(command);
+    rowFormatFlag(command);
     boolFlag(command, '--no-trunc', 'Do not shorten the output');
     boolFlag(command, '-q, --quiet', 'Show only IDs');
   },

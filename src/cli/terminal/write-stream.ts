@@ -1,7 +1,7 @@
 /** Writes a stream of the daemon's to the user's output or to a file. */
 import { createWriteStream, statSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { finished, pipeline } from 'node:stream/promises';
 import { CliError } from '../cli-error.ts';
@@ -15,16 +15,24 @@ export async function writeStream(source: Readable, output: Output): Promise<voi
   if (output.writableNeedDrain) await new Promise((resolve) => output.once('drain', resolve));
 }
 
-/** Throws `invalid output path: …` for a path that cannot become a file. */
-export function checkOutputFile(path: string): void {
+/** The absolute path. Throws `<action>: invalid output path: …` for one that cannot become a file. */
+export function checkOutputFile(output: string, cwd: string, action: string): string {
+  const path = resolve(cwd, output);
+  const problem = outputProblem(path);
+  if (problem !== undefined) throw new CliError(`${action}: ${problem}`);
+  return path;
+}
+
+function outputProblem(path: string): string | undefined {
   if (statSync(dirname(path), { throwIfNoEntry: false }) === undefined) {
-    throw new CliError(`invalid output path: stat ${dirname(path)}: no such file or directory`);
+    return `invalid output path: stat ${dirname(path)}: no such file or directory`;
   }
   const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats === undefined || stats.isFile()) return;
-  if (stats.isDirectory()) throw new CliError('cannot write to a directory');
-  if (stats.isCharacterDevice()) throw new CliError('cannot write to a character device file');
-  throw new CliError('cannot write to a special file');
+  if (stats === undefined || stats.isFile()) return undefined;
+  if (stats.isDirectory()) return 'cannot write to a directory';
+  return stats.isCharacterDevice()
+    ? 'cannot write to a character device file'
+    : 'cannot write to a special file';
 }
 
 /** The file is there whole or not at all: it is written beside its place (0600) and renamed. */

@@ -1,11 +1,13 @@
 /** `mydock volume ls`. */
 import type { Volume, VolumeListResponse } from '../../api/volumes.ts';
 import type { Client } from '../../client/client.ts';
-import { boolFlag, parsedListFlag, stringFlag } from '../flags/declare.ts';
+import { boolFlag } from '../flags/declare.ts';
+import { filterFlag, rowFormatFlag } from '../flags/list-flags.ts';
 import { printRows, type RowKind } from '../format/rows.ts';
 import { labelText } from '../format/text.ts';
+import { humanSize } from '../format/units.ts';
 import { type Io, printError } from '../io.ts';
-import { filterQuery, parseFilter } from '../options/filter.ts';
+import { filterQuery } from '../options/filter.ts';
 import { defineVerb } from '../verb.ts';
 
 export interface VolumeLsOptions {
@@ -19,8 +21,8 @@ export const ls = defineVerb<VolumeLsOptions>({
   summary: 'List volumes',
   args: { min: 0, max: 0 },
   flags(command) {
-    parsedListFlag(command, '-f, --filter <filter>', 'Show only what matches (name=value)', parseFilter);
-    stringFlag(command, '--format <string>', 'Output as "table", "table TEMPLATE", "json" or a Go template');
+    filterFlag(command);
+    rowFormatFlag(command);
     boolFlag(command, '-q, --quiet', 'Show only names');
   },
   run: ({ client, io }, _, options) => runVolumeLs(client, io, options),
@@ -38,18 +40,18 @@ export async function runVolumeLs(client: Client, io: Io, options: VolumeLsOptio
 }
 
 /** Fields in alphabetical order, as JSON output has them; what only cluster volumes have is `N/A`. */
-const VOLUMES: RowKind<Volume> = {
+export const VOLUMES: RowKind<Volume> = {
   typeName: 'volumeContext',
   fields: {
     Availability: { heading: 'AVAILABILITY', value: () => 'N/A' },
     Driver: { heading: 'DRIVER', value: (row) => row.Driver },
     Group: { heading: 'GROUP', value: () => 'N/A' },
     Labels: { heading: 'LABELS', value: (row) => labelText(row.Labels) },
-    Links: { heading: 'LINKS', value: () => 'N/A' },
+    Links: { heading: 'LINKS', value: ({ UsageData }) => (UsageData ? String(UsageData.RefCount) : 'N/A') },
     Mountpoint: { heading: 'MOUNTPOINT', value: (row) => row.Mountpoint },
     Name: { heading: 'VOLUME NAME', value: (row) => row.Name },
     Scope: { heading: 'SCOPE', value: (row) => row.Scope },
-    Size: { heading: 'SIZE', value: () => 'N/A' },
+    Size: { heading: 'SIZE', value: ({ UsageData }) => (UsageData ? humanSize(UsageData.Size) : 'N/A') },
     Status: { heading: 'STATUS', value: () => 'N/A' },
   },
   methods: { Label: (row, key) => row.Labels?.[key] ?? '' },

@@ -11,11 +11,14 @@ export class GoStruct {
   readonly missing: string;
   /** True for table rows, whose JSON escapes `<`, `>` and `&`, as Go's marshaller does by itself. */
   readonly escapes: boolean;
+  /** The value as JSON, where its names there are not those of the fields. */
+  readonly json: string | undefined;
 
-  constructor(fields: ReadonlyMap<string, Value | Method>, missing: string, escapes = false) {
+  constructor(fields: ReadonlyMap<string, Value | Method>, missing: string, escapes = false, json?: string) {
     this.fields = fields;
     this.missing = missing;
     this.escapes = escapes;
+    this.json = json;
   }
 }
 
@@ -213,6 +216,7 @@ export function jsonText(value: Value): string {
 }
 
 function structJson(struct: GoStruct): string {
+  if (struct.json !== undefined) return struct.json;
   const omitted = struct.fields instanceof OmittingMap ? struct.fields.omitted : new Set<string>();
   const parts: string[] = [];
   for (const [name, field] of struct.fields) {

@@ -1,0 +1,92 @@
+/** `mydock update`: changes limits and the restart policy of containers that exist. */
+import type { Command } from 'commander';
+import type { ContainerUpdateResponse } from '../../api/containers.ts';
+import type { Client } from '../../client/client.ts';
+import { CliError } from '../cli-error.ts';
+import { parsedFlag, parseInteger, stringFlag } from '../flags/declare.ts';
+import { type Io, printError } from '../io.ts';
+import { parseBytes, parseNanoCpus, parseSwapBytes } from '../options/quantity.ts';
+import { defineVerb } from '../verb.ts';
+import { parseRestartPolicy } from './create-request.ts';
+import { forEachName } from './each.ts';
+import { containerPath } from './lookup.ts';
+
+export interface UpdateOptions {
+  blkioWeight?: number;
+  cpuPeriod?: number;
+  cpuQuota?: number;
+  cpuRtPeriod?: number;
+  cpuRtRuntime?: number;
+  cpuShares?: number;
+  cpus?: number;
+  cpusetCpus?: string;
+  cpusetMems?: string;
+  memory?: number;
+  memoryReservation?: number;
+  memorySwap?: number;
+  pidsLimit?: number;
+  restart?: string;
+}
+
+export const update = defineVerb<UpdateOptions>({
+  usage: '[OPTIONS] CONTAINER [CONTAINER...]',
+  summary: 'Change limits and the restart policy of containers',
+  args: { min: 1 },
+  flags: updateFlags,
+  run: ({ client, io }, names, options) => runUpdate(client, io, names, options),
+});
+
+function updateFlags(command: Command): void {
+  parsedFlag(command, '--blkio-weight <uint16>', 'Weight of block I/O, 10 to 1000, 0 for none', parseInteger);
+  parsedFlag(command, '--cpu-period <int>', 'CFS period in microseconds', parseInteger);
+  parsedFlag(command, '--cpu-quota <int>', 'CFS quota in microseconds', parseInteger);
+  parsedFlag(command, '--cpu-rt-period <int>', 'Real-time period in microseconds', parseInteger);
+  parsedFlag(command, '--cpu-rt-runtime <int>', 'Real-time runtime in microseconds', parseInteger);
+  parsedFlag(command, '-c, --cpu-shares <int>', 'Relative weight of CPU time', parseInteger);
+  parsedFlag(command, '--cpus <decimal>', 'Number of CPUs', parseNanoCpus);
+  stringFlag(command, '--cpuset-cpus <string>', 'CPUs to run on (0-3, 0,1)');
+  stringFlag(command, '--cpuset-mems <string>', 'Memory nodes to use (0-3, 0,1)');
+  parsedFlag(command, '-m, --memory <bytes>', 'Memory limit', parseBytes);
+  parsedFlag(command, '--memory-reservation <bytes>', 'Soft memory limit', parseBytes);
+  parsedFlag(command, '--memory-swap <bytes>', 'Limit of memory and swap, -1 for none', parseSwapBytes);
+  parsedFlag(command, '--pids-limit <int>', 'Limit of processes, -1 for none', parseInteger);
+  stringFlag(command, '--restart <string>', 'What to do when the container exits');
+}
+
+/** What was not given is sent as 0 or empty, which leaves it as it is. Warnings go to stderr. */
+export async function runUpdate(
+  client: Client,
+  io: Io,
+  names: readonly string[],
+  options: UpdateOptions,
+): Promise<number> {
+  if (Object.values(options).every((value) => value === undefined)) {
+    throw new CliError('you must provide one or more flags when using this command');
+  }
+  const request = updateRequest(options);
+  return await forEachName(io, names, async (name) => {
+    const path = containerPath(name, '/update');
+    const answer = await client.json<ContainerUpdateResponse>('POST', path, { json: request });
+    for (const warning of answer.Warnings ?? []) printError(io, warning);
+    return name;
+  });
+}
+
+function updateRequest(options: UpdateOptions) {
+  return {
+    BlkioWeight: options.blkioWeight ?? 0,
+    CpuPeriod: options.cpuPeriod ?? 0,
+    CpuQuota: options.cpuQuota ?? 0,
+    CpuRealtimePeriod: options.cpuRtPeriod ?? 0,
+    CpuRealtimeRuntime: options.cpuRtRuntime ?? 0,
+    CpuShares: options.cpuShares ?? 0,
+    NanoCpus: options.cpus ?? 0,
+    CpusetCpus: options.cpusetCpus ?? '',
+    CpusetMems: options.cpusetMems ?? '',
+    Memory: options.memory ?? 0,
+    MemoryReservation: options.memoryReservation ?? 0,
+    MemorySwap: options.memorySwap ?? 0,
+    ...(options.pidsLimit === undefined ? {} : { PidsLimit: options.pidsLimit }),
+    ...(options.restart === undefined ? {} : { RestartPolicy: parseRestartPolicy(options.restart) }),
+  };
+}
