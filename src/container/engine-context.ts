@@ -37,6 +37,8 @@ export interface EngineContext {
   containers: ContainerSet;
   events: EventBus;
   host: HostFacts;
+  /** True once what an earlier daemon left is in order; before that nothing is restarted by a timer. */
+  restored(): boolean;
   /** False once the daemon shuts down: nothing is restarted then. */
   accepting(): boolean;
   /** What follows the end of a run of `ranMs` (after-run.ts): a restart, or removal for `--rm`. */

@@ -44,19 +44,24 @@ import { interruptStop, killContainer, restartContainer, type StopOptions, stopC
 import { topContainer } from './top.ts';
 import { type UpdateRequest, updateContainer } from './update.ts';
 
-export type ContainerEngineOptions = Omit<EngineContext, 'containers' | 'accepting' | 'afterRun'>;
+export type ContainerEngineOptions = Omit<
+  EngineContext,
+  'containers' | 'restored' | 'accepting' | 'afterRun'
+>;
 
 export class ContainerEngine {
   readonly #context: EngineContext;
   readonly #execs = new ExecSessions();
   readonly files: ContainerFiles;
   #pruning = false;
+  #restored = false;
   #accepting = true;
 
   constructor(options: ContainerEngineOptions) {
     const context: EngineContext = {
       ...options,
       containers: new ContainerSet(new RecordTable(options.database)),
+      restored: () => this.#restored,
       accepting: () => this.#accepting,
       afterRun: (container, ranMs) => afterRun(context, container, ranMs),
     };
@@ -65,8 +70,9 @@ export class ContainerEngine {
   }
 
   /** Brings what an earlier daemon has left in order. Call once, before the API answers. */
-  restore(): Promise<void> {
-    return restoreContainers(this.#context);
+  async restore(): Promise<void> {
+    await restoreContainers(this.#context);
+    this.#restored = true;
   }
 
   /** Starts what restart policies want up. */
@@ -122,6 +128,7 @@ export class ContainerEngine {
     return container.mutex.run(() => {
       container.record.stoppedByUser = false;
       container.record.restartCount = 0;
+      container.restartDelayMs = 0;
       return startContainer(this.#context, container);
     });
   }

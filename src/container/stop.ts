@@ -105,6 +105,7 @@ export async function restartContainer(
       await stopContainer(engine, container, options);
     }
     container.record.stoppedByUser = false;
+    container.restartDelayMs = 0;
     await startContainer(engine, container);
   } finally {
     container.keep = false;
