@@ -27,6 +27,7 @@ import {
   S_IFSOCK,
 } from '../image/layers/native-archive.ts';
 import { ifThere, O_DIRECTORY, openChild } from './archive/inside.ts';
+import { emptyBaseMountPoints } from './base-mount-points.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { containerPaths } from './paths.ts';
@@ -43,11 +44,13 @@ export async function containerChanges(
 ): Promise<FilesystemChange[]> {
   const { upper } = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   if (lstatSync(upper, { throwIfNoEntry: false }) === undefined) return [];
-  return await withImageTree(engine, container, (lower) => compareTrees(upper, lower));
+  return await withImageTree(engine, container, (lower) =>
+    compareTrees(upper, lower, emptyBaseMountPoints(upper, lower)),
+  );
 }
 
 /** The image's layers, mounted read-only below the exec root. */
-async function withImageTree<T>(
+export async function withImageTree<T>(
   engine: EngineContext,
   container: Container,
   use: (root: string) => Promise<T>,
@@ -67,13 +70,17 @@ async function withImageTree<T>(
   }
 }
 
-/** What `upper` says over `lower`. Both are walked by descriptor. */
-export async function compareTrees(upper: string, lower: string): Promise<FilesystemChange[]> {
+/** What `upper` says over `lower`, but for `ignored` paths. Both are walked by descriptor. */
+export async function compareTrees(
+  upper: string,
+  lower: string,
+  ignored: readonly string[] = [],
+): Promise<FilesystemChange[]> {
   const flags = constants.O_RDONLY | O_DIRECTORY;
   const upperFd = openSync(upper, flags);
   const lowerFd = openSync(lower, flags);
   try {
-    const comparison = new Comparison();
+    const comparison = new Comparison(new Set(ignored));
     await comparison.directory(upperFd, lowerFd, '', false);
     return comparison.changes();
   } finally {
@@ -93,7 +100,12 @@ interface Listed {
 
 class Comparison {
   readonly #found = new Map<string, FilesystemChange['Kind']>();
+  readonly #ignored: ReadonlySet<string>;
   #sliceStart = performance.now();
+
+  constructor(ignored: ReadonlySet<string>) {
+    this.#ignored = ignored;
+  }
 
   changes(): FilesystemChange[] {
     return [...this.#found]
@@ -131,6 +143,7 @@ class Comparison {
     entry: Listed,
     old: Listed | undefined,
   ): Promise<void> {
+    if (this.#ignored.has(path)) return;
     if (entry.isWhiteout) {
       if (old !== undefined) this.#add(path, DELETED);
       return;
@@ -153,12 +166,11 @@ class Comparison {
     }
   }
 
-  /** With a new or vanished name the folder that holds it counts as modified. */
+  /** With whatever is in it, a folder counts as modified, and so do those above. */
   #add(path: string, kind: FilesystemChange['Kind']): void {
     if (!this.#found.has(path)) this.#found.set(path, kind);
-    if (kind === MODIFIED) return;
     const parent = path.slice(0, path.lastIndexOf('/'));
-    if (parent !== '' && !this.#found.has(parent)) this.#found.set(parent, MODIFIED);
+    if (parent !== '' && !this.#found.has(parent)) this.#add(parent, MODIFIED);
   }
 }
 

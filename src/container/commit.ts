@@ -15,6 +15,8 @@ import type { Image } from '../image/image-store.ts';
 import type { CommittedLayer } from '../image/layers/snapshotter.ts';
 import { OCI_LAYER_GZIP } from '../image/media-types.ts';
 import { familiarString, parseReference, withDefaultTag } from '../image/reference.ts';
+import { emptyBaseMountPoints } from './base-mount-points.ts';
+import { withImageTree } from './changes.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { containerPaths } from './paths.ts';
@@ -99,12 +101,15 @@ async function commitUpper(
   const { upper } = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   return await withRoot(engine, container, async (_, removed) => {
     const end = AbortSignal.any([signal, removed]);
+    const exclude = await withImageTree(engine, container, async (lower) =>
+      emptyBaseMountPoints(upper, lower),
+    );
     if (!pause || container.record.state.status !== 'running') {
-      return await engine.snapshotter.commit(upper, end);
+      return await engine.snapshotter.commit(upper, end, { exclude });
     }
     await container.mutex.run(() => pauseContainer(engine, container));
     try {
-      return await engine.snapshotter.commit(upper, end);
+      return await engine.snapshotter.commit(upper, end, { exclude });
     } finally {
       resume(engine, container);
     }

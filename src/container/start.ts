@@ -12,6 +12,7 @@ import type { ContainerMount } from '../oci/mounts.ts';
 import type { Spec } from '../oci/runtime-spec.ts';
 import { containerMounts, prepareMounts } from '../volume/mount-points.ts';
 import { handOverPending } from './attach.ts';
+import { makeBaseMountPoints } from './base-mount-points.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { releaseRun } from './exit.ts';
@@ -65,6 +66,7 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
     connectNetwork(engine, container),
   ]);
   writeNetworkFiles(engine, container, paths);
+  makeBaseMountPoints(rootfs);
   prepareWorkingDirectory(rootfs, container);
   await prepareMounts(container.record.mounts, engine.volumes, rootfs);
   tellVolumesMounted(engine, container);

@@ -43,7 +43,7 @@ export async function runJob(job: Job, context: JobContext): Promise<JobResult> 
     case 'create':
       return await newLayer(job.layer, context, (output) => createTar(output, context), true);
     case 'commit':
-      return await newLayer(job.layer, context, (output) => commitTree(job.upper, output), true);
+      return await newLayer(job.layer, context, (output) => commitTree(job, output), true);
     case 'export':
       await exportTree(job.directory, job.withRoot, context);
       return NO_RESULT;
@@ -222,9 +222,12 @@ function openSource(path: string | Uint8Array): number {
   return openSync(typeof path === 'string' ? path : asBuffer(path), flags);
 }
 
-async function commitTree(upper: string, output: (chunk: Buffer) => Promise<void>): Promise<void> {
+async function commitTree(
+  { upper, exclude }: Extract<Job, { kind: 'commit' }>,
+  output: (chunk: Buffer) => Promise<void>,
+): Promise<void> {
   const chunks = new TarChunks(output);
-  await writeTree(chunks.tar, upper, chunks.flush);
+  await writeTree(chunks.tar, upper, chunks.flush, { exclude });
   await chunks.finish();
 }
 

@@ -14,6 +14,7 @@ import { mountOverlay, unmountOverlay } from './overlay-mount.ts';
 import { SharedRuns } from './shared-runs.ts';
 import type {
   BlobOptions,
+  CommitOptions,
   CommittedLayer,
   LayerInfo,
   LayerSource,
@@ -111,8 +112,9 @@ export class OverlaySnapshotter implements Snapshotter {
     return await this.#newLayer((layer) => ({ kind: 'create', layer }), { feed }, options, signal);
   }
 
-  async commit(upper: string, signal?: AbortSignal, options: BlobOptions = {}): Promise<CommittedLayer> {
-    return await this.#newLayer((layer) => ({ kind: 'commit', upper, layer }), {}, options, signal);
+  async commit(upper: string, signal?: AbortSignal, options: CommitOptions = {}): Promise<CommittedLayer> {
+    const exclude = options.exclude ?? [];
+    return await this.#newLayer((layer) => ({ kind: 'commit', upper, exclude, layer }), {}, options, signal);
   }
 
   async #newLayer(

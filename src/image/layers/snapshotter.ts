@@ -49,6 +49,11 @@ export interface BlobOptions {
   compression?: LayerCompression;
 }
 
+export interface CommitOptions extends BlobOptions {
+  /** Absolute paths in the directory that are left out, with all below them. */
+  exclude?: readonly string[];
+}
+
 /** One entry of a layer that is made by `create`. Names are relative to the root; text is UTF-8. */
 export interface LayerEntry {
   name: string | Uint8Array;
@@ -136,7 +141,7 @@ export interface Snapshotter {
    * stored and ready to mount. Deterministic: sorted entries, no atime or ctime, nothing of the root itself. The
    * directory is left as it is; sockets are left out.
    */
-  commit(upper: string, signal?: AbortSignal, options?: BlobOptions): Promise<CommittedLayer>;
+  commit(upper: string, signal?: AbortSignal, options?: CommitOptions): Promise<CommittedLayer>;
 
   /**
    * The layer's tar (OCI whiteouts), byte for byte what its diffID names where the driver kept it, or made the layer

@@ -6,7 +6,7 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { InvalidParameterError } from '../../base/errors.ts';
 import { addon } from '../../native/addon.ts';
-import { type ByteString, bytesOf, EMPTY, printable } from './byte-string.ts';
+import { type ByteString, byteString, bytesOf, EMPTY, printable } from './byte-string.ts';
 import { isReservedName, opaqueName, whiteoutName } from './entry-path.ts';
 import {
   archiveAddon,
@@ -54,15 +54,16 @@ interface Child {
 
 /**
  * Writes everything below `root` to `tar`. `flush` is awaited after every piece, so that whoever takes the bytes can
- * slow the walk down. With `withRoot` the root itself gets an entry, `./`.
+ * slow the walk down. With `withRoot` the root itself gets an entry, `./`; `exclude` names
+ * absolute paths that are left out.
  */
 export async function writeTree(
   tar: TarWriter,
   root: string,
   flush: () => Promise<void>,
-  options: { withRoot?: boolean } = {},
+  options: { withRoot?: boolean; exclude?: readonly string[] } = {},
 ): Promise<void> {
-  const walk = new TreeWalk(tar, flush);
+  const walk = new TreeWalk(tar, flush, options.exclude ?? []);
   const fd = openSync(root, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   try {
     await walk.root(fd, root, options.withRoot === true);
@@ -75,10 +76,13 @@ export async function writeTree(
 class TreeWalk {
   readonly #tar: TarWriter;
   readonly #flush: () => Promise<void>;
+  /** Paths below the root, without a leading slash. */
+  readonly #exclude: ReadonlySet<ByteString>;
   readonly #firstNames = new Map<string, ByteString>();
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
 
-  constructor(tar: TarWriter, flush: () => Promise<void>) {
+  constructor(tar: TarWriter, flush: () => Promise<void>, exclude: readonly string[]) {
+    this.#exclude = new Set(exclude.map((path) => byteString(path.replace(/^\//, ''))));
     this.#tar = tar;
     this.#flush = flush;
   }
@@ -111,6 +115,7 @@ class TreeWalk {
       const childPath = (path === '' ? name : `${path}/${name}`) as ByteString;
       if (childPath.length >= PATH_MAX)
         throw new InvalidParameterError(`${printable(childPath)}: file name too long`);
+      if (this.#exclude.has(childPath)) continue;
       await this.#child(fd, name as ByteString, readChild(listing, at, childPath));
     }
   }

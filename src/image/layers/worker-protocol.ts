@@ -29,7 +29,7 @@ export type Job =
   /** Makes a layer of the input's entries. */
   | { kind: 'create'; layer: NewLayerPaths }
   /** Makes a layer of an upper directory. */
-  | { kind: 'commit'; upper: string; layer: NewLayerPaths }
+  | { kind: 'commit'; upper: string; exclude: readonly string[]; layer: NewLayerPaths }
   /** Gives the tar of an unpacked layer as output. */
   | { kind: 'export'; directory: string; withRoot: boolean }
   /** Removes a tree. */
