@@ -2,18 +2,18 @@
 import { Client } from '../client/client.ts';
 import { dialer } from '../client/dial.ts';
 import { chooseHost } from '../client/host.ts';
+import type { GlobalOptions } from './global-flags.ts';
 import type { Io } from './io.ts';
-import type { GlobalOptions } from './program.ts';
 
-/** Opens no connection yet. Throws where the host or its certificates cannot be read. */
-export async function openClient(options: GlobalOptions, io: Io): Promise<Client> {
+/** Opens no connection yet; a local daemon is started only with `mayStart` (the default). Throws where the host or its certificates cannot be read. */
+export async function openClient(options: GlobalOptions, io: Io, { mayStart = true } = {}): Promise<Client> {
   const { host, configured } = chooseHost(options.host, io.env);
   const tls = host.kind === 'tcp' ? await tlsFor(options, io) : undefined;
   const dial = await dialer(host, tls);
-  const mayStart = !configured && process.getuid?.() === 0 && host.kind === 'unix';
+  const starts = mayStart && !configured && process.getuid?.() === 0 && host.kind === 'unix';
   return new Client(host, dial, {
     version: io.env['DOCKER_API_VERSION'] || undefined,
-    ...(mayStart ? { beforeFirst: () => ensureDaemon(host.path) } : {}),
+    ...(starts ? { beforeFirst: () => ensureDaemon(host.path) } : {}),
   });
 }
 

@@ -3,26 +3,12 @@ import { Command } from 'commander';
 import type { Client } from '../client/client.ts';
 import { ConnectionError } from '../client/client-error.ts';
 import { CliError, FlagError } from './cli-error.ts';
-import { boolFlag, optionalBoolFlag, stringFlag } from './flags/declare.ts';
 import { type ParsedLine, parseCommandLine } from './flags/parse.ts';
 import { groupHelp, helpText, programHelp } from './flags/usage.ts';
+import { type GlobalOptions, globalFlags } from './global-flags.ts';
 import { type Io, printError } from './io.ts';
 import type { Verb } from './verb.ts';
 import { TOP_VERBS, VERB_GROUPS, type VerbEntry } from './verbs.ts';
-
-/** Global flags, which stand before the verb. */
-export interface GlobalOptions {
-  host?: string;
-  tls?: boolean;
-  tlsverify?: boolean;
-  tlscacert?: string;
-  tlscert?: string;
-  tlskey?: string;
-  config?: string;
-  debug?: boolean;
-  logLevel?: string;
-  version: boolean;
-}
 
 /** Resolves with the exit code; `cut` resolves early where the output's reader has gone. Never rejects. */
 export async function runProgram(words: readonly string[], io: Io, cut?: Promise<number>): Promise<number> {
@@ -44,25 +30,14 @@ async function dispatch(words: readonly string[], io: Io, cut: Promise<number>):
     io.stderr.write(programHelp(program));
     return 0;
   }
+  if (first === '__complete') {
+    const { printCompletion } = await import('./completion/print.ts');
+    return await printCompletion(rest, options, io);
+  }
   if (first === 'help') return await help(rest, io, program);
   const found = findVerb(line.args);
   if (found === undefined) return unknownOrGroup(line.args, io);
   return await runVerb(found, options, io, cut);
-}
-
-function globalFlags(): Command {
-  const program = new Command();
-  stringFlag(program, '--config <string>', 'Folder of the client configuration');
-  boolFlag(program, '-D, --debug', 'Accepted for compatibility');
-  stringFlag(program, '-H, --host <string>', 'Daemon to talk to');
-  stringFlag(program, '-l, --log-level <string>', 'Accepted for compatibility');
-  optionalBoolFlag(program, '--tls', 'Use TLS');
-  stringFlag(program, '--tlscacert <string>', 'Trust certificates signed by this CA');
-  stringFlag(program, '--tlscert <string>', 'TLS certificate of this client');
-  stringFlag(program, '--tlskey <string>', 'TLS key of this client');
-  optionalBoolFlag(program, '--tlsverify', "Use TLS and verify the daemon's certificate");
-  boolFlag(program, '-v, --version', 'Print the version and end');
-  return program;
 }
 
 function readGlobals(program: Command, words: readonly string[]): ParsedLine {

@@ -19,6 +19,10 @@ const attach = entry(
   'Attach to a running container',
   async () => (await import('./container/attach.ts')).attach,
 );
+const completion = entry(
+  'Print the completion script for a shell',
+  async () => (await import('./completion/script.ts')).completion,
+);
 const cp = entry(
   'Copy files between a container and this machine',
   async () => (await import('./container/cp.ts')).cp,
@@ -97,6 +101,7 @@ export const TOP_VERBS: Readonly<Record<string, VerbEntry>> = {
   attach,
   build,
   commit,
+  completion,
   cp,
   create,
   diff,

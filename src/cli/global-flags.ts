@@ -1,0 +1,31 @@
+/** The flags that stand before the verb. */
+import { Command } from 'commander';
+import { boolFlag, optionalBoolFlag, stringFlag } from './flags/declare.ts';
+
+export interface GlobalOptions {
+  host?: string;
+  tls?: boolean;
+  tlsverify?: boolean;
+  tlscacert?: string;
+  tlscert?: string;
+  tlskey?: string;
+  config?: string;
+  debug?: boolean;
+  logLevel?: string;
+  version: boolean;
+}
+
+export function globalFlags(): Command {
+  const program = new Command();
+  stringFlag(program, '--config <string>', 'Folder of the client configuration');
+  boolFlag(program, '-D, --debug', 'Accepted for compatibility');
+  stringFlag(program, '-H, --host <string>', 'Daemon to talk to');
+  stringFlag(program, '-l, --log-level <string>', 'Accepted for compatibility');
+  optionalBoolFlag(program, '--tls', 'Use TLS');
+  stringFlag(program, '--tlscacert <string>', 'Trust certificates signed by this CA');
+  stringFlag(program, '--tlscert <string>', 'TLS certificate of this client');
+  stringFlag(program, '--tlskey <string>', 'TLS key of this client');
+  optionalBoolFlag(program, '--tlsverify', "Use TLS and verify the daemon's certificate");
+  boolFlag(program, '-v, --version', 'Print the version and end');
+  return program;
+}
