@@ -14,6 +14,8 @@ export interface LogLine {
   time: string;
   /** With its line end, unless the line was split or never ended. */
   text: string;
+  /** Labels and variables that log options put into every line. */
+  attributes?: Record<string, string>;
 }
 
 export interface LogRange {
@@ -101,11 +103,17 @@ function parseLines(text: string, range: LogRange): LogLine[] {
 /** A line that a full disk or a power cut has broken is left out. */
 function parseLine(line: string): LogLine | undefined {
   try {
-    const entry = JSON.parse(line) as { log?: string; stream?: string; time?: string };
+    const entry = JSON.parse(line) as {
+      log?: string;
+      stream?: string;
+      time?: string;
+      attrs?: Record<string, string>;
+    };
     return {
       stream: entry.stream === 'stderr' ? 'stderr' : 'stdout',
       time: entry.time ?? '',
       text: entry.log ?? '',
+      ...(entry.attrs === undefined ? {} : { attributes: entry.attrs }),
     };
   } catch {
     return undefined;

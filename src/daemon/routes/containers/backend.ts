@@ -20,6 +20,7 @@ export interface LogLine {
   stream: 'stdout' | 'stderr';
   time: string;
   text: string;
+  attributes?: Record<string, string>;
 }
 
 /** Takes a tar piece by piece; resolves when it wants more. */

@@ -22,7 +22,12 @@ export function streamHandlers(backend: ContainersBackend): Record<'logs' | 'cle
       }
       const reference = request.param('id');
       const tty = backend.inspect(reference).Config.Tty === true;
-      const format = { ...wanted, timestamps: request.flag('timestamps'), framed: !tty };
+      const format = {
+        ...wanted,
+        timestamps: request.flag('timestamps'),
+        details: request.flag('details'),
+        framed: !tty,
+      };
       const lines = backend.logs(reference, logRange(request), request.signal);
       const stream = response.stream(200, streamType(request, tty));
       for await (const batch of lines) await stream.write(formatLines(batch, format));
@@ -64,19 +69,31 @@ interface LineFormat {
   stdout: boolean;
   stderr: boolean;
   timestamps: boolean;
+  /** The line's attributes in front of its text. */
+  details?: boolean;
   framed: boolean;
 }
 
 function formatLines(lines: readonly LogLine[], format: LineFormat): Buffer {
   const parts: Buffer[] = [];
-  for (const { stream, time, text } of lines) {
+  for (const { stream, time, text, attributes } of lines) {
     if (!format[stream]) continue;
-    const payload = Buffer.from(format.timestamps ? `${time} ${text}` : text);
+    const detailed = format.details === true ? `${detailsText(attributes ?? {})} ${text}` : text;
+    const payload = Buffer.from(format.timestamps ? `${time} ${detailed}` : detailed);
     parts.push(
       format.framed ? encodeFrame(stream === 'stdout' ? STREAM_STDOUT : STREAM_STDERR, payload) : payload,
     );
   }
   return Buffer.concat(parts);
+}
+
+/** `key=value,…`, escaped as in a query, in order of the keys. */
+function detailsText(attributes: Record<string, string>): string {
+  const quoted = (text: string): string => new URLSearchParams([['', text]]).toString().slice(1);
+  return Object.entries(attributes)
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .map(([name, value]) => `${quoted(name)}=${quoted(value)}`)
+    .join(',');
 }
 
 function logRange(request: ApiRequest): {
