@@ -43,7 +43,7 @@ export async function createContainer(
   const image = requestedImage(engine, configRequest, options.platform);
   const LogConfig = withLogDefaults(hostRequest?.LogConfig, engine.settings);
   const judged = validateCreate(configRequest, { ...hostRequest, LogConfig }, engine.host);
-  const hostConfig = completeHostConfig(engine, judged.hostConfig);
+  const hostConfig = completeHostConfig(engine, judged.hostConfig, configRequest.NetworkDisabled === true);
   validateNetworking(engine, hostConfig, networking ?? {});
   validateLogConfig(hostConfig.LogConfig);
   const id = newId();
@@ -98,11 +98,16 @@ function requestedImage(engine: EngineContext, config: ContainerConfig, platform
   );
 }
 
-function completeHostConfig(engine: EngineContext, hostConfig: HostConfig): HostConfig {
+/** A container whose network is disabled has the network `none`. */
+function completeHostConfig(
+  engine: EngineContext,
+  hostConfig: HostConfig,
+  networkDisabled: boolean,
+): HostConfig {
   const mode = hostConfig.NetworkMode ?? '';
   return {
     ...hostConfig,
-    NetworkMode: mode === '' || mode === 'default' ? 'bridge' : mode,
+    NetworkMode: networkDisabled ? 'none' : mode === '' || mode === 'default' ? 'bridge' : mode,
     Init: hostConfig.Init ?? (engine.settings.init ? true : null),
   };
 }

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createdState, type Ended, NEVER, next, requireRunning, requireStartable } from './state.ts';
+import {
+  createdState,
+  type Ended,
+  NEVER,
+  next,
+  requirePausable,
+  requireRunning,
+  requireStartable,
+} from './state.ts';
 
 const end: Ended = {
   startedAt: '2026-01-01T00:00:00Z',
@@ -59,4 +67,28 @@ test('verbs that do not fit the state say so in Docker’s words', () => {
     /Container abc is restarting, wait until the container is running/,
   );
   assert.throws(() => requireStartable(running, 'abc'), { kind: 'NotModified' });
+});
+
+test('a pause keeps the process and the time of its start', () => {
+  const paused = next(running, { to: 'paused' });
+  assert.deepEqual(paused, { ...running, status: 'paused' });
+  assert.deepEqual(next(paused, { to: 'unpaused' }), running);
+  assert.equal(next(paused, { to: 'exited', end }).status, 'exited');
+  assert.throws(() => next(createdState(), { to: 'paused' }), /created cannot become paused/);
+  assert.throws(() => next(running, { to: 'unpaused' }), /running cannot become unpaused/);
+  assert.throws(() => next(paused, { to: 'removing' }), /paused cannot become removing/);
+});
+
+test('verbs on a paused container', () => {
+  const paused = next(running, { to: 'paused' });
+  assert.throws(
+    () => requireRunning(paused, 'abc'),
+    /Container abc is paused, unpause the container before exec/,
+  );
+  assert.throws(() => requirePausable(paused, 'abc'), /Container abc is already paused/);
+  assert.throws(
+    () => requireStartable(paused, 'abc'),
+    /cannot start a paused container, try unpause instead/,
+  );
+  assert.doesNotThrow(() => requirePausable(running, 'abc'));
 });

@@ -12,7 +12,10 @@ function refuse(message: string): never {
   throw new InvalidParameterError(message);
 }
 
-/** Changes `host` (a copy that the caller made) where a limit is dropped or defaulted; returns the warnings. */
+/**
+ * Changes `host` (a copy that the caller made) where a limit is dropped or defaulted; returns the warnings.
+ * `CpuCount` is Windows's: as with Docker on Linux, it is kept and has no effect.
+ */
 export function validateResources(host: HostConfig, facts: HostFacts): string[] {
   return [
     ...validateMemory(host, facts),

@@ -16,6 +16,8 @@ import type { ContainersBackend } from './backend.ts';
 
 /** Output that the client has not taken yet; beyond this the container's output waits. */
 const BUFFERED_MAX_BYTES = 1024 * 1024;
+/** Input from before the container runs: the head of an attachment, which fits into one message to the supervisor. */
+const EARLY_MAX_BYTES = 64 * 1024;
 const MESSAGE_MAX_BYTES = 32 * 1024 * 1024;
 
 export function attachWebSocket(backend: ContainersBackend): Handler {
@@ -93,8 +95,10 @@ class WebSocketConnection implements HijackedConnection {
 
   #input(data: RawData): void {
     const bytes = Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data as Buffer);
-    if (this.#inside === undefined) this.#early.push(bytes);
-    else if (!this.#inside.write(bytes)) {
+    if (this.#inside === undefined) {
+      this.#early.push(bytes);
+      if (this.#early.reduce((sum, one) => sum + one.length, 0) > EARLY_MAX_BYTES) this.#client.pause();
+    } else if (!this.#inside.write(bytes)) {
       this.#client.pause();
       this.#inside.once('drain', () => this.#client.resume());
     }
@@ -128,6 +132,7 @@ class WebSocketConnection implements HijackedConnection {
     } finally {
       closeSync(far);
       this.#early = [];
+      this.#client.resume();
     }
   }
 
