@@ -80,7 +80,7 @@ class ProgressScreen {
 
   /** Lines that fit the screen: those in motion first to stay; the rest is counted. */
   #visible(): string[] {
-    const room = Math.max((this.#output.rows ?? 24) - 1, 2);
+    const room = Math.max((this.#output.rows || 24) - 1, 2);
     const lines = [...this.#lines.values()];
     if (lines.length <= room) return lines.map((line) => this.#text(line));
     const moving = lines.filter((line) => !isDone(line)).slice(0, room - 1);
@@ -98,7 +98,7 @@ class ProgressScreen {
   }
 
   #text(message: JSONMessage): string {
-    const width = this.#output.columns ?? 80;
+    const width = this.#output.columns || 80;
     const head = `${message.id}: ${message.status} `;
     const bar = message.progressDetail?.current
       ? progressBar(message.progressDetail, width - head.length)

@@ -11,8 +11,8 @@ export class Screen {
 
   /** Replaces what was drawn before. Lines are cut to the terminal's width, and what exceeds its height is left out. */
   draw(text: string): void {
-    const width = this.#output.columns ?? 80;
-    const room = Math.max((this.#output.rows ?? 24) - 1, 1);
+    const width = this.#output.columns || 80;
+    const room = Math.max((this.#output.rows || 24) - 1, 1);
     const lines = text.replace(/\n$/, '').split('\n').slice(0, room);
     const up = this.#rows > 0 ? `\x1b[${this.#rows}A` : '';
     // Each line is overwritten and its rest cleared, which flickers less than clearing all first.
