@@ -2,6 +2,7 @@
 import { closeSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import type { ContainerPathStat } from '../../api/containers.ts';
 import {
   EngineError,
@@ -24,6 +25,7 @@ import { ContainerUnpacker } from './unpack.ts';
 
 /** The first bytes of an archive tell how it is compressed. */
 const HEAD_BYTES = 8;
+const SLICE_MS = 5;
 
 export interface CopyInOptions {
   path: string;
@@ -154,9 +156,14 @@ async function unpack(archive: Readable, unpacker: ContainerUnpacker, signal: Ab
   const reader = new TarReader(unpacker);
   const { head, rest } = await peek(archive);
   if (head.length === 0) return;
+  let sliceStart = performance.now();
   for await (const chunk of inflate(rest, detectCompression(head))) {
     signal.throwIfAborted();
     reader.push(chunk);
+    // Chunks that wait already would come one after the other, without a turn for anybody else.
+    if (performance.now() - sliceStart < SLICE_MS) continue;
+    await setImmediate();
+    sliceStart = performance.now();
   }
   reader.finish();
   unpacker.finish();
