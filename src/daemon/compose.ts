@@ -122,7 +122,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     images,
     snapshotter,
     volumes,
-    summarizeImages: () => images.list().map((image) => summary(imageBackend, image)),
+    summarizeImages: () => images.list().map((image) => summary(imageBackend, image, {})),
   };
   const router = new Router([
     ...systemRoutes({

@@ -94,7 +94,6 @@ test('what is not built is refused by name', () => {
   const asked: [HostConfig, RegExp][] = [
     [{ DeviceRequests: [{ Count: -1 }] }, /--gpus/],
     [{ UsernsMode: 'private' }, /user namespace mode "private"/],
-    [{ LogConfig: { Type: 'syslog' } }, /log driver "syslog"/],
     [{ StorageOpt: { size: '1G' } }, /storage-opt/],
     [{ Links: ['a:b'] }, /--link/],
     [{ NetworkMode: 'mine' }, /network "mine"/],

@@ -7,7 +7,7 @@ import { CliError } from '../cli-error.ts';
 import { failureMessage } from '../container/each.ts';
 import { stringFlag } from '../flags/declare.ts';
 import { formatValue } from '../format/objects.ts';
-import { goValue } from '../format/template/values.ts';
+import { GoStruct, goValue, type Value } from '../format/template/values.ts';
 import { type Io, printLine } from '../io.ts';
 import { defineVerb } from '../verb.ts';
 
@@ -53,11 +53,28 @@ export async function runVersion(client: Client, io: Io, options: VersionOptions
     Os: process.platform,
     Arch: ARCHITECTURES[process.arch] ?? process.arch,
   };
-  if (options.format)
-    printLine(io, formatValue(io, goValue({ Client: own, Server: server ?? null }), options.format));
+  if (options.format) printLine(io, formatValue(io, templateValue(own, server), options.format));
   else io.stdout.write(clientText(own) + (server === undefined ? '' : serverText(server)));
   if (failure !== undefined) throw new CliError(failureMessage(failure));
   return 0;
+}
+
+/** Templates know the version of the API as `APIVersion`, JSON as `ApiVersion`. */
+function templateValue(own: ClientVersion, server: SystemVersion | undefined): GoStruct {
+  const renamed = (value: object): Value => {
+    const plain = goValue(value);
+    if (!(plain instanceof GoStruct)) return plain;
+    const fields = [...plain.fields].map(
+      ([name, field]) => [name === 'ApiVersion' ? 'APIVersion' : name, field] as const,
+    );
+    return new GoStruct(new Map(fields), plain.missing, plain.escapes, JSON.stringify(value));
+  };
+  const halves = { Client: own, Server: server ?? null };
+  const fields = new Map<string, Value>([
+    ['Client', renamed(own)],
+    ['Server', server === undefined ? goValue(null) : renamed(server)],
+  ]);
+  return new GoStruct(fields, 'map has no entry for key "%"', false, JSON.stringify(halves));
 }
 
 function clientText(own: ClientVersion): string {

@@ -26,7 +26,7 @@ export function imageFilter(backend: ImagesBackend, filters: Filters): (image: I
     since.every((limit) => createdMs(image) > limit) &&
     until.every((limit) => createdMs(image) < limit) &&
     labels.every((label) => hasLabel(image, label)) &&
-    (references.length === 0 || references.some((pattern) => hasName(image, pattern)));
+    (references.length === 0 || shownNames([...image.repoTags, ...image.repoDigests], filters).length > 0);
 }
 
 function parseFlag(text: string): boolean {
@@ -52,14 +52,19 @@ function hasLabel(image: Image, wanted: string): boolean {
   return found !== undefined && (value === undefined || found === value);
 }
 
-/** A pattern with `*` and `?`, neither of which crosses a slash, over names with and without their tag. */
-function hasName(image: Image, pattern: string): boolean {
+/** The names that a list shows of an image: with `reference` filters only those that match one of them. */
+export function shownNames(names: readonly string[], filters: Filters): string[] {
+  const references = filters['reference'] ?? [];
+  if (references.length === 0) return [...names];
+  return names.filter((name) => references.some((pattern) => matchesName(name, pattern)));
+}
+
+/** A pattern with `*` and `?`, neither of which crosses a slash, over a name with and without its tag. */
+function matchesName(name: string, pattern: string): boolean {
   const source = pattern
     .replace(/[.+^${}()|\\]/g, '\\$&')
     .replaceAll('*', '[^/]*')
     .replaceAll('?', '[^/]');
   const expression = new RegExp(`^${source}$`);
-  return [...image.repoTags, ...image.repoDigests].some(
-    (name) => expression.test(name) || expression.test(name.replace(/(:[^:/]+|@sha256:.*)$/, '')),
-  );
+  return expression.test(name) || expression.test(name.replace(/(:[^:/]+|@sha256:.*)$/, ''));
 }

@@ -5,7 +5,7 @@ import { InvalidParameterError, NotImplementedError } from '../../../base/errors
 import type { Image } from '../../../image/image-store.ts';
 import type { Handler } from '../../router.ts';
 import type { ImagesBackend } from './backend.ts';
-import { imageFilter } from './filter.ts';
+import { imageFilter, shownNames } from './filter.ts';
 
 export function imageHandlers(
   backend: ImagesBackend,
@@ -30,7 +30,7 @@ export function imageHandlers(
         .sort((left, right) => unixSeconds(right.createdAt) - unixSeconds(left.createdAt));
       response.json(
         200,
-        shown.map((image) => summary(backend, image)),
+        shown.map((image) => summary(backend, image, filters)),
       );
     },
 
@@ -59,15 +59,15 @@ export function imageHandlers(
   };
 }
 
-export function summary(backend: ImagesBackend, image: Image): ImageSummary {
+export function summary(backend: ImagesBackend, image: Image, filters: Filters): ImageSummary {
   return {
     Containers: backend.containersOf(image.id),
     Created: unixSeconds(image.createdAt),
     Id: image.id,
     Labels: image.config.config.Labels ?? null,
     ParentId: image.parent ?? '',
-    RepoDigests: image.repoDigests,
-    RepoTags: image.repoTags,
+    RepoDigests: shownNames(image.repoDigests, filters),
+    RepoTags: shownNames(image.repoTags, filters),
     SharedSize: -1,
     Size: image.sizeBytes,
   };
