@@ -144,6 +144,8 @@ function suite(): void {
     directory = mkdtempSync(join(tmpdir(), 'mydock-network-'));
     database = openDatabase(':memory:', [NETWORK_MIGRATIONS]);
     run('ip', 'link', 'set', 'lo', 'up');
+    // A new namespace starts with what the host has.
+    writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
     const path = join(directory, 'outside');
     await addon().createNetns(path);
     await connect(path, 'up0', HOST, OUTSIDE);
