@@ -25,11 +25,11 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 RUNTIME_LIBS := -lseccomp -ljansson -lz
 object = $(patsubst native/%.c,build/$(1)/%.o,$(2))
 COMMON_C := $(wildcard native/common/*.c)
-RUNTIME_C := $(wildcard native/runtime/*.c)
+RUNTIME_C := $(wildcard native/runtime/*.c native/runtime/*/*.c)
 ADDON_C := $(wildcard native/addon/*.c)
 INIT_C := $(wildcard native/init/*.c)
 NATIVE_TESTS := $(patsubst test/native/%.c,build/native-tests/%,$(wildcard test/native/*.c))
-C_FILES := $(wildcard native/*/*.[ch] test/native/*.[ch] test/native/*/*.[ch] test/fixtures/*.c)
+C_FILES := $(wildcard native/*/*.[ch] native/*/*/*.[ch] test/native/*.[ch] test/native/*/*.[ch] test/fixtures/*.c)
 
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' ! -name '*-suite.ts')
 LAYER_WORKER := $(firstword $(wildcard src/image/layers/worker.ts src/image/layers/layer-worker.ts))
@@ -106,7 +106,7 @@ native-tests: $(NATIVE_TESTS)
 build/sanitized/mydock-runtime: $(call object,sanitized,$(RUNTIME_C) $(COMMON_C))
 	$(Q)$(call link,$(SANITIZE),$(RUNTIME_LIBS))
 
--include $(wildcard build/native-tests/*.d build/static/*/*.d build/shared/*/*.d build/sanitized/*/*.d)
+-include $(wildcard build/native-tests/*.d build/static/*/*.d build/static/*/*/*.d build/shared/*/*.d build/sanitized/*/*.d build/sanitized/*/*/*.d)
 
 # --- bundles and launchers ------------------------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
  * mydock-runtime: the command line. Its verb `supervise` runs one container on behalf of mydockd
  * (supervisor.h).
  */
-#include "self_exe.h"
-#include "supervisor.h"
+#include "launch/self_exe.h"
+#include "supervisor/supervisor.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /**
- * The daemon's end of one supervisor (native/runtime/supervisor.h): starting it, finding it again after a restart,
+ * The daemon's end of one supervisor (native/runtime/supervisor/supervisor.h): starting it, finding it again after a restart,
  * commands, and its events as promises and callbacks. Knows the protocol, and nothing of what a container is.
  */
 import { closeSync, openSync } from 'node:fs';

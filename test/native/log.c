@@ -1,11 +1,11 @@
 /* The json-file log and what it is made of: escapes, line splitting, times, queues. Runs under the
  * sanitizers. */
-#include "runtime/log.h"
-#include "runtime/base64.h"
-#include "runtime/byte_queue.h"
-#include "runtime/detach_keys.h"
-#include "runtime/json_escape.h"
-#include "runtime/timestamp.h"
+#include "runtime/supervisor/log.h"
+#include "runtime/supervisor/base64.h"
+#include "runtime/supervisor/byte_queue.h"
+#include "runtime/supervisor/detach_keys.h"
+#include "runtime/supervisor/json_escape.h"
+#include "runtime/supervisor/timestamp.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

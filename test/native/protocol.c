@@ -5,10 +5,10 @@
  */
 #define _GNU_SOURCE
 #include "common/protocol.h"
-#include "runtime/attach.h"
-#include "runtime/control.h"
-#include "runtime/events.h"
-#include "runtime/process.h"
+#include "runtime/supervisor/attach.h"
+#include "runtime/supervisor/control.h"
+#include "runtime/supervisor/events.h"
+#include "runtime/supervisor/process.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

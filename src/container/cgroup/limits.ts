@@ -1,6 +1,6 @@
 /**
  * The limits of `docker update` as files of cgroups: v1 (the kernel's admin-guide/cgroup-v1) and v2
- * (admin-guide/cgroup-v2). Twin of native/runtime/cgroup_v1.c and cgroup_v2.c, which write them when a container
+ * (admin-guide/cgroup-v2). Twin of native/runtime/launch/cgroup_v1.c and cgroup_v2.c, which write them when a container
  * starts; here a limit can also be taken away again, so that -1 and 0 mean "none" in every number.
  */
 import type { LinuxCpu, LinuxMemory, LinuxResources } from '../../oci/runtime-spec.ts';

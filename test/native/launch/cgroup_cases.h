@@ -3,7 +3,7 @@
 #define MYDOCK_LAUNCH_CGROUP_CASES_H
 
 #include "expect.h"
-#include "runtime/cgroup.h"
+#include "runtime/launch/cgroup.h"
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>

@@ -3,7 +3,7 @@
 #define MYDOCK_LAUNCH_FILTER_CASES_H
 
 #include "expect.h"
-#include "runtime/filter.h"
+#include "runtime/launch/filter.h"
 #include <seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>

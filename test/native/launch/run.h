@@ -3,7 +3,7 @@
 #define MYDOCK_LAUNCH_RUN_H
 
 #include "bundle.h"
-#include "runtime/launch.h"
+#include "runtime/launch/launch.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #define MYDOCK_LAUNCH_SELF_CASES_H
 
 #include "expect.h"
-#include "runtime/self_exe.h"
+#include "runtime/launch/self_exe.h"
 #include <signal.h>
 
 /* What the copies of this program do: protect themselves or not, say so, and stay. */

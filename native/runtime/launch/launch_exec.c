@@ -1,0 +1,275 @@
+/*
+ * A further process in a running container. See launch.h.
+ *
+ *   supervisor  forks the first child into the container's v2 group
+ *   first       joins the v1 groups and the init's namespaces; is not in the pid namespace itself,
+ * so that nothing in the container can see it while it still holds the host's descriptors second
+ * forked by the first with CLONE_PARENT, so that it is the supervisor's child to reap; born inside
+ * all namespaces, with standard descriptors and the channel and nothing else. Where
+ * the container has CAP_SYS_PTRACE all of the second's privileges are given up before it is born.
+ *
+ * The first sends SYNC_PID and leaves; the second sends SYNC_READY and executes. The two may arrive
+ * in either order; end-of-file comes when the first has left and the second has executed, or died.
+ */
+#define _GNU_SOURCE
+#include "../../common/cleanup.h"
+#include "capabilities.h"
+#include "child.h"
+#include "exec.h"
+#include "host_proc.h"
+#include "identity.h"
+#include "launch.h"
+#include "launch_container.h"
+#include "sync.h"
+#include "syscalls.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/wait.h>
+
+struct exec_request {
+    const struct launch_container *container;
+    const struct config_process *process;
+    const struct launch_stdio *stdio;
+    int sync_fd;
+    /* The host's procfs: -1 unless a security label is asked for, which only the process itself can
+     * set. */
+    int proc_fd;
+};
+
+/* A container with CAP_SYS_PTRACE can take over each process that it sees, undumpable or not
+ * (ptrace(2)): its second child is born with the program's identity, capabilities and filter. (With
+ * CAP_SYS_ADMIN there would be nothing to win.) In other containers the second confines itself:
+ * that asks nothing of the filter but execve. */
+static bool exec_is_exposed(const struct launch_container *container) {
+    const struct config_capabilities *sets = &container->config->process.capabilities;
+    return sets->given && (sets->bounding >> CAP_SYS_PTRACE & 1) != 0 &&
+           (sets->bounding >> CAP_SYS_ADMIN & 1) == 0;
+}
+
+static int exec_open_console(const struct exec_request *request, struct console *console,
+                             struct error **err) {
+    cleanup_close int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return error_set(err, errno, "open", "/");
+    return console_open(request->process, root, console, err);
+}
+
+static int exec_second_set_up(const struct exec_request *request, struct console *console,
+                              struct error **err) {
+    struct launch_stdio inherited = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO};
+    const struct config_process *process = request->process;
+    if (child_begin(err) < 0)
+        return -1;
+    if (request->proc_fd >= 0) {
+        if (host_proc_labels(process, request->proc_fd, err) < 0)
+            return -1;
+        close(request->proc_fd);
+    }
+    if (process->terminal && exec_open_console(request, console, err) < 0)
+        return -1;
+    if ((process->terminal && child_install_stdio(&inherited, console, err) < 0) ||
+        child_close_others(request->sync_fd, console->master, err) < 0)
+        return -1;
+    return child_become(process, err);
+}
+
+static void __attribute__((noreturn)) exec_second(const struct exec_request *request) {
+    struct error *err = NULL;
+    struct console console = {-1, -1};
+    if (exec_second_set_up(request, &console, &err) < 0)
+        sync_fail(request->sync_fd, err);
+    /* EPIPE: the supervisor is gone; nobody would own this process. */
+    if (sync_send(request->sync_fd, SYNC_READY, 0, console.master) < 0)
+        _exit(125);
+    if (console.master >= 0)
+        close(console.master);
+    exec_program(request->process, &request->container->filter, &err);
+    sync_fail(request->sync_fd, err);
+}
+
+/* In the first child: everything that takes privileges. Its session is not the second's yet, so the
+ * terminal becomes the controlling one only there. */
+static int exec_confine_first(const struct exec_request *request, struct console *console,
+                              struct error **err) {
+    const struct config_process *process = request->process;
+    if (request->proc_fd >= 0 && host_proc_labels(process, request->proc_fd, err) < 0)
+        return -1;
+    if (process->terminal) {
+        if (exec_open_console(request, console, err) < 0)
+            return -1;
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+            if (dup2(console->slave, fd) < 0)
+                return error_set(err, errno, "install", "the terminal");
+        }
+    }
+    if (child_close_others(request->sync_fd, console->master, err) < 0 ||
+        child_become(process, err) < 0)
+        return -1;
+    return exec_confine(process, &request->container->filter, err);
+}
+
+static void __attribute__((noreturn))
+exec_second_confined(const struct exec_request *request, struct console *console) {
+    struct error *err = NULL;
+    console->slave = STDIN_FILENO;
+    if (child_begin(&err) < 0 || (request->process->terminal && console_control(console, &err) < 0))
+        sync_fail(request->sync_fd, err);
+    if (sync_send(request->sync_fd, SYNC_READY, 0, console->master) < 0)
+        _exit(125);
+    if (console->master >= 0)
+        close(console->master);
+    exec_confined(request->process, &err);
+    sync_fail(request->sync_fd, err);
+}
+
+static int exec_join_namespaces(const struct launch_container *container, struct error **err) {
+    int flags = 0;
+    for (size_t index = 0; index < container->config->namespace_count; index++)
+        flags |= container->config->namespaces[index].flag;
+    if (setns(container->init_pidfd, flags) < 0)
+        return errno == ESRCH ? error_setf(err, ESRCH, "setns", "", "the container is not running")
+                              : error_set(err, errno, "setns", "the container's namespaces");
+    return 0;
+}
+
+static int exec_first_set_up(struct exec_request *request, struct error **err) {
+    const struct config_process *process = request->process;
+    struct launch_stdio held;
+    struct console none = {-1, -1};
+    cleanup_close int proc = host_proc_open(err);
+    if (proc < 0 || child_begin(err) < 0 || child_leave_keyring(err) < 0 ||
+        cgroup_join_v1(request->container->cgroup, err) < 0 ||
+        host_proc_oom_score(process, proc, err) < 0 ||
+        child_hold_stdio(request->stdio, &held, err) < 0 ||
+        exec_join_namespaces(request->container, err) < 0 || identity_limits(process, err) < 0)
+        return -1;
+    /* From here on stderr is the process's own: what the supervisor should log was said above. */
+    if (!process->terminal && child_install_stdio(&held, &none, err) < 0)
+        return -1;
+    bool labels = process->apparmor != NULL || process->selinux != NULL;
+    request->proc_fd = labels ? steal_fd(&proc) : -1;
+    return child_close_others(request->sync_fd, request->proc_fd, err);
+}
+
+static void __attribute__((noreturn)) exec_first(struct exec_request *request) {
+    struct error *err = NULL;
+    if (exec_first_set_up(request, &err) < 0)
+        sync_fail(request->sync_fd, err);
+    /* exit_signal stays 0: with CLONE_PARENT the second inherits SIGCHLD from the first (clone(2)).
+     */
+    pid_t pid;
+    if (exec_is_exposed(request->container)) {
+        struct console console = {-1, -1};
+        if (exec_confine_first(request, &console, &err) < 0)
+            sync_fail(request->sync_fd, err);
+        pid = sys_fork_sibling();
+        if (pid == 0)
+            exec_second_confined(request, &console);
+    } else {
+        pid = sys_fork_sibling();
+        if (pid == 0)
+            exec_second(request);
+    }
+    if (pid < 0) {
+        error_set(&err, errno, "clone", "in the container's pid namespace");
+        sync_fail(request->sync_fd, err);
+    }
+    sync_send(request->sync_fd, SYNC_PID, pid, -1);
+    _exit(0);
+}
+
+static void exec_wait(pid_t pid) {
+    int status;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+}
+
+static bool exec_is_child(pid_t pid) {
+    siginfo_t info;
+    return pid > 0 && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+/* Reads until end-of-file. Sets out->pid as soon as the second child is known. */
+static int exec_follow(int sync_fd, struct launch_process *out, struct error **err) {
+    bool ready = false, failed = false;
+    for (;;) {
+        struct sync_message message;
+        cleanup_close int attached = -1;
+        if (sync_receive(sync_fd, &message, &attached, err) < 0)
+            return -1;
+        switch (message.type) {
+        case SYNC_PID:
+            /* What a process of the container may have had a hand in is not believed: the pid is
+             * one day killed. */
+            if (out->pid > 0 || !exec_is_child(message.pid))
+                return error_setf(err, ECHILD, "exec", "",
+                                  "the process said a pid that is not its own");
+            out->pid = message.pid;
+            break;
+        case SYNC_READY:
+            ready = true;
+            out->console_fd = steal_fd(&attached);
+            break;
+        case SYNC_FAILED:
+            failed = true;
+            sync_adopt(&message, err);
+            break;
+        default:
+            if (failed || (ready && out->pid > 0))
+                return failed ? -1 : 0;
+            return error_setf(
+                err, ESRCH, "exec", "",
+                "the process ended while it was set up: the container may have ended");
+        }
+    }
+}
+
+static int exec_fork(struct exec_request *request, struct launch_process *out, struct error **err) {
+    int ends[2];
+    if (sync_open(ends, err) < 0)
+        return -1;
+    cleanup_close int sync_fd = ends[0];
+    int cgroup_fd = cgroup_clone_fd(request->container->cgroup);
+    struct clone3_arguments arguments = {.exit_signal = SIGCHLD};
+    if (cgroup_fd >= 0) {
+        arguments.flags |= SYSCALLS_CLONE_INTO_CGROUP;
+        arguments.cgroup = (uint64_t)cgroup_fd;
+    }
+    pid_t first = sys_clone3(&arguments);
+    if (first == 0) {
+        close(ends[0]);
+        request->sync_fd = ends[1];
+        exec_first(request);
+    }
+    int number = errno;
+    close(ends[1]);
+    if (first < 0)
+        return error_set(err, number, "clone3", "exec");
+    int result = exec_follow(sync_fd, out, err);
+    exec_wait(first);
+    if (result < 0 && out->pid > 0)
+        exec_wait(out->pid);
+    return result;
+}
+
+int launch_exec(struct launch_container *container, const json_t *process_json,
+                const struct launch_stdio *stdio, struct launch_process *out, struct error **err) {
+    struct arena arena = {NULL};
+    struct config_process process;
+    memset(&process, 0, sizeof(process));
+    *out = (struct launch_process){.pid = -1, .console_fd = -1, .sync_fd = -1};
+    int result = config_read_process(process_json, "process", &arena, &process, err);
+    if (result == 0) {
+        capabilities_limit(&process.capabilities);
+        struct exec_request request = {container, &process, stdio, -1, -1};
+        result = exec_fork(&request, out, err);
+    }
+    arena_free(&arena);
+    if (result < 0 && out->console_fd >= 0)
+        close(steal_fd(&out->console_fd));
+    if (result < 0)
+        out->pid = -1;
+    return result;
+}

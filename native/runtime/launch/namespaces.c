@@ -1,0 +1,162 @@
+/* See namespaces.h; namespaces(7). */
+#define _GNU_SOURCE
+#include "namespaces.h"
+#include "../../common/cleanup.h"
+#include "syscalls.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+int namespaces_open(const struct config *config, struct namespaces *namespaces,
+                    struct error **err) {
+    namespaces->config = config;
+    for (size_t index = 0; index < CONFIG_NAMESPACES_MAX; index++)
+        namespaces->fds[index] = -1;
+    for (size_t index = 0; index < config->namespace_count; index++) {
+        const char *path = config->namespaces[index].path;
+        if (path == NULL)
+            continue;
+        namespaces->fds[index] = open(path, O_RDONLY | O_CLOEXEC);
+        if (namespaces->fds[index] < 0)
+            return error_set(err, errno, "open the namespace", path);
+    }
+    return 0;
+}
+
+void namespaces_close(struct namespaces *namespaces) {
+    for (size_t index = 0; index < CONFIG_NAMESPACES_MAX; index++) {
+        if (namespaces->fds[index] >= 0)
+            close(steal_fd(&namespaces->fds[index]));
+    }
+}
+
+static uint64_t namespaces_clone_flags(const struct config *config) {
+    uint64_t flags = 0;
+    for (size_t index = 0; index < config->namespace_count; index++) {
+        if (config->namespaces[index].path == NULL)
+            flags |= (uint64_t)config->namespaces[index].flag;
+    }
+    return flags & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME);
+}
+
+static int namespaces_fd(const struct namespaces *namespaces, int flag) {
+    for (size_t index = 0; index < namespaces->config->namespace_count; index++) {
+        if (namespaces->config->namespaces[index].flag == flag)
+            return namespaces->fds[index];
+    }
+    return -1;
+}
+
+/* A new time namespace takes its offsets only until somebody is in it: made by the parent, for its
+ * children. */
+static int namespaces_prepare_time(const struct config *config, struct error **err) {
+    if (unshare(CLONE_NEWTIME) < 0)
+        return error_set(err, errno, "unshare", "time namespace");
+    cleanup_close int fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+    for (size_t index = 0; index < config->time_offset_count; index++) {
+        const char *line = config->time_offsets[index].value;
+        if (fd < 0 || write(fd, line, strlen(line)) < 0)
+            return error_set(err, errno, "set the time offset", line);
+    }
+    return 0;
+}
+
+/* What only children of the caller get into: a pid namespace of a path, a new time namespace. */
+static int namespaces_prepare_children(const struct namespaces *namespaces, struct error **err) {
+    const struct config *config = namespaces->config;
+    int pid_fd = namespaces_fd(namespaces, CLONE_NEWPID);
+    if (pid_fd >= 0 && setns(pid_fd, CLONE_NEWPID) < 0)
+        return error_set(err, errno, "join the pid namespace",
+                         config_namespace(config, CLONE_NEWPID)->path);
+    const struct config_namespace *time = config_namespace(config, CLONE_NEWTIME);
+    return time == NULL || time->path != NULL ? 0 : namespaces_prepare_time(config, err);
+}
+
+static pid_t namespaces_clone(const struct namespaces *namespaces, int cgroup_fd, int *pidfd,
+                              struct error **err) {
+    struct clone3_arguments arguments = {
+        .flags = CLONE_PIDFD | namespaces_clone_flags(namespaces->config),
+        .pidfd = (uint64_t)(uintptr_t)pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    if (cgroup_fd >= 0) {
+        arguments.flags |= SYSCALLS_CLONE_INTO_CGROUP;
+        arguments.cgroup = (uint64_t)cgroup_fd;
+    }
+    pid_t pid = sys_clone3(&arguments);
+    return pid < 0 ? error_set(err, errno, "clone3", "the container's init") : pid;
+}
+
+pid_t namespaces_fork(const struct namespaces *namespaces, int cgroup_fd, int *pidfd,
+                      struct error **err) {
+    const struct config *config = namespaces->config;
+    const struct config_namespace *time = config_namespace(config, CLONE_NEWTIME);
+    bool special =
+        namespaces_fd(namespaces, CLONE_NEWPID) >= 0 || (time != NULL && time->path == NULL);
+    if (!special)
+        return namespaces_clone(namespaces, cgroup_fd, pidfd, err);
+    cleanup_close int own_pid = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    cleanup_close int own_time = open("/proc/self/ns/time", O_RDONLY | O_CLOEXEC);
+    if (own_pid < 0)
+        return error_set(err, errno, "open", "/proc/self/ns/pid");
+    pid_t pid = namespaces_prepare_children(namespaces, err);
+    if (pid == 0)
+        pid = namespaces_clone(namespaces, cgroup_fd, pidfd, err);
+    /* The caller's later children (exec's, or another container's) are not to be born there. */
+    if (pid != 0 && (setns(own_pid, CLONE_NEWPID) < 0 ||
+                     (own_time >= 0 && setns(own_time, CLONE_NEWTIME) < 0))) {
+        if (pid > 0) {
+            int number = errno, status;
+            sys_pidfd_send_signal(*pidfd, SIGKILL);
+            while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+                continue;
+            errno = number;
+        }
+        return pid > 0 ? error_set(err, errno, "return from", "the container's namespaces") : -1;
+    }
+    return pid;
+}
+
+static int namespaces_raise_loopback(struct error **err) {
+    cleanup_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq request;
+    memset(&request, 0, sizeof(request));
+    strcpy(request.ifr_name, "lo");
+    if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0)
+        return error_set(err, errno, "bring up", "lo");
+    request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
+    return ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? error_set(err, errno, "bring up", "lo") : 0;
+}
+
+int namespaces_join(const struct namespaces *namespaces, struct error **err) {
+    const struct config *config = namespaces->config;
+    for (size_t index = 0; index < config->namespace_count; index++) {
+        const struct config_namespace *namespace = &config->namespaces[index];
+        if (namespaces->fds[index] < 0 || namespace->flag == CLONE_NEWPID)
+            continue;
+        if (setns(namespaces->fds[index], namespace->flag) < 0)
+            return error_setf(err, errno, "setns", namespace->path, "join the %s namespace %s: %s",
+                              namespace->name, namespace->path, strerror(errno));
+    }
+    const struct config_namespace *cgroup = config_namespace(config, CLONE_NEWCGROUP);
+    if (cgroup != NULL && cgroup->path == NULL && unshare(CLONE_NEWCGROUP) < 0)
+        return error_set(err, errno, "unshare", "cgroup namespace");
+    const struct config_namespace *network = config_namespace(config, CLONE_NEWNET);
+    if (network != NULL && network->path == NULL)
+        return namespaces_raise_loopback(err);
+    return 0;
+}
+
+int namespaces_set_names(const struct config *config, struct error **err) {
+    if (config->hostname != NULL && sethostname(config->hostname, strlen(config->hostname)) < 0)
+        return error_set(err, errno, "sethostname", config->hostname);
+    if (config->domainname != NULL &&
+        setdomainname(config->domainname, strlen(config->domainname)) < 0)
+        return error_set(err, errno, "setdomainname", config->domainname);
+    return 0;
+}

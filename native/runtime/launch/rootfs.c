@@ -1,0 +1,90 @@
+/* See rootfs.h. */
+#define _GNU_SOURCE
+#include "rootfs.h"
+#include "../../common/cleanup.h"
+#include "syscalls.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+int rootfs_isolate(const struct config *config, struct error **err) {
+    if (mount(NULL, "/", NULL, config->root_propagation, NULL) < 0)
+        return error_set(err, errno, "set the propagation of", "/");
+    return 0;
+}
+
+/* pivot_root refuses a root whose parent mount is shared, and a mount on a shared parent would
+ * appear on the host. */
+static int rootfs_make_parent_private(const char *root, struct error **err) {
+    char path[PATH_MAX];
+    if (realpath(root, path) == NULL)
+        return error_set(err, errno, "open", root);
+    for (;;) {
+        struct statx status;
+        if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, 0, &status) < 0)
+            return error_set(err, errno, "stat", path);
+        if ((status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0 || strcmp(path, "/") == 0)
+            break;
+        char *slash = strrchr(path, '/');
+        slash[slash == path ? 1 : 0] = '\0';
+    }
+    if (mount(NULL, path, NULL, MS_PRIVATE, NULL) < 0)
+        return error_set(err, errno, "make private", path);
+    return 0;
+}
+
+/* A mount of its own for root.path, over itself. */
+static int rootfs_mount_on_itself(const struct config *config, struct error **err) {
+    cleanup_close int tree =
+        open_tree(AT_FDCWD, config->root, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (tree < 0)
+        return error_set(err, errno, "open the root", config->root);
+    struct mount_attr attributes = {.propagation = MS_PRIVATE};
+    if (mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0)
+        return error_set(err, errno, "make private", config->root);
+    if ((config->root_propagation & MS_SHARED) != 0 &&
+        rootfs_make_parent_private(config->root, err) < 0)
+        return -1;
+    if (move_mount(tree, "", AT_FDCWD, config->root,
+                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) < 0)
+        return error_set(err, errno, "mount the root", config->root);
+    return steal_fd(&tree);
+}
+
+int rootfs_enter(const struct config *config, struct error **err) {
+    cleanup_close int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cleanup_close int root = rootfs_mount_on_itself(config, err);
+    if (root < 0)
+        return -1;
+    /* "." for both: the old root comes to lie on top of the new one, with no directory needed to
+     * put it in. */
+    if (host < 0 || fchdir(root) < 0 || sys_pivot_root(".", ".") < 0)
+        return error_set(err, errno, "pivot_root", config->root);
+    if (fchdir(host) < 0)
+        return error_set(err, errno, "chdir", "the old root");
+    /* The host's mounts are still peers of ours where shared: without this the unmount below would
+     * be theirs too. */
+    if ((config->root_propagation & MS_SHARED) != 0 &&
+        mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0)
+        return error_set(err, errno, "set the propagation of", "the old root");
+    if (umount2(".", MNT_DETACH) < 0)
+        return error_set(err, errno, "unmount", "the old root");
+    if (chdir("/") < 0)
+        return error_set(err, errno, "chdir", "/");
+    return steal_fd(&root);
+}
+
+int rootfs_finish(const struct config *config, int root_fd, struct error **err) {
+    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
+    if (config->root_read_only &&
+        mount_setattr(root_fd, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0)
+        return error_set(err, errno, "make read-only", "/");
+    if ((config->root_propagation & (MS_SHARED | MS_UNBINDABLE)) != 0 &&
+        mount(NULL, "/", NULL, config->root_propagation, NULL) < 0)
+        return error_set(err, errno, "set the propagation of", "/");
+    return 0;
+}

@@ -1,0 +1,63 @@
+/* Events to the daemon: see events.h. */
+#include "events.h"
+#include "../../common/protocol.h"
+#include "control.h"
+#include "json_text.h"
+
+static json_t *time_value(const struct timespec *when) {
+    char text[TIMESTAMP_LENGTH + 1];
+    timestamp_string(text, when);
+    return json_string(text);
+}
+
+/* Running execs. */
+static json_t *process_list(const struct supervisor *supervisor) {
+    json_t *list = json_array();
+    for (const struct process *at = supervisor->execs; at != NULL; at = at->next)
+        if (at->state == PROCESS_ALIVE)
+            json_array_append_new(
+                list, json_pack("{s:s, s:i}", "process", at->name, "pid", (int)at->pid));
+    return list;
+}
+
+void events_status(struct supervisor *supervisor, struct connection *connection) {
+    const struct process *init = supervisor->init;
+    json_t *payload =
+        json_pack("{s:i, s:s, s:i, s:s, s:o, s:o}", "version", PROTOCOL_VERSION, "id",
+                  supervisor->config.id, "pid", (int)init->pid, "state",
+                  supervisor->state == SUPERVISOR_CREATED ? "created" : "running", "startedAt",
+                  time_value(&init->started_at), "processes", process_list(supervisor));
+    control_send(connection, PROTOCOL_STATUS, payload);
+}
+
+void events_started(const struct process *process) {
+    json_t *payload = json_pack("{s:s, s:i, s:o}", "process", process->name, "pid",
+                                (int)process->pid, "startedAt", time_value(&process->started_at));
+    control_broadcast(process->supervisor, PROTOCOL_STARTED, payload);
+}
+
+void events_failed(struct supervisor *supervisor, const char *process, const struct error *err) {
+    static const struct error no_memory = {
+        .exit_code = 125, .step = "start", .message = "start: out of memory"};
+    const struct error *why = err == NULL ? &no_memory : err;
+    json_t *payload =
+        json_pack("{s:s, s:i, s:o, s:o, s:s, s:o}", "process", process, "exitCode", why->exit_code,
+                  "step", json_text(why->step), "object", json_text(why->object), "errno",
+                  error_name(why->number), "message", json_text(why->message));
+    control_broadcast(supervisor, PROTOCOL_FAILED, payload);
+}
+
+void events_exited(const struct process *process, bool oom_killed) {
+    json_t *payload =
+        json_pack("{s:s, s:i, s:i, s:b, s:o}", "process", process->name, "exitCode",
+                  process_exit_code(process), "signal", process_signal(process), "oomKilled",
+                  oom_killed, "exitedAt", time_value(&process->exited_at));
+    control_broadcast(process->supervisor, PROTOCOL_EXITED, payload);
+}
+
+void events_detached(struct supervisor *supervisor, const char *process, json_int_t attachment,
+                     const char *reason) {
+    json_t *payload = json_pack("{s:s, s:I, s:s}", "process", process, "attachment", attachment,
+                                "reason", reason);
+    control_broadcast(supervisor, PROTOCOL_DETACHED, payload);
+}

@@ -1,0 +1,75 @@
+/*
+ * One container's supervisor: its state, shared by the files that each do one job of it.
+ * Single-threaded, one event loop. Handlers change the state and set `changed`; supervisor_settle
+ * draws the consequences (frees what is closed, reports what has ended, leaves) when no handler
+ * runs, so that a handler never loses an object under its feet.
+ *
+ *   supervisor.c  life from create to exit      process.c  one process: start, end, delivery
+ *   control.c     connections, framing          stdio.c    pipes, terminals, pumping
+ *   commands.c    commands decoded and run      attach.c   clients that read output and write stdin
+ *   events.c      events encoded                log.c      json-file log
+ *                                               log_forward.c  journald, syslog
+ */
+#ifndef MYDOCK_SUPERVISOR_H
+#define MYDOCK_SUPERVISOR_H
+
+#include "../launch/launch.h"
+#include "exit_record.h"
+#include "log.h"
+#include "loop.h"
+#include "supervisor_config.h"
+
+#define SUPERVISOR_SCRATCH_BYTES (256 * 1024)
+
+enum supervisor_state {
+    /* The init waits in front of its exec; the daemon that made it must still be there. */
+    SUPERVISOR_CREATED,
+    SUPERVISOR_RUNNING,
+    /* The exit record stands, the last events are sent; what clients have not read yet is still
+       delivered. */
+    SUPERVISOR_LEAVING,
+};
+
+struct process;
+struct connection;
+
+struct supervisor {
+    struct loop loop;
+    struct supervisor_config config;
+    enum supervisor_state state;
+    struct launch_container *container;
+    /* The init as launch_create made it, for launch_start. */
+    struct launch_process launched;
+    /* NULL without a log. */
+    struct log *log;
+    struct process *init;
+    /* Execs, in order of declaration. */
+    struct process *execs;
+    struct connection *connections;
+    struct watch listener;
+    struct timer listen_again;
+    struct watch signals;
+    /* Leaves the daemon's cgroups, some time after the start. */
+    struct timer leave_cgroups;
+    /* Gives up on connections that do not take the last events. */
+    struct timer farewell;
+    bool farewell_over;
+    /* Memory for reading, used within one handler: SUPERVISOR_SCRATCH_BYTES. */
+    unsigned char *scratch;
+    /* Something is to be settled. */
+    bool changed;
+    /* Buffers were used since they were last released. */
+    bool warm;
+};
+
+/* The verb: supervises the container of `bundle` until it has ended. Returns the exit status of the
+ * program. */
+int supervisor_run(const char *bundle);
+
+/* START: lets the init execute. */
+void supervisor_start(struct supervisor *supervisor);
+/* The container will not run: kills what is there, records and reports why, leaves. Takes err over;
+ * NULL is allowed where memory has run out. */
+void supervisor_abort(struct supervisor *supervisor, struct error *err);
+
+#endif
