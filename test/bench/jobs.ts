@@ -140,7 +140,7 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       key: 'pull-large',
       title: 'pull of 5 layers, 1.47 GB, 80,400 entries',
       unit: 's',
-      rounds: 2,
+      rounds: 1,
       measure: (engine) => pull(engine, large),
     },
   ];
