@@ -74,13 +74,7 @@ for (const program of programs) {
       await fails(/could not find the file|no such/i, 'cp', 'files:/nowhere', folder);
       await fails(/No such container/i, 'cp', 'nobody:/x', folder);
       await docker('exec', 'files', 'ln', '-s', '/etc/shadow', '/tmp/escape');
-      await fails(
-        /could not find the file|no such/i,
-        'cp',
-        '-L',
-        'files:/tmp/escape',
-        folder,
-      );
+      await fails(/could not find the file|no such/i, 'cp', '-L', 'files:/tmp/escape', folder);
     });
 
     test('cp of a container that does not run', async () => {
