@@ -48,7 +48,10 @@ function removeAll(engine: Engine): void {
   const ids = drive(engine, 'ps', '-aq')
     .split('\n')
     .filter((id) => id !== '');
-  if (ids.length > 0) drive(engine, 'rm', '-f', ...ids);
+  if (ids.length === 0) return;
+  // Killed first: some engines wait for the stop timeout before they remove by force.
+  drive(engine, 'kill', ...ids);
+  drive(engine, 'rm', '-f', ...ids);
 }
 
 async function pull(engine: Engine, reference: string): Promise<number> {
