@@ -3,14 +3,8 @@
  * needed. One line a case, "ok NAME", "not ok NAME: why" or "skip NAME: why"; the exit status is 1
  * where a case failed. The cases are in launch/.
  *
- * Built as every native test (make native-tests), or by hand:
- *   gcc -std=gnu17 -g -O1 -Wall -Wextra -Werror -Wno-missing-field-initializers
- * -fsanitize=address,undefined \
- *       -Inative -o launch_test test/native/launch_test.c native/common/[a-z]*.c \
- *       native/runtime/*/
-    *.c -
-    lseccomp -
-    ljansson * /
+ * Built by `make native-tests`, under the sanitizers.
+ */
 #define _GNU_SOURCE
 #include "launch/cgroup_cases.h"
 #include "launch/exec_cases.h"
@@ -20,7 +14,7 @@
 #include "launch/self_cases.h"
 #include "launch/stress.h"
 
-        int main(int count, char **arguments) {
+int main(int count, char **arguments) {
     if (count == 2)
         return self_hold(arguments);
     if (geteuid() != 0) {
