@@ -162,11 +162,12 @@ export async function startExec(
         framed: !tty,
       });
     }
-    supervisor.send('startExec', { process: session.id });
-    await session.executing;
+    // Before the start: a short command's end may be heard in the same read as its beginning.
     engine.events.container(container, `exec_start: ${(request.Cmd ?? []).join(' ')}`, {
       execID: session.id,
     });
+    supervisor.send('startExec', { process: session.id });
+    await session.executing;
     connection?.release();
   } catch (error) {
     if (session.state.status === 'starting') session.state = { status: 'ended', pid: 0, exitCode: 126 };
