@@ -48,7 +48,7 @@ export async function restoreContainers(engine: EngineContext): Promise<void> {
   ]) {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   }
-  await Promise.all(engine.containers.all().map((container) => takeOver(engine, container)));
+  await Promise.all(engine.containers.all().map((container) => takeOverSafely(engine, container)));
   const live = new Set(
     engine.containers
       .all()
@@ -97,6 +97,15 @@ function wantsStart({ record, restartTimer }: Container): boolean {
     restartCount,
     stoppedByUser,
   });
+}
+
+/** One container that cannot be taken over must not keep the daemon from the others. */
+async function takeOverSafely(engine: EngineContext, container: Container): Promise<void> {
+  try {
+    await takeOver(engine, container);
+  } catch (error) {
+    log.error({ container: container.id, error: errorMessage(error) }, 'cannot take over a container');
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
  * Where Docker's own answers differ from its definition. Clients are written against the answers, so these are what
- * is served, and the definition is not asked in these places. Each was seen with a Docker daemon.
+ * is served, and the definition is not asked in these places. Each follows how clients know Docker's answers.
  */
 
 /** Statuses that an operation's definition does not list. */
