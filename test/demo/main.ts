@@ -10,12 +10,16 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openDatabase } from '../../src/base/database.ts';
+import { log } from '../../src/base/log.ts';
+import { NETWORK_MIGRATIONS, NetworkManager } from '../../src/network/network-manager.ts';
 import { busyboxProgram } from '../fixtures/packages.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -75,6 +79,23 @@ async function endDaemon(daemon: ChildProcess): Promise<void> {
   if (daemon.exitCode === null && daemon.kill('SIGTERM')) await exit;
 }
 
+const bridges = (): string[] => readdirSync('/sys/class/net').filter((name) => name.startsWith('mydock-'));
+
+/** A daemon leaves bridge and rules for the next one, and for containers that outlive it; this one has no next. */
+async function removeNetwork(bridge: string): Promise<void> {
+  log.level = 'error';
+  const database = openDatabase(join(folder, 'data/mydock.db'), [NETWORK_MIGRATIONS]);
+  const instance = bridge.slice('mydock-'.length);
+  const networks = await NetworkManager.open({
+    database,
+    execRoot: `${folder}/run`,
+    instance,
+    netnsPoolSize: 0,
+  });
+  await networks.destroy();
+  database.close();
+}
+
 /** Whether Docker Hub answers at all; any status does. */
 async function hubAnswers(): Promise<boolean> {
   const answer = await fetch('https://registry-1.docker.io/v2/', {
@@ -126,7 +147,9 @@ async function main(): Promise<void> {
   mkdirSync(join(folder, 'context'));
   writeFileSync(join(folder, 'context/Dockerfile'), DOCKERFILE);
   copyFileSync(await busyboxProgram(), join(folder, 'context/busybox'));
+  const before = bridges();
   const daemon = await startDaemon();
+  const [bridge] = bridges().filter((name) => !before.includes(name));
   try {
     await demo();
   } catch (error) {
@@ -134,6 +157,7 @@ async function main(): Promise<void> {
     throw error;
   } finally {
     await endDaemon(daemon);
+    if (bridge !== undefined) await removeNetwork(bridge);
   }
   console.log('\nIt works, and everything that the demo made is removed again.');
 }
