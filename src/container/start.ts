@@ -54,8 +54,6 @@ export async function startContainer(engine: EngineContext, container: Container
     await fail(engine, container, error);
     throw error;
   }
-  watchHealth(engine, container);
-  engine.events.container(container, 'start');
 }
 
 async function run(engine: EngineContext, container: Container): Promise<void> {
@@ -149,6 +147,9 @@ function launch(engine: EngineContext, container: Container, bundle: string): Pr
       started: ({ pid, startedAt }) => {
         try {
           container.transition({ to: 'running', pid, startedAt });
+          // Now and not when the promise is heard: the end of a short run may be the next message.
+          watchHealth(engine, container);
+          engine.events.container(container, 'start');
           resolve();
         } catch (error) {
           reject(error);
