@@ -164,39 +164,34 @@ function lifecycleFlags(command: Command): void {
   listFlag(command, '--log-opt <list>', 'Option of the log driver');
 }
 
-function limitFlags(command: Command): void {
-  parsedFlag(command, '-m, --memory <bytes>', 'Memory limit', parseBytes);
-  parsedFlag(command, '--memory-reservation <bytes>', 'Soft memory limit', parseBytes);
-  parsedFlag(
-    command,
-    '--memory-swap <bytes>',
-    'Limit of memory and swap together, -1 for none',
-    parseSwapBytes,
-  );
-  parsedFlag(command, '--memory-swappiness <int>', 'Readiness to swap, 0 to 100', parseInteger, -1);
-  boolFlag(command, '--oom-kill-disable', 'Do not kill on lack of memory');
-  parsedFlag(command, '--oom-score-adj <int>', 'Preference of the OOM killer, -1000 to 1000', parseInteger);
-  parsedFlag(command, '--cpus <decimal>', 'Number of CPUs', parseNanoCpus);
-  parsedFlag(command, '-c, --cpu-shares <int>', 'Relative weight of CPU time', parseInteger);
+/** The limits that `update` can change as well. */
+export function changeableLimitFlags(command: Command): void {
+  parsedFlag(command, '--blkio-weight <uint16>', 'Weight of block I/O, 10 to 1000, 0 for none', parseInteger);
   parsedFlag(command, '--cpu-period <int>', 'CFS period in microseconds', parseInteger);
   parsedFlag(command, '--cpu-quota <int>', 'CFS quota in microseconds', parseInteger);
   parsedFlag(command, '--cpu-rt-period <int>', 'Real-time period in microseconds', parseInteger);
   parsedFlag(command, '--cpu-rt-runtime <int>', 'Real-time runtime in microseconds', parseInteger);
+  parsedFlag(command, '-c, --cpu-shares <int>', 'Relative weight of CPU time', parseInteger);
+  parsedFlag(command, '--cpus <decimal>', 'Number of CPUs', parseNanoCpus);
   stringFlag(command, '--cpuset-cpus <string>', 'CPUs to run on (0-3, 0,1)');
   stringFlag(command, '--cpuset-mems <string>', 'Memory nodes to use (0-3, 0,1)');
+  parsedFlag(command, '-m, --memory <bytes>', 'Memory limit', parseBytes);
+  parsedFlag(command, '--memory-reservation <bytes>', 'Soft memory limit', parseBytes);
+  parsedFlag(command, '--memory-swap <bytes>', 'Limit of memory and swap, -1 for none', parseSwapBytes);
   parsedFlag(command, '--pids-limit <int>', 'Limit of processes, -1 for none', parseInteger);
+}
+
+function limitFlags(command: Command): void {
+  changeableLimitFlags(command);
+  parsedFlag(command, '--memory-swappiness <int>', 'Readiness to swap, 0 to 100', parseInteger, -1);
+  boolFlag(command, '--oom-kill-disable', 'Do not kill on lack of memory');
+  parsedFlag(command, '--oom-score-adj <int>', 'Preference of the OOM killer, -1000 to 1000', parseInteger);
   parsedListFlag(command, '--ulimit <ulimit>', 'Resource limit (name=soft[:hard])', parseUlimit);
   parsedFlag(command, '--shm-size <bytes>', 'Size of /dev/shm', parseBytes);
   stringFlag(command, '--cgroup-parent <string>', "Parent of the container's cgroup");
 }
 
 function deviceFlags(command: Command): void {
-  parsedFlag(
-    command,
-    '--blkio-weight <uint16>',
-    'Relative weight of block I/O, 10 to 1000, 0 for none',
-    parseInteger,
-  );
   parsedListFlag(command, '--blkio-weight-device <list>', 'The same for one device', parseWeightDevice);
   listFlag(command, '--device <list>', 'Add a device of the host');
   listFlag(command, '--device-cgroup-rule <list>', 'Add a rule to the allowed devices');

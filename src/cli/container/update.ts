@@ -3,10 +3,10 @@ import type { Command } from 'commander';
 import type { ContainerUpdateResponse } from '../../api/containers.ts';
 import type { Client } from '../../client/client.ts';
 import { CliError } from '../cli-error.ts';
-import { parsedFlag, parseInteger, stringFlag } from '../flags/declare.ts';
+import { stringFlag } from '../flags/declare.ts';
 import { type Io, printError } from '../io.ts';
-import { parseBytes, parseNanoCpus, parseSwapBytes } from '../options/quantity.ts';
 import { defineVerb } from '../verb.ts';
+import { changeableLimitFlags } from './container-flags.ts';
 import { parseRestartPolicy } from './create-request.ts';
 import { forEachName } from './each.ts';
 import { containerPath } from './lookup.ts';
@@ -37,19 +37,7 @@ export const update = defineVerb<UpdateOptions>({
 });
 
 function updateFlags(command: Command): void {
-  parsedFlag(command, '--blkio-weight <uint16>', 'Weight of block I/O, 10 to 1000, 0 for none', parseInteger);
-  parsedFlag(command, '--cpu-period <int>', 'CFS period in microseconds', parseInteger);
-  parsedFlag(command, '--cpu-quota <int>', 'CFS quota in microseconds', parseInteger);
-  parsedFlag(command, '--cpu-rt-period <int>', 'Real-time period in microseconds', parseInteger);
-  parsedFlag(command, '--cpu-rt-runtime <int>', 'Real-time runtime in microseconds', parseInteger);
-  parsedFlag(command, '-c, --cpu-shares <int>', 'Relative weight of CPU time', parseInteger);
-  parsedFlag(command, '--cpus <decimal>', 'Number of CPUs', parseNanoCpus);
-  stringFlag(command, '--cpuset-cpus <string>', 'CPUs to run on (0-3, 0,1)');
-  stringFlag(command, '--cpuset-mems <string>', 'Memory nodes to use (0-3, 0,1)');
-  parsedFlag(command, '-m, --memory <bytes>', 'Memory limit', parseBytes);
-  parsedFlag(command, '--memory-reservation <bytes>', 'Soft memory limit', parseBytes);
-  parsedFlag(command, '--memory-swap <bytes>', 'Limit of memory and swap, -1 for none', parseSwapBytes);
-  parsedFlag(command, '--pids-limit <int>', 'Limit of processes, -1 for none', parseInteger);
+  changeableLimitFlags(command);
   stringFlag(command, '--restart <string>', 'What to do when the container exits');
 }
 
