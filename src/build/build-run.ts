@@ -8,10 +8,9 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BuildMessage } from '../api/build.ts';
 import type { ContentStore } from '../image/content-store.ts';
-import { type DiffID, type ImageID, parseDigest } from '../image/digest.ts';
-import type { Hold, Image, ImageStore } from '../image/image-store.ts';
-import type { CommittedLayer, Snapshotter } from '../image/layers/snapshotter.ts';
-import { OCI_LAYER_GZIP } from '../image/media-types.ts';
+import type { DiffID, ImageID } from '../image/digest.ts';
+import type { AddLayer, Hold, Image, ImageStore } from '../image/image-store.ts';
+import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import { formatPlatform, type Platform } from '../image/platform.ts';
 import type { PullRequest } from '../image/pull.ts';
 import type { BuildArgs } from './build-args.ts';
@@ -23,7 +22,7 @@ import type { StepRunner } from './step-runner.ts';
 
 /** The parts of the engine that a build uses. */
 export interface BuildStores {
-  imageStore: Pick<ImageStore, 'tryResolve' | 'get' | 'add' | 'tag' | 'hold'>;
+  imageStore: Pick<ImageStore, 'tryResolve' | 'get' | 'add' | 'tag' | 'hold' | 'keepBlob'>;
   contentStore: Pick<ContentStore, 'ingestFile'>;
   snapshotter: Pick<Snapshotter, 'mount' | 'unmount' | 'commit'>;
   puller: { pull(request: PullRequest): Promise<Image> };
@@ -94,13 +93,10 @@ export class BuildRun {
   }
 
   /** Stores the changes of an upper directory as a layer. */
-  async commitLayer(upper: string): Promise<CommittedLayer> {
+  async commitLayer(upper: string): Promise<AddLayer> {
     const layer = await this.options.snapshotter.commit(upper, this.signal);
     await this.keep([layer.diffId]);
-    await this.options.contentStore.ingestFile(layer.blobPath, parseDigest(layer.blobDigest), {
-      verified: true,
-    });
-    return layer;
+    return await this.options.imageStore.keepBlob(layer);
   }
 
   /** The cached result of `step`; becomes the stage's image. */
@@ -121,7 +117,7 @@ export class BuildRun {
   }
 
   /** Makes the image of a step on top of the stage's; `layer` undefined where only the configuration changed. */
-  makeImage(state: StageState, step: string, layer?: CommittedLayer, key = cacheKey(state, step)): void {
+  makeImage(state: StageState, step: string, layer?: AddLayer, key = cacheKey(state, step)): void {
     const parent = state.image?.config ?? scratchConfig(state.platform);
     const config = childConfig({
       parent,
@@ -134,16 +130,7 @@ export class BuildRun {
     const parentKey = this.#cacheParent(state);
     const image = this.options.imageStore.add({
       configBytes: Buffer.from(JSON.stringify(config)),
-      layers: config.rootfs.diff_ids.map((diffId) => ({
-        diffId,
-        ...(layer === undefined || diffId !== layer.diffId
-          ? {}
-          : {
-              blobDigest: parseDigest(layer.blobDigest),
-              blobSizeBytes: layer.blobSizeBytes,
-              mediaType: OCI_LAYER_GZIP,
-            }),
-      })),
+      layers: config.rootfs.diff_ids.map((diffId) => (diffId === layer?.diffId ? layer : { diffId })),
       ...(state.image === undefined ? {} : { parent: state.image.id }),
     });
     this.options.cache.store(parentKey, key, image.id);

@@ -9,11 +9,9 @@ import { changeConfig } from '../build/config-changes.ts';
 import { parseInstruction } from '../build/dockerfile/parse.ts';
 import { scratchConfig } from '../build/image-layout.ts';
 import { StageState } from '../build/stage-state.ts';
-import { parseDigest } from '../image/digest.ts';
 import { configPlatform, type ImageConfig, type RunConfig } from '../image/image-config.ts';
-import type { Image } from '../image/image-store.ts';
+import type { AddLayer, Image } from '../image/image-store.ts';
 import type { CommittedLayer } from '../image/layers/snapshotter.ts';
-import { OCI_LAYER_GZIP } from '../image/media-types.ts';
 import { familiarString, parseReference, withDefaultTag } from '../image/reference.ts';
 import { emptyBaseMountPoints } from './base-mount-points.ts';
 import { withImageTree } from './changes.ts';
@@ -68,9 +66,8 @@ export async function commitContainer(
   // The container holds its own layers; nothing holds the new one until the image is stored.
   const hold = await engine.images.hold({ layers: [layer.diffId] });
   try {
-    const { blobPath, blobDigest } = layer;
-    await engine.contentStore.ingestFile(blobPath, parseDigest(blobDigest), { verified: true });
-    const image = addImage(engine, container, { parent, config, layer, request, reference });
+    const stored = await engine.images.keepBlob(layer);
+    const image = addImage(engine, container, { parent, config, layer: stored, request, reference });
     engine.events.container(container, 'commit', {
       comment: request.comment,
       imageID: image.id,
@@ -203,7 +200,7 @@ function addImage(
   made: {
     parent: Image | undefined;
     config: RunConfig;
-    layer: CommittedLayer;
+    layer: AddLayer;
     request: CommitRequest;
     reference: string | undefined;
   },
@@ -235,16 +232,7 @@ function addImage(
   };
   return engine.images.add({
     configBytes: Buffer.from(JSON.stringify(config)),
-    layers: config.rootfs.diff_ids.map((diffId) => ({
-      diffId,
-      ...(diffId !== layer.diffId
-        ? {}
-        : {
-            blobDigest: parseDigest(layer.blobDigest),
-            blobSizeBytes: layer.blobSizeBytes,
-            mediaType: OCI_LAYER_GZIP,
-          }),
-    })),
+    layers: config.rootfs.diff_ids.map((diffId) => (diffId === layer.diffId ? layer : { diffId })),
     ...(parent === undefined ? {} : { parent: parent.id }),
     ...(reference === undefined ? {} : { references: [reference] }),
   });

@@ -81,7 +81,7 @@ export function systemInfo(sources: InfoSources): SystemInfo {
     ContainersStopped: states.length - count('running') - count('paused'),
     Images: images.list().length,
     Driver: snapshotter.driver,
-    DriverStatus: [['Layers', String(snapshotter.layers().length)]],
+    DriverStatus: snapshotter.status(),
     Plugins: {
       Volume: ['local'],
       Network: ['bridge', 'host', 'null'],

@@ -13,7 +13,7 @@ import { type Hold, type HoldRequest, ImageHolds } from './image-holds.ts';
 import { ImageRemover, type RemovedItem, type RemoveOptions } from './image-removal.ts';
 import { type ImageRow, ImageTables, type LayerBlob, type NameRow } from './image-tables.ts';
 import { restoreLayers } from './layer-restore.ts';
-import type { Snapshotter } from './layers/snapshotter.ts';
+import type { CommittedLayer, Snapshotter } from './layers/snapshotter.ts';
 import { MAX_MANIFEST_BYTES } from './manifest.ts';
 import { OCI_LAYER_GZIP } from './media-types.ts';
 import {
@@ -341,6 +341,14 @@ export class ImageStore {
       if (Deleted !== undefined) this.#configs.delete(Deleted as ImageID);
     }
     return removed;
+  }
+
+  /** Moves a new layer's blob, where it has one, into the content store; the result is what `add` takes. */
+  async keepBlob(layer: CommittedLayer): Promise<AddLayer> {
+    const { diffId, blob } = layer;
+    if (blob === undefined) return { diffId };
+    await this.#content.ingestFile(blob.path, blob.digest, { verified: true });
+    return { diffId, blobDigest: blob.digest, blobSizeBytes: blob.sizeBytes, mediaType: OCI_LAYER_GZIP };
   }
 
   /** Keeps layers and blobs from being collected until the hold is released: for pulls, loads and builds. */

@@ -191,6 +191,7 @@ export class Puller {
     try {
       const addLayers = await this.#bringLayers(layers, diffIds, added, context);
       context.signal.throwIfAborted();
+      await this.#snapshotter.prepare(diffIds);
       const { repository } = nameKey(reference);
       return this.#imageStore.add({
         configBytes: resolved.configBytes,

@@ -6,20 +6,13 @@ import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { InvalidParameterError } from '../../base/errors.ts';
 import { byteString, printable } from './byte-string.ts';
-import { Extractor } from './extractor.ts';
 import { detectCompression, inflate } from './inflate.ts';
 import { LayerOutput, TarChunks } from './layer-output.ts';
+import { openTarget } from './layer-target.ts';
 import { archiveAddon } from './native-archive.ts';
 import type { LayerCompression } from './snapshotter.ts';
-import { TarReader } from './tar-reader.ts';
 import { writeContent, writeTree } from './tree-walk.ts';
-import {
-  type InputItem,
-  type Job,
-  type JobResult,
-  type NewLayerPaths,
-  NO_RESULT,
-} from './worker-protocol.ts';
+import { type InputItem, type Job, type JobResult, type NewLayer, NO_RESULT } from './worker-protocol.ts';
 
 const READ_BYTES = 256 * 1024;
 const PROGRESS_MS = 100;
@@ -57,31 +50,24 @@ export async function runJob(job: Job, context: JobContext): Promise<JobResult> 
 }
 
 async function addLayer(job: Extract<Job, { kind: 'add' }>, context: JobContext): Promise<JobResult> {
-  const extractor = new Extractor(job.directory, { findHoles: false });
+  const target = openTarget(job.target, { findHoles: false });
   try {
-    const reader = new TarReader(extractor);
     const hash = createHash('sha256');
     for await (const chunk of inflateFile(job.blobPath, job.compression, context)) {
       context.signal.throwIfAborted();
       hash.update(chunk);
-      reader.push(chunk);
+      target.write(chunk);
     }
-    reader.finish();
+    const facts = target.finish();
     const diffId = `sha256:${hash.digest('hex')}`;
     if (diffId !== job.diffId) {
       throw new InvalidParameterError(`layer ${job.diffId}: its uncompressed content is ${diffId}`);
     }
-    extractor.finish();
-    return { ...NO_RESULT, diffId, ...facts(extractor) };
+    return { diffId, ...facts };
   } catch (error) {
-    extractor.abort();
+    target.abort();
     throw error;
   }
-}
-
-function facts(extractor: Extractor): Pick<JobResult, 'sizeBytes' | 'hasRootEntry' | 'hasOpaqueRoot'> {
-  const { sizeBytes, hasRootEntry, hasOpaqueRoot } = extractor;
-  return { sizeBytes, hasRootEntry, hasOpaqueRoot };
 }
 
 /** Inflates a file whose compression may have to be found out. */
@@ -120,28 +106,27 @@ async function* readFile(fd: number, context: JobContext): AsyncGenerator<Buffer
   context.progress(position);
 }
 
-/** Unpacks and compresses what `write` hands to the output. */
+/** Stores, and compresses where that is wanted, what `write` hands to the output. */
 async function newLayer(
-  paths: NewLayerPaths,
+  layer: NewLayer,
   context: JobContext,
   write: (output: (chunk: Buffer) => Promise<void>) => Promise<void>,
   findHoles: boolean,
 ): Promise<JobResult> {
-  const extractor = new Extractor(paths.directory, { findHoles });
+  const target = openTarget(layer.target, { findHoles });
   let output: LayerOutput | undefined;
   try {
-    const target = new LayerOutput(extractor, paths.blobPath, paths.compression);
-    output = target;
+    const made = new LayerOutput(target, layer.blob);
+    output = made;
     await write(async (chunk) => {
       context.signal.throwIfAborted();
-      await target.write(chunk);
+      await made.write(chunk);
     });
-    const result = await target.finish();
-    extractor.finish();
-    return { ...result, ...facts(extractor) };
+    const facts = target.finish();
+    return { ...(await made.finish()), ...facts };
   } catch (error) {
     output?.abort();
-    extractor.abort();
+    target.abort();
     throw error;
   }
 }

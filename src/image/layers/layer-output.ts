@@ -1,15 +1,14 @@
 /**
- * Where a new layer's tar goes: its bytes are hashed (the diffID), unpacked, and compressed into a blob that is hashed
- * too, all in one pass. Compression runs on the thread pool while the next chunk is hashed and unpacked here.
+ * Where a new layer's tar goes: its bytes are hashed (the diffID), given to the driver's target, and where a blob is
+ * wanted compressed and hashed again, all in one pass. Compression runs on the thread pool meanwhile.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import { createGzip, createZstdCompress, constants as zlib } from 'node:zlib';
 import { UnavailableError } from '../../base/errors.ts';
-import type { Extractor } from './extractor.ts';
+import type { LayerTarget } from './layer-target.ts';
 import type { LayerCompression } from './snapshotter.ts';
-import { TarReader } from './tar-reader.ts';
 import { TarWriter } from './tar-writer.ts';
 
 /** Fast rather than small: a layer is compressed once a build, and most are never pushed. */
@@ -19,39 +18,38 @@ const CHUNK_BYTES = 256 * 1024;
 /** Chunks that may wait for the compressor. */
 const CHUNKS_AHEAD = 4;
 
-export interface LayerResult {
+export interface OutputResult {
   diffId: string;
-  blobDigest: string;
-  blobSizeBytes: number;
+  blob?: { digest: string; sizeBytes: number };
 }
 
 export class LayerOutput {
-  readonly #reader: TarReader;
+  readonly #target: LayerTarget;
   readonly #diffHash = createHash('sha256');
-  readonly #blob: BlobFile;
+  readonly #blob: BlobFile | undefined;
 
-  constructor(extractor: Extractor, blobPath: string, compression: LayerCompression) {
-    this.#reader = new TarReader(extractor);
-    this.#blob = new BlobFile(blobPath, compression);
+  constructor(target: LayerTarget, blob: { path: string; compression: LayerCompression } | undefined) {
+    this.#target = target;
+    this.#blob = blob === undefined ? undefined : new BlobFile(blob.path, blob.compression);
   }
 
   /** Takes tar bytes over: the chunk must not be changed any more. */
   async write(chunk: Buffer): Promise<void> {
-    const room = this.#blob.write(chunk);
+    const room = this.#blob?.write(chunk);
     this.#diffHash.update(chunk);
-    this.#reader.push(chunk);
+    this.#target.write(chunk);
     await room;
   }
 
-  async finish(): Promise<LayerResult> {
-    this.#reader.finish();
-    const { digest, sizeBytes } = await this.#blob.finish();
-    return { diffId: `sha256:${this.#diffHash.digest('hex')}`, blobDigest: digest, blobSizeBytes: sizeBytes };
+  /** The caller finishes the target. */
+  async finish(): Promise<OutputResult> {
+    const blob = await this.#blob?.finish();
+    return { diffId: `sha256:${this.#diffHash.digest('hex')}`, ...(blob === undefined ? {} : { blob }) };
   }
 
   /** Lets go of everything; the files are the caller's to remove. */
   abort(): void {
-    this.#blob.abort();
+    this.#blob?.abort();
   }
 }
 

@@ -5,9 +5,9 @@
  */
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { InvalidParameterError, NotFoundError } from '../../base/errors.ts';
+import { InternalError, InvalidParameterError, NotFoundError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
-import { type DiffID, parseDiffID } from '../digest.ts';
+import { type DiffID, parseDiffID, parseDigest } from '../digest.ts';
 import { LayerDirectory, type StoredLayer } from './layer-directory.ts';
 import { feedEntries, feedTar } from './layer-feed.ts';
 import { mountOverlay, unmountOverlay } from './overlay-mount.ts';
@@ -16,6 +16,7 @@ import type {
   BlobOptions,
   CommitOptions,
   CommittedLayer,
+  DriverStatus,
   LayerInfo,
   LayerSource,
   LayerWriter,
@@ -23,12 +24,13 @@ import type {
   Snapshotter,
 } from './snapshotter.ts';
 import { type JobHooks, WorkerPool } from './worker-pool.ts';
-import type { Job, JobResult, NewLayerPaths } from './worker-protocol.ts';
+import type { Job, JobResult, LayerFiles, NewLayer } from './worker-protocol.ts';
 
 const SYNC_DELAY_MS = 2000;
 
 export class OverlaySnapshotter implements Snapshotter {
   readonly driver = 'overlay';
+  readonly keepsTars = false;
   readonly #directory: LayerDirectory;
   readonly #pool = new WorkerPool();
   readonly #layers = new Map<DiffID, StoredLayer>();
@@ -76,7 +78,8 @@ export class OverlaySnapshotter implements Snapshotter {
   ): Promise<LayerInfo> {
     const { blobPath, compression, diffId } = source;
     const directory = this.#directory.begin();
-    const job: Job = { kind: 'add', blobPath, compression, diffId, directory: join(directory, 'fs') };
+    const target: LayerFiles = { format: 'unpacked', directory: join(directory, 'fs') };
+    const job: Job = { kind: 'add', blobPath, compression, diffId, target };
     try {
       const result = await this.#pool.run(job, { onProgress }, signal);
       return await this.#publish(directory, diffId, result);
@@ -118,7 +121,7 @@ export class OverlaySnapshotter implements Snapshotter {
   }
 
   async #newLayer(
-    job: (layer: NewLayerPaths) => Job,
+    job: (layer: NewLayer) => Job,
     hooks: JobHooks,
     options: BlobOptions,
     signal: AbortSignal | undefined,
@@ -127,10 +130,17 @@ export class OverlaySnapshotter implements Snapshotter {
     const blobPath = this.#directory.temporary();
     const compression = options.compression ?? 'gzip';
     try {
-      const paths: NewLayerPaths = { directory: join(directory, 'fs'), blobPath, compression };
-      const result = await this.#pool.run(job(paths), hooks, signal);
+      const target: LayerFiles = { format: 'unpacked', directory: join(directory, 'fs') };
+      const result = await this.#pool.run(
+        job({ target, blob: { path: blobPath, compression } }),
+        hooks,
+        signal,
+      );
       const layer = await this.#publish(directory, parseDiffID(result.diffId), result);
-      return { ...layer, blobPath, blobDigest: result.blobDigest, blobSizeBytes: result.blobSizeBytes };
+      if (result.blob === undefined)
+        throw new InternalError(`layer ${layer.diffId} was made without its blob`);
+      const { digest, sizeBytes } = result.blob;
+      return { ...layer, blob: { path: blobPath, digest: parseDigest(digest), sizeBytes } };
     } catch (error) {
       await this.#discard(directory);
       await this.#discard(blobPath);
@@ -236,6 +246,14 @@ export class OverlaySnapshotter implements Snapshotter {
     this.#unsynced.delete(diffId);
     const leftover = this.#directory.unpublish(diffId);
     if (leftover !== undefined) await this.#discard(leftover);
+  }
+
+  async prepare(): Promise<void> {
+    // Unpacked layers are ready to be mounted.
+  }
+
+  status(): DriverStatus {
+    return [['Layers', String(this.#layers.size)]];
   }
 
   async mount(request: MountRequest): Promise<void> {

@@ -12,7 +12,7 @@
  * container: `create` makes its layer from entries. `remove(b)` after its last image is gone frees the disk.
  */
 import type { Readable } from 'node:stream';
-import type { DiffID } from '../digest.ts';
+import type { DiffID, Digest } from '../digest.ts';
 import type { TarType } from './tar-format.ts';
 
 export type LayerCompression = 'none' | 'gzip' | 'zstd';
@@ -34,18 +34,26 @@ export interface LayerInfo {
   sizeBytes: number;
 }
 
+/**
+ * A compressed layer: path to a temporary file that the caller moves (it lies on the data root's file system, and is
+ * not synced yet) or deletes; its digest and length.
+ */
+export interface LayerBlob {
+  path: string;
+  digest: Digest;
+  sizeBytes: number;
+}
+
 export interface CommittedLayer extends LayerInfo {
   /**
-   * The compressed layer: path to a temporary file that the caller moves (it lies on the data root's file system, and
-   * is not synced yet) or deletes; its digest and length.
+   * Undefined from drivers that keep every layer's exact tar (`keepsTars`): they compress nothing before somebody
+   * pushes it. Such a layer is on the disk when the call returns.
    */
-  blobPath: string;
-  blobDigest: string;
-  blobSizeBytes: number;
+  blob?: LayerBlob;
 }
 
 export interface BlobOptions {
-  /** How the blob of a new layer is compressed; the same bytes every time. Default gzip. */
+  /** How the blob of a new layer is compressed, where one is made; the same bytes every time. Default gzip. */
   compression?: LayerCompression;
 }
 
@@ -103,9 +111,15 @@ export interface MountRequest {
   target: string;
 }
 
+/** Facts for `info`: name and value, as `docker info` prints them below the driver. */
+export type DriverStatus = [name: string, value: string][];
+
 export interface Snapshotter {
   /** `overlay` or `erofs`, as `--storage-driver` spells it. */
   readonly driver: string;
+
+  /** Whether `exportTar` gives every layer byte for byte as its diffID names it. */
+  readonly keepsTars: boolean;
 
   /** What the store knows of a layer; undefined where it is not here whole. */
   layer(diffId: DiffID): LayerInfo | undefined;
@@ -152,6 +166,12 @@ export interface Snapshotter {
   /** Forgets a layer. The caller knows that no image has it and nothing mounts it. Unknown ones are ignored. */
   remove(diffId: DiffID): Promise<void>;
 
+  /**
+   * Makes ahead what `mount` will need for an image, so that its first container need not wait. Needless calls cost
+   * nothing; a failure is one that `mount` would have too.
+   */
+  prepare(layers: readonly DiffID[]): Promise<void>;
+
   /** Mounts a root filesystem at `target`. */
   mount(request: MountRequest): Promise<void>;
 
@@ -166,6 +186,9 @@ export interface Snapshotter {
 
   /** All layers that are here whole. */
   layers(): DiffID[];
+
+  /** What `info` shows of the driver: how it mounts, how many layers it has, why it was chosen. */
+  status(): DriverStatus;
 
   /** Ends threads and background work. The last call. */
   close(): Promise<void>;

@@ -5,31 +5,40 @@
  */
 import { closeSync } from 'node:fs';
 import { EngineError, type ErrorKind, errnoCode, errorMessage } from '../../base/errors.ts';
+import type { LayerFacts } from './layer-target.ts';
 import type { LayerCompression } from './snapshotter.ts';
 import type { TarHeader } from './tar-writer.ts';
 
-/** Where a new layer and its blob are made; `directory` exists and is empty. */
-export interface NewLayerPaths {
+/** `unpacked`: a directory tree in overlayfs's form. */
+export type LayerFormat = 'unpacked';
+
+/** Where a layer's files are made; `directory` exists and is empty. */
+export interface LayerFiles {
+  format: LayerFormat;
   directory: string;
-  blobPath: string;
-  compression: LayerCompression;
+}
+
+/** A layer that is made here, and its blob where one is wanted. */
+export interface NewLayer {
+  target: LayerFiles;
+  blob?: { path: string; compression: LayerCompression };
 }
 
 export type Job =
-  /** Unpacks a blob into `directory` and checks its diffID. */
+  /** Stores a blob's content and checks its diffID. */
   | {
       kind: 'add';
       blobPath: string;
       compression: LayerCompression | 'detect';
       diffId: string;
-      directory: string;
+      target: LayerFiles;
     }
   /** Stores a tar: the file at `tarPath`, or the input's chunks where that is undefined. */
-  | { kind: 'tar'; tarPath: string | undefined; layer: NewLayerPaths }
+  | { kind: 'tar'; tarPath: string | undefined; layer: NewLayer }
   /** Makes a layer of the input's entries. */
-  | { kind: 'create'; layer: NewLayerPaths }
+  | { kind: 'create'; layer: NewLayer }
   /** Makes a layer of an upper directory. */
-  | { kind: 'commit'; upper: string; exclude: readonly string[]; layer: NewLayerPaths }
+  | { kind: 'commit'; upper: string; exclude: readonly string[]; layer: NewLayer }
   /** Gives the tar of an unpacked layer as output. */
   | { kind: 'export'; directory: string; withRoot: boolean }
   /** Removes a tree. */
@@ -37,13 +46,9 @@ export type Job =
   /** Flushes the file system that holds a directory. */
   | { kind: 'sync'; path: string };
 
-export interface JobResult {
-  sizeBytes: number;
-  hasRootEntry: boolean;
-  hasOpaqueRoot: boolean;
+export interface JobResult extends LayerFacts {
   diffId: string;
-  blobDigest: string;
-  blobSizeBytes: number;
+  blob?: { digest: string; sizeBytes: number };
 }
 
 export const NO_RESULT: JobResult = {
@@ -51,8 +56,6 @@ export const NO_RESULT: JobResult = {
   hasRootEntry: false,
   hasOpaqueRoot: false,
   diffId: '',
-  blobDigest: '',
-  blobSizeBytes: 0,
 };
 
 export type InputItem =

@@ -9,10 +9,17 @@ import { setImmediate as tick } from 'node:timers/promises';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
 import type { DiffID } from '../digest.ts';
-import type { CommittedLayer, LayerInfo, LayerSource, Snapshotter } from '../layers/snapshotter.ts';
+import type {
+  CommittedLayer,
+  DriverStatus,
+  LayerInfo,
+  LayerSource,
+  Snapshotter,
+} from '../layers/snapshotter.ts';
 
 export class FakeSnapshotter implements Snapshotter {
   readonly driver = 'fake';
+  readonly keepsTars = true;
   readonly stored = new Map<DiffID, Buffer>();
   /** How often `add` did its work. */
   adds = 0;
@@ -60,6 +67,14 @@ export class FakeSnapshotter implements Snapshotter {
   async remove(diffId: DiffID): Promise<void> {
     await tick();
     this.stored.delete(diffId);
+  }
+
+  prepare(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  status(): DriverStatus {
+    return [];
   }
 
   mount(): Promise<void> {

@@ -9,7 +9,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import type { DiffID } from '../../digest.ts';
 import { digestOf, parseDiffID } from '../../digest.ts';
 import { byteString } from '../byte-string.ts';
-import type { LayerCompression, Snapshotter } from '../snapshotter.ts';
+import type { CommittedLayer, LayerCompression, Snapshotter } from '../snapshotter.ts';
 import { type TarHeader, TarWriter } from '../tar-writer.ts';
 import type { Manifest } from './tree-manifest.ts';
 
@@ -129,12 +129,12 @@ export async function digestOfStream(stream: AsyncIterable<Uint8Array>): Promise
   return `sha256:${hash.digest('hex')}`;
 }
 
-export async function checkBlob(
-  fixture: Fixture,
-  layer: { blobPath: string; blobDigest: string; blobSizeBytes: number; diffId: DiffID },
-): Promise<void> {
-  const blob = readFileSync(layer.blobPath);
-  assert.deepEqual([digestOf(blob), blob.length], [layer.blobDigest, layer.blobSizeBytes]);
+/** The blob, where the driver made one, is the layer again. */
+export async function checkBlob(fixture: Fixture, layer: CommittedLayer): Promise<void> {
+  assert.equal(layer.blob === undefined, fixture.snapshotter.keepsTars);
+  if (layer.blob === undefined) return;
+  const blob = readFileSync(layer.blob.path);
+  assert.deepEqual([digestOf(blob), blob.length], [layer.blob.digest, layer.blob.sizeBytes]);
   await fixture.snapshotter.remove(layer.diffId);
-  await fixture.snapshotter.add({ blobPath: layer.blobPath, compression: 'gzip', diffId: layer.diffId });
+  await fixture.snapshotter.add({ blobPath: layer.blob.path, compression: 'gzip', diffId: layer.diffId });
 }
