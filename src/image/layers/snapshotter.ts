@@ -32,6 +32,8 @@ export interface LayerInfo {
   diffId: DiffID;
   /** Sum of the sizes of the regular files, as Docker reports image sizes. */
   sizeBytes: number;
+  /** Length of the exact tar, where the driver keeps it (`keepsTars`). */
+  tarSizeBytes?: number;
 }
 
 /**
