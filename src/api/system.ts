@@ -197,3 +197,27 @@ export interface EventMessage {
   time: number;
   timeNano: number;
 }
+
+/** How many of each a system check looked at. */
+export interface SystemCheckSummary {
+  Images: number;
+  Layers: number;
+  Blobs: number;
+  Containers: number;
+  Volumes: number;
+}
+
+export interface SystemCheckFinding {
+  Object: string;
+  Problem: string;
+  /** What a repair does, or what is left to the user. */
+  Remedy: string;
+  Repaired: boolean;
+}
+
+/** One line of `POST /system/check` (mydock's own); exactly one is set, and `Checked` or `error` is the last. */
+export interface SystemCheckMessage {
+  Finding?: SystemCheckFinding;
+  Checked?: SystemCheckSummary;
+  error?: string;
+}

@@ -203,6 +203,10 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
   system: {
     summary: 'Manage the system',
     verbs: {
+      check: entry(
+        'Verify images, layers, containers, volumes and the database',
+        async () => (await import('./system/check.ts')).check,
+      ),
       df: entry('Show disk usage', async () => (await import('./system/df.ts')).df),
       'dial-stdio': entry(
         "Join stdin and stdout with the daemon's socket",

@@ -25,6 +25,11 @@ export class ContainerSet {
     return this.#unreadable.has(id);
   }
 
+  /** Names of the containers whose record is broken, by ID. */
+  unreadable(): ReadonlyMap<string, string> {
+    return this.#unreadable;
+  }
+
   /** Oldest first. */
   all(): Container[] {
     return [...this.#byId.values()];

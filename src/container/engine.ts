@@ -14,9 +14,11 @@ import type {
 import type { ExecCreateRequest, ExecInspectResponse, ExecStartRequest } from '../api/exec.ts';
 import type { Filters } from '../api/filters.ts';
 import type { ContainerStats } from '../api/stats.ts';
+import type { CheckRun } from '../base/check.ts';
 import { ConflictError, InvalidParameterError, NotImplementedError } from '../base/errors.ts';
 import { afterRun } from './after-run.ts';
 import { type AttachRequest, attachConnection, type ClientConnection } from './attach.ts';
+import { checkContainers } from './check.ts';
 import type { Container, ExitStatus } from './container.ts';
 import { ContainerSet } from './container-set.ts';
 import { type CreateOptions, createContainer } from './create.ts';
@@ -67,6 +69,11 @@ export class ContainerEngine {
     };
     this.#context = context;
     this.files = new ContainerFiles(context);
+  }
+
+  /** Looks for what is wrong with records and folders; returns how many containers were looked at. */
+  async check(run: CheckRun): Promise<number> {
+    return await checkContainers(this.#context, run);
   }
 
   /** Brings what an earlier daemon has left in order. Call once, before the API answers. */

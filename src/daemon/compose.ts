@@ -35,6 +35,7 @@ import { imageRoutes } from './routes/images/routes.ts';
 import { networkRoutes } from './routes/networks/routes.ts';
 import { systemRoutes } from './routes/system/routes.ts';
 import { volumeRoutes } from './routes/volumes/routes.ts';
+import { checkSystem } from './system-check.ts';
 
 export interface Daemon {
   router: Router;
@@ -69,7 +70,8 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   const contentStore = new ContentStore(join(config.dataRoot, 'content'));
   const events = new EventBus();
   const images = new ImageStore({ database, contentStore, snapshotter, events });
-  const volumes = new VolumeStore({ database, root: join(config.dataRoot, 'volumes'), events });
+  const volumesRoot = join(config.dataRoot, 'volumes');
+  const volumes = new VolumeStore({ database, root: volumesRoot, events });
   await Promise.all([snapshotter.sweep(), volumes.sweep()]);
   contentStore.sweep();
   const networks = await NetworkManager.open({
@@ -130,6 +132,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
       info: () => systemInfo(info),
       events,
       diskUsage: (wanted) => systemDiskUsage(disk, wanted),
+      check: (run) => checkSystem({ database, engine, images, volumes, volumesRoot }, run),
       login: (auth, signal) => checkCredentials(auth, registry, signal),
     }),
     ...containerRoutes(engine),

@@ -64,6 +64,11 @@ export class ImageHolds {
     else this.#held.delete(key);
   }
 
+  /** Whether somebody is about to make an image of it. */
+  isHeld(key: DiffID | Digest): boolean {
+    return this.#held.has(key);
+  }
+
   isRemoving(diffId: DiffID): boolean {
     return this.#removing.has(diffId);
   }

@@ -3,9 +3,11 @@
  * is in SQLite and changes in one transaction; layers and blobs are made before and removed after it, so that a crash
  * leaves garbage at worst, which `sweep` collects. Removal rules stand in image-removal.ts.
  */
+import type { CheckRun } from '../base/check.ts';
 import { type Database, transaction } from '../base/database.ts';
 import { InternalError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
 import type { EventBus } from '../events/event-bus.ts';
+import { checkImages, type ImagesChecked } from './check/image-check.ts';
 import type { ContentStore } from './content-store.ts';
 import { type DiffID, type Digest, digestOf, type ImageID, parseImageID } from './digest.ts';
 import { chainIds, type ImageConfig, parseImageConfig } from './image-config.ts';
@@ -359,6 +361,19 @@ export class ImageStore {
   /** Removes those of the given layers that no image, container or hold needs. */
   async collectLayers(layers: Iterable<DiffID>): Promise<void> {
     await this.#holds.collect(layers, []);
+  }
+
+  /** Verifies records, layers and blobs against each other: see check/image-check.ts. */
+  async check(run: CheckRun): Promise<ImagesChecked> {
+    const options = {
+      tables: this.#tables,
+      content: this.#content,
+      snapshotter: this.#snapshotter,
+      isHeld: (key: DiffID | Digest) => this.#holds.isHeld(key),
+      layersInUse: () => this.#layerUsers(),
+      forget: ({ id }: ImageRow) => transaction(this.#db, () => this.#tables.deleteImage(id)),
+    };
+    return await checkImages(options, run);
   }
 
   /**

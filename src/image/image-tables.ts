@@ -207,6 +207,20 @@ export class ImageTables {
     return this.#exists('SELECT 1 FROM image_blobs WHERE digest = ? LIMIT 1', digest);
   }
 
+  /** Every blob that an image needs kept. */
+  blobs(): Digest[] {
+    return this.#strings('SELECT DISTINCT digest AS value FROM image_blobs').map(parseDigest);
+  }
+
+  /** The blob is not here any more, whoever needs it. */
+  forgetBlob(digest: Digest): void {
+    this.#run('DELETE FROM image_blobs WHERE digest = ?', digest);
+  }
+
+  forgetParent(id: ImageID): void {
+    this.#run('UPDATE images SET parent = NULL WHERE id = ?', id);
+  }
+
   addLayerBlob(diffId: DiffID, blob: LayerBlob): void {
     this.#run(
       `INSERT INTO layer_blobs VALUES (?, ?, ?, ?, ?)

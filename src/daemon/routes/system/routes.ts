@@ -5,12 +5,14 @@ import type { RegistryAuth } from '../../../image/registry/credentials.ts';
 import { DISK_OBJECTS, type DiskObject } from '../../disk-usage.ts';
 import { type Handler, notImplemented, type Route } from '../../router.ts';
 import { checkShape, type Shape } from '../../shape.ts';
+import { type CheckBackend, checkHandler } from './check.ts';
 import { type EventsBackend, eventsHandler } from './events.ts';
 
 export interface SystemBackend {
   version(): SystemVersion;
   info(): SystemInfo;
   events: EventsBackend;
+  check: CheckBackend;
   diskUsage(wanted: ReadonlySet<DiskObject>): Promise<DiskUsage>;
   /** Throws Unauthorized where the registry refuses. */
   login(auth: RegistryAuth, signal: AbortSignal): Promise<void>;
@@ -38,6 +40,7 @@ export function systemRoutes(backend: SystemBackend): Route[] {
     { method: 'POST', path: '/auth', handle: authHandler(backend) },
     { method: 'GET', path: '/events', handle: eventsHandler(backend.events) },
     { method: 'GET', path: '/system/df', handle: diskUsageHandler(backend) },
+    { method: 'POST', path: '/system/check', handle: checkHandler(backend.check) },
     notImplemented('POST', '/session'),
     notImplemented('POST', '/grpc'),
     ...swarmRoutes(),
