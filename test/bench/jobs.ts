@@ -2,7 +2,8 @@
  * What is measured. A job runs once for an engine and returns a number in its unit; main.ts repeats and interleaves
  * them. Smaller is better everywhere.
  */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { drive, type Engine } from './engines.ts';
 import { memoryOf } from './memory.ts';
@@ -56,8 +57,20 @@ function removeAll(engine: Engine): void {
 
 async function pull(engine: Engine, reference: string): Promise<number> {
   const elapsedMs = await timedMs(engine, ['pull', '-q', ...engine.pullFlags, reference]);
-  drive(engine, 'rmi', '-f', reference);
+  lastRemovalMs.set(engine, await timedMs(engine, ['rmi', '-f', reference]));
   return elapsedMs / 1000;
+}
+
+/** How long the image that was pulled last took to go. */
+const lastRemovalMs = new Map<Engine, number>();
+
+/** Reads every file of an image in a new container, nothing of it being in memory. */
+async function firstRead(engine: Engine, image: string): Promise<number> {
+  drive(engine, 'pull', '-q', ...engine.pullFlags, image);
+  execFileSync('sync');
+  writeFileSync('/proc/sys/vm/drop_caches', '3');
+  const script = 'find / -xdev -type f -exec cat {} + | wc -c';
+  return await timedMs(engine, ['run', '--rm', '--network', 'none', image, 'sh', '-c', script]);
 }
 
 async function parallelRuns(engine: Engine, image: string): Promise<number> {
@@ -138,6 +151,13 @@ export function jobs({ busybox, debian, large }: References): Job[] {
             rounds: 3,
             measure: (engine: Engine) => pull(engine, debian),
           } as const,
+          {
+            key: 'read',
+            title: 'first read of all files of a Debian base, cold',
+            unit: 'ms',
+            rounds: 3,
+            measure: (engine: Engine) => firstRead(engine, debian),
+          } as const,
         ]),
     {
       key: 'pull-large',
@@ -145,6 +165,13 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       unit: 's',
       rounds: 1,
       measure: (engine) => pull(engine, large),
+    },
+    {
+      key: 'pull-large',
+      title: 'removal of that image',
+      unit: 'ms',
+      rounds: 1,
+      measure: async (engine) => lastRemovalMs.get(engine),
     },
   ];
 }

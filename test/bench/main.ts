@@ -4,7 +4,7 @@
  * jobs by key (see jobs.ts). Runs in the tests' sandbox, with a registry beside it.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, release, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { busyboxImage, debianImage, hasDebianImage } from '../fixtures/catalog.ts';
@@ -63,7 +63,8 @@ function table(results: Results, running: readonly Engine[]): string {
   return [line(columns), line(columns.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-function documentText(tableText: string): string {
+/** The table with what leads to it; sections that the file has behind the table stay. */
+function documentText(tableText: string, old: string): string {
   const machine = `${availableParallelism()} processors, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`;
   return `# Benchmarks
 
@@ -72,7 +73,7 @@ machine to machine; the ratios are what to look at. What is measured is in \`tes
 command line client.
 
 ${tableText}
-`;
+${/^## [^]*/m.exec(old)?.[0].replace(/^/, '\n') ?? ''}`;
 }
 
 async function inside(out: string | undefined, keys: readonly string[]): Promise<void> {
@@ -107,7 +108,8 @@ async function inside(out: string | undefined, keys: readonly string[]): Promise
   }
   const text = table(results, running);
   console.log(`\n${text}`);
-  if (out !== undefined) writeFileSync(out, documentText(text));
+  if (out === undefined) return;
+  writeFileSync(out, documentText(text, existsSync(out) ? readFileSync(out, 'utf8') : ''));
 }
 
 /** Runs this program again in the sandbox; ends with it when interrupted, so that the caller can clean up. */
