@@ -65,6 +65,8 @@ function table(results: Results, running: readonly Engine[]): string {
 
 /** The table with what leads to it; sections that the file has behind the table stay. */
 function documentText(tableText: string, old: string): string {
+  const at = old.search(/^## /m);
+  const sections = at < 0 ? '' : `\n${old.slice(at)}`;
   const machine = `${availableParallelism()} processors, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`;
   return `# Benchmarks
 
@@ -73,7 +75,7 @@ machine to machine; the ratios are what to look at. What is measured is in \`tes
 command line client.
 
 ${tableText}
-${/^## [^]*/m.exec(old)?.[0].replace(/^/, '\n') ?? ''}`;
+${sections}`;
 }
 
 async function inside(out: string | undefined, keys: readonly string[]): Promise<void> {
