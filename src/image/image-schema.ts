@@ -61,5 +61,10 @@ export const IMAGE_MIGRATIONS: Migrations = {
       PRIMARY KEY (diff_id, digest)
     ) STRICT;
     `,
+    // The index that led to the manifest, which a push takes along.
+    `
+    ALTER TABLE images ADD COLUMN index_digest TEXT;
+    CREATE INDEX images_by_manifest ON images (manifest_digest);
+    `,
   ],
 };

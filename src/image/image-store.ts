@@ -244,7 +244,7 @@ export class ImageStore {
     for (const blob of [input.manifest, input.index]) if (blob !== undefined) this.#content.put(blob.bytes);
     transaction(this.#db, () => {
       if (this.#tables.image(id) === undefined) this.#insert(id, config, input);
-      else if (input.manifest !== undefined) this.#tables.setManifest(id, input.manifest);
+      else if (input.manifest !== undefined) this.#setManifest(id, input.manifest, input.index);
       this.#addBlobs(id, input);
       for (const reference of references) this.#setTag(reference, id);
       if (repoDigest !== undefined) this.#tables.setDigest(repoDigest.repository, repoDigest.digest, id);
@@ -279,11 +279,19 @@ export class ImageStore {
       createdAt: config.created ?? '',
       lastTaggedAt: new Date().toISOString(),
       manifest: input.manifest,
+      index: input.index?.digest,
     });
     for (const [position, chainId] of chainIds(diffIds).entries()) {
       const diffId = diffIds[position];
       if (diffId !== undefined) this.#tables.insertLayer(id, position, diffId, chainId);
     }
+  }
+
+  /** A manifest that comes without an index, as one pulled by digest does, leaves the index that is known to name it. */
+  #setManifest(id: ImageID, manifest: BlobInput, index: BlobInput | undefined): void {
+    const before = this.#tables.image(id)?.manifest?.digest;
+    this.#tables.setManifest(id, manifest);
+    if (index !== undefined || before !== manifest.digest) this.#tables.setIndex(id, index?.digest);
   }
 
   #addBlobs(id: ImageID, input: AddImage): void {
@@ -309,11 +317,44 @@ export class ImageStore {
     return this.#tables.layerBlobs(diffId);
   }
 
-  /** The manifest that the image came with; undefined for images made here. */
+  /** Registers a verified compressed form that is in the content store; all images that have the layer keep it. */
+  keepLayerBlob(diffId: DiffID, blob: Omit<LayerBlob, 'verified'>): void {
+    transaction(this.#db, () => this.#tables.keepLayerBlob(diffId, { ...blob, verified: true }));
+  }
+
+  /** The manifest that the image came with, or was first pushed with; undefined for other images made here. */
   manifest(id: ImageID): BlobInput | undefined {
     const manifest = this.#tables.image(id)?.manifest;
     if (manifest === undefined || !this.#content.has(manifest.digest)) return undefined;
     return { ...manifest, bytes: this.#content.read(manifest.digest, MAX_MANIFEST_BYTES) };
+  }
+
+  /** The index that led to the image's manifest; undefined where a name stood for the manifest itself. */
+  index(id: ImageID): { digest: Digest; bytes: Buffer } | undefined {
+    const digest = this.#tables.image(id)?.index;
+    if (digest === undefined || !this.#content.has(digest)) return undefined;
+    return { digest, bytes: this.#content.read(digest, MAX_MANIFEST_BYTES) };
+  }
+
+  /** The image here whose manifest has this digest. */
+  byManifest(digest: Digest): Image | undefined {
+    const id = this.#tables.byManifest(digest);
+    return id === undefined ? undefined : this.get(id);
+  }
+
+  /** The tags of a repository by its full name, in order. */
+  tagsOf(repository: string): { tag: string; id: ImageID }[] {
+    return this.#tables.tagsOf(repository);
+  }
+
+  /** Whether an image here has a tag or digest in a repository, by its full name. */
+  hasRepository(repository: string): boolean {
+    return this.#tables.hasRepository(repository);
+  }
+
+  /** Full names of repositories that hold a blob as far as is known here: its images were pulled from or pushed to them. */
+  repositoriesOfBlob(digest: Digest): string[] {
+    return this.#tables.repositoriesOfBlob(digest);
   }
 
   /** The image that `repository@digest` names here, for a repository's full name. */

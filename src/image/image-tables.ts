@@ -14,6 +14,8 @@ export interface ImageRow {
   createdAt: string;
   lastTaggedAt: string;
   manifest: { digest: Digest; mediaType: string } | undefined;
+  /** The index that led to the manifest. */
+  index: Digest | undefined;
 }
 
 export interface LayerBlob {
@@ -77,7 +79,7 @@ export class ImageTables {
 
   insertImage(row: ImageRow): void {
     this.#run(
-      'INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
       row.id,
       row.config,
       row.parent ?? null,
@@ -86,6 +88,7 @@ export class ImageTables {
       row.lastTaggedAt,
       row.manifest?.digest ?? null,
       row.manifest?.mediaType ?? null,
+      row.index ?? null,
     );
   }
 
@@ -96,6 +99,19 @@ export class ImageTables {
   setManifest(id: ImageID, manifest: { digest: Digest; mediaType: string }): void {
     const sql = 'UPDATE images SET manifest_digest = ?, manifest_media_type = ? WHERE id = ?';
     this.#run(sql, manifest.digest, manifest.mediaType, id);
+  }
+
+  setIndex(id: ImageID, index: Digest | undefined): void {
+    this.#run('UPDATE images SET index_digest = ? WHERE id = ?', index ?? null, id);
+  }
+
+  /** An image that has this manifest. */
+  byManifest(digest: Digest): ImageID | undefined {
+    const found = this.#strings(
+      'SELECT id AS value FROM images WHERE manifest_digest = ? LIMIT 1',
+      digest,
+    )[0];
+    return found === undefined ? undefined : parseImageID(found);
   }
 
   setLastTagged(id: ImageID, time: string): void {
@@ -195,6 +211,31 @@ export class ImageTables {
     ];
   }
 
+  /** The tags of a repository, in order. */
+  tagsOf(repository: string): { tag: string; id: ImageID }[] {
+    const sql = 'SELECT tag, image_id FROM image_tags WHERE repository = ? ORDER BY tag';
+    return this.#all(sql, repository).map((row) => ({
+      tag: String(row['tag']),
+      id: parseImageID(String(row['image_id'])),
+    }));
+  }
+
+  hasRepository(repository: string): boolean {
+    return (
+      this.#exists('SELECT 1 FROM image_tags WHERE repository = ? LIMIT 1', repository) ||
+      this.#exists('SELECT 1 FROM image_digests WHERE repository = ? LIMIT 1', repository)
+    );
+  }
+
+  /** Repositories that an image with this blob was pulled from or pushed to, in order. */
+  repositoriesOfBlob(digest: Digest): string[] {
+    return this.#strings(
+      `SELECT DISTINCT d.repository AS value FROM image_blobs b JOIN image_digests d ON d.image_id = b.image_id
+       WHERE b.digest = ? ORDER BY 1`,
+      digest,
+    );
+  }
+
   addBlob(id: ImageID, digest: Digest): void {
     this.#run('INSERT OR IGNORE INTO image_blobs VALUES (?, ?)', id, digest);
   }
@@ -233,6 +274,16 @@ export class ImageTables {
     );
   }
 
+  /** A blob in the content store that every image with the layer keeps from now on. */
+  keepLayerBlob(diffId: DiffID, blob: LayerBlob): void {
+    this.addLayerBlob(diffId, blob);
+    this.#run(
+      'INSERT OR IGNORE INTO image_blobs SELECT DISTINCT image_id, ? FROM image_layers WHERE diff_id = ?',
+      blob.digest,
+      diffId,
+    );
+  }
+
   layerBlobs(diffId: DiffID): LayerBlob[] {
     const sql = 'SELECT * FROM layer_blobs WHERE diff_id = ? ORDER BY verified DESC, digest';
     return this.#all(sql, diffId).map((row) => ({
@@ -252,6 +303,7 @@ function readImage(row: Row): ImageRow {
   const text = (key: string): string | undefined => (row[key] === null ? undefined : String(row[key]));
   const parent = text('parent');
   const manifestDigest = text('manifest_digest');
+  const indexDigest = text('index_digest');
   const config = row['config'];
   if (!(config instanceof Uint8Array)) throw new Error('images.config is not a blob');
   return {
@@ -265,5 +317,6 @@ function readImage(row: Row): ImageRow {
       manifestDigest === undefined
         ? undefined
         : { digest: parseDigest(manifestDigest), mediaType: text('manifest_media_type') ?? '' },
+    index: indexDigest === undefined ? undefined : parseDigest(indexDigest),
   };
 }
