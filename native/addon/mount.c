@@ -1,5 +1,6 @@
 /*
- * mount(2), umount2(2), and overlay mounts of any number of lower directories.
+ * mount(2), umount2(2), overlay mounts of any number of lower directories, and EROFS mounts of any
+ * number of devices.
  *
  * An overlay goes through fsopen, fsconfig, fsmount and move_mount with one `lowerdir+` a layer
  * (Linux 6.8). Where the kernel does not know `lowerdir+`, mount(2) gets one `lowerdir=a:b:c`;
@@ -8,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include "module.h"
+#include "mount_context.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -20,8 +22,6 @@ int mount(const char *source, const char *target, const char *type, unsigned lon
           const void *data);
 int umount2(const char *target, int flags);
 
-/* fsconfig takes at most this many bytes in a string, the NUL included. */
-#define FSCONFIG_STRING_BYTES 256
 /* mount(2) copies one page of options at most. */
 #define MOUNT_OPTIONS_BYTES 4096
 
@@ -60,26 +60,8 @@ struct overlay {
     char **options;
     size_t option_count;
     uint64_t attributes;
-    /* Descriptors that stand for directories with long names, closed when the mount is made. */
-    int *fds;
-    size_t fd_count;
-    /* Where it failed: a system call and what the kernel says about it. */
-    const char *step;
-    char detail[512];
+    struct mount_context context;
 };
-
-/* "/proc/self/fd/N" for a directory, kept open in overlay->fds. Returns 0 or an errno value. */
-static int short_name(struct overlay *overlay, const char *path, char *name, size_t size) {
-    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        snprintf(overlay->detail, sizeof overlay->detail, "%s", path);
-        overlay->step = "open";
-        return errno;
-    }
-    overlay->fds[overlay->fd_count++] = fd;
-    snprintf(name, size, "/proc/self/fd/%d", fd);
-    return 0;
-}
 
 /* Puts a backslash in front of each of `special` and of the backslash itself. False where it does
  * not fit. */
@@ -106,89 +88,45 @@ static bool append(char *buffer, size_t size, const char *text) {
     return true;
 }
 
-/* Reads the messages that the kernel left in the context ("e overlay: ..."). */
-static void read_context_log(struct overlay *overlay, int context) {
-    ssize_t length = read(context, overlay->detail, sizeof overlay->detail - 1);
-    if (length <= 0)
-        return;
-    if (overlay->detail[length - 1] == '\n')
-        length--;
-    overlay->detail[length] = '\0';
-}
-
-static int configure(struct overlay *overlay, int context, unsigned command, const char *key,
-                     const char *value) {
-    if (syscall(SYS_fsconfig, context, command, key, value, 0) == 0)
-        return 0;
-    int error = errno;
-    overlay->step = "fsconfig";
-    snprintf(overlay->detail, sizeof overlay->detail, "%s=%s", key == NULL ? "" : key,
-             value == NULL ? "" : value);
-    read_context_log(overlay, context);
-    return error;
-}
-
 /* A directory option. `lowerdir+` is taken as it is; upperdir and workdir are unescaped by the
  * kernel. */
-static int configure_directory(struct overlay *overlay, int context, const char *key,
-                               const char *path) {
+static int configure_directory(struct mount_context *context, const char *key, const char *path) {
     char value[FSCONFIG_STRING_BYTES] = "";
     bool verbatim = strcmp(key, "lowerdir+") == 0;
     if (!(verbatim ? append(value, sizeof value, path)
                    : append_escaped(value, sizeof value, path, ""))) {
-        int error = short_name(overlay, path, value, sizeof value);
+        int error = mount_context_name(context, path, value, sizeof value);
         if (error != 0)
             return error;
     }
-    return configure(overlay, context, FSCONFIG_SET_STRING, key, value);
-}
-
-static int configure_option(struct overlay *overlay, int context, const char *option) {
-    const char *equals = strchr(option, '=');
-    if (equals == NULL)
-        return configure(overlay, context, FSCONFIG_SET_FLAG, option, NULL);
-    cleanup_free char *key = strndup(option, (size_t)(equals - option));
-    return key == NULL ? ENOMEM : configure(overlay, context, FSCONFIG_SET_STRING, key, equals + 1);
+    return mount_context_set(context, FSCONFIG_SET_STRING, key, value);
 }
 
 /* Returns 0, an errno value, or -1 where the kernel does not know `lowerdir+` and mount(2) has to
  * do. */
 static int mount_by_context(struct overlay *overlay) {
-    cleanup_close int context = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
-    int error = 0;
-    if (context < 0) {
-        overlay->step = "fsopen";
-        return errno == ENOSYS ? -1 : errno;
-    }
+    struct mount_context *context = &overlay->context;
+    /* Lowers, upper and work, each named by a descriptor at most once in each of the two ways. */
+    int error = mount_context_open(context, "overlay", 2 * (overlay->lower_count + 2));
+    if (error != 0)
+        return error == ENOSYS ? -1 : error;
     for (size_t i = 0; i < overlay->lower_count; i++) {
-        error = configure_directory(overlay, context, "lowerdir+", overlay->lowers[i]);
+        error = configure_directory(context, "lowerdir+", overlay->lowers[i]);
         if (error == EINVAL && i == 0)
             return -1;
         if (error != 0)
             return error;
     }
     if (overlay->upper[0] != '\0') {
-        error = configure_directory(overlay, context, "upperdir", overlay->upper);
+        error = configure_directory(context, "upperdir", overlay->upper);
         if (error == 0)
-            error = configure_directory(overlay, context, "workdir", overlay->work);
+            error = configure_directory(context, "workdir", overlay->work);
     }
     for (size_t i = 0; error == 0 && i < overlay->option_count; i++)
-        error = configure_option(overlay, context, overlay->options[i]);
+        error = mount_context_option(context, overlay->options[i]);
     if (error == 0)
-        error = configure(overlay, context, FSCONFIG_SET_STRING, "source", "overlay");
-    if (error == 0)
-        error = configure(overlay, context, FSCONFIG_CMD_CREATE, NULL, NULL);
-    if (error != 0)
-        return error;
-    cleanup_close int tree =
-        (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, (unsigned)overlay->attributes);
-    overlay->step = "fsmount";
-    if (tree < 0)
-        return errno;
-    overlay->step = "move_mount";
-    if (syscall(SYS_move_mount, tree, "", AT_FDCWD, overlay->target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-        return errno;
-    return 0;
+        error = mount_context_set(context, FSCONFIG_SET_STRING, "source", "overlay");
+    return error != 0 ? error : mount_context_attach(context, overlay->target, overlay->attributes);
 }
 
 /* Appends "key=path" to mount(2)'s option string, long names as descriptors where `shorten`. */
@@ -196,12 +134,12 @@ static int append_directory(struct overlay *overlay, char *options, const char *
                             const char *path, bool shorten) {
     char name[32];
     if (shorten) {
-        int error = short_name(overlay, path, name, sizeof name);
+        int error = mount_context_name(&overlay->context, path, name, sizeof name);
         if (error != 0)
             return error;
         path = name;
     }
-    overlay->step = "mount";
+    overlay->context.step = "mount";
     if (!append(options, MOUNT_OPTIONS_BYTES, prefix) ||
         !append_escaped(options, MOUNT_OPTIONS_BYTES, path, ":,"))
         return E2BIG;
@@ -240,33 +178,17 @@ static int mount_by_string(struct overlay *overlay) {
         flags |= 8; /* MS_NOEXEC */
     if (overlay->attributes & MOUNT_ATTR_NOATIME)
         flags |= 1024; /* MS_NOATIME */
-    overlay->detail[0] = '\0';
+    overlay->context.detail[0] = '\0';
     int error = build_options(overlay, options, false);
     if (error == E2BIG)
         error = build_options(overlay, options, true);
     if (error != 0)
         return error;
-    overlay->step = "mount";
+    overlay->context.step = "mount";
     if (mount("overlay", overlay->target, "overlay", flags, options) == 0)
         return 0;
     error = errno;
-    snprintf(overlay->detail, sizeof overlay->detail, "options %.480s", options);
-    return error;
-}
-
-static int overlay_run(struct overlay *overlay) {
-    /* Lowers, upper and work, each named by a descriptor at most once in each of the two ways. */
-    overlay->fds = calloc(2 * (overlay->lower_count + 2), sizeof *overlay->fds);
-    if (overlay->fds == NULL) {
-        overlay->step = "calloc";
-        return ENOMEM;
-    }
-    int error = mount_by_context(overlay);
-    if (error < 0)
-        error = mount_by_string(overlay);
-    for (size_t i = 0; i < overlay->fd_count; i++)
-        close(overlay->fds[i]);
-    free(overlay->fds);
+    snprintf(overlay->context.detail, sizeof overlay->context.detail, "options %.480s", options);
     return error;
 }
 
@@ -301,14 +223,57 @@ static napi_value mount_overlay(napi_env env, napi_callback_info info) {
         .option_count = option_count,
         .attributes = attributes,
     };
-    int error = overlay_run(&overlay);
+    int error = mount_by_context(&overlay);
+    if (error < 0)
+        error = mount_by_string(&overlay);
+    mount_context_close(&overlay.context);
+    return error == 0 ? make_undefined(env)
+                      : mount_context_throw(env, &overlay.context, error, target);
+}
+
+/* The file or block device of a source or device option. */
+static int configure_file(struct mount_context *context, const char *key, const char *path) {
+    char value[FSCONFIG_STRING_BYTES] = "";
+    if (!append(value, sizeof value, path)) {
+        int error = mount_context_name(context, path, value, sizeof value);
+        if (error != 0)
+            return error;
+    }
+    return mount_context_set(context, FSCONFIG_SET_STRING, key, value);
+}
+
+static napi_value mount_erofs(napi_env env, napi_callback_info info) {
+    struct call call = call_begin(env, info);
+    napi_value object = call.arguments[0];
+    size_t device_count = 0;
+    size_t option_count = 0;
+    cleanup_free char *source =
+        call_value_string(&call, call_property(&call, object, "source"), "source");
+    cleanup_strings char **devices = call_value_strings(
+        &call, call_property(&call, object, "devices"), "devices", &device_count);
+    cleanup_free char *target =
+        call_value_string(&call, call_property(&call, object, "target"), "target");
+    cleanup_strings char **options = call_value_strings(
+        &call, call_property(&call, object, "options"), "options", &option_count);
+    uint64_t attributes =
+        call_value_uint64(&call, call_property(&call, object, "attributes"), "attributes");
+    if (call.failed)
+        return NULL;
+    struct mount_context context;
+    int error = mount_context_open(&context, "erofs", device_count + 1);
     if (error == 0)
-        return make_undefined(env);
-    napi_value exception = make_errno_error(env, error, overlay.step, target,
-                                            overlay.detail[0] == '\0' ? NULL : overlay.detail);
-    if (exception != NULL)
-        napi_throw(env, exception);
-    return NULL;
+        error = configure_file(&context, "source", source);
+    /* In the order of the slots in the image's device table. */
+    for (size_t i = 0; error == 0 && i < device_count; i++)
+        error = configure_file(&context, "device", devices[i]);
+    for (size_t i = 0; error == 0 && i < option_count; i++)
+        error = mount_context_option(&context, options[i]);
+    if (error == 0)
+        error = mount_context_set(&context, FSCONFIG_SET_FLAG, "ro", NULL);
+    if (error == 0)
+        error = mount_context_attach(&context, target, attributes);
+    mount_context_close(&context);
+    return error == 0 ? make_undefined(env) : mount_context_throw(env, &context, error, target);
 }
 
 napi_status register_mount(napi_env env, napi_value exports) {
@@ -316,6 +281,7 @@ napi_status register_mount(napi_env env, napi_value exports) {
         {"mount", mount_},
         {"unmount", unmount},
         {"mountOverlay", mount_overlay},
+        {"mountErofs", mount_erofs},
     };
     return addon_export(env, exports, functions, sizeof functions / sizeof functions[0]);
 }

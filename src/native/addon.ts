@@ -67,6 +67,24 @@ export interface Addon {
     attributes: number;
   }): void;
 
+  /**
+   * An EROFS image, read-only, through the same calls. `source` and `devices` (in the order of the image's device table)
+   * are all files, or all block devices. What the kernel says of a failure is in the message.
+   */
+  mountErofs(options: {
+    source: string;
+    devices: string[];
+    target: string;
+    options: string[];
+    attributes: number;
+  }): void;
+  /**
+   * Attaches a file, read-only and with sectors of 512 bytes, to a free loop device, which clears itself when its last
+   * user is gone: `fd` keeps it until a mount does. `direct` asks for direct I/O, which the kernel leaves where the
+   * file system cannot.
+   */
+  loopAttach(path: string, direct: boolean): { fd: number; device: string };
+
   /** Makes a network namespace with its loopback up and binds it to `path` (an empty file is created). */
   createNetns(path: string): Promise<void>;
   /** A bound netlink socket of `protocol` (0 route, 12 netfilter) inside the namespace at `netnsPath` (null: ours). */
