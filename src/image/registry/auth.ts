@@ -26,10 +26,15 @@ export interface AuthorizerOptions {
   registry: ResolvedRegistryOptions;
   /** The registry's URL. */
   baseUrl: URL;
-  /** What tokens are asked for: `repository:library/ubuntu:pull`; empty to ask for nothing but who one is. */
+  /**
+   * What tokens are asked for: `repository:library/ubuntu:pull`, several of them with spaces between; empty to ask for
+   * nothing but who one is.
+   */
   scope: string;
   credentials: RegistryAuth;
   insecureHosts: ReadonlySet<string>;
+  /** Ask the token server for a refresh token as well ("Requesting a Token", `offline_token`). Default false. */
+  offline?: boolean;
 }
 
 interface Authorization {
@@ -43,6 +48,7 @@ export class Authorizer {
   #current: Authorization | undefined;
   #challenge: Challenge | undefined;
   #pending: Promise<Authorization> | undefined;
+  #refreshToken: string | undefined;
 
   constructor(options: AuthorizerOptions) {
     this.#options = options;
@@ -50,6 +56,11 @@ export class Authorizer {
     if (registrytoken !== undefined) {
       this.#current = { header: `Bearer ${registrytoken}`, validUntil: Number.POSITIVE_INFINITY };
     }
+  }
+
+  /** The refresh token that came with a bearer token; undefined where the token server gave none. */
+  get refreshToken(): string | undefined {
+    return this.#refreshToken;
   }
 
   /** The `Authorization` header for the next request; undefined as long as the registry asked for none. */
@@ -122,6 +133,7 @@ export class Authorizer {
       throw new UnauthorizedError(`Get "${url.origin}${url.pathname}": ${refused.message}`, refused);
     }
     if (!response.ok) throw parseErrorResponse(response.status, response.statusText, body.toString());
+    this.#refreshToken = JsonReader.parse(body, 'token response').string('refresh_token') || undefined;
     return parseToken(body);
   }
 
@@ -143,7 +155,11 @@ export class Authorizer {
       return { method: 'POST', url, headers, body: form.toString() };
     }
     if (service !== '') url.searchParams.set('service', service);
-    if (scope !== '') url.searchParams.append('scope', scope);
+    for (const one of scope.split(' ')) if (one !== '') url.searchParams.append('scope', one);
+    if (this.#options.offline === true) {
+      url.searchParams.set('offline_token', 'true');
+      url.searchParams.set('client_id', 'mydock');
+    }
     if (username === undefined) return { method: 'GET', url, headers: {} };
     url.searchParams.set('account', username);
     return { method: 'GET', url, headers: { Authorization: basicHeader(username, password ?? '') } };

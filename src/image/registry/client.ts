@@ -1,7 +1,9 @@
 /**
- * One repository of one registry, read-only (OCI distribution-spec, "Pull" and "Content Discovery"). Bytes that have a
- * digest are checked against it here, except blobs that are streamed: their reader checks them.
+ * One repository of one registry: reading it (OCI distribution-spec, "Pull" and "Content Discovery"), and the requests
+ * that writing to it is made of, whose order is the push's business. Bytes that have a digest are checked against it
+ * here, except blobs that are streamed: their reader checks them.
  */
+import { Readable } from 'node:stream';
 import type { Response } from 'node-fetch';
 import { InternalError, InvalidParameterError } from '../../base/errors.ts';
 import { type Digest, digestOf } from '../digest.ts';
@@ -15,7 +17,13 @@ import type { Endpoint } from './endpoints.ts';
 import { parseErrorResponse } from './errors.ts';
 import type { ResolvedRegistryOptions } from './options.ts';
 import { parseRetryAfter, type RetryPolicy, withRetries } from './retry.ts';
-import type { Transport } from './transport.ts';
+import {
+  type BodySource,
+  refuseDowngrade,
+  type Transport,
+  type TransportRequest,
+  type TransportResponse,
+} from './transport.ts';
 
 const MAX_ERROR_BYTES = 64 << 10;
 const MAX_TAG_PAGES = 1000;
@@ -35,28 +43,65 @@ export interface RepositoryClientOptions {
   auth: RegistryAuth;
   transport: Transport;
   registry: ResolvedRegistryOptions;
+  /** What is going to be done; tokens are asked for that. Default `pull`. */
+  actions?: 'pull' | 'pull,push';
+}
+
+export interface RepositoryRequest {
+  method: TransportRequest['method'];
+  /** A path below the repository (`blobs/uploads/`), or a URL that the registry gave. */
+  target: string | URL;
+  headers?: Readonly<Record<string, string>>;
+  body?: BodySource;
+  answerTimeoutMs?: number;
+  /** Statuses besides 2xx that are answers and not failures. */
+  accepted?: readonly number[];
+  /** Another repository of the registry that the request reads from. */
+  source?: string;
+  signal: AbortSignal;
 }
 
 export class RepositoryClient {
   readonly endpoint: Endpoint;
   readonly #options: RepositoryClientOptions;
-  readonly #authorizer: Authorizer;
+  readonly #baseUrl: URL;
+  /** By the repository that is read besides this one; empty for none. */
+  readonly #authorizers = new Map<string, Authorizer>();
   readonly #insecureHosts: ReadonlySet<string>;
   #reached = false;
 
   constructor(options: RepositoryClientOptions) {
     this.#options = options;
     this.endpoint = options.endpoint;
-    const baseUrl = new URL(options.endpoint.baseUrl);
-    this.#insecureHosts = new Set(options.endpoint.insecure ? [baseUrl.host] : []);
-    this.#authorizer = new Authorizer({
-      transport: options.transport,
-      registry: options.registry,
-      baseUrl,
-      scope: `repository:${options.path}:pull`,
-      credentials: options.auth,
+    this.#baseUrl = new URL(options.endpoint.baseUrl);
+    this.#insecureHosts = new Set(options.endpoint.insecure ? [this.#baseUrl.host] : []);
+  }
+
+  /** The repository inside the registry. */
+  get path(): string {
+    return this.#options.path;
+  }
+
+  /** Reads another repository of the same registry over the same endpoint. */
+  sibling(path: string): RepositoryClient {
+    return new RepositoryClient({ ...this.#options, path, actions: 'pull' });
+  }
+
+  #authorizer(source: string): Authorizer {
+    const { transport, registry, path, auth, actions = 'pull' } = this.#options;
+    const own = `repository:${path}:${actions}`;
+    const found = this.#authorizers.get(source);
+    if (found !== undefined) return found;
+    const authorizer = new Authorizer({
+      transport,
+      registry,
+      baseUrl: this.#baseUrl,
+      scope: source === '' ? own : `${own} repository:${source}:pull`,
+      credentials: auth,
       insecureHosts: this.#insecureHosts,
     });
+    this.#authorizers.set(source, authorizer);
+    return authorizer;
   }
 
   /** Whether the registry ever answered over this endpoint: if so, its TLS settings are right. */
@@ -67,13 +112,15 @@ export class RepositoryClient {
   /** The digest that a tag or digest has now; undefined where the registry does not tell it without the content. */
   async manifestDigest(tagOrDigest: string, signal: AbortSignal): Promise<Digest | undefined> {
     return await this.#retrying(signal, async () => {
-      const { response } = await this.#request(
-        'HEAD',
-        `manifests/${tagOrDigest}`,
-        manifestHeaders(),
+      const target = `manifests/${tagOrDigest}`;
+      const headers = manifestHeaders();
+      const { response } = await this.request({
+        method: 'HEAD',
+        target,
+        headers,
         signal,
-        [404, 405],
-      );
+        accepted: [404, 405],
+      });
       releaseBody(response);
       const digest = response.headers.get('docker-content-digest') ?? '';
       return response.ok && SHA256.test(digest) ? (digest as Digest) : undefined;
@@ -83,12 +130,9 @@ export class RepositoryClient {
   /** A manifest, checked against the digest that it was asked by, or else against the one that the registry states. */
   async manifest(tagOrDigest: string, signal: AbortSignal): Promise<FetchedManifest> {
     return await this.#retrying(signal, async () => {
-      const { response, url } = await this.#request(
-        'GET',
-        `manifests/${tagOrDigest}`,
-        manifestHeaders(),
-        signal,
-      );
+      const target = `manifests/${tagOrDigest}`;
+      const headers = manifestHeaders();
+      const { response, url } = await this.request({ method: 'GET', target, headers, signal });
       const bytes = await this.#body(response, url, MAX_MANIFEST_BYTES, 'image manifest', signal);
       const stated = response.headers.get('docker-content-digest') ?? '';
       const digest = digestOf(bytes);
@@ -106,7 +150,7 @@ export class RepositoryClient {
       );
     }
     return await this.#retrying(signal, async () => {
-      const { response, url } = await this.#request('GET', `blobs/${digest}`, {}, signal);
+      const { response, url } = await this.request({ method: 'GET', target: `blobs/${digest}`, signal });
       const bytes = await this.#body(response, url, sizeBytes, 'image config', signal);
       if (bytes.length !== sizeBytes || digestOf(bytes) !== digest) {
         throw new InternalError(`image config verification failed for digest ${digest}`);
@@ -125,7 +169,8 @@ export class RepositoryClient {
     signal: AbortSignal,
   ): Promise<{ response: Response; url: URL }> {
     const headers = offset > 0 ? { Range: `bytes=${offset}-` } : {};
-    return await this.#request('GET', `blobs/${digest}`, headers, signal, [416]);
+    const target = `blobs/${digest}`;
+    return await this.request({ method: 'GET', target, headers, signal, accepted: [416] });
   }
 
   /** All tags, in order. */
@@ -135,9 +180,9 @@ export class RepositoryClient {
     for (let page = 0; next !== undefined; page += 1) {
       if (page >= MAX_TAG_PAGES)
         throw new InternalError(`registry lists more than ${MAX_TAG_PAGES} pages of tags`);
-      const path: string = next;
+      const target: string = next;
       next = await this.#retrying(signal, async () => {
-        const { response, url } = await this.#request('GET', path, {}, signal);
+        const { response, url } = await this.request({ method: 'GET', target, signal });
         const bytes = await this.#body(response, url, MAX_MANIFEST_BYTES, 'tag list', signal);
         for (const tag of JsonReader.parse(bytes, 'tag list').strings('tags') ?? []) tags.add(tag);
         return nextPage(response.headers.get('link'));
@@ -154,40 +199,82 @@ export class RepositoryClient {
     return withRetries(policy, signal, attempt);
   }
 
-  /** Sends one request with authorisation; statuses other than 2xx and `accepted` throw RegistryError. */
-  async #request(
-    method: 'GET' | 'HEAD',
-    path: string,
-    headers: Readonly<Record<string, string>>,
-    signal: AbortSignal,
-    accepted: readonly number[] = [],
-  ): Promise<{ response: Response; url: URL }> {
-    const base = `${this.endpoint.baseUrl}/v2/${this.#options.path}/`;
-    const url = new URL(path.startsWith('?') ? `tags/list${path}` : path, base);
+  /** Whether the registry has a blob of this length here. */
+  async hasBlob(digest: Digest, sizeBytes: number, signal: AbortSignal): Promise<boolean> {
+    return await this.#retrying(signal, async () => {
+      const target = `blobs/${digest}`;
+      const { response } = await this.request({ method: 'HEAD', target, signal, accepted: [404] });
+      releaseBody(response);
+      const length = response.headers.get('content-length');
+      return response.ok && (length === null || Number(length) === sizeBytes);
+    });
+  }
+
+  /**
+   * Stores a manifest under a tag or its digest, all that it names being there. Throws Internal where the registry
+   * says that it stored something else.
+   */
+  async putManifest(tagOrDigest: string, manifest: FetchedManifest, signal: AbortSignal): Promise<void> {
+    const { bytes, digest, mediaType } = manifest;
+    await this.#retrying(signal, async () => {
+      const { response } = await this.request({
+        method: 'PUT',
+        target: `manifests/${tagOrDigest}`,
+        headers: { 'Content-Type': mediaType, 'Content-Length': String(bytes.length) },
+        body: () => Readable.from([bytes], { objectMode: false }),
+        signal,
+      });
+      releaseBody(response);
+      const stated = response.headers.get('docker-content-digest') ?? digest;
+      if (stated !== digest) {
+        throw new InternalError(`registry ${this.#baseUrl.host} stored manifest ${digest} as ${stated}`);
+      }
+    });
+  }
+
+  /**
+   * Sends one request, with authorisation where it goes to the registry itself. Statuses other than 2xx and `accepted`
+   * throw RegistryError. One attempt, but for a token that the registry no longer takes.
+   */
+  async request(request: RepositoryRequest): Promise<TransportResponse> {
+    const { signal, accepted = [], headers = {} } = request;
+    const url = this.#url(request.target);
+    const ours = url.origin === this.#baseUrl.origin;
+    const authorizer = ours ? this.#authorizer(request.source ?? '') : undefined;
     for (let attempt = 0; ; attempt += 1) {
-      const authorization = await this.#authorizer.header(signal);
-      const sent = authorization === undefined ? headers : { ...headers, Authorization: authorization };
-      const insecureHosts = this.#insecureHosts;
+      const authorization = await authorizer?.header(signal);
+      const { method, body, answerTimeoutMs } = request;
       const answer = await this.#options.transport.send({
         method,
         url,
-        headers: sent,
-        insecureHosts,
+        headers: authorization === undefined ? headers : { ...headers, Authorization: authorization },
+        ...(body === undefined ? {} : { body }),
+        ...(answerTimeoutMs === undefined ? {} : { answerTimeoutMs }),
+        insecureHosts: this.#insecureHosts,
         signal,
       });
       this.#reached = true;
       const { response } = answer;
       if (response.ok || accepted.includes(response.status)) return answer;
       const challenge = response.headers.get('www-authenticate') ?? '';
-      const ours = answer.url.origin === url.origin;
-      if (response.status === 401 && ours && attempt === 0) {
-        if (await this.#authorizer.answer(challenge, authorization, signal)) {
+      const answered = answer.url.origin === url.origin;
+      if (response.status === 401 && answered && attempt === 0 && authorizer !== undefined) {
+        if (await authorizer.answer(challenge, authorization, signal)) {
           releaseBody(response);
           continue;
         }
       }
       throw await this.#refused(response, answer.url, signal);
     }
+  }
+
+  #url(target: string | URL): URL {
+    if (target instanceof URL) {
+      refuseDowngrade(this.#baseUrl, target, this.#insecureHosts);
+      return target;
+    }
+    const base = `${this.endpoint.baseUrl}/v2/${this.#options.path}/`;
+    return new URL(target.startsWith('?') ? `tags/list${target}` : target, base);
   }
 
   async #refused(response: Response, url: URL, signal: AbortSignal): Promise<Error> {

@@ -1,10 +1,11 @@
 /**
  * HTTP to registries and token servers: keep-alive connection pools per host, TLS with that host's certificates,
- * proxies, a limit on how long a server may stay silent, and redirects that never carry credentials to another
- * origin. What the answers mean is the client's business.
+ * proxies, a limit on how long a server may stay silent or take nothing, and redirects that never carry credentials to
+ * another origin. What the answers mean is the client's business.
  */
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
+import type { Readable } from 'node:stream';
 import fetch, { type Response } from 'node-fetch';
 import { InvalidParameterError } from '../../base/errors.ts';
 import { releaseBody } from './body.ts';
@@ -17,12 +18,28 @@ const MAX_REDIRECTS = 10;
 /** Pools for hosts that were not asked lately go first; redirects can name any number of hosts. */
 const MAX_POOLS = 64;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+/** Those that keep method and body (RFC 9110, section 15.4). */
+const REPEATING_REDIRECTS = new Set([307, 308]);
+
+/** How an upload's body tells that it moves. */
+export interface BodyActivity {
+  /** The connection took a chunk. */
+  moved(): void;
+  /** The connection took the last one: from now on the server works. */
+  sent(): void;
+}
+
+/** Makes a request's body; called again for each hop of a redirect. Whoever made it destroys what was not read. */
+export type BodySource = (activity: BodyActivity) => Readable;
 
 export interface TransportRequest {
-  method: 'GET' | 'HEAD' | 'POST';
+  method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   url: URL;
   headers: Readonly<Record<string, string>>;
-  body?: string;
+  /** A text holds secrets (a form for a token server) and is not sent on to where a redirect leads. */
+  body?: string | BodySource;
+  /** How long the answer may take once the body is sent; default the stall timeout. */
+  answerTimeoutMs?: number;
   /** Hosts (`host[:port]`) whose certificates are not checked. */
   insecureHosts: ReadonlySet<string>;
   signal: AbortSignal;
@@ -52,10 +69,10 @@ export class Transport {
     for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
       const response = await this.#once({ ...request, url, headers });
       const location = response.headers.get('location');
-      if (!REDIRECTS.has(response.status) || location === null || request.method === 'POST')
-        return { response, url };
+      if (!followed(request, response.status) || location === null) return { response, url };
       releaseBody(response);
       const next = redirectTarget(location, url);
+      if (typeof request.body === 'function') refuseDowngrade(url, next, request.insecureHosts);
       if (next.origin !== url.origin) headers = withoutAuthorization(headers);
       url = next;
     }
@@ -68,13 +85,21 @@ export class Transport {
   async #once(request: TransportRequest): Promise<Response> {
     const { url, method, signal } = request;
     signal.throwIfAborted();
-    const silence = new AbortController();
-    const timer = setTimeout(() => silence.abort(), this.#options.stallTimeoutMs);
+    const { stallTimeoutMs } = this.#options;
+    const answerTimeoutMs = request.answerTimeoutMs ?? stallTimeoutMs;
+    const silence = new Silence(typeof request.body === 'function' ? stallTimeoutMs : answerTimeoutMs);
+    const body =
+      typeof request.body === 'function'
+        ? request.body({
+            moved: () => silence.extend(stallTimeoutMs),
+            sent: () => silence.extend(answerTimeoutMs),
+          })
+        : request.body;
     try {
       return await fetch(url, {
         method,
         headers: { 'User-Agent': this.#options.userAgent, 'Accept-Encoding': 'identity', ...request.headers },
-        ...(request.body === undefined ? {} : { body: request.body }),
+        ...(body === undefined ? {} : { body }),
         redirect: 'manual',
         compress: false,
         agent: this.#agent(url, request.insecureHosts.has(url.host)),
@@ -82,11 +107,11 @@ export class Transport {
       });
     } catch (error) {
       signal.throwIfAborted();
-      if (silence.signal.aborted) throw stalledError(method, url, this.#options.stallTimeoutMs);
+      if (silence.signal.aborted) throw stalledError(method, url, silence.timeoutMs);
       if (error instanceof InvalidParameterError) throw error;
       throw transportError(method, url, error);
     } finally {
-      clearTimeout(timer);
+      silence.end();
     }
   }
 
@@ -120,6 +145,50 @@ export class Transport {
     for (const agent of this.#agents.values()) agent.destroy();
     this.#agents.clear();
   }
+}
+
+/** Reads are led anywhere; what writes only where method and body stay as they are, and no text of secrets goes along. */
+function followed({ method, body }: TransportRequest, status: number): boolean {
+  if (method === 'GET' || method === 'HEAD') return REDIRECTS.has(status);
+  return typeof body !== 'string' && REPEATING_REDIRECTS.has(status);
+}
+
+/** Aborts after a time in which nothing moved. */
+class Silence {
+  readonly #controller = new AbortController();
+  readonly signal = this.#controller.signal;
+  timeoutMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #ended = false;
+
+  constructor(timeoutMs: number) {
+    this.extend(timeoutMs);
+  }
+
+  extend(timeoutMs: number): void {
+    if (this.#ended) return;
+    if (timeoutMs === this.timeoutMs) {
+      this.#timer?.refresh();
+      return;
+    }
+    clearTimeout(this.#timer);
+    this.timeoutMs = timeoutMs;
+    this.#timer = setTimeout(() => this.#controller.abort(), timeoutMs);
+  }
+
+  end(): void {
+    this.#ended = true;
+    clearTimeout(this.#timer);
+  }
+}
+
+/** What is uploaded may be private: no server makes us send it in plain text after TLS. Throws TransportError. */
+export function refuseDowngrade(from: URL, to: URL, insecureHosts: ReadonlySet<string>): void {
+  if (from.protocol !== 'https:' || to.protocol === 'https:' || insecureHosts.has(from.host)) return;
+  throw new TransportError(
+    `${from.origin} wants the content to be sent to ${to.origin}, which is not encrypted`,
+    'REDIRECTS',
+  );
 }
 
 function redirectTarget(location: string, from: URL): URL {
