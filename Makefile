@@ -23,6 +23,7 @@ CFLAGS_ALL := -std=gnu17 -O2 -g -Wall -Wextra -Werror -Wno-missing-field-initial
 	-I$(NODE_PACKAGE)/include/node $(CFLAGS)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1
 RUNTIME_LIBS := -lseccomp -ljansson -lz
+comma := ,
 object = $(patsubst native/%.c,build/$(1)/%.o,$(2))
 COMMON_C := $(wildcard native/common/*.c)
 RUNTIME_C := $(wildcard native/runtime/*.c native/runtime/*/*.c)
@@ -34,7 +35,9 @@ C_FILES := $(wildcard native/*/*.[ch] native/*/*/*.[ch] test/native/*.[ch] test/
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' ! -name '*-suite.ts')
 LAYER_WORKER := $(firstword $(wildcard src/image/layers/worker.ts src/image/layers/layer-worker.ts))
 BUNDLES := dist/mydock.cjs dist/mydockd.cjs $(if $(LAYER_WORKER),dist/layer-worker.cjs)
-BINARIES := dist/mydock-runtime dist/addon.node $(if $(INIT_C),dist/mydock-init)
+# ISA-L is a shared library in Debian: a copy lies beside the addon, which looks for it there.
+ISAL := dist/libisal.so.2
+BINARIES := dist/mydock-runtime dist/addon.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
 
 .PHONY: help build install uninstall check check-native test compatibility demo bench clean native-tests
 # The list below is made from the `## ` comments of the targets.
@@ -45,9 +48,9 @@ build: $(BUNDLES) $(BINARIES) bin/mydock bin/mydockd ## Build bin/mydock and bin
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
 
-build/.packages: test/setup/system-packages.sh
+build/.packages: test/setup/system-packages.sh Makefile
 	@sh test/setup/system-packages.sh libc6-dev=/usr/include/stdio.h libseccomp-dev=/usr/include/seccomp.h \
-		libjansson-dev=/usr/include/jansson.h zlib1g-dev=/usr/include/zlib.h
+		libjansson-dev=/usr/include/jansson.h zlib1g-dev=/usr/include/zlib.h libisal-dev=/usr/include/isa-l.h
 	@mkdir -p build && touch $@
 
 build/.test-packages: test/setup/system-packages.sh Makefile
@@ -71,15 +74,15 @@ $(NODE) $(ESBUILD): node_modules/.mydock
 # An executable is replaced by rename, so that a running daemon keeps the file it has opened.
 link = $(CC) $(CFLAGS_ALL) $(1) -o $@.new $(filter %.o,$^) $(2) && mv -f $@.new $@
 
-build/static/%.o: native/%.c build/.packages node_modules/.mydock
+build/static/%.o: native/%.c | build/.packages node_modules/.mydock
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-build/shared/%.o: native/%.c build/.packages node_modules/.mydock
+build/shared/%.o: native/%.c | build/.packages node_modules/.mydock
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -fPIC -MMD -MP -c -o $@ $<
 
-build/sanitized/%.o: native/%.c build/.packages node_modules/.mydock
+build/sanitized/%.o: native/%.c | build/.packages node_modules/.mydock
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) $(SANITIZE) -MMD -MP -c -o $@ $<
 
@@ -91,14 +94,22 @@ dist/mydock-init: $(call object,static,$(INIT_C))
 	@mkdir -p dist
 	$(Q)$(call link,-static)
 
-dist/addon.node: $(call object,shared,$(ADDON_C) $(COMMON_C))
+$(ISAL): build/.packages
 	@mkdir -p dist
-	$(Q)$(call link,-shared -fPIC)
+	$(Q)cp -L "$$($(CC) -print-file-name=libisal.so)" $@.new && mv -f $@.new $@
+
+dist/addon.node: $(call object,shared,$(ADDON_C) $(COMMON_C)) $(ISAL)
+	@mkdir -p dist
+	$(Q)$(call link,-shared -fPIC,$(ISAL) -Wl$(comma)-rpath$(comma)'$$ORIGIN')
 
 # A native test is one program over everything but the runtime's main(), under the sanitizers.
 build/native-tests/%: test/native/%.c $(call object,sanitized,$(COMMON_C) $(filter-out native/runtime/main.c,$(RUNTIME_C)))
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) $(SANITIZE) -Inative -MMD -MP -o $@ $< $(filter %.o,$^) $(RUNTIME_LIBS)
+
+build/native-tests/gzip: test/native/gzip.c $(call object,sanitized,native/addon/gzip.c) | build/.packages
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(SANITIZE) -Inative -MMD -MP -o $@ $< $(filter %.o,$^) -lisal -lz
 
 native-tests: $(NATIVE_TESTS)
 
@@ -136,8 +147,8 @@ LIB := $(DESTDIR)$(PREFIX)/lib/mydock
 install: build ## Install below PREFIX (default /usr/local; DESTDIR is honoured), with a systemd unit and group mydock
 	install -d $(LIB) $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(UNITDIR)
 	install -m 755 $(NODE) $(LIB)/node
-	install -m 755 $(filter-out %.node,$(BINARIES)) $(LIB)/
-	install -m 644 $(BUNDLES) dist/addon.node $(LIB)/
+	install -m 755 $(filter-out %.node $(ISAL),$(BINARIES)) $(LIB)/
+	install -m 644 $(BUNDLES) dist/addon.node $(ISAL) $(LIB)/
 	$(call launcher,$(PREFIX)/lib/mydock/node,$(PREFIX)/lib/mydock,mydock,$(DESTDIR)$(PREFIX)/bin/mydock)
 	$(call launcher,$(PREFIX)/lib/mydock/node,$(PREFIX)/lib/mydock,mydockd,$(DESTDIR)$(PREFIX)/bin/mydockd)
 	sed 's|@PREFIX@|$(PREFIX)|g' docs/systemd/mydock.service > $(DESTDIR)$(UNITDIR)/mydock.service

@@ -26,9 +26,21 @@ const second = randomBytes(3000);
 const both = Buffer.concat([first, second]);
 const skippable = Buffer.concat([Buffer.from([0x53, 0x2a, 0x4d, 0x18, 5, 0, 0, 0]), Buffer.alloc(5, 1)]);
 
+/** The same member with a file name and a comment in its header. */
+function named(member: Buffer): Buffer {
+  const head = Buffer.from(member.subarray(0, 10));
+  head[3] = 0x18;
+  return Buffer.concat([head, Buffer.from('layer.tar\0a comment\0'), member.subarray(10)]);
+}
+
 const streams: [string, LayerCompression, Buffer][] = [
   ['gzip of two members', 'gzip', Buffer.concat([gzipSync(first), gzipSync(second)])],
   ['gzip padded with zeros', 'gzip', Buffer.concat([gzipSync(both), Buffer.alloc(700)])],
+  [
+    'gzip with an empty member, a name and a comment',
+    'gzip',
+    Buffer.concat([named(gzipSync(first)), gzipSync(''), named(gzipSync(second))]),
+  ],
   ['zstd of two frames', 'zstd', Buffer.concat([zstdCompressSync(first), zstdCompressSync(second)])],
   [
     'zstd with skippable frames',
@@ -75,6 +87,22 @@ describe('inflate', () => {
   });
 });
 
+test('with reuse, a chunk lies where the one before it lay', async () => {
+  const large = Buffer.alloc(3 * 1024 * 1024, 'large ');
+  const source = async function* (): AsyncGenerator<Buffer> {
+    yield gzipSync(large);
+  };
+  const places = new Set<ArrayBufferLike>();
+  let length = 0;
+  for await (const chunk of inflate(source(), 'gzip', { reuse: true })) {
+    assert.ok(chunk.equals(large.subarray(length, length + chunk.length)));
+    places.add(chunk.buffer);
+    length += chunk.length;
+  }
+  assert.equal(length, large.length);
+  assert.equal(places.size, 1);
+});
+
 describe('broken data', () => {
   const gzip = gzipSync(second);
   const zstd = zstdCompressSync(second);
@@ -86,6 +114,12 @@ describe('broken data', () => {
     ['no gzip', 'gzip', Buffer.from('hello, world'), /^invalid gzip data: incorrect header check$/],
     ['wrong gzip checksum', 'gzip', flipped, /^invalid gzip data: /],
     ['garbage behind gzip', 'gzip', Buffer.concat([gzip, Buffer.from('garbage')]), /^invalid gzip data: /],
+    [
+      'garbage behind the padding of gzip',
+      'gzip',
+      Buffer.concat([gzip, Buffer.alloc(9), Buffer.from('garbage')]),
+      /^invalid gzip data: data behind the padding at its end$/,
+    ],
     ['cut zstd', 'zstd', zstd.subarray(0, 500), /^invalid zstd data: unexpected EOF$/],
     [
       'cut second frame',

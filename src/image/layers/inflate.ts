@@ -1,12 +1,30 @@
 /**
  * Inflates layers as they come: gzip (any number of members), zstd (any number of frames, skippable ones too), none.
- * The decoders run on the thread pool, one step ahead of whoever reads.
+ * gzip is inflated on the calling thread, a chunk at a time (native/addon/gzip.c); zstd by Node, on the thread pool.
  */
-import { createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib';
+import { createZstdDecompress, type ZstdDecompress } from 'node:zlib';
 import { errorMessage, InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
+import { addon } from '../../native/addon.ts';
 import type { LayerCompression } from './snapshotter.ts';
 
-type Decoder = Gunzip | ZstdDecompress;
+type GzipReader = { readonly __brand: 'GzipReader' };
+
+/** The functions of native/addon/inflate.c. */
+interface GzipAddon {
+  gzipOpen(): GzipReader;
+  /**
+   * Inflates until the input or the output is used up; `counts` becomes the bytes consumed and produced. A full output
+   * may have more behind it. Returns what is wrong with the data, or null.
+   */
+  gzipStep(reader: GzipReader, input: Uint8Array, output: Uint8Array, counts: Uint32Array): string | null;
+  /** Whether the input may end here. */
+  gzipComplete(reader: GzipReader): boolean;
+}
+
+export interface InflateOptions {
+  /** Every chunk is valid only until the next one is asked for: for readers that copy, hash or write at once. */
+  reuse?: boolean;
+}
 
 const CHUNK_BYTES = 256 * 1024;
 /** Chunks that may wait for the reader. */
@@ -30,30 +48,57 @@ export function detectCompression(head: Uint8Array): LayerCompression {
 export async function* inflate(
   source: AsyncIterable<Buffer>,
   compression: LayerCompression,
+  options: InflateOptions = {},
 ): AsyncGenerator<Buffer, void, undefined> {
-  if (compression === 'none') {
-    yield* source;
-    return;
+  if (compression === 'none') yield* source;
+  else if (compression === 'gzip') yield* inflateGzip(source, options.reuse === true);
+  else yield* inflateZstd(source);
+}
+
+async function* inflateGzip(
+  source: AsyncIterable<Buffer>,
+  reuse: boolean,
+): AsyncGenerator<Buffer, void, undefined> {
+  const native = addon() as unknown as GzipAddon;
+  const reader = native.gzipOpen();
+  const counts = new Uint32Array(2);
+  let output = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  let filled = 0;
+  for await (const chunk of source) {
+    for (let at = 0; ; ) {
+      const wrong = native.gzipStep(reader, chunk.subarray(at), output.subarray(filled), counts);
+      if (wrong !== null) throw new InvalidParameterError(`invalid gzip data: ${wrong}`);
+      at += counts[0] ?? 0;
+      filled += counts[1] ?? 0;
+      if (filled < CHUNK_BYTES) break;
+      yield output;
+      filled = 0;
+      if (!reuse) output = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    }
   }
+  if (!native.gzipComplete(reader)) throw new InvalidParameterError('invalid gzip data: unexpected EOF');
+  if (filled > 0) yield output.subarray(0, filled);
+}
+
+async function* inflateZstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
   const input = new Input(source);
   try {
     do {
-      yield* decodeOnce(input, compression);
-      /* A gunzip stream goes on to the next member by itself; what it left are zeros that pad a file. */
-    } while (compression === 'zstd' && (await input.more()));
+      yield* decodeZstd(input);
+    } while (await input.more());
   } finally {
     await input.close();
   }
 }
 
-/** One decoder's output: all members of a gzip file, or zstd frames up to where Node's decoder stops. */
-async function* decodeOnce(
-  input: Input,
-  compression: 'gzip' | 'zstd',
-): AsyncGenerator<Buffer, void, undefined> {
+/** One decoder's output: zstd frames up to where Node's decoder stops. */
+async function* decodeZstd(input: Input): AsyncGenerator<Buffer, void, undefined> {
   /* In object mode a chunk is handed over as it is, not joined with others. */
-  const options = { chunkSize: CHUNK_BYTES, readableObjectMode: true, readableHighWaterMark: CHUNKS_AHEAD };
-  const decoder = compression === 'gzip' ? createGunzip(options) : createZstdDecompress(options);
+  const decoder = createZstdDecompress({
+    chunkSize: CHUNK_BYTES,
+    readableObjectMode: true,
+    readableHighWaterMark: CHUNKS_AHEAD,
+  });
   const feeding = feed(decoder, input);
   /* A failed source ends the decoder too, and is reported by that. */
   feeding.catch((error: unknown) =>
@@ -63,7 +108,7 @@ async function* decodeOnce(
     for await (const chunk of decoder) yield chunk as Buffer;
     await feeding;
   } catch (error) {
-    throw decodeError(error, compression);
+    throw decodeError(error);
   } finally {
     decoder.destroy();
   }
@@ -73,7 +118,7 @@ async function* decodeOnce(
  * Writes to the decoder until the input or the decoder ends. Node's zstd decoder ends at the end of a frame that more
  * data follow in the same write: what it did not take goes back to the input.
  */
-async function feed(decoder: Decoder, input: Input): Promise<void> {
+async function feed(decoder: ZstdDecompress, input: Input): Promise<void> {
   let fed = 0;
   let ended = false;
   const closed = new Promise<void>((resolve) => {
@@ -97,11 +142,11 @@ async function feed(decoder: Decoder, input: Input): Promise<void> {
   }
 }
 
-function decodeError(error: unknown, compression: string): unknown {
+function decodeError(error: unknown): unknown {
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return error;
   if (!/^(?:Z_|ZSTD_)/.test(error.code)) return error;
   const reason = error.code === 'Z_BUF_ERROR' ? 'unexpected EOF' : errorMessage(error);
-  return new InvalidParameterError(`invalid ${compression} data: ${reason}`, error);
+  return new InvalidParameterError(`invalid zstd data: ${reason}`, error);
 }
 
 /** Chunks that can be given back. */
