@@ -1,6 +1,7 @@
 /**
- * Credentials as clients hand them over: the `X-Registry-Auth` header, base64url of a JSON object (Engine API,
- * "Authentication"). They are held for one request and never written down.
+ * Credentials as clients hand them over: the `X-Registry-Auth` header, base64url of a JSON object, and the
+ * `X-Registry-Config` header, the same of a map from registry to such objects (Engine API, "Authentication"). They
+ * are held for one request and never written down.
  */
 import { InvalidParameterError } from '../../base/errors.ts';
 import { JsonReader } from '../json.ts';
@@ -16,26 +17,42 @@ export interface RegistryAuth {
 }
 
 const MAX_HEADER_BYTES = 64 << 10;
+const MAX_REGISTRIES = 1000;
 
 /** Decodes the header; an empty one means anonymous. Throws InvalidParameter without quoting the content. */
 export function decodeRegistryAuth(header: string): RegistryAuth {
-  if (header === '') return {};
-  const invalid = (cause?: unknown): InvalidParameterError =>
-    new InvalidParameterError(
-      'invalid X-Registry-Auth header: must be a base64url-encoded JSON object',
-      cause,
-    );
-  if (header.length > MAX_HEADER_BYTES || !/^[A-Za-z0-9_+/-]*={0,2}$/.test(header)) throw invalid();
+  const json = decodeHeader('X-Registry-Auth', header);
+  return json === undefined ? {} : readAuth(json);
+}
+
+/** Decodes `X-Registry-Config`, by the addresses that the client wrote. Throws as `decodeRegistryAuth`. */
+export function decodeRegistryConfig(header: string): Record<string, RegistryAuth> {
+  const json = decodeHeader('X-Registry-Config', header);
+  const names = Object.keys(json?.value ?? {});
+  if (names.length > MAX_REGISTRIES) throw invalidHeader('X-Registry-Config');
+  const read = (name: string): RegistryAuth => {
+    const entry = json?.object(name);
+    return entry === undefined ? {} : readAuth(entry);
+  };
+  return Object.fromEntries(names.map((name) => [name, read(name)]));
+}
+
+/** Undefined for an empty header and for `null`. */
+function decodeHeader(name: string, header: string): JsonReader | undefined {
+  if (header === '') return undefined;
+  if (header.length > MAX_HEADER_BYTES || !/^[A-Za-z0-9_+/-]*={0,2}$/.test(header)) throw invalidHeader(name);
   const bytes = Buffer.from(header, 'base64url');
-  if (bytes.length === 0) throw invalid();
-  let json: JsonReader;
+  if (bytes.length === 0) throw invalidHeader(name);
   try {
-    json = JsonReader.parse(bytes, 'X-Registry-Auth header');
+    return JsonReader.parse(bytes, `${name} header`);
   } catch (error) {
-    if (bytes.toString() === 'null') return {};
-    throw invalid(error);
+    if (bytes.toString() === 'null') return undefined;
+    throw invalidHeader(name, error);
   }
-  return readAuth(json);
+}
+
+function invalidHeader(name: string, cause?: unknown): InvalidParameterError {
+  return new InvalidParameterError(`invalid ${name} header: must be a base64url-encoded JSON object`, cause);
 }
 
 function readAuth(json: JsonReader): RegistryAuth {

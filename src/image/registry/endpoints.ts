@@ -1,13 +1,17 @@
 /**
- * Where a repository can be pulled from, in the order to try: Docker Hub's mirrors, the registry over HTTPS, and for
- * insecure registries the same without certificate checks and then plain HTTP.
+ * Where a repository can be pulled from, in the order to try: the registry's mirrors, the registry over HTTPS, and for
+ * insecure registries the same without certificate checks and then plain HTTP. Which failures lead on to the next,
+ * and whose credentials each of them may see.
  */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { InvalidParameterError } from '../../base/errors.ts';
+import { errnoCode, isDiskFull } from '../../base/errors.ts';
 import { DEFAULT_DOMAIN } from '../reference.ts';
-import { TransportError } from './errors.ts';
+import type { RegistryAuth } from './credentials.ts';
+import { RegistryError, TransportError } from './errors.ts';
+import { mirrorsOf } from './mirrors.ts';
 import { bareHost, inRange } from './proxy.ts';
+import { serverDomain } from './server-domain.ts';
 
 const HUB_REGISTRY = 'https://registry-1.docker.io';
 const LOOPBACK_RANGES: readonly string[] = ['127.0.0.0/8', '::1/128'];
@@ -21,47 +25,28 @@ export interface Endpoint {
   insecure: boolean;
 }
 
-/** Throws InvalidParameter, with Docker's texts, for a value of `--registry-mirror` that cannot be used. */
-export function parseMirror(value: string): string {
-  let url: URL;
-  try {
-    url = new URL(value);
-  } catch (error) {
-    throw new InvalidParameterError(`invalid mirror: "${value}" is not a valid URI`, error);
-  }
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-    throw new InvalidParameterError(
-      `invalid mirror: no scheme specified for "${value}": must use either 'https://' or 'http://'`,
-    );
-  }
-  if (url.search !== '' || url.hash !== '') {
-    throw new InvalidParameterError(`invalid mirror: query or fragment at end of the URI "${value}"`);
-  }
-  if (url.username !== '' || url.password !== '') {
-    throw new InvalidParameterError('invalid mirror: username/password not allowed in URI');
-  }
-  return url.href.replace(/\/+$/, '');
-}
-
 /** The endpoints for a registry of a reference (`docker.io`, `host:5000`). */
 export async function pullEndpoints(
   domain: string,
   options: { mirrors: readonly string[]; insecureRegistries: readonly string[] },
 ): Promise<Endpoint[]> {
-  if (domain === DEFAULT_DOMAIN) {
-    const mirrors = await Promise.all(
-      options.mirrors.map(async (value) => {
-        const baseUrl = parseMirror(value);
-        return {
-          baseUrl,
-          mirror: true,
-          insecure: await isInsecure(new URL(baseUrl).host, options.insecureRegistries),
-        };
-      }),
-    );
-    return [...mirrors, { baseUrl: HUB_REGISTRY, mirror: false, insecure: false }];
-  }
-  if (!(await isInsecure(domain, options.insecureRegistries))) {
+  const mirrors = await Promise.all(
+    mirrorsOf(domain, options.mirrors).map(async ({ baseUrl }) => ({
+      baseUrl,
+      mirror: true,
+      insecure: await isInsecure(new URL(baseUrl).host, options.insecureRegistries),
+    })),
+  );
+  return [...mirrors, ...(await registryEndpoints(domain, options.insecureRegistries))];
+}
+
+/** The registry itself, without its mirrors. */
+export async function registryEndpoints(
+  domain: string,
+  insecureRegistries: readonly string[],
+): Promise<Endpoint[]> {
+  if (domain === DEFAULT_DOMAIN) return [{ baseUrl: HUB_REGISTRY, mirror: false, insecure: false }];
+  if (!(await isInsecure(domain, insecureRegistries))) {
     return [{ baseUrl: `https://${domain}`, mirror: false, insecure: false }];
   }
   return ['https', 'http'].map((scheme) => ({
@@ -96,10 +81,37 @@ async function addressesOf(name: string): Promise<string[]> {
 }
 
 /**
- * Whether a pull that failed at one endpoint goes on at the next. A mirror may fail in any way. The registry itself
- * leads on only where no HTTP was spoken at all (`reached`), so that a registry that once answered over TLS is never
- * asked again in plain text.
+ * Whether what failed at one endpoint is tried at the next. A mirror may fail in any way: it may lack the image, lie
+ * about it, refuse, be overloaded or gone; what fails on this machine (a full disk, a file that cannot be written)
+ * would fail with the next as well. The registry itself leads on only where no HTTP was spoken at all (`reached`), so
+ * that a registry that once answered over TLS is never asked again in plain text.
  */
 export function mayFallBack(error: unknown, endpoint: Endpoint, reached: boolean): boolean {
-  return endpoint.mirror || (!reached && error instanceof TransportError);
+  if (!endpoint.mirror) return !reached && error instanceof TransportError;
+  if (error instanceof TransportError || error instanceof RegistryError) return true;
+  return !isDiskFull(error) && errnoCode(error) === undefined;
+}
+
+/** What a client sent along: for the registry that it asks for, and for others by their address. */
+export interface ClientCredentials {
+  auth?: RegistryAuth;
+  authConfigs?: Readonly<Record<string, RegistryAuth>>;
+}
+
+/**
+ * The credentials for one endpoint of the registry `domain`. A mirror is another party: it sees those that were given
+ * for its own host and never the registry's.
+ */
+export function endpointAuth(
+  endpoint: Endpoint,
+  domain: string,
+  { auth, authConfigs = {} }: ClientCredentials,
+): RegistryAuth {
+  const host = endpoint.mirror ? serverDomain(new URL(endpoint.baseUrl).host) : domain.toLowerCase();
+  if (auth !== undefined) {
+    // Without an address they are for the registry that was asked for.
+    const meant = auth.serveraddress === undefined ? domain.toLowerCase() : serverDomain(auth.serveraddress);
+    if (meant === host || !endpoint.mirror) return auth;
+  }
+  return Object.entries(authConfigs).find(([address]) => serverDomain(address) === host)?.[1] ?? {};
 }

@@ -80,7 +80,7 @@ export function parseErrorResponse(
   }
   const fallback = { 401: 'UNAUTHORIZED', 403: 'DENIED', 429: 'TOOMANYREQUESTS' }[status];
   if (fallback !== undefined) {
-    const detail = printable(body) || (DEFAULT_MESSAGES[fallback] ?? '');
+    const detail = tokenServerDetails(body) || printable(body) || (DEFAULT_MESSAGES[fallback] ?? '');
     return new RegistryError(status, fallback, codeMessage(fallback, detail), retryAfterMs);
   }
   const excerpt = printable(body) === '' || status >= 500 ? '' : `: ${printable(body)}`;
@@ -88,17 +88,25 @@ export function parseErrorResponse(
   return new RegistryError(status, '', message, retryAfterMs);
 }
 
-function firstError(body: string): { code: string; message: string } | undefined {
-  let parsed: unknown;
+function parseObject(body: string): { errors?: unknown; details?: unknown } {
   try {
-    parsed = JSON.parse(body);
+    const parsed: unknown = JSON.parse(body);
+    return typeof parsed === 'object' && parsed !== null ? parsed : {};
   } catch {
     // Proxies answer in HTML or plain text; the caller falls back to the status.
-    return undefined;
+    return {};
   }
-  if (typeof parsed !== 'object' || parsed === null) return undefined;
-  const fields = parsed as { errors?: unknown; details?: unknown };
-  const first: unknown = Array.isArray(fields.errors) ? fields.errors[0] : undefined;
+}
+
+/** Token servers give their reason as `{"details": "…"}`. */
+function tokenServerDetails(body: string): string {
+  const { details } = parseObject(body);
+  return typeof details === 'string' ? printable(details) : '';
+}
+
+function firstError(body: string): { code: string; message: string } | undefined {
+  const { errors } = parseObject(body);
+  const first: unknown = Array.isArray(errors) ? errors[0] : undefined;
   if (typeof first !== 'object' || first === null) return undefined;
   const { code, message } = first as { code?: unknown; message?: unknown };
   if (typeof code !== 'string' || code === '') return undefined;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ImageServer } from '../testing/image-server.ts';
-import { checkCredentials, serverDomain } from './login.ts';
+import { checkCredentials } from './login.ts';
+import { serverDomain } from './server-domain.ts';
 
 const signal = AbortSignal.timeout(20_000);
 const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`;
@@ -22,23 +23,27 @@ test('Basic credentials are accepted or refused by the registry', async () => {
     return Promise.resolve(true);
   };
   const auth = { username: 'me', serveraddress: server.host };
-  await checkCredentials({ ...auth, password: 'secret' }, {}, signal);
+  assert.equal(await checkCredentials({ ...auth, password: 'secret' }, {}, signal), '');
   await assert.rejects(checkCredentials({ ...auth, password: 'wrong' }, {}, signal), {
     kind: 'Unauthorized',
-    message: /unauthorized/,
+    message: `login attempt to http://${server.host}/v2/ failed with status: 401 Unauthorized`,
   });
 });
 
-test('a token server is asked without a scope, and its refusal is the answer', async () => {
+test('a token server is asked without a scope, and gives a refresh token or the refusal', async () => {
   await using server = await ImageServer.start();
   const scopes: (string | null)[] = [];
+  const offline: (string | null)[] = [];
   server.intercept = (request, response) => {
     const url = new URL(request.url ?? '', `http://${server.host}`);
     if (url.pathname === '/token') {
       scopes.push(url.searchParams.get('scope'));
+      offline.push(url.searchParams.get('offline_token'));
       const good = request.headers.authorization === basic('me:secret');
       response.writeHead(good ? 200 : 401);
-      response.end(good ? '{"token":"T"}' : '{"details":"incorrect username or password"}');
+      response.end(
+        good ? '{"token":"T","refresh_token":"R"}' : '{"details":"incorrect username or password"}',
+      );
     } else {
       const good = request.headers.authorization === 'Bearer T';
       const challenge = `Bearer realm="http://${server.host}/token",service="s"`;
@@ -48,9 +53,13 @@ test('a token server is asked without a scope, and its refusal is the answer', a
     return Promise.resolve(true);
   };
   const auth = { username: 'me', serveraddress: `http://${server.host}` };
-  await checkCredentials({ ...auth, password: 'secret' }, {}, signal);
-  await assert.rejects(checkCredentials({ ...auth, password: 'no' }, {}, signal), { kind: 'Unauthorized' });
+  assert.equal(await checkCredentials({ ...auth, password: 'secret' }, {}, signal), 'R');
+  await assert.rejects(checkCredentials({ ...auth, password: 'no' }, {}, signal), {
+    kind: 'Unauthorized',
+    message: `Get "http://${server.host}/v2/": unauthorized: incorrect username or password`,
+  });
   assert.deepEqual(scopes, [null, null]);
+  assert.deepEqual(offline, ['true', 'true']);
 });
 
 test('a registry that does not answer is an internal error that names it', async () => {

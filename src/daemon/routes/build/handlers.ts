@@ -1,19 +1,21 @@
 /** Reads a build's query and credentials, and passes its messages on as they come. */
 import type { BuildMessage, BuildQuery } from '../../../api/build.ts';
-import { errorMessage, InvalidParameterError } from '../../../base/errors.ts';
+import { errorMessage } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
 import { parseBuildQuery } from '../../../build/request.ts';
 import { RunFailedError } from '../../../build/steps.ts';
-import type { RegistryAuth } from '../../../image/registry/credentials.ts';
+import { decodeRegistryConfig } from '../../../image/registry/credentials.ts';
 import type { ApiRequest } from '../../request.ts';
 import type { ResponseStream } from '../../response.ts';
 import type { Handler } from '../../router.ts';
-import { checkShape } from '../../shape.ts';
 import type { BuildBackend } from './backend.ts';
 
 export function buildHandler(backend: BuildBackend): Handler {
   return async (request, response) => {
-    const build = parseBuildQuery(query(request), registryConfig(request));
+    const build = parseBuildQuery(
+      query(request),
+      decodeRegistryConfig(request.header('x-registry-config') ?? ''),
+    );
     // The status is decided by what comes first: a message, or an error before any.
     let stream: ResponseStream | undefined;
     const send = (message: BuildMessage): void => {
@@ -37,18 +39,4 @@ export function buildHandler(backend: BuildBackend): Handler {
 function query(request: ApiRequest): BuildQuery {
   const tags = request.query.getAll('t');
   return { ...Object.fromEntries(request.query), t: tags };
-}
-
-/** `X-Registry-Config`: base64url of a JSON map from registry host to credentials. */
-function registryConfig(request: ApiRequest): Record<string, RegistryAuth> {
-  const header = request.header('x-registry-config');
-  if (header === undefined || header === '') return {};
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.from(header, 'base64url').toString('utf8'));
-  } catch (error) {
-    throw new InvalidParameterError('invalid X-Registry-Config header', error);
-  }
-  checkShape(value, { map: { map: 'string' } }, 'X-Registry-Config');
-  return (value ?? {}) as Record<string, RegistryAuth>;
 }

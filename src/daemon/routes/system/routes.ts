@@ -14,8 +14,8 @@ export interface SystemBackend {
   events: EventsBackend;
   check: CheckBackend;
   diskUsage(wanted: ReadonlySet<DiskObject>): Promise<DiskUsage>;
-  /** Throws Unauthorized where the registry refuses. */
-  login(auth: RegistryAuth, signal: AbortSignal): Promise<void>;
+  /** Returns a refresh token, or nothing where the registry gives none. Throws Unauthorized where it refuses. */
+  login(auth: RegistryAuth, signal: AbortSignal): Promise<string>;
 }
 
 /** `Builder-Version` 1: clients use `POST /build`, the classic builder. */
@@ -69,8 +69,8 @@ function authHandler(backend: SystemBackend): Handler {
     const body = (await request.json()) ?? {};
     checkShape(body, AUTH, '');
     const given = Object.entries(body).filter(([, value]) => typeof value === 'string' && value !== '');
-    await backend.login(Object.fromEntries(given) as RegistryAuth, request.signal);
-    response.json(200, { Status: 'Login Succeeded', IdentityToken: '' });
+    const token = await backend.login(Object.fromEntries(given) as RegistryAuth, request.signal);
+    response.json(200, { Status: 'Login Succeeded', IdentityToken: token });
   };
 }
 
