@@ -1,48 +1,42 @@
 /**
- * The overlay driver's store on disk: `<root>/<hex diffID>/` holds `fs` (the unpacked layer), `info.json`, and `synced`
- * once everything is known to be on the disk. A layer is made under a temporary name and renamed, so that what has its
- * name is whole; only after a power cut may one without `synced` be torn, and those are dropped.
+ * A driver's store on disk: `<root>/<hex diffID>/` holds the layer's files in the driver's form, `info.json`, and
+ * `synced` once everything is known to be on the disk. A layer is made under a temporary name and renamed, so that what
+ * has its name is whole; only after a power cut may one without `synced` be torn, and those are dropped.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TEMPORARY_PREFIX } from '../../base/atomic-file.ts';
 import { errnoCode } from '../../base/errors.ts';
 import { type DiffID, digestHex, parseDiffID } from '../digest.ts';
-import type { LayerInfo } from './snapshotter.ts';
+import type { LayerFacts } from './layer-target.ts';
 
 const INFO_VERSION = 1;
 const HEX = /^[0-9a-f]{64}$/;
 
 /** `info.json`. */
-export interface StoredLayer extends LayerInfo {
-  /** Whether the layer says something about the root directory itself. */
-  hasRootEntry: boolean;
-  /** Whether it hides everything below: overlayfs does not look for that mark on a root. */
-  hasOpaqueRoot: boolean;
+export interface StoredLayer extends LayerFacts {
+  diffId: DiffID;
+}
+
+/** Names a boot of this machine: what was written in another one may have been torn by its end. */
+export function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
 export class LayerDirectory {
   readonly root: string;
-  /** Directories without anything, below images of no or one layer. */
-  readonly empties: readonly [string, string];
-  readonly #bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  readonly #bootId = bootId();
 
   /** Makes the root (0700) where it is missing. */
   constructor(root: string) {
     this.root = root;
-    this.empties = [join(root, 'empty', '1'), join(root, 'empty', '2')];
     mkdirSync(root, { recursive: true, mode: 0o700 });
-    for (const directory of this.empties) mkdirSync(directory, { recursive: true, mode: 0o755 });
   }
 
   path(diffId: DiffID): string {
     return join(this.root, digestHex(diffId));
-  }
-
-  /** The unpacked layer. */
-  tree(diffId: DiffID): string {
-    return join(this.path(diffId), 'fs');
   }
 
   /** A temporary name in the root. */
@@ -50,18 +44,36 @@ export class LayerDirectory {
     return join(this.root, `${TEMPORARY_PREFIX}${randomBytes(12).toString('hex')}`);
   }
 
-  /** A temporary directory with an empty `fs`. */
+  /** An empty temporary directory. */
   begin(): string {
     const directory = this.temporary();
-    mkdirSync(join(directory, 'fs'), { recursive: true, mode: 0o755 });
+    mkdirSync(directory, { mode: 0o755 });
     return directory;
   }
 
-  /** Gives a layer made in `directory` its name, which must be free. */
-  publish(directory: string, layer: StoredLayer): void {
+  /** Writes down what is known of the layer made in `directory`, which then is whole. */
+  complete(directory: string, layer: StoredLayer): void {
     const info = { version: INFO_VERSION, bootId: this.#bootId, ...layer };
     writeFileSync(join(directory, 'info.json'), `${JSON.stringify(info)}\n`, { mode: 0o600, flag: 'wx' });
-    renameSync(directory, this.path(layer.diffId));
+  }
+
+  /** The same for a layer of plain files, all of which are on the disk when the call returns. */
+  async completeSynced(directory: string, layer: StoredLayer): Promise<void> {
+    this.complete(directory, layer);
+    writeFileSync(join(directory, 'synced'), '');
+    /* At the same time, so that they share the file system's journal commits. */
+    const paths = [directory, ...readdirSync(directory).map((name) => join(directory, name))];
+    await Promise.all(paths.map(syncPath));
+  }
+
+  /** Gives the layer made in `directory` its name, which must be free. */
+  publish(directory: string, diffId: DiffID): void {
+    renameSync(directory, this.path(diffId));
+  }
+
+  /** Makes the names of layers last. */
+  async syncNames(): Promise<void> {
+    await syncPath(this.root);
   }
 
   /** Takes a layer's name away at once; returns where its files are now, undefined where there was none. */
@@ -111,14 +123,30 @@ export class LayerDirectory {
     if (!synced && info['bootId'] !== this.#bootId) return undefined;
     const sizeBytes = info['sizeBytes'];
     if (typeof sizeBytes !== 'number') return undefined;
-    const hasRootEntry = info['hasRootEntry'] === true;
-    const hasOpaqueRoot = info['hasOpaqueRoot'] === true;
-    return { layer: { diffId, sizeBytes, hasRootEntry, hasOpaqueRoot }, synced };
+    const layer: StoredLayer = {
+      diffId,
+      sizeBytes,
+      hasRootEntry: info['hasRootEntry'] === true,
+      hasOpaqueRoot: info['hasOpaqueRoot'] === true,
+    };
+    const { tarSizeBytes, spillSizeBytes } = info;
+    if (typeof tarSizeBytes === 'number') layer.tarSizeBytes = tarSizeBytes;
+    if (typeof spillSizeBytes === 'number') layer.spillSizeBytes = spillSizeBytes;
+    return { layer, synced };
+  }
+}
+
+async function syncPath(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 
 /** Undefined where the file is missing, torn or no object. */
-function readInfo(path: string): Record<string, unknown> | undefined {
+export function readInfo(path: string): Record<string, unknown> | undefined {
   try {
     const info: unknown = JSON.parse(readFileSync(path, 'utf8'));
     return typeof info === 'object' && info !== null ? (info as Record<string, unknown>) : undefined;

@@ -2,6 +2,8 @@
  * What a driver makes of a layer's tar, on a worker thread: the bytes go in, in order, and the layer's files come to be
  * in a directory. Synchronous, and never more than a chunk behind.
  */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { Extractor } from './extractor.ts';
 import { TarReader } from './tar-reader.ts';
 import type { LayerFiles } from './worker-protocol.ts';
@@ -13,6 +15,9 @@ export interface LayerFacts {
   /** Whether the layer says something about the root directory itself, and whether it hides all that lies below it. */
   hasRootEntry: boolean;
   hasOpaqueRoot: boolean;
+  /** Where the tar is kept: its length, and that of the file that has the content of sparse files (0: there is none). */
+  tarSizeBytes?: number;
+  spillSizeBytes?: number;
 }
 
 export interface LayerTarget {
@@ -24,8 +29,15 @@ export interface LayerTarget {
   abort(): void;
 }
 
-/** `findHoles`: aligned blocks of zeros in files become holes, where the format has holes. */
-export function openTarget(files: LayerFiles, options: { findHoles: boolean }): LayerTarget {
+export interface TargetOptions {
+  /** Aligned blocks of zeros take no room on the disk: for layers that are made here, of files that may have holes. */
+  findHoles: boolean;
+}
+
+/** Where an unpacked layer's tree lies in the layer's directory. */
+export const TREE_NAME = 'fs';
+
+export function openTarget(files: LayerFiles, options: TargetOptions): LayerTarget {
   return new UnpackedTarget(files.directory, options);
 }
 
@@ -33,8 +45,10 @@ class UnpackedTarget implements LayerTarget {
   readonly #extractor: Extractor;
   readonly #reader: TarReader;
 
-  constructor(directory: string, options: { findHoles: boolean }) {
-    this.#extractor = new Extractor(directory, options);
+  constructor(directory: string, options: TargetOptions) {
+    const tree = join(directory, TREE_NAME);
+    mkdirSync(tree, { mode: 0o755 });
+    this.#extractor = new Extractor(tree, options);
     this.#reader = new TarReader(this.#extractor);
   }
 

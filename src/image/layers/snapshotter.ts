@@ -169,6 +169,12 @@ export interface Snapshotter {
   remove(diffId: DiffID): Promise<void>;
 
   /**
+   * Stores a layer from what another driver left of it in this data root, and tells whether that was possible. Absent
+   * from drivers that know of no other.
+   */
+  restore?(diffId: DiffID): Promise<boolean>;
+
+  /**
    * Makes ahead what `mount` will need for an image, so that its first container need not wait. Needless calls cost
    * nothing; a failure is one that `mount` would have too.
    */

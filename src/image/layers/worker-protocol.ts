@@ -9,8 +9,8 @@ import type { LayerFacts } from './layer-target.ts';
 import type { LayerCompression } from './snapshotter.ts';
 import type { TarHeader } from './tar-writer.ts';
 
-/** `unpacked`: a directory tree in overlayfs's form. */
-export type LayerFormat = 'unpacked';
+/** `unpacked`: a directory tree in overlayfs's form. `indexed`: the tar as it is, and an EROFS image that points into it. */
+export type LayerFormat = 'unpacked' | 'indexed';
 
 /** Where a layer's files are made; `directory` exists and is empty. */
 export interface LayerFiles {

@@ -1,0 +1,42 @@
+/** The kernel's table of mounts in this mount namespace: proc_pid_mountinfo(5). */
+import { readFileSync } from 'node:fs';
+
+export interface MountEntry {
+  /** major:minor of the file system: the same in all mounts of it. */
+  device: string;
+  mountPoint: string;
+  /** Root of the mount within its file system. */
+  root: string;
+  fileSystem: string;
+  /** Options of the file system, comma-separated, escaped as the kernel has them. */
+  superOptions: string;
+}
+
+/** All mounts, in the order in which they were made: of several on one mount point the last is on top. */
+export function readMountTable(): MountEntry[] {
+  const entries: MountEntry[] = [];
+  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
+    const fields = line.split(' ');
+    /* Optional fields, as many as there are, end with a dash. */
+    const dash = fields.indexOf('-', 6);
+    const [device, root, mountPoint] = fields.slice(2, 5);
+    const [fileSystem, , superOptions] = fields.slice(dash + 1);
+    if (dash < 0 || device === undefined || root === undefined || mountPoint === undefined) continue;
+    entries.push({
+      device,
+      root: unescapeOctal(root),
+      mountPoint: unescapeOctal(mountPoint),
+      fileSystem: fileSystem ?? '',
+      superOptions: superOptions ?? '',
+    });
+  }
+  return entries;
+}
+
+/** Blanks, backslashes and the like are written as `\` and three octal digits. */
+export function unescapeOctal(text: string): string {
+  if (!text.includes('\\')) return text;
+  const bytes = Buffer.from(text).toString('latin1');
+  const plain = bytes.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
+  return Buffer.from(plain, 'latin1').toString();
+}
