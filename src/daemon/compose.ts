@@ -16,8 +16,8 @@ import { IMAGE_MIGRATIONS, ImageStore } from '../image/image-store.ts';
 import { OverlaySnapshotter } from '../image/layers/overlay.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import { Puller } from '../image/pull.ts';
-import { parseMirror } from '../image/registry/endpoints.ts';
 import { checkCredentials } from '../image/registry/login.ts';
+import { parseMirror } from '../image/registry/mirrors.ts';
 import { addon, libraryDirectory } from '../native/addon.ts';
 import { NETWORK_MIGRATIONS, NetworkManager } from '../network/network-manager.ts';
 import { readHostFacts } from '../oci/host-facts.ts';
@@ -53,7 +53,7 @@ const DEFAULT_EXEC_ROOT = '/run/mydock';
  */
 export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   validateLogConfig(withLogDefaults(undefined, config));
-  const mirrors = config.registryMirrors.map(parseMirror);
+  for (const mirror of config.registryMirrors) parseMirror(mirror);
   mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
   mkdirSync(config.execRoot, { recursive: true, mode: 0o711 });
   const lock = lockDataRoot(config.dataRoot);
@@ -101,7 +101,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   await engine.restore();
   await images.sweep();
   const registry = {
-    mirrors,
+    mirrors: config.registryMirrors,
     insecureRegistries: config.insecureRegistries,
     maxConcurrentDownloads: config.maxConcurrentDownloads,
   };
