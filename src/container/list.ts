@@ -2,6 +2,7 @@
 import type { ContainerSummary } from '../api/containers.ts';
 import { type Filters, InvalidFilterError, requireKnownFilters } from '../api/filters.ts';
 import { InvalidParameterError } from '../base/errors.ts';
+import { compileExpression } from '../base/expression/expression.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { summarize } from './inspect.ts';
@@ -57,6 +58,7 @@ type Test = (container: Container, value: string) => boolean;
 function buildFilter(engine: EngineContext, filters: Filters): (container: Container) => boolean {
   check(filters);
   const order = new Map(engine.containers.all().map((container, index) => [container.id, index]));
+  const matchesPattern = expressions();
   const position = (reference: string): number => order.get(engine.containers.get(reference).id) ?? 0;
   const tests: Record<string, Test> = {
     id: ({ id }, value) => id.startsWith(value) || matchesPattern(value, id),
@@ -112,12 +114,26 @@ function check(filters: Filters): void {
   }
 }
 
-function matchesPattern(pattern: string, text: string): boolean {
+/** Matches texts by expressions, each of which is read once. */
+function expressions(): (pattern: string, text: string) => boolean {
+  const compiled = new Map<string, (text: string) => boolean>();
+  return (pattern, text) => {
+    let matches = compiled.get(pattern);
+    if (matches === undefined) {
+      matches = expressionTest(pattern);
+      compiled.set(pattern, matches);
+    }
+    return matches(text);
+  };
+}
+
+/** What is no expression matches nothing, as in Docker: lists have no error for it. */
+function expressionTest(pattern: string): (text: string) => boolean {
   try {
-    return new RegExp(pattern).test(text);
-  } catch {
-    // Not a regular expression: taken as plain text.
-    return text.includes(pattern);
+    return compileExpression(pattern);
+  } catch (error) {
+    if (error instanceof InvalidParameterError) return () => false;
+    throw error;
   }
 }
 

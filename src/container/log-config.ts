@@ -9,6 +9,7 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { InternalError } from '../base/errors.ts';
+import { compileExpression } from '../base/expression/expression.ts';
 import type { LogForward, SupervisorLog } from '../native/supervisor-protocol.ts';
 import {
   bufferBytes,
@@ -108,8 +109,8 @@ function wanted(
   expression: string | undefined,
 ): (entry: [string, string]) => boolean {
   const listed = (names ?? '').split(',');
-  const pattern = expression === undefined ? undefined : new RegExp(expression, 'u');
-  return ([name]) => listed.includes(name) || pattern?.test(name) === true;
+  const matches = expression === undefined ? undefined : compileExpression(expression);
+  return ([name]) => listed.includes(name) || matches?.(name) === true;
 }
 
 /** The fields of Docker's journal entries. Others have to be upper case, and must not begin with an underscore. */

@@ -5,6 +5,7 @@
 import { existsSync, statSync } from 'node:fs';
 import type { LogConfig } from '../api/host-config.ts';
 import { InvalidParameterError, NotImplementedError } from '../base/errors.ts';
+import { compileExpression } from '../base/expression/expression.ts';
 import { checkTag } from './log-tag.ts';
 
 export const LOG_DRIVERS = ['journald', 'json-file', 'local', 'none', 'syslog'] as const;
@@ -100,7 +101,7 @@ function checkMode(options: Record<string, string>): void {
 function checkExpression(name: string, text: string | undefined): void {
   if (text === undefined) return;
   try {
-    new RegExp(text, 'u');
+    compileExpression(text);
   } catch (error) {
     throw new InvalidParameterError(`invalid log opt ${name}: "${text}" is no regular expression`, error);
   }
