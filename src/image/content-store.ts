@@ -12,6 +12,7 @@ import { errnoCode, InternalError, InvalidParameterError, NotFoundError } from '
 import { abortable } from './abortable.ts';
 import { type Digest, digestHex, digestOf, parseDigest } from './digest.ts';
 import { Ingest } from './ingest.ts';
+import { Semaphore } from './semaphore.ts';
 
 /** Leftovers of pulls that nobody resumed are removed after a day. */
 const KEEP_UNFINISHED_MS = 24 * 3600 * 1000;
@@ -21,6 +22,8 @@ export class ContentStore {
   readonly #ingest: string;
   /** The tail of each digest's queue: one ingest of a digest at a time. */
   readonly #queues = new Map<Digest, Promise<void>>();
+  /** One sync in the background at a time: each holds a thread of the pool that all file operations share. */
+  readonly #syncs = new Semaphore(1);
 
   /** `root` is `<data root>/content`; its directories are made where they are missing. */
   constructor(root: string) {
@@ -97,10 +100,22 @@ export class ContentStore {
     try {
       const path = join(this.#ingest, digestHex(digest));
       const file = await this.#openIngest(path);
-      return new Ingest({ digest, path, file, target: this.path(digest), directory: this.#blobs, release });
+      const syncSoon = (handle: FileHandle): Promise<void> => this.#syncSoon(handle);
+      const target = this.path(digest);
+      return new Ingest({ digest, path, file, target, directory: this.#blobs, release, syncSoon });
     } catch (error) {
       release();
       throw error;
+    }
+  }
+
+  /** Does nothing while another file is being written out: that one takes the disk. */
+  async #syncSoon(file: FileHandle): Promise<void> {
+    if (!this.#syncs.tryAcquire()) return;
+    try {
+      await file.datasync();
+    } finally {
+      this.#syncs.release();
     }
   }
 

@@ -1,7 +1,7 @@
 /**
  * One blob on its way into the content store: bytes are appended and hashed as they come, what an earlier attempt
  * left is hashed again before it counts, and the blob moves to its final name only with the right digest. Closing
- * keeps the file for the next attempt; `restart` and `discard` throw it away.
+ * keeps the file for the next attempt; `restart` and `discard` throw it away. Others may read the file as it grows.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { rmSync } from 'node:fs';
@@ -9,9 +9,12 @@ import { type FileHandle, rename } from 'node:fs/promises';
 import { syncDirectory } from '../base/atomic-file.ts';
 import { InternalError } from '../base/errors.ts';
 import type { Digest } from './digest.ts';
+import { GrowingFile } from './layers/growing-file.ts';
 
 /** Appended chunks are gathered up to this size before they are written: fewer trips through the thread pool. */
 const WRITE_BATCH_BYTES = 1 << 20;
+/** So much is written between two syncs in the background. */
+const SYNC_BATCH_BYTES = 32 << 20;
 
 export interface IngestOptions {
   digest: Digest;
@@ -22,6 +25,8 @@ export interface IngestOptions {
   directory: string;
   /** Called once, on close. */
   release: () => void;
+  /** Writes a file's data out to disk some time soon, without anybody waiting for it. */
+  syncSoon?: (file: FileHandle) => Promise<void>;
 }
 
 export class Ingest {
@@ -37,11 +42,22 @@ export class Ingest {
   #writing: Promise<void> = Promise.resolve();
   #failure: unknown;
   #closed = false;
+  #growing = new GrowingFile();
+  #unsyncedBytes = 0;
+  #syncing: Promise<void> | undefined;
 
   constructor(options: IngestOptions) {
     this.#options = options;
     this.digest = options.digest;
     this.path = options.path;
+  }
+
+  /**
+   * The file at `path` for those who read it while it grows: of this attempt, another one after each `restart`. It is
+   * whole after `complete`, and lost by `restart`, `discard` and `close`.
+   */
+  get growing(): GrowingFile {
+    return this.#growing;
   }
 
   /** Bytes that are here and hashed. */
@@ -70,6 +86,7 @@ export class Ingest {
     }
     this.#sizeBytes = position;
     this.#writtenBytes = position;
+    this.#growing.grow(position);
     return position;
   }
 
@@ -91,12 +108,12 @@ export class Ingest {
     this.#writtenBytes += this.#pendingBytes;
     this.#pending = [];
     this.#pendingBytes = 0;
-    this.#writing = this.#write(chunks, position).catch((error: unknown) => {
+    this.#writing = this.#write(chunks, position, this.#growing).catch((error: unknown) => {
       this.#failure ??= new InternalError(`cannot write ${this.path}`, error);
     });
   }
 
-  async #write(chunks: Uint8Array[], position: number): Promise<void> {
+  async #write(chunks: Uint8Array[], position: number, growing: GrowingFile): Promise<void> {
     let rest = chunks;
     let at = position;
     while (rest.length > 0) {
@@ -104,6 +121,24 @@ export class Ingest {
       at += bytesWritten;
       rest = withoutBytes(rest, bytesWritten);
     }
+    growing.grow(at);
+    this.#syncSoon(at - position);
+  }
+
+  /** Has the data written out while more is coming, so that `sync` finds little left to do. */
+  #syncSoon(bytes: number): void {
+    const { file, syncSoon } = this.#options;
+    this.#unsyncedBytes += bytes;
+    if (this.#unsyncedBytes < SYNC_BATCH_BYTES || this.#syncing !== undefined || syncSoon === undefined)
+      return;
+    this.#unsyncedBytes = 0;
+    this.#syncing = syncSoon(file)
+      .catch(() => {
+        // An error of the disk is reported by `sync` as well.
+      })
+      .finally(() => {
+        this.#syncing = undefined;
+      });
   }
 
   /** Waits until everything appended is in the file. */
@@ -118,6 +153,8 @@ export class Ingest {
 
   /** Throws everything away and begins again with an empty file. */
   async restart(): Promise<void> {
+    this.#growing.lose('the download began anew');
+    this.#growing = new GrowingFile();
     this.#pending = [];
     this.#pendingBytes = 0;
     await this.#writing;
@@ -130,6 +167,13 @@ export class Ingest {
   /** Whether what is here has the digest that it is to be stored under. */
   verified(): boolean {
     return `sha256:${this.#hash.copy().digest('hex')}` === this.digest;
+  }
+
+  /** Tells the readers of the growing file that it is whole. Throws where the digest is not the right one. */
+  async complete(): Promise<void> {
+    await this.flush();
+    if (!this.verified()) throw new InternalError(`content does not have digest ${this.digest}`);
+    this.#growing.complete();
   }
 
   /** Waits until the bytes are on disk. Takes long; run it beside work on the same file. */
@@ -150,11 +194,13 @@ export class Ingest {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#growing.lose('the download was given up');
     try {
       await this.flush();
     } catch {
       // The error was, or will be, reported by the write that needed the bytes; the next attempt hashes the file.
     } finally {
+      await this.#syncing;
       await this.#options.file.close();
       this.#options.release();
     }

@@ -1,7 +1,7 @@
 /**
- * Brings layers from a registry into the content store and the snapshotter. Each layer flows by itself: download,
- * verify, then unpack while the blob is written out to disk. Pulls that want the same layer at the same time share
- * one transfer; it goes on until the last of them gives up.
+ * Brings layers from a registry into the content store and the snapshotter. Each layer flows by itself and in one pass:
+ * the snapshotter reads the blob as it comes, and the layer is there soon after the last byte was verified. Pulls that
+ * want the same layer at the same time share one transfer; it goes on until the last of them gives up.
  */
 import { EngineError, errorMessage, isDiskFull } from '../base/errors.ts';
 import { log } from '../base/log.ts';
@@ -9,7 +9,7 @@ import { abortable } from './abortable.ts';
 import { type ContentStore, hashFile } from './content-store.ts';
 import type { DiffID } from './digest.ts';
 import type { Ingest } from './ingest.ts';
-import type { Snapshotter } from './layers/snapshotter.ts';
+import type { LayerSource, Snapshotter } from './layers/snapshotter.ts';
 import type { Descriptor } from './manifest.ts';
 import { layerStatus, type OnProgress, ProgressMeter, type PullProgress, shortDigest } from './progress.ts';
 import type { RepositoryClient } from './registry/client.ts';
@@ -143,17 +143,58 @@ export class LayerTransfers {
       if (await this.#addStored(request)) return;
       return await this.#run(request);
     }
-    await this.#download(ingest, request);
-    downloaded();
-    const [added, synced] = await Promise.allSettled([this.#add(ingest.path, request), ingest.sync()]);
-    if (added.status === 'rejected') {
+    await this.#bring(ingest, request, downloaded);
+  }
+
+  /** Download and snapshotter at the same time; where one fails, the other ends too. */
+  async #bring(ingest: Ingest, request: LayerTransferRequest, downloaded: () => void): Promise<void> {
+    const failed = new AbortController();
+    const signal = AbortSignal.any([request.signal, failed.signal]);
+    const both = { ...request, signal };
+    const phase = { downloaded: false };
+    const adding = this.#addWhileGrowing(ingest, both, phase);
+    adding.catch((error: unknown) => failed.abort(error));
+    try {
+      await this.#download(ingest, both);
+      phase.downloaded = true;
+      downloaded();
+      const [added, synced] = await Promise.allSettled([adding, ingest.sync()]);
+      if (added.status === 'rejected') throw added.reason;
+      if (synced.status === 'rejected') throw synced.reason;
+      await ingest.commit();
+    } catch (error) {
+      failed.abort(error);
+      await adding.catch(() => undefined);
+      request.signal.throwIfAborted();
       // The bytes are what the manifest names, so it is the image that is broken: they are of no use to a later pull.
-      if (added.reason instanceof EngineError && added.reason.kind === 'InvalidParameter')
-        await ingest.discard();
-      throw added.reason;
+      const broken = error instanceof EngineError && error.kind === 'InvalidParameter';
+      if (broken && phase.downloaded) await ingest.discard();
+      throw error;
     }
-    if (synced.status === 'rejected') throw synced.reason;
-    await ingest.commit();
+  }
+
+  /**
+   * Unpacks the blob as it comes, again from the start where the download begins anew. What the snapshotter says of the
+   * content counts only when the blob is verified: until then it may be the download that is wrong.
+   */
+  async #addWhileGrowing(
+    ingest: Ingest,
+    request: LayerTransferRequest,
+    phase: { readonly downloaded: boolean },
+  ): Promise<void> {
+    const { signal } = request;
+    for (;;) {
+      const { growing } = ingest;
+      try {
+        await this.#add({ blobPath: ingest.path, growing }, request, phase);
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        const content = error instanceof EngineError && error.kind === 'InvalidParameter';
+        if (!growing.lost.aborted && !content) throw error;
+        if ((await growing.settled(signal)) === 'whole' || ingest.growing === growing) throw error;
+      }
+    }
   }
 
   /** Unpacks a blob that the content store already holds; false where that blob turned out to be damaged. */
@@ -161,7 +202,7 @@ export class LayerTransfers {
     const { digest } = request.descriptor;
     request.onProgress(layerStatus(shortDigest(digest), 'Download complete'));
     try {
-      await this.#add(this.#content.path(digest), request);
+      await this.#add({ blobPath: this.#content.path(digest) }, request, { downloaded: true });
       return true;
     } catch (error) {
       request.signal.throwIfAborted();
@@ -188,28 +229,29 @@ export class LayerTransfers {
       },
     });
     onProgress(layerStatus(id, 'Verifying Checksum'));
-    await ingest.flush();
+    await ingest.complete();
     onProgress(layerStatus(id, 'Download complete'));
   }
 
-  async #add(blobPath: string, request: LayerTransferRequest): Promise<void> {
-    const { descriptor, diffId, signal, onProgress } = request;
-    const meter = new ProgressMeter(
-      shortDigest(descriptor.digest),
-      'Extracting',
-      descriptor.sizeBytes,
-      onProgress,
-    );
+  async #add(
+    blob: Pick<LayerSource, 'blobPath' | 'growing'>,
+    request: LayerTransferRequest,
+    phase: { readonly downloaded: boolean },
+  ): Promise<void> {
+    const { descriptor, diffId, signal } = request;
+    const id = shortDigest(descriptor.digest);
+    const meter = new ProgressMeter(id, 'Extracting', descriptor.sizeBytes, request.onProgress);
+    /* Clients draw one bar a layer: extracting is told of when downloading is over. */
+    const onProgress = (consumedBytes: number): void => {
+      if (phase.downloaded) meter.update(consumedBytes);
+    };
     try {
-      await this.#snapshotter.add(
-        { blobPath, compression: 'detect', diffId, onProgress: (consumed) => meter.update(consumed) },
-        signal,
-      );
+      await this.#snapshotter.add({ ...blob, compression: 'detect', diffId, onProgress }, signal);
     } catch (error) {
       signal.throwIfAborted();
       const kind = error instanceof EngineError ? error.kind : 'Internal';
       throw new EngineError(kind, `failed to register layer: ${errorMessage(error)}`, error);
     }
-    meter.update(descriptor.sizeBytes);
+    onProgress(descriptor.sizeBytes);
   }
 }

@@ -94,11 +94,8 @@ async function* inflateZstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buffe
 /** One decoder's output: zstd frames up to where Node's decoder stops. */
 async function* decodeZstd(input: Input): AsyncGenerator<Buffer, void, undefined> {
   /* In object mode a chunk is handed over as it is, not joined with others. */
-  const decoder = createZstdDecompress({
-    chunkSize: CHUNK_BYTES,
-    readableObjectMode: true,
-    readableHighWaterMark: CHUNKS_AHEAD,
-  });
+  const options = { chunkSize: CHUNK_BYTES, readableObjectMode: true, readableHighWaterMark: CHUNKS_AHEAD };
+  const decoder = createZstdDecompress(options);
   const feeding = feed(decoder, input);
   /* A failed source ends the decoder too, and is reported by that. */
   feeding.catch((error: unknown) =>

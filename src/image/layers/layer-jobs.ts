@@ -4,8 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { InvalidParameterError } from '../../base/errors.ts';
+import { setImmediate as turn } from 'node:timers/promises';
+import { InternalError, InvalidParameterError } from '../../base/errors.ts';
 import { byteString, printable } from './byte-string.ts';
+import type { FileExtent } from './growing-file.ts';
 import { detectCompression, inflate } from './inflate.ts';
 import { LayerOutput, TarChunks } from './layer-output.ts';
 import { openTarget } from './layer-target.ts';
@@ -16,6 +18,8 @@ import { type InputItem, type Job, type JobResult, type NewLayer, NO_RESULT } fr
 
 const READ_BYTES = 256 * 1024;
 const PROGRESS_MS = 100;
+/** What the compression is told by. */
+const HEAD_BYTES = 8;
 
 /** How a job reaches the main thread. */
 export interface JobContext {
@@ -25,6 +29,8 @@ export interface JobContext {
   input(): AsyncIterable<InputItem>;
   /** Resolves when there is room for more. */
   output(chunk: Buffer): Promise<void>;
+  /** Resolves when the job's growing blob reaches further than this, or is whole. */
+  grown(consumedBytes: number): Promise<FileExtent>;
 }
 
 export async function runJob(job: Job, context: JobContext): Promise<JobResult> {
@@ -53,7 +59,7 @@ async function addLayer(job: Extract<Job, { kind: 'add' }>, context: JobContext)
   const target = openTarget(job.target, { findHoles: false });
   try {
     const hash = createHash('sha256');
-    for await (const chunk of inflateFile(job.blobPath, job.compression, context)) {
+    for await (const chunk of inflateFile(job.blobPath, job, context)) {
       context.signal.throwIfAborted();
       hash.update(chunk);
       target.write(chunk);
@@ -70,38 +76,57 @@ async function addLayer(job: Extract<Job, { kind: 'add' }>, context: JobContext)
   }
 }
 
-/** Inflates a file whose compression may have to be found out. */
+interface FileReading {
+  compression: LayerCompression | 'detect';
+  /** How far a file that is still being written reaches. */
+  extent?: FileExtent;
+}
+
+/** Inflates a file. Each chunk is valid only until the next one is asked for. */
 async function* inflateFile(
   path: string,
-  compression: LayerCompression | 'detect',
+  { compression, extent }: FileReading,
   context: JobContext,
 ): AsyncGenerator<Buffer, void, undefined> {
   const fd = openSync(path, constants.O_RDONLY);
   try {
-    const head = Buffer.alloc(8);
-    const length = compression === 'detect' ? readSync(fd, head, 0, head.length, 0) : 0;
-    const kind = compression === 'detect' ? detectCompression(head.subarray(0, length)) : compression;
-    yield* inflate(readFile(fd, context), kind);
+    const { head, rest } = await peek(readFile(fd, extent, context), HEAD_BYTES);
+    yield* inflate(rest, compression === 'detect' ? detectCompression(head) : compression, { reuse: true });
   } finally {
     closeSync(fd);
   }
 }
 
-/** A file's chunks, from its start. Reads block: they come from the page cache or a local disk. */
-async function* readFile(fd: number, context: JobContext): AsyncGenerator<Buffer, void, undefined> {
+/** A file's chunks, from its start, all in one buffer. Reads block: they come from the page cache or a local disk. */
+async function* readFile(
+  fd: number,
+  growing: FileExtent | undefined,
+  context: JobContext,
+): AsyncGenerator<Buffer, void, undefined> {
+  const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  let extent = growing ?? { availableBytes: Number.POSITIVE_INFINITY, isWhole: true };
   let position = 0;
   let reported = Date.now();
   for (;;) {
+    /* Nothing else on this thread waits for anything, so this is when an abort is heard. */
+    await turn();
     context.signal.throwIfAborted();
-    const chunk = Buffer.allocUnsafe(READ_BYTES);
-    const length = readSync(fd, chunk, 0, chunk.length, position);
-    if (length === 0) break;
+    if (position >= extent.availableBytes) {
+      if (extent.isWhole) break;
+      extent = await context.grown(position);
+      continue;
+    }
+    const length = readSync(fd, buffer, 0, Math.min(READ_BYTES, extent.availableBytes - position), position);
+    if (length === 0) {
+      if (growing !== undefined) throw new InternalError('the layer became shorter while it was read');
+      break;
+    }
     position += length;
     if (Date.now() - reported >= PROGRESS_MS) {
       context.progress(position);
       reported = Date.now();
     }
-    yield chunk.subarray(0, length);
+    yield buffer.subarray(0, length);
   }
   context.progress(position);
 }
@@ -137,10 +162,12 @@ async function copyTar(
   context: JobContext,
 ): Promise<void> {
   if (tarPath !== undefined) {
-    for await (const chunk of inflateFile(tarPath, 'detect', context)) await output(chunk);
+    for await (const chunk of inflateFile(tarPath, { compression: 'detect' }, context)) {
+      await output(Buffer.from(chunk));
+    }
     return;
   }
-  const { head, rest } = await peek(inputChunks(context), 8);
+  const { head, rest } = await peek(inputChunks(context), HEAD_BYTES);
   for await (const chunk of inflate(rest, detectCompression(head))) await output(chunk);
 }
 

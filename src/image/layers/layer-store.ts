@@ -10,7 +10,7 @@ import { log } from '../../base/log.ts';
 import { type DiffID, parseDiffID, parseDigest } from '../digest.ts';
 import { LayerDirectory, type StoredLayer } from './layer-directory.ts';
 import { feedEntries, feedTar } from './layer-feed.ts';
-import { readTarFile } from './layer-tar-file.ts';
+import { readTarFile } from './layer-files.ts';
 import { SharedRuns } from './shared-runs.ts';
 import type {
   BlobOptions,
@@ -96,12 +96,16 @@ export class LayerStore {
     onProgress: (consumedBytes: number) => void,
     signal: AbortSignal,
   ): Promise<LayerInfo> {
-    const { blobPath, compression, diffId } = source;
+    const { blobPath, compression, diffId, growing } = source;
     const directory = this.directory.begin();
     const target = { format: this.#format, directory };
     const job: Job = { kind: 'add', blobPath, compression, diffId, target };
     try {
-      const result = await this.pool.run(job, { onProgress }, signal);
+      const result = await this.pool.run(
+        job,
+        growing === undefined ? { onProgress } : { onProgress, growing },
+        signal,
+      );
       return await this.#publish(directory, result);
     } catch (error) {
       await this.discard(directory);

@@ -3,6 +3,7 @@
  * them with layer-jobs.ts. Bundled as layer-worker.cjs beside the daemon; run from this file in development.
  */
 import { parentPort } from 'node:worker_threads';
+import type { FileExtent } from './growing-file.ts';
 import { runJob } from './layer-jobs.ts';
 import {
   closeSources,
@@ -29,6 +30,7 @@ class RunningJob {
   #unacknowledged = 0;
   #wake: (() => void) | undefined;
   #closed = false;
+  #extent: FileExtent | undefined;
 
   async run(job: Job): Promise<void> {
     try {
@@ -37,6 +39,7 @@ class RunningJob {
         progress: (consumedBytes) => post({ kind: 'progress', consumedBytes }),
         input: () => this.#input(),
         output: (chunk) => this.#output(chunk),
+        grown: (consumedBytes) => this.#grown(consumedBytes),
       });
       this.close();
       post({ kind: 'done', result });
@@ -54,6 +57,11 @@ class RunningJob {
   receive(items: InputItem[]): void {
     this.#items.push(...items);
     if (this.#closed) this.close();
+    this.#wake?.();
+  }
+
+  grow(extent: FileExtent): void {
+    this.#extent = extent;
     this.#wake?.();
   }
 
@@ -90,6 +98,15 @@ class RunningJob {
     }
   }
 
+  async #grown(consumedBytes: number): Promise<FileExtent> {
+    this.#extent = undefined;
+    post({ kind: 'starved', consumedBytes });
+    for (;;) {
+      await this.#wait();
+      if (this.#extent !== undefined) return this.#extent;
+    }
+  }
+
   async #output(chunk: Buffer): Promise<void> {
     while (this.#unacknowledged >= OUTPUT_WINDOW_BYTES) await this.#wait();
     this.#unacknowledged += chunk.length;
@@ -105,5 +122,6 @@ port.on('message', (message: ToWorker) => {
     void running.run(message.job);
   } else if (message.kind === 'abort') running?.abort();
   else if (message.kind === 'input') running?.receive(message.items);
+  else if (message.kind === 'grown') running?.grow(message.extent);
   else running?.acknowledge(message.bytes);
 });

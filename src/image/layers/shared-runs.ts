@@ -1,11 +1,17 @@
 /**
  * Work that several callers ask for at once and that is done once: each has its own abort signal and progress, and
- * the work is aborted when the last of them has gone away.
+ * the work is aborted when the last of them has gone away. Work that fails by its source, which is its starter's matter, is
+ * begun again by those who only joined it.
  */
+import { EngineError } from '../../base/errors.ts';
+import { SourceLostError } from './growing-file.ts';
 
 type Progress = (consumedBytes: number) => void;
 
+type Start<T> = (onProgress: Progress, signal: AbortSignal) => Promise<T>;
+
 interface Run<T> {
+  start: Start<T>;
   promise: Promise<T>;
   controller: AbortController;
   listeners: Set<Progress>;
@@ -20,9 +26,20 @@ export class SharedRuns<T> {
     key: string,
     onProgress: Progress | undefined,
     signal: AbortSignal | undefined,
-    start: (onProgress: Progress, signal: AbortSignal) => Promise<T>,
+    start: Start<T>,
   ): Promise<T> {
-    const run = await this.#find(key, start);
+    for (;;) {
+      const run = await this.#find(key, start);
+      try {
+        return await this.#wait(run, onProgress, signal);
+      } catch (error) {
+        const joined = run.start !== start;
+        if (!joined || !isOfSource(error) || signal?.aborted === true) throw error;
+      }
+    }
+  }
+
+  async #wait(run: Run<T>, onProgress: Progress | undefined, signal: AbortSignal | undefined): Promise<T> {
     /* A function of its own, because two callers may pass the same. */
     const listener: Progress = (consumedBytes) => onProgress?.(consumedBytes);
     run.listeners.add(listener);
@@ -40,10 +57,7 @@ export class SharedRuns<T> {
    * The run, with its new caller counted. One that was aborted is waited for, so that its leftovers are gone before the
    * next begins.
    */
-  async #find(
-    key: string,
-    start: (onProgress: Progress, signal: AbortSignal) => Promise<T>,
-  ): Promise<Run<T>> {
+  async #find(key: string, start: Start<T>): Promise<Run<T>> {
     for (;;) {
       const found = this.#runs.get(key);
       const run = found ?? this.#start(key, start);
@@ -55,7 +69,7 @@ export class SharedRuns<T> {
     }
   }
 
-  #start(key: string, start: (onProgress: Progress, signal: AbortSignal) => Promise<T>): Run<T> {
+  #start(key: string, start: Start<T>): Run<T> {
     const controller = new AbortController();
     const listeners = new Set<Progress>();
     const report: Progress = (consumedBytes) => {
@@ -63,10 +77,17 @@ export class SharedRuns<T> {
     };
     const promise = start(report, controller.signal).finally(() => this.#runs.delete(key));
     promise.catch(() => undefined);
-    const run: Run<T> = { promise, controller, listeners, callers: 0 };
+    const run: Run<T> = { start, promise, controller, listeners, callers: 0 };
     this.#runs.set(key, run);
     return run;
   }
+}
+
+/** The source is lost, or is not what it should be. */
+function isOfSource(error: unknown): boolean {
+  return (
+    error instanceof SourceLostError || (error instanceof EngineError && error.kind === 'InvalidParameter')
+  );
 }
 
 async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

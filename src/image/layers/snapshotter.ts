@@ -13,13 +13,19 @@
  */
 import type { Readable } from 'node:stream';
 import type { DiffID, Digest } from '../digest.ts';
+import type { GrowingFile } from './growing-file.ts';
 import type { TarType } from './tar-format.ts';
 
 export type LayerCompression = 'none' | 'gzip' | 'zstd';
 
 export interface LayerSource {
-  /** The layer as the registry gave it, verified already. */
+  /** The layer as the registry gave it, verified already unless it is `growing`. */
   blobPath: string;
+  /**
+   * The blob is still being written: it is stored while it comes, as far as its file reaches, and `add` resolves only
+   * once it is whole and verified. Where it is lost, `add` fails with its SourceLostError.
+   */
+  growing?: GrowingFile;
   /** `detect` goes by the first bytes, which registries get right more often than media types. */
   compression: LayerCompression | 'detect';
   /** What the uncompressed tar must hash to. `add` fails with InvalidParameter, naming both, where it does not. */

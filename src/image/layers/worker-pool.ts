@@ -1,7 +1,8 @@
 /**
  * The daemon's layer workers: threads that are started when there is work, do one job each, and end when they have
- * been idle for a while. Jobs queue for as many threads as the machine has cores; jobs that wait for the main thread
- * to feed or drain them get a thread of their own, so that they never block the others.
+ * been idle for a while. Jobs queue for as many places as the machine has cores. Jobs that wait for the main thread to
+ * feed or drain them need no place, and one that follows a growing file gives its place away while it waits for more,
+ * so that nobody's slowness blocks the others.
  */
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -9,6 +10,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { InternalError } from '../../base/errors.ts';
 import { libraryDirectory } from '../../native/addon.ts';
+import type { FileExtent, GrowingFile } from './growing-file.ts';
 import {
   closeSources,
   type FromWorker,
@@ -32,6 +34,13 @@ export interface JobHooks {
   feed?: (send: (items: InputItem[]) => Promise<void>) => Promise<void>;
   /** Takes output; resolves when it wants more. */
   onOutput?: (chunk: Buffer) => Promise<void>;
+  /** Of an `add`: the blob that is still being written. The job's error is its SourceLostError once it is lost. */
+  growing?: GrowingFile;
+}
+
+/** What a running thread is given beside the caller's hooks. */
+interface ThreadHooks extends JobHooks {
+  onStarved?: (consumedBytes: number) => Promise<FileExtent>;
 }
 
 /** Bundled: layer-worker.cjs beside the addon. From the sources: the TypeScript file, which Node strips itself. */
@@ -58,12 +67,47 @@ export class WorkerPool {
    */
   async run(job: Job, hooks: JobHooks = {}, signal?: AbortSignal): Promise<JobResult> {
     signal?.throwIfAborted();
+    if (job.kind === 'add' && hooks.growing !== undefined) {
+      return await this.#runFollowing(job, hooks, hooks.growing, signal);
+    }
     const queues = hooks.feed === undefined && hooks.onOutput === undefined && job.kind !== 'sync';
     if (queues) await this.#acquire(signal);
     try {
       return await this.#runOnThread(job, hooks, signal);
     } finally {
       if (queues) this.#release();
+    }
+  }
+
+  /** Holds a place only while there is something to read. */
+  async #runFollowing(
+    job: Extract<Job, { kind: 'add' }>,
+    hooks: JobHooks,
+    growing: GrowingFile,
+    caller: AbortSignal | undefined,
+  ): Promise<JobResult> {
+    const ended = new AbortController();
+    const signal = AbortSignal.any([growing.lost, ended.signal, ...(caller === undefined ? [] : [caller])]);
+    let holding = false;
+    const release = (): void => {
+      if (holding) this.#release();
+      holding = false;
+    };
+    const onStarved = async (consumedBytes: number): Promise<FileExtent> => {
+      release();
+      await growing.more(consumedBytes, signal);
+      await this.#acquire(signal);
+      holding = true;
+      if (signal.aborted) release();
+      signal.throwIfAborted();
+      return growing.extent;
+    };
+    try {
+      const extent = await onStarved(0);
+      return await this.#runOnThread({ ...job, extent }, { ...hooks, onStarved }, signal);
+    } finally {
+      ended.abort();
+      release();
     }
   }
 
@@ -99,7 +143,7 @@ export class WorkerPool {
     else next();
   }
 
-  async #runOnThread(job: Job, hooks: JobHooks, signal: AbortSignal | undefined): Promise<JobResult> {
+  async #runOnThread(job: Job, hooks: ThreadHooks, signal: AbortSignal | undefined): Promise<JobResult> {
     const thread = this.#idle.pop() ?? this.#start();
     try {
       return await thread.run(job, hooks, signal);
@@ -127,7 +171,7 @@ export class WorkerPool {
 }
 
 interface Current {
-  hooks: JobHooks;
+  hooks: ThreadHooks;
   resolve: (result: JobResult) => void;
   reject: (error: unknown) => void;
   /** Input under way, and who waits for room. */
@@ -153,7 +197,7 @@ class Thread {
     });
   }
 
-  async run(job: Job, hooks: JobHooks, signal: AbortSignal | undefined): Promise<JobResult> {
+  async run(job: Job, hooks: ThreadHooks, signal: AbortSignal | undefined): Promise<JobResult> {
     clearTimeout(this.#timer);
     this.#worker.ref();
     let onAbort: (() => void) | undefined;
@@ -247,6 +291,9 @@ class Thread {
       case 'output':
         this.#output(current, message.chunk);
         return;
+      case 'starved':
+        this.#feedMore(current, message.consumedBytes);
+        return;
       case 'done':
         if (current.failure === undefined) current.resolve(message.result);
         else current.reject(current.failure.error);
@@ -258,6 +305,15 @@ class Thread {
         current.reject(failure.error);
       }
     }
+  }
+
+  #feedMore(current: Current, consumedBytes: number): void {
+    current.hooks
+      .onStarved?.(consumedBytes)
+      .then((extent) => {
+        if (this.#current === current) this.#post({ kind: 'grown', extent });
+      })
+      .catch((error: unknown) => this.#fail(current, error));
   }
 
   #output(current: Current, chunk: Uint8Array): void {

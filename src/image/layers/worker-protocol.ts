@@ -5,6 +5,7 @@
  */
 import { closeSync } from 'node:fs';
 import { EngineError, type ErrorKind, errnoCode, errorMessage } from '../../base/errors.ts';
+import type { FileExtent } from './growing-file.ts';
 import type { LayerFacts } from './layer-target.ts';
 import type { LayerCompression } from './snapshotter.ts';
 import type { TarHeader } from './tar-writer.ts';
@@ -25,10 +26,11 @@ export interface NewLayer {
 }
 
 export type Job =
-  /** Stores a blob's content and checks its diffID. */
+  /** Stores a blob's content and checks its diffID. With `extent` the blob is still being written. */
   | {
       kind: 'add';
       blobPath: string;
+      extent?: FileExtent;
       compression: LayerCompression | 'detect';
       diffId: string;
       target: LayerFiles;
@@ -87,7 +89,9 @@ export type ToWorker =
   | { kind: 'run'; job: Job }
   | { kind: 'abort' }
   | { kind: 'input'; items: InputItem[] }
-  | { kind: 'ack'; bytes: number };
+  | { kind: 'ack'; bytes: number }
+  /** How far the job's growing blob reaches now: the answer to `starved`. */
+  | { kind: 'grown'; extent: FileExtent };
 
 export interface WireError {
   errorKind: ErrorKind | undefined;
@@ -99,6 +103,8 @@ export interface WireError {
 export type FromWorker =
   | { kind: 'progress'; consumedBytes: number }
   | { kind: 'credit'; bytes: number }
+  /** The job waits for its growing blob to have more than this. */
+  | { kind: 'starved'; consumedBytes: number }
   | { kind: 'output'; chunk: Uint8Array }
   | { kind: 'done'; result: JobResult }
   | { kind: 'failed'; error: WireError };

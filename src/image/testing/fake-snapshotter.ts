@@ -35,6 +35,8 @@ export class FakeSnapshotter implements Snapshotter {
     await this.gate(source);
     signal?.throwIfAborted();
     this.adds += 1;
+    await source.growing?.settled(signal);
+    source.growing?.lost.throwIfAborted();
     const blob = readFileSync(source.blobPath);
     const tar = inflate(blob, source.compression);
     await tick();
