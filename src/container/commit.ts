@@ -5,8 +5,7 @@
 import type { ContainerConfig } from '../api/containers.ts';
 import { errorMessage, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
-import { changeConfig } from '../build/config-changes.ts';
-import { parseInstruction } from '../build/dockerfile/parse.ts';
+import { applyChanges } from '../build/apply-changes.ts';
 import { scratchConfig } from '../build/image-layout.ts';
 import { StageState } from '../build/stage-state.ts';
 import { configPlatform, type ImageConfig, type RunConfig } from '../image/image-config.ts';
@@ -37,20 +36,6 @@ export interface CommitRequest {
   /** In place of the container's configuration. */
   config: ContainerConfig | undefined;
 }
-
-const CHANGES = new Set([
-  'cmd',
-  'entrypoint',
-  'env',
-  'expose',
-  'healthcheck',
-  'label',
-  'onbuild',
-  'stopsignal',
-  'user',
-  'volume',
-  'workdir',
-]);
 
 /** Throws InvalidParameter for a bad name or change, before anything is made. Returns the image. */
 export async function commitContainer(
@@ -130,42 +115,8 @@ function changedConfig(container: Container, parent: Image | undefined, request:
   if (request.config !== undefined) state.config = mergeConfigs(runConfig(request.config), state.config);
   // A CMD that is there stays when ENTRYPOINT changes: it is the user's.
   state.cmdSet = true;
-  for (const text of request.changes.flatMap((change) => splitChanges(change))) {
-    const [word = ''] = text.trim().split(/\s/, 1);
-    if (!CHANGES.has(word.toLowerCase())) {
-      throw new InvalidParameterError(`${word.toLowerCase()} is not a valid change command`);
-    }
-    applyChange(state, text);
-  }
+  applyChanges(state, request.changes);
   return state.config;
-}
-
-/** One instruction a line; a backslash at a line's end joins it with the next. */
-function splitChanges(text: string): string[] {
-  return text
-    .replace(/\\\n/g, ' ')
-    .split('\n')
-    .filter((line) => line.trim() !== '' && !line.trim().startsWith('#'));
-}
-
-function applyChange(state: StageState, text: string): void {
-  const instruction = parseInstruction(text);
-  const options = { escapeChar: '\\' as const, lookup: (name: string) => state.variable(name) };
-  switch (instruction.kind) {
-    case 'workdir':
-      state.config.WorkingDir = instruction.value.startsWith('/')
-        ? instruction.value
-        : `${(state.config.WorkingDir ?? '').replace(/\/$/, '')}/${instruction.value}`;
-      return;
-    case 'run':
-    case 'copy':
-    case 'add':
-    case 'arg':
-    case 'from':
-      throw new InvalidParameterError(`${instruction.kind} is not a valid change command`);
-    default:
-      changeConfig(state, instruction, options).apply(state);
-  }
 }
 
 /** Null and empty values are not for an image's configuration. */

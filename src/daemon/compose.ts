@@ -5,12 +5,15 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../base/atomic-file.ts';
 import { type Database, openDatabase, settleDatabase } from '../base/database.ts';
 import { InvalidParameterError, UnavailableError } from '../base/errors.ts';
+import { configOfChanges } from '../build/apply-changes.ts';
 import { BUILD_MIGRATIONS } from '../build/build-cache.ts';
 import { Builder } from '../build/builder.ts';
 import { ContainerEngine } from '../container/engine.ts';
 import { validateLogConfig, withLogDefaults } from '../container/log-options.ts';
 import { CONTAINER_MIGRATIONS } from '../container/record.ts';
 import { EventBus } from '../events/event-bus.ts';
+import { ImageArchives } from '../image/archive/image-archives.ts';
+import { importFetch } from '../image/archive/import-source.ts';
 import { ContentStore } from '../image/content-store.ts';
 import { IMAGE_MIGRATIONS, ImageStore } from '../image/image-store.ts';
 import { OverlaySnapshotter } from '../image/layers/overlay.ts';
@@ -117,7 +120,16 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   });
   await builder.sweep();
   const info = { config, id: daemonId(config.dataRoot), engine, images, snapshotter, events, host, ...paths };
-  const imageBackend = imagesBackend({ images, puller, engine, snapshotter });
+  const archives = new ImageArchives({
+    directory: join(config.dataRoot, 'archives'),
+    imageStore: images,
+    contentStore,
+    snapshotter,
+    fetch: importFetch(registry),
+    applyChanges: configOfChanges,
+  });
+  await archives.sweep();
+  const imageBackend = imagesBackend({ images, puller, engine, snapshotter, archives });
   const disk = {
     ...config,
     engine,
@@ -176,10 +188,12 @@ function imagesBackend(parts: {
   puller: Puller;
   engine: ContainerEngine;
   snapshotter: Snapshotter;
+  archives: ImageArchives;
 }): Parameters<typeof imageRoutes>[0] {
-  const { images, puller, engine, snapshotter } = parts;
+  const { images, puller, engine, snapshotter, archives } = parts;
   return {
     driver: snapshotter.driver,
+    archives,
     list: () => images.list(),
     resolve: (reference) => images.resolve(reference),
     tryResolve: (reference) => images.tryResolve(reference),

@@ -18,7 +18,7 @@ export interface LayerTarDeps {
   snapshotter: Snapshotter;
 }
 
-const READ_BYTES = 1 << 20;
+const READ_BYTES = 256 << 10;
 
 /**
  * The tar's bytes; the caller holds the layer (`ImageStore.hold`) until it has read them all. After the last chunk it

@@ -17,7 +17,7 @@ import type { ArchiveImage, ArchiveLayer } from './archive-images.ts';
 import type { Spool, SpooledFile } from './spool.ts';
 
 const LAYERS_AT_ONCE = 4;
-const READ_BYTES = 1 << 20;
+const READ_BYTES = 256 << 10;
 
 const MEDIA_TYPES: Readonly<Record<LayerCompression, string>> = {
   none: OCI_LAYER,

@@ -19,12 +19,16 @@ export interface SelectedImage {
   references: string[];
 }
 
+interface NamedImages extends Pick<ImageStore, 'resolve'> {
+  list(): readonly Pick<Image, 'repoTags'>[];
+}
+
 /**
  * Sorted by image ID, so that the order of `names` does not matter. Throws NotFound for a name that means nothing, or an
  * image that is not for `platform`.
  */
 export function selectImages(
-  imageStore: Pick<ImageStore, 'resolve' | 'list'>,
+  imageStore: NamedImages,
   names: readonly string[],
   platform: Platform | undefined,
 ): SelectedImage[] {
@@ -47,19 +51,18 @@ export function selectImages(
 
 type Meaning = { image: Image; reference?: Reference };
 
-function meaning(imageStore: Pick<ImageStore, 'resolve' | 'list'>, name: string): Meaning[] {
+function meaning(imageStore: NamedImages, name: string): Meaning[] {
   const reference = nameOf(name);
   if (reference === undefined) return [{ image: imageStore.resolve(name) }];
   if (isNameOnly(reference)) {
     const repository = familiarName(reference);
-    const tagged = imageStore.list().flatMap((image) =>
-      image.repoTags
-        .map((tag) => parseReference(tag))
-        .filter((tag) => familiarName(tag) === repository)
-        .map((tag) => ({ image, reference: tag })),
-    );
+    const tags = imageStore
+      .list()
+      .flatMap(({ repoTags }) => repoTags.map((tag) => parseReference(tag)))
+      .filter((tag) => familiarName(tag) === repository);
     // A repository without tags here may be the beginning of an ID.
-    return tagged.length > 0 ? tagged : [{ image: imageStore.resolve(name) }];
+    if (tags.length === 0) return [{ image: imageStore.resolve(name) }];
+    return tags.map((tag) => ({ image: imageStore.resolve(canonicalString(tag)), reference: tag }));
   }
   const image = imageStore.resolve(name);
   return [reference.digest === undefined ? { image, reference } : { image }];

@@ -2,6 +2,7 @@
 import type { Image, RemovedItem } from '../../../image/image-store.ts';
 import type { OnProgress } from '../../../image/progress.ts';
 import type { RegistryAuth } from '../../../image/registry/credentials.ts';
+import type { ArchivesBackend } from './archive.ts';
 
 export interface PullRequest {
   reference: string;
@@ -23,6 +24,7 @@ export interface ImagesBackend {
   tag(source: string, target: string): void;
   remove(reference: string, options: { force: boolean; noPrune: boolean }): Promise<RemovedItem[]>;
   pull(request: PullRequest): Promise<Image>;
+  readonly archives: ArchivesBackend;
   /** How many containers were made from an image. */
   containersOf(imageId: string): number;
 }

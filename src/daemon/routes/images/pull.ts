@@ -1,16 +1,17 @@
-/** `POST /images/create`: pull, with Docker's progress stream. Import (`fromSrc`) is not there yet. */
-import { errorMessage, InvalidParameterError, NotImplementedError } from '../../../base/errors.ts';
+/** `POST /images/create`: pull, with Docker's progress stream. Import (`fromSrc`) is in archive.ts. */
+import { errorMessage, InvalidParameterError } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
 import { decodeRegistryAuth } from '../../../image/registry/credentials.ts';
 import { httpStatus } from '../../http-status.ts';
 import type { ResponseStream } from '../../response.ts';
 import type { Handler } from '../../router.ts';
+import { archiveHandlers } from './archive.ts';
 import type { ImagesBackend } from './backend.ts';
 
 export function pullHandler(backend: ImagesBackend): Handler {
+  const archives = archiveHandlers(backend.archives);
   return async (request, response) => {
-    if (request.text('fromSrc') !== '')
-      throw new NotImplementedError('POST /images/create: import is not implemented');
+    if (request.text('fromSrc') !== '') return await archives.import(request, response);
     const name = request.text('fromImage');
     if (name === '') throw new InvalidParameterError('invalid reference format: fromImage is empty');
     const tag = request.text('tag');
