@@ -147,6 +147,7 @@ export class StageRunner {
           reference: name,
           ...(platform === undefined ? {} : { platform: formatPlatform(platform) }),
           ...authFor(name, request.auth),
+          authConfigs: request.auth,
           onProgress: (message) => this.#run.options.onMessage(message),
           signal: this.#run.signal,
         });

@@ -29,6 +29,7 @@ import type { DaemonConfig } from './config.ts';
 import { systemDiskUsage } from './disk-usage.ts';
 import { systemInfo, systemVersion } from './info.ts';
 import { keepMountsPrivate, mountReadOnly, unmountAll } from './mounts.ts';
+import { proxyEnvironment } from './proxies.ts';
 import { Router } from './router.ts';
 import { buildRoutes } from './routes/build/routes.ts';
 import { containerRoutes } from './routes/containers/routes.ts';
@@ -57,6 +58,7 @@ const DEFAULT_EXEC_ROOT = '/run/mydock';
 export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   validateLogConfig(withLogDefaults(undefined, config));
   for (const mirror of config.registryMirrors) parseMirror(mirror);
+  const proxies = proxyEnvironment(config, process.env);
   mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
   mkdirSync(config.execRoot, { recursive: true, mode: 0o711 });
   const lock = lockDataRoot(config.dataRoot);
@@ -107,6 +109,8 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     mirrors: config.registryMirrors,
     insecureRegistries: config.insecureRegistries,
     maxConcurrentDownloads: config.maxConcurrentDownloads,
+    pullStale: config.pullStale,
+    env: proxies,
   };
   const puller = new Puller({ contentStore, imageStore: images, snapshotter, registry });
   const builder = new Builder({
@@ -119,7 +123,17 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     directory: join(config.dataRoot, 'build'),
   });
   await builder.sweep();
-  const info = { config, id: daemonId(config.dataRoot), engine, images, snapshotter, events, host, ...paths };
+  const info = {
+    config,
+    proxies,
+    id: daemonId(config.dataRoot),
+    engine,
+    images,
+    snapshotter,
+    events,
+    host,
+    ...paths,
+  };
   const archives = new ImageArchives({
     directory: join(config.dataRoot, 'archives'),
     imageStore: images,

@@ -20,6 +20,12 @@ export interface DaemonConfig {
   logLevel: string;
   registryMirrors: string[];
   insecureRegistries: string[];
+  /** Pulls are content with a local copy while its registry is out of order. */
+  pullStale: boolean;
+  /** Proxies of the daemon's own requests; empty for what its environment says. */
+  httpProxy: string;
+  httpsProxy: string;
+  noProxy: string;
   /** Empty: the best one that the kernel can. */
   storageDriver: string;
   /** Bridge address with prefix length, such as 10.9.0.1/24; empty for a free default range. */
@@ -48,7 +54,7 @@ type Kind = 'text' | 'list' | 'flag' | 'count' | 'map';
 interface Directive {
   /** Name on the command line; the last word of the option's flags. */
   flag: string;
-  /** Key in the configuration file. */
+  /** Key in the configuration file; `proxies.x` is `x` of its object `proxies`. */
   key: string;
   field: keyof DaemonConfig;
   kind: Kind;
@@ -61,7 +67,13 @@ const DIRECTIVES: readonly Directive[] = [
   directive('host', 'hosts', 'hosts', 'list', 'Address to listen on: unix://PATH, fd://, tcp://HOST:PORT'),
   directive('group', 'group', 'group', 'text', 'Group that may use the Unix socket'),
   directive('log-level', 'log-level', 'logLevel', 'text', 'debug, info, warn, error or fatal'),
-  directive('registry-mirror', 'registry-mirrors', 'registryMirrors', 'list', 'Mirror of Docker Hub'),
+  directive(
+    'registry-mirror',
+    'registry-mirrors',
+    'registryMirrors',
+    'list',
+    'Mirror of Docker Hub (URL) or of another registry (HOST=URL)',
+  ),
   directive(
     'insecure-registry',
     'insecure-registries',
@@ -69,6 +81,16 @@ const DIRECTIVES: readonly Directive[] = [
     'list',
     'Registry or network without verified TLS',
   ),
+  directive(
+    'pull-stale',
+    'pull-stale',
+    'pullStale',
+    'flag',
+    'Allow a local copy when a registry answers 429 or cannot be reached',
+  ),
+  directive('http-proxy', 'proxies.http-proxy', 'httpProxy', 'text', 'Proxy for HTTP requests'),
+  directive('https-proxy', 'proxies.https-proxy', 'httpsProxy', 'text', 'Proxy for HTTPS requests'),
+  directive('no-proxy', 'proxies.no-proxy', 'noProxy', 'text', 'Hosts and networks that need no proxy'),
   directive('storage-driver', 'storage-driver', 'storageDriver', 'text', 'Storage driver: overlay'),
   directive('bip', 'bip', 'bip', 'text', 'Address and prefix length of the default bridge'),
   directive('dns', 'dns', 'dns', 'list', 'DNS server of containers'),
@@ -114,6 +136,10 @@ function defaults(): DaemonConfig {
     logLevel: 'info',
     registryMirrors: [],
     insecureRegistries: [],
+    pullStale: false,
+    httpProxy: '',
+    httpsProxy: '',
+    noProxy: '',
     storageDriver: '',
     bip: '',
     dns: [],
@@ -193,14 +219,26 @@ function readConfigFile(path: string, required: boolean): Record<string, unknown
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new InvalidParameterError(`configuration file ${path} is not a JSON object`);
   }
+  const content = withProxies(path, value as Record<string, unknown>);
   const known = new Set(['debug', ...DIRECTIVES.map(({ key }) => key)]);
-  const unknown = Object.keys(value).filter((key) => !known.has(key));
+  const unknown = Object.keys(content).filter((key) => !known.has(key));
   if (unknown.length > 0) {
     throw new InvalidParameterError(
       `configuration file ${path}: the following directives don't match any configuration option: ${unknown.join(', ')}`,
     );
   }
-  return value as Record<string, unknown>;
+  return content;
+}
+
+/** `{"proxies": {"no-proxy": "x"}}` as `{"proxies.no-proxy": "x"}`. */
+function withProxies(path: string, file: Record<string, unknown>): Record<string, unknown> {
+  const { proxies, ...others } = file;
+  if (proxies === undefined || proxies === null) return others;
+  if (typeof proxies !== 'object' || Array.isArray(proxies)) {
+    throw new InvalidParameterError(`${path}: "proxies": invalid value ${JSON.stringify(proxies)}`);
+  }
+  const entries = Object.entries(proxies).map(([key, value]) => [`proxies.${key}`, value]);
+  return { ...others, ...Object.fromEntries(entries) };
 }
 
 function convert(kind: Kind, where: string, value: unknown): string | string[] | boolean | number | object {

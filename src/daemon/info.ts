@@ -9,8 +9,12 @@ import { LOG_DRIVERS } from '../container/log-options.ts';
 import type { EventBus } from '../events/event-bus.ts';
 import type { ImageStore } from '../image/image-store.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
+import { DEFAULT_DOMAIN } from '../image/reference.ts';
+import { parseMirror } from '../image/registry/mirrors.ts';
+import type { ProxyEnvironment } from '../image/registry/proxy.ts';
 import type { HostFacts } from '../oci/host-facts.ts';
 import type { DaemonConfig } from './config.ts';
+import { shownProxies } from './proxies.ts';
 
 export interface InfoSources {
   config: DaemonConfig;
@@ -23,6 +27,7 @@ export interface InfoSources {
   host: HostFacts;
   runtimePath: string;
   initPath: string;
+  proxies: ProxyEnvironment;
 }
 
 export function systemVersion(host: HostFacts): SystemVersion {
@@ -116,9 +121,7 @@ export function systemInfo(sources: InfoSources): SystemInfo {
     MemTotal: totalmem(),
     GenericResources: null,
     DockerRootDir: config.dataRoot,
-    HttpProxy: proxy('HTTP_PROXY'),
-    HttpsProxy: proxy('HTTPS_PROXY'),
-    NoProxy: proxy('NO_PROXY'),
+    ...shownProxies(sources.proxies),
     Name: hostname(),
     Labels: config.labels,
     ExperimentalBuild: false,
@@ -161,30 +164,26 @@ function operatingSystem(): { OperatingSystem: string; OSVersion: string } {
   return { OperatingSystem: field('PRETTY_NAME') || kernelVersion(), OSVersion: field('VERSION_ID') };
 }
 
+/** Mirrors end in a slash, as Docker shows them. */
 function registryConfig(config: DaemonConfig): SystemInfo['RegistryConfig'] {
-  const index = (Name: string, Secure: boolean, Official: boolean) => ({
-    Name,
-    Mirrors: Official ? config.registryMirrors : [],
-    Secure,
-    Official,
-  });
+  const mirrors = config.registryMirrors.map(parseMirror);
   const insecure = config.insecureRegistries.filter((name) => !name.includes('/'));
+  const index = (Name: string) => ({
+    Name,
+    Mirrors: mirrors.filter(({ registry }) => registry === Name).map(({ baseUrl }) => `${baseUrl}/`),
+    Secure: !insecure.includes(Name),
+    Official: Name === DEFAULT_DOMAIN,
+  });
+  const names = new Set([DEFAULT_DOMAIN, ...insecure, ...mirrors.map(({ registry }) => registry)]);
   return {
     InsecureRegistryCIDRs: [
       '::1/128',
       '127.0.0.0/8',
       ...config.insecureRegistries.filter((name) => name.includes('/')),
     ],
-    IndexConfigs: Object.fromEntries([
-      ['docker.io', index('docker.io', true, true)],
-      ...insecure.map((name) => [name, index(name, false, false)]),
-    ]),
-    Mirrors: config.registryMirrors,
+    IndexConfigs: Object.fromEntries([...names].map((name) => [name, index(name)])),
+    Mirrors: index(DEFAULT_DOMAIN).Mirrors,
   };
-}
-
-function proxy(name: string): string {
-  return process.env[name] ?? process.env[name.toLowerCase()] ?? '';
 }
 
 function securityOptions(host: HostFacts): string[] {

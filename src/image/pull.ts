@@ -26,14 +26,14 @@ import {
 } from './reference.ts';
 import { type FetchedManifest, RepositoryClient } from './registry/client.ts';
 import type { RegistryAuth } from './registry/credentials.ts';
-import { mayFallBack, pullEndpoints } from './registry/endpoints.ts';
-import { translatePullError } from './registry/errors.ts';
+import { endpointAuth, mayFallBack, pullEndpoints } from './registry/endpoints.ts';
 import {
   type RegistryOptions,
   type ResolvedRegistryOptions,
   resolveRegistryOptions,
 } from './registry/options.ts';
 import { Transport } from './registry/transport.ts';
+import { copyOrFailure } from './stale-copy.ts';
 
 export type { PullProgress } from './progress.ts';
 export { decodeRegistryAuth, type RegistryAuth } from './registry/credentials.ts';
@@ -44,7 +44,12 @@ export interface PullRequest {
   reference: string;
   /** `os/arch[/variant]`; default is what fits this machine. */
   platform?: string;
+  /** For the registry that is asked. */
   auth?: RegistryAuth;
+  /** By registry; mirrors get theirs from here. */
+  authConfigs?: Readonly<Record<string, RegistryAuth>>;
+  /** Be content with the local copy while the registry is out of order. Default what the daemon is configured to. */
+  stale?: boolean;
   /** Every tag of the repository; the reference must then be a bare name. Default false. */
   allTags?: boolean;
   onProgress: OnProgress;
@@ -104,10 +109,21 @@ export class Puller {
       return image;
     } catch (error) {
       request.signal.throwIfAborted();
-      throw translatePullError(error, reference);
+      return copyOrFailure({
+        error,
+        reference,
+        platform,
+        allowed: this.#allowsStale(request),
+        imageStore: this.#imageStore,
+        onProgress: request.onProgress,
+      });
     } finally {
       ended.abort();
     }
+  }
+
+  #allowsStale(request: PullRequest): boolean {
+    return request.stale ?? this.#registry.pullStale;
   }
 
   async #fromEndpoints(
@@ -116,13 +132,16 @@ export class Puller {
     context: Omit<Context, 'client'>,
   ): Promise<Image> {
     let failure: unknown = new InternalError(`no endpoints found for ${familiarString(reference)}`);
+    // With a local copy at hand nobody waits for a registry to recover.
+    const inHaste = this.#allowsStale(request) && this.#imageStore.tryResolve(canonicalString(reference));
+    const registry = inHaste ? { ...this.#registry, maxDownloadAttempts: 1 } : this.#registry;
     for (const endpoint of await pullEndpoints(reference.domain, this.#registry)) {
       const client = new RepositoryClient({
         endpoint,
         path: reference.path,
-        auth: request.auth ?? {},
+        auth: endpointAuth(endpoint, reference.domain, request),
         transport: this.#transport,
-        registry: this.#registry,
+        registry,
       });
       try {
         return await this.#pullRepository(reference, { ...context, client });
@@ -130,7 +149,7 @@ export class Puller {
         context.signal.throwIfAborted();
         failure = error;
         if (!mayFallBack(error, endpoint, client.reached)) break;
-        log.debug(
+        log.info(
           { endpoint: endpoint.baseUrl, error: String(error) },
           'pull failed, trying the next endpoint',
         );

@@ -3,12 +3,14 @@ import { DEFAULT_CERTIFICATE_DIRECTORIES } from './certificates.ts';
 import type { ProxyEnvironment } from './proxy.ts';
 
 export interface RegistryOptions {
-  /** URLs tried before Docker Hub, in order (`--registry-mirror`). Default none. */
+  /** `URL` for Docker Hub, `HOST=URL` for any registry, tried before it, in order (`--registry-mirror`). Default none. */
   mirrors?: readonly string[];
   /** `host[:port]` or CIDR ranges that may use plain HTTP or unknown certificates. Loopback always may. */
   insecureRegistries?: readonly string[];
   /** Layers downloaded at the same time, over all pulls. Default 3. */
   maxConcurrentDownloads?: number;
+  /** A local copy counts as pulled while the registry is out of order, where a pull does not say. Default false. */
+  pullStale?: boolean;
   /** Attempts in a row that bring nothing before a download fails. Default 5. */
   maxDownloadAttempts?: number;
   certificateDirectories?: readonly string[];
@@ -29,6 +31,7 @@ export function resolveRegistryOptions(options: RegistryOptions): ResolvedRegist
     mirrors: options.mirrors ?? [],
     insecureRegistries: options.insecureRegistries ?? [],
     maxConcurrentDownloads: Math.max(1, options.maxConcurrentDownloads ?? 3),
+    pullStale: options.pullStale ?? false,
     maxDownloadAttempts: Math.max(1, options.maxDownloadAttempts ?? 5),
     certificateDirectories: options.certificateDirectories ?? DEFAULT_CERTIFICATE_DIRECTORIES,
     env: options.env ?? process.env,

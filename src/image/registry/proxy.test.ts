@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { inRange, proxyFor } from './proxy.ts';
+import { inRange, maskProxy, parseProxy, proxyFor } from './proxy.ts';
 
 const PROXY = 'http://proxy:3128';
 
@@ -43,4 +43,27 @@ test('address ranges', () => {
   for (const range of ['x/8', '127.0.0.0', '127.0.0.0/99', '127.0.0.0/x', '::/0', '']) {
     assert.equal(inRange('127.0.0.9', range), false, range);
   }
+});
+
+test('upper case goes before lower case, and a leading dot or `*.` leaves the domain itself out', () => {
+  const env = { HTTP_PROXY: 'http://upper', http_proxy: 'http://lower', NO_PROXY: '.a.example,*.b.example' };
+  assert.equal(proxyFor(new URL('http://x'), env), 'http://upper');
+  assert.equal(proxyFor(new URL('http://x'), { ...env, HTTP_PROXY: '' }), 'http://lower');
+  for (const host of ['a.example', 'b.example'])
+    assert.notEqual(proxyFor(new URL(`http://${host}`), env), undefined, host);
+  for (const host of ['x.a.example', 'x.b.example'])
+    assert.equal(proxyFor(new URL(`http://${host}`), env), undefined, host);
+});
+
+test('proxies of other protocols are refused, and passwords are never shown', () => {
+  assert.equal(parseProxy('joe:pw@proxy:3128'), 'http://joe:pw@proxy:3128');
+  for (const proxy of ['socks5://joe:secret@proxy', 'http://joe:secret@', 'joe:secret@[proxy']) {
+    assert.throws(
+      () => parseProxy(proxy),
+      (error: Error) => /^invalid proxy/.test(error.message) && !error.message.includes('secret'),
+    );
+  }
+  assert.equal(maskProxy('http://joe:p@w@proxy:3128/'), 'http://xxxxx:xxxxx@proxy:3128/');
+  assert.equal(maskProxy('joe:pw@proxy'), 'xxxxx:xxxxx@proxy');
+  assert.equal(maskProxy('http://proxy:3128/a@b'), 'http://proxy:3128/a@b');
 });

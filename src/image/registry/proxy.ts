@@ -4,25 +4,53 @@
  * dot), `host:port`, addresses and CIDR ranges, or `*`.
  */
 import { BlockList, isIP } from 'node:net';
+import { InvalidParameterError } from '../../base/errors.ts';
 
 export type ProxyEnvironment = Readonly<Record<string, string | undefined>>;
 
-function variable(env: ProxyEnvironment, name: string): string {
+/** Upper case goes before lower case; empty counts as absent. */
+export function proxyVariable(
+  env: ProxyEnvironment,
+  name: 'HTTP_PROXY' | 'HTTPS_PROXY' | 'NO_PROXY',
+): string {
   return env[name] || env[name.toLowerCase()] || '';
 }
 
-/** The proxy's URL, or undefined for a direct connection. */
+/** The proxy's URL, or undefined for a direct connection. Throws InvalidParameter for a proxy that is not HTTP's. */
 export function proxyFor(url: URL, env: ProxyEnvironment): string | undefined {
-  const proxy = variable(env, url.protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY');
+  const proxy = proxyVariable(env, url.protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY');
   if (proxy === '' || isLoopbackHost(url.hostname)) return undefined;
-  const excluded = variable(env, 'NO_PROXY')
+  const excluded = proxyVariable(env, 'NO_PROXY')
     .split(',')
     .map((entry) => entry.trim().toLowerCase())
     .filter((entry) => entry !== '');
   const host = bareHost(url.hostname).toLowerCase();
   const port = url.port || (url.protocol === 'https:' ? '443' : '80');
   if (excluded.some((entry) => matches(entry, host, port))) return undefined;
-  return /^[a-z]+:\/\//i.test(proxy) ? proxy : `http://${proxy}`;
+  return parseProxy(proxy);
+}
+
+/** The proxy as a URL; one without a scheme is HTTP's. Throws InvalidParameter, without its password. */
+export function parseProxy(proxy: string): string {
+  const text = /^[a-z\d+.-]+:\/\//i.test(proxy) ? proxy : `http://${proxy}`;
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    // The cause would quote the password.
+    throw new InvalidParameterError(`invalid proxy "${maskProxy(proxy)}": it is not a URL`);
+  }
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    throw new InvalidParameterError(
+      `invalid proxy "${maskProxy(proxy)}": only http:// and https:// proxies are supported`,
+    );
+  }
+  return text;
+}
+
+/** The proxy as it may be shown: name and password are `xxxxx`, as in Docker. */
+export function maskProxy(proxy: string): string {
+  return proxy.replace(/^([a-z\d+.-]+:\/\/)?[^/]*@/i, '$1xxxxx:xxxxx@');
 }
 
 function matches(entry: string, host: string, port: string): boolean {

@@ -8,6 +8,9 @@ export interface PullRequest {
   reference: string;
   platform?: string;
   auth?: RegistryAuth;
+  /** By registry, for its mirrors. */
+  authConfigs?: Readonly<Record<string, RegistryAuth>>;
+  stale?: boolean;
   allTags?: boolean;
   onProgress: OnProgress;
   signal: AbortSignal;

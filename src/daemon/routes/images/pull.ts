@@ -1,7 +1,7 @@
 /** `POST /images/create`: pull, with Docker's progress stream. Import (`fromSrc`) is in archive.ts. */
 import { errorMessage, InvalidParameterError } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
-import { decodeRegistryAuth } from '../../../image/registry/credentials.ts';
+import { decodeRegistryAuth, decodeRegistryConfig } from '../../../image/registry/credentials.ts';
 import { httpStatus } from '../../http-status.ts';
 import type { ResponseStream } from '../../response.ts';
 import type { Handler } from '../../router.ts';
@@ -16,6 +16,7 @@ export function pullHandler(backend: ImagesBackend): Handler {
     if (name === '') throw new InvalidParameterError('invalid reference format: fromImage is empty');
     const tag = request.text('tag');
     const auth = request.header('x-registry-auth');
+    const authConfigs = request.header('x-registry-config');
     // The status is decided by what comes first: a message, or an error before any.
     let stream: ResponseStream | undefined;
     const send = (message: unknown): void => {
@@ -27,6 +28,9 @@ export function pullHandler(backend: ImagesBackend): Handler {
         reference: tag === '' ? name : `${name}${tag.startsWith('sha256:') ? '@' : ':'}${tag}`,
         ...(request.text('platform') === '' ? {} : { platform: request.text('platform') }),
         ...(auth === undefined ? {} : { auth: decodeRegistryAuth(auth) }),
+        ...(authConfigs === undefined ? {} : { authConfigs: decodeRegistryConfig(authConfigs) }),
+        // Ours: whether the local copy will do while the registry is out of order.
+        ...(request.query.has('stale') ? { stale: request.flag('stale') } : {}),
         onProgress: send,
         signal: request.signal,
       });
