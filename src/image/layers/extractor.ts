@@ -5,8 +5,9 @@
  */
 import { getSystemErrorMessage } from 'node:util';
 import { errnoCode, InternalError, InvalidParameterError, UnavailableError } from '../../base/errors.ts';
-import { type ByteString, byteString, printable } from './byte-string.ts';
-import { cleanPath, pathMeaning } from './entry-path.ts';
+import { type ByteString, byteString } from './byte-string.ts';
+import { pathMeaning } from './entry-path.ts';
+import { acceptedXattrs, checkNumbers, isWhiteoutDevice, linkTarget, missingTarget } from './entry-rules.ts';
 import {
   type ArchiveAddon,
   type ArchiveHandle,
@@ -33,10 +34,6 @@ const TYPE_BITS: Readonly<Record<TarType, number>> = {
   fifo: S_IFIFO,
 };
 
-/** The largest ID; the next one means "no change" to chown(2). */
-const ID_MAX = 0xffff_fffe;
-/** overlayfs's own attributes: set by the driver alone, never taken from an archive. */
-const FOREIGN_XATTR = /^(?:trusted|user)\.overlay\./;
 const DISK_FULL = new Set(['ENOSPC', 'EDQUOT']);
 const MACHINE_ERRORS = new Set(['EIO', 'EROFS', 'EMFILE', 'ENFILE', 'ENOMEM', 'EACCES', 'ENOSYS', 'EBADF']);
 
@@ -67,7 +64,7 @@ export class Extractor implements TarSink {
     this.#offset = offset;
     this.#writing = false;
     const meaning = pathMeaning(entry.name);
-    if ('refused' in meaning) throw this.#error(meaning.refused);
+    if ('refused' in meaning) throw this.#refuse(meaning.refused);
     if (meaning.kind === 'ignored') return;
     try {
       if (meaning.kind === 'opaque') this.#markOpaque(meaning.path);
@@ -94,16 +91,12 @@ export class Extractor implements TarSink {
       return;
     }
     if (path === '' && entry.type === 'directory') this.hasRootEntry = true;
-    const link = this.#link(entry);
+    const link = linkTarget(entry, this.#refuse);
     this.#native.archiveNode(this.#archive, this.#fields, path, link, this.#xattrs);
   }
 
   #setFields(entry: TarEntry): void {
-    if (entry.uid > ID_MAX || entry.gid > ID_MAX)
-      throw this.#error(`owner ${entry.uid}:${entry.gid} is out of range`);
-    if (entry.deviceMajor > ID_MAX || entry.deviceMinor > ID_MAX) {
-      throw this.#error(`device ${entry.deviceMajor}:${entry.deviceMinor} is out of range`);
-    }
+    checkNumbers(entry, this.#refuse);
     const fields = this.#fields;
     fields[ENTRY_FIELDS.type] = TYPE_BITS[entry.type];
     fields[ENTRY_FIELDS.mode] = entry.mode;
@@ -117,27 +110,9 @@ export class Extractor implements TarSink {
     fields[ENTRY_FIELDS.findHoles] = this.#findHoles ? 1 : 0;
   }
 
-  /** The target: a symbolic link's as it is, a hard link's below the root. */
-  #link(entry: TarEntry): ByteString | null {
-    if (entry.type !== 'symlink' && entry.type !== 'hardlink') return null;
-    if (entry.linkName === '') throw this.#error('a link without a target');
-    if (entry.type === 'symlink') return entry.linkName;
-    const target = cleanPath(entry.linkName);
-    if (target === undefined || target === '') {
-      throw this.#error(`hard link to ${printable(entry.linkName)}, outside of the layer's root`);
-    }
-    return target;
-  }
-
   #acceptedXattrs(entry: TarEntry): XattrList | null {
-    if (entry.xattrs.length === 0) return null;
-    const list: XattrList = [];
-    for (const { name, value } of entry.xattrs) {
-      if (name.length > 255 || name.includes('\0'))
-        throw this.#error('invalid name of an extended attribute');
-      if (!FOREIGN_XATTR.test(name)) list.push(name, value);
-    }
-    return list;
+    const accepted = acceptedXattrs(entry, this.#refuse);
+    return accepted.length === 0 ? null : accepted.flatMap(({ name, value }) => [name, value]);
   }
 
   data(chunk: Buffer, position: number): void {
@@ -169,9 +144,7 @@ export class Extractor implements TarSink {
     this.#native.archiveClose(this.#archive, false);
   }
 
-  #error(text: string): InvalidParameterError {
-    return tarError(text, this.#offset, this.#entry?.name);
-  }
+  readonly #refuse = (text: string): InvalidParameterError => tarError(text, this.#offset, this.#entry?.name);
 
   /** A failed call in terms of the entry: the archive's fault, or the machine's. */
   #explain(error: unknown): unknown {
@@ -180,17 +153,12 @@ export class Extractor implements TarSink {
     if (code === undefined || entry === undefined || !(error instanceof Error)) return error;
     const { errno, syscall } = error as NodeJS.ErrnoException;
     if (syscall === 'link' && code === 'ENOENT') {
-      return this.#error(`hard link to ${printable(entry.linkName)}, which is not in this layer`);
+      return this.#refuse(missingTarget(entry));
     }
     const reason = errno === undefined ? error.message : getSystemErrorMessage(-Math.abs(errno));
-    const text = this.#error(`${syscall ?? 'write'}: ${reason}`).message;
+    const text = this.#refuse(`${syscall ?? 'write'}: ${reason}`).message;
     if (DISK_FULL.has(code)) return Object.assign(new UnavailableError(text), { code });
     const machine = MACHINE_ERRORS.has(code) || (code === 'EPERM' && syscall !== 'link');
     return machine ? new InternalError(text) : new InvalidParameterError(text);
   }
-}
-
-/** overlayfs's whiteout, as archives of its upper directories have it. */
-function isWhiteoutDevice(entry: TarEntry): boolean {
-  return entry.type === 'character' && entry.deviceMajor === 0 && entry.deviceMinor === 0;
 }

@@ -29,10 +29,11 @@ import {
 export interface TarSink {
   /**
    * One entry. `body` is its whole content where that lies at hand (always for entries without any); else the content
-   * follows by `data`, and `end` closes it. `offset` is where its header lies in the archive. Bytes are valid only
-   * during the call.
+   * follows by `data`, and `end` closes it. `offset` is where its header lies in the archive, `contentOffset` where its
+   * content does in one piece, at a multiple of 512: undefined for a sparse file, whose content is not stored as it is.
+   * Bytes are valid only during the call.
    */
-  entry(entry: TarEntry, body: Buffer | undefined, offset: number): void;
+  entry(entry: TarEntry, body: Buffer | undefined, offset: number, contentOffset?: number): void;
   /** Content at a position of the file; holes of sparse files are skipped over. */
   data(chunk: Buffer, position: number): void;
   end(): void;
@@ -82,6 +83,7 @@ export class TarReader {
 
   #entry: TarEntry | undefined;
   #segments: SparseSegment[] = [];
+  #isSparse = false;
   #segment = 0;
   #segmentDone = 0;
   #map: SparseMap | undefined;
@@ -227,13 +229,13 @@ export class TarReader {
     this.#entry = entry;
     if (type !== 'file') {
       /* Only files have content; sizes of links and directories mean nothing. */
-      this.#sink.entry(entry, NOTHING, this.#headerOffset);
+      this.#announce(entry, NOTHING);
       this.#next();
       return;
     }
     const size = this.#paxNumber('size') ?? this.#number(block, 'size');
     if (isDirectory) {
-      this.#sink.entry(entry, NOTHING, this.#headerOffset);
+      this.#announce(entry, NOTHING);
       this.#skip(size);
       return;
     }
@@ -277,6 +279,7 @@ export class TarReader {
     this.#remaining = stored;
     this.#padding = padding(stored);
     this.#segments = [];
+    this.#isSparse = typeFlag === 'S';
     if (typeFlag === 'S') {
       const map = new OldSparseMap(block);
       if (!(map.realSize >= 0)) throw this.#error('invalid size of a sparse file', entry.name);
@@ -288,7 +291,10 @@ export class TarReader {
     if (realSize === undefined) {
       this.#segments = [{ offset: 0, length: stored }];
       this.#beginData();
-    } else if (this.#record('GNU.sparse.major') === '1') {
+      return;
+    }
+    this.#isSparse = true;
+    if (this.#record('GNU.sparse.major') === '1') {
       this.#beginSparse(entry, realSize, new PaxSparseMap(), false);
     } else {
       const segments = parseSparseList(this.#record('GNU.sparse.map') ?? '');
@@ -333,12 +339,18 @@ export class TarReader {
     const entry = this.#entry;
     if (this.#remaining > 0 || entry === undefined) return;
     if (entry.size === 0) {
-      this.#sink.entry(entry, NOTHING, this.#headerOffset);
+      this.#announce(entry, NOTHING);
     } else {
-      this.#sink.entry(entry, undefined, this.#headerOffset);
+      this.#announce(entry, undefined);
       this.#sink.end();
     }
     this.#next();
+  }
+
+  #announce(entry: TarEntry, body: Buffer | undefined): void {
+    /* Headers of sparse maps lie between, so that only plain content begins behind the header. */
+    const content = this.#isSparse && entry.type === 'file' ? undefined : this.#headerOffset + BLOCK_BYTES;
+    this.#sink.entry(entry, body, this.#headerOffset, content);
   }
 
   /** Content that is not delivered. */
@@ -394,7 +406,7 @@ export class TarReader {
     if (!this.#announced) {
       const whole =
         piece.length === entry.size && piece.length === this.#remaining && this.#segments.length === 1;
-      this.#sink.entry(entry, whole ? piece : undefined, this.#headerOffset);
+      this.#announce(entry, whole ? piece : undefined);
       if (whole) return;
       this.#announced = true;
     }
