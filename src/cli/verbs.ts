@@ -84,8 +84,17 @@ const update = entry(
 
 const build = entry('Build an image from a Dockerfile', async () => (await import('./image/build.ts')).build);
 const images = entry('List images', async () => (await import('./image/ls.ts')).images);
+const importImage = entry(
+  'Make an image of a tar of a file system',
+  async () => (await import('./image/import.ts')).importImage,
+);
+const load = entry(
+  'Load images from a tar archive or stdin',
+  async () => (await import('./image/load.ts')).load,
+);
 const pull = entry('Pull an image from a registry', async () => (await import('./image/pull.ts')).pull);
 const rmi = entry('Remove images', async () => (await import('./image/rm.ts')).rmi);
+const save = entry('Write images to a tar archive', async () => (await import('./image/save.ts')).save);
 const tag = entry('Give an image another name', async () => (await import('./image/tag.ts')).tag);
 
 const events = entry(
@@ -109,9 +118,11 @@ export const TOP_VERBS: Readonly<Record<string, VerbEntry>> = {
   exec,
   export: exportContainer,
   images,
+  import: importImage,
   info,
   inspect,
   kill,
+  load,
   logs,
   pause,
   port,
@@ -122,6 +133,7 @@ export const TOP_VERBS: Readonly<Record<string, VerbEntry>> = {
   rm,
   rmi,
   run,
+  save,
   start,
   stats,
   stop,
@@ -187,7 +199,19 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
   },
   image: {
     summary: 'Manage images',
-    verbs: { build, inspect: inspectImages, list: images, ls: images, pull, remove: rmi, rm: rmi, tag },
+    verbs: {
+      build,
+      import: importImage,
+      inspect: inspectImages,
+      list: images,
+      load,
+      ls: images,
+      pull,
+      remove: rmi,
+      rm: rmi,
+      save,
+      tag,
+    },
   },
   network: {
     summary: 'Manage networks',
