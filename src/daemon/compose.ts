@@ -15,6 +15,7 @@ import { EventBus } from '../events/event-bus.ts';
 import { ImageArchives } from '../image/archive/image-archives.ts';
 import { importFetch } from '../image/archive/import-source.ts';
 import { ContentStore } from '../image/content-store.ts';
+import { imageManifests } from '../image/image-manifests.ts';
 import { IMAGE_MIGRATIONS, ImageStore } from '../image/image-store.ts';
 import { OverlaySnapshotter } from '../image/layers/overlay.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
@@ -34,7 +35,7 @@ import { Router } from './router.ts';
 import { buildRoutes } from './routes/build/routes.ts';
 import { containerRoutes } from './routes/containers/routes.ts';
 import { execRoutes } from './routes/exec/routes.ts';
-import { summary } from './routes/images/handlers.ts';
+import { summarizeImages } from './routes/images/list.ts';
 import { imageRoutes } from './routes/images/routes.ts';
 import { networkRoutes } from './routes/networks/routes.ts';
 import { systemRoutes } from './routes/system/routes.ts';
@@ -143,14 +144,14 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     applyChanges: configOfChanges,
   });
   await archives.sweep();
-  const imageBackend = imagesBackend({ images, puller, engine, snapshotter, archives });
+  const imageBackend = imagesBackend({ images, puller, engine, snapshotter, archives, contentStore });
   const disk = {
     ...config,
     engine,
     images,
     snapshotter,
     volumes,
-    summarizeImages: () => images.list().map((image) => summary(imageBackend, image, {})),
+    summarizeImages: () => summarizeImages(imageBackend, { sharedSize: true }),
   };
   const router = new Router([
     ...systemRoutes({
@@ -203,8 +204,9 @@ function imagesBackend(parts: {
   engine: ContainerEngine;
   snapshotter: Snapshotter;
   archives: ImageArchives;
+  contentStore: ContentStore;
 }): Parameters<typeof imageRoutes>[0] {
-  const { images, puller, engine, snapshotter, archives } = parts;
+  const { images, puller, engine, snapshotter, archives, contentStore } = parts;
   return {
     driver: snapshotter.driver,
     archives,
@@ -212,11 +214,27 @@ function imagesBackend(parts: {
     resolve: (reference) => images.resolve(reference),
     tryResolve: (reference) => images.tryResolve(reference),
     tag: (source, target) => images.tag(images.resolve(source).id, target),
+    children: (imageId) => images.children(imageId),
+    layersByImage: () => images.layersByImage(),
+    layerSizeBytes: (diffId) => snapshotter.layer(diffId)?.sizeBytes ?? 0,
+    manifests: (image, containersOf) =>
+      imageManifests({ images, content: contentStore, containersOf }, image),
+    containersByImage: () => containersByImage(engine),
     remove: (reference, options) =>
       images.remove(reference, { ...options, usedBy: (imageId) => engine.usersOfImage(imageId) }),
+    prune: (options) => images.prune({ ...options, usedBy: (imageId) => engine.usersOfImage(imageId) }),
     pull: (request) => puller.pull(request),
-    containersOf: (imageId) => engine.usersOfImage(imageId).length,
   };
+}
+
+function containersByImage(engine: ContainerEngine): Map<string, string[]> {
+  const users = new Map<string, string[]>();
+  for (const { id, record } of engine.all()) {
+    const own = users.get(record.imageId);
+    if (own === undefined) users.set(record.imageId, [id]);
+    else own.push(id);
+  }
+  return users;
 }
 
 function createSnapshotter(config: DaemonConfig): Snapshotter {
@@ -229,7 +247,7 @@ function createSnapshotter(config: DaemonConfig): Snapshotter {
       `--storage-driver "${config.storageDriver}" is not available: use overlay`,
     );
   }
-  return new OverlaySnapshotter(join(config.dataRoot, 'layers'));
+  return new OverlaySnapshotter(join(config.dataRoot, 'layers', 'overlay'));
 }
 
 /** One daemon a data root: the lock goes with the process, however it ends. */

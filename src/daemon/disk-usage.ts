@@ -10,7 +10,6 @@ import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { ContainerEngine } from '../container/engine.ts';
 import { containerPaths } from '../container/paths.ts';
-import type { DiffID } from '../image/digest.ts';
 import type { ImageStore } from '../image/image-store.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { VolumeStore } from '../volume/volume-store.ts';
@@ -22,6 +21,7 @@ export interface DiskUsageSources {
   images: ImageStore;
   snapshotter: Snapshotter;
   volumes: VolumeStore;
+  /** With their shared sizes. */
   summarizeImages(): ImageSummary[];
 }
 
@@ -38,7 +38,7 @@ export async function systemDiskUsage(
     usage.LayersSize =
       (await measured(join(sources.dataRoot, 'layers'))) +
       (await measured(join(sources.dataRoot, 'content')));
-    usage.Images = sharedSizes(sources);
+    usage.Images = sources.summarizeImages();
   }
   if (wanted.has('container')) usage.Containers = await containers(sources);
   if (wanted.has('volume')) usage.Volumes = await volumes(sources.volumes);
@@ -52,20 +52,6 @@ async function measured(path: string): Promise<number> {
     log.warn({ path, error: errorMessage(error) }, 'cannot measure what a folder takes');
     return -1;
   }
-}
-
-/** An image's shared size is that of the layers that other images have as well. */
-function sharedSizes({ images, snapshotter, summarizeImages }: DiskUsageSources): ImageSummary[] {
-  const users = new Map<DiffID, number>();
-  for (const { diffIds } of images.list()) {
-    for (const diffId of new Set(diffIds)) users.set(diffId, (users.get(diffId) ?? 0) + 1);
-  }
-  return summarizeImages().map((summary) => {
-    const layers = images.tryResolve(summary.Id)?.diffIds ?? [];
-    const shared = layers.filter((diffId) => (users.get(diffId) ?? 0) > 1);
-    const sizes = shared.map((diffId) => snapshotter.layer(diffId)?.sizeBytes ?? 0);
-    return { ...summary, SharedSize: sizes.reduce((sum, size) => sum + size, 0) };
-  });
 }
 
 async function containers(sources: DiskUsageSources): Promise<DiskUsage['Containers']> {

@@ -84,7 +84,7 @@ export function systemInfo(sources: InfoSources): SystemInfo {
     ContainersRunning: count('running'),
     ContainersPaused: count('paused'),
     ContainersStopped: states.length - count('running') - count('paused'),
-    Images: images.list().length,
+    Images: images.count(),
     Driver: snapshotter.driver,
     DriverStatus: snapshotter.status(),
     Plugins: {

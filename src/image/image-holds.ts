@@ -73,18 +73,21 @@ export class ImageHolds {
     return this.#removing.has(diffId);
   }
 
-  /** Removes those of the given layers and blobs that nobody needs. */
-  async collect(layers: Iterable<DiffID>, blobs: Iterable<Digest>): Promise<void> {
+  /** Removes those of the given layers and blobs that nobody needs; returns the bytes that they took. */
+  async collect(layers: Iterable<DiffID>, blobs: Iterable<Digest>): Promise<number> {
     const { tables, contentStore, layersInUse } = this.#options;
+    let freedBytes = 0;
     for (const digest of new Set(blobs)) {
       if (this.#held.has(digest)) this.#deferredBlobs.add(digest);
       else {
         this.#deferredBlobs.delete(digest);
-        if (!tables.hasBlob(digest)) contentStore.remove(digest);
+        if (tables.hasBlob(digest)) continue;
+        freedBytes += contentStore.size(digest) ?? 0;
+        contentStore.remove(digest);
       }
     }
     const inUse = new Set(layersInUse());
-    const removals: Promise<void>[] = [];
+    const removals: Promise<number>[] = [];
     for (const diffId of new Set(layers)) {
       if (this.#held.has(diffId)) {
         this.#deferredLayers.add(diffId);
@@ -93,16 +96,22 @@ export class ImageHolds {
       this.#deferredLayers.delete(diffId);
       if (!tables.hasLayer(diffId) && !inUse.has(diffId)) removals.push(this.#removeLayer(diffId));
     }
-    await Promise.all(removals);
+    const freed = await Promise.all(removals);
+    return freed.reduce((sum, bytes) => sum + bytes, freedBytes);
   }
 
-  async #removeLayer(diffId: DiffID): Promise<void> {
+  async #removeLayer(diffId: DiffID): Promise<number> {
     const running = this.#removing.get(diffId);
-    if (running !== undefined) return await running;
+    if (running !== undefined) {
+      await running;
+      return 0;
+    }
+    const layer = this.#options.snapshotter.layer(diffId);
     const removal = this.#options.snapshotter.remove(diffId).finally(() => this.#removing.delete(diffId));
     this.#removing.set(diffId, removal);
     this.#options.tables.deleteLayerBlobs(diffId);
     await removal;
+    return layer?.tarSizeBytes ?? layer?.sizeBytes ?? 0;
   }
 
   /** Collects everything: what crashes and abandoned pulls left. */

@@ -8,7 +8,7 @@ import { ConflictError } from '../base/errors.ts';
 import type { DiffID, Digest, ImageID } from './digest.ts';
 import { chainIds, parseImageConfig } from './image-config.ts';
 import type { ImageHolds } from './image-holds.ts';
-import type { ImageTables, NameRow } from './image-tables.ts';
+import type { ImageRow, ImageTables, NameRow } from './image-tables.ts';
 import { familiarFromRepository, parseReference, repositoryName, withDefaultTag } from './reference.ts';
 
 /** A container that was made from an image. */
@@ -27,7 +27,18 @@ export interface RemoveOptions {
 /** One line of the answer, in the wire's spelling. */
 export type RemovedItem = { Untagged: string; Deleted?: never } | { Deleted: string; Untagged?: never };
 
-interface Garbage {
+export interface Removal {
+  /** In the order in which it happened, with the chain IDs of layers behind the image that they were of. */
+  items: RemovedItem[];
+  /** Images that are gone, as they were. */
+  images: ImageRow[];
+  /** What the layers and blobs took that went with them. */
+  freedBytes: number;
+}
+
+interface Progress {
+  items: RemovedItem[];
+  images: ImageRow[];
   layers: DiffID[];
   blobs: Digest[];
 }
@@ -50,24 +61,17 @@ export class ImageRemover {
   }
 
   /** `given` is what the user typed and `id` what it means. Throws Conflict with Docker's texts, having changed nothing. */
-  async remove(id: ImageID, given: string, options: RemoveOptions): Promise<RemovedItem[]> {
-    const removed: RemovedItem[] = [];
-    const garbage: Garbage = { layers: [], blobs: [] };
+  async remove(id: ImageID, given: string, options: RemoveOptions): Promise<Removal> {
+    const progress: Progress = { items: [], images: [], layers: [], blobs: [] };
     transaction(this.#db, () => {
-      if (isIdPrefix(id, given)) this.#removeById(id, options, removed, garbage);
-      else this.#removeByName(id, given, options, removed, garbage);
+      if (isIdPrefix(id, given)) this.#removeById(id, options, progress);
+      else this.#removeByName(id, given, options, progress);
     });
-    await this.#holds.collect(garbage.layers, garbage.blobs);
-    return removed;
+    const { items, images, layers, blobs } = progress;
+    return { items, images, freedBytes: await this.#holds.collect(layers, blobs) };
   }
 
-  #removeByName(
-    id: ImageID,
-    given: string,
-    options: RemoveOptions,
-    removed: RemovedItem[],
-    garbage: Garbage,
-  ): void {
+  #removeByName(id: ImageID, given: string, options: RemoveOptions, progress: Progress): void {
     const user = options.usedBy(id)[0];
     if (!options.force && isSingleReference(this.#tables.names(id)) && user !== undefined) {
       throw new ConflictError(
@@ -77,43 +81,37 @@ export class ImageRemover {
     const reference = withDefaultTag(parseReference(given));
     const repository = repositoryName(reference);
     const { digest, tag = '' } = reference;
-    this.#untag(digest === undefined ? { repository, tag } : { repository, digest }, removed);
+    this.#untag(digest === undefined ? { repository, tag } : { repository, digest }, progress);
     const left = this.#tables.names(id);
     const sameRepository = left.filter((name) => name.repository === repository);
     // Digests of a repository go with its last tag.
     if (digest === undefined && sameRepository.every((name) => name.tag === undefined)) {
-      for (const name of sameRepository) this.#untag(name, removed);
+      for (const name of sameRepository) this.#untag(name, progress);
     }
     if (this.#tables.names(id).length > 0) return;
-    this.#delete(id, options, removed, garbage, true);
+    this.#delete(id, options, progress, true);
   }
 
-  #removeById(id: ImageID, options: RemoveOptions, removed: RemovedItem[], garbage: Garbage): void {
+  #removeById(id: ImageID, options: RemoveOptions, progress: Progress): void {
     const names = this.#tables.names(id);
     if (isSingleReference(names)) {
       const conflict = this.#conflict(id, options, { names: false, stopped: !options.force });
       if (conflict !== undefined) throw conflict.error;
-      for (const name of names) this.#untag(name, removed);
+      for (const name of names) this.#untag(name, progress);
     }
-    this.#delete(id, options, removed, garbage, false);
+    this.#delete(id, options, progress, false);
   }
 
-  #untag(name: NameRow, removed: RemovedItem[]): void {
+  #untag(name: NameRow, { items }: Progress): void {
     this.#tables.deleteName(name);
     const familiar = familiarFromRepository(name.repository);
-    removed.push({
+    items.push({
       Untagged: name.digest === undefined ? `${familiar}:${name.tag}` : `${familiar}@${name.digest}`,
     });
   }
 
   /** With `quiet`, a conflict leaves the image silently, unless nobody names or uses it and the user should know why. */
-  #delete(
-    id: ImageID,
-    options: RemoveOptions,
-    removed: RemovedItem[],
-    garbage: Garbage,
-    quiet: boolean,
-  ): void {
+  #delete(id: ImageID, options: RemoveOptions, progress: Progress, quiet: boolean): void {
     const conflict = this.#conflict(id, options, { names: !options.force, stopped: !options.force });
     if (conflict !== undefined) {
       const dangling = this.#tables.names(id).length === 0 && this.#tables.children(id).length === 0;
@@ -122,18 +120,19 @@ export class ImageRemover {
     }
     const row = this.#tables.image(id);
     if (row === undefined) return;
-    for (const name of this.#tables.names(id)) this.#untag(name, removed);
+    for (const name of this.#tables.names(id)) this.#untag(name, progress);
     const diffIds = parseImageConfig(row.config).rootfs.diff_ids;
-    garbage.layers.push(...diffIds);
-    garbage.blobs.push(...this.#tables.blobsOf(id));
+    progress.layers.push(...diffIds);
+    progress.blobs.push(...this.#tables.blobsOf(id));
     this.#tables.deleteImage(id);
-    removed.push({ Deleted: id });
+    progress.images.push(row);
+    progress.items.push({ Deleted: id });
     for (const chainId of chainIds(diffIds).reverse()) {
       if (this.#tables.hasChain(chainId)) break;
-      removed.push({ Deleted: chainId });
+      progress.items.push({ Deleted: chainId });
     }
     if (options.noPrune || row.parent === undefined) return;
-    this.#delete(row.parent, { ...options, force: false }, removed, garbage, true);
+    this.#delete(row.parent, { ...options, force: false }, progress, true);
   }
 
   #conflict(

@@ -5,21 +5,22 @@
  */
 import type { CheckRun } from '../base/check.ts';
 import { type Database, transaction } from '../base/database.ts';
-import { InternalError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
+import { ConflictError, InternalError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
 import type { EventBus } from '../events/event-bus.ts';
 import { checkImages, type ImagesChecked } from './check/image-check.ts';
 import type { ContentStore } from './content-store.ts';
 import { type DiffID, type Digest, digestOf, type ImageID, parseImageID } from './digest.ts';
 import { chainIds, type ImageConfig, parseImageConfig } from './image-config.ts';
 import { type Hold, type HoldRequest, ImageHolds } from './image-holds.ts';
-import { ImageRemover, type RemovedItem, type RemoveOptions } from './image-removal.ts';
+import { familiarNameRow, ImageList, type ListedImage } from './image-list.ts';
+import { type PruneOptions, type PruneResult, pruneImages } from './image-prune.ts';
+import { ImageRemover, type Removal, type RemovedItem, type RemoveOptions } from './image-removal.ts';
 import { type ImageRow, ImageTables, type LayerBlob, type NameRow } from './image-tables.ts';
 import { restoreLayers } from './layer-restore.ts';
 import type { CommittedLayer, Snapshotter } from './layers/snapshotter.ts';
 import { MAX_MANIFEST_BYTES } from './manifest.ts';
 import { OCI_LAYER_GZIP } from './media-types.ts';
 import {
-  familiarFromRepository,
   familiarName,
   familiarString,
   parseReference,
@@ -29,31 +30,18 @@ import {
 } from './reference.ts';
 
 export type { Hold, HoldRequest } from './image-holds.ts';
-export type { ImageUser, RemovedItem, RemoveOptions } from './image-removal.ts';
+export { familiarNameRow, type ListedImage } from './image-list.ts';
+export type { PruneOptions, PruneResult } from './image-prune.ts';
+export type { ImageUser, Removal, RemovedItem, RemoveOptions } from './image-removal.ts';
 export { IMAGE_MIGRATIONS } from './image-schema.ts';
 export type { LayerBlob } from './image-tables.ts';
 
-export interface Image {
-  id: ImageID;
+export interface Image extends ListedImage {
   config: ImageConfig;
   /** The configuration as it came: its digest is the ID. */
   configBytes: Buffer;
   /** Base first. */
   diffIds: DiffID[];
-  /** Familiar: `ubuntu:latest`, `localhost:5000/x:1`. */
-  repoTags: string[];
-  /** Familiar: `ubuntu@sha256:…`. */
-  repoDigests: string[];
-  /** Sum over its layers, shared ones included. */
-  sizeBytes: number;
-  /** RFC 3339, from the configuration; empty where it says nothing. */
-  createdAt: string;
-  /** RFC 3339 time at which the image got its last name here. */
-  lastTaggedAt: string;
-  architecture: string;
-  os: string;
-  variant: string;
-  parent?: ImageID;
 }
 
 export interface BlobInput {
@@ -86,6 +74,8 @@ export interface AddImage {
   repoDigest?: string;
 }
 
+/** Of images looked up last: a small part of what a data root may hold, and more than what starts at a time. */
+const MAX_PARSED_CONFIGS = 128;
 const IMAGE_ID = /^(?:sha256:)?([0-9a-f]{64})$/;
 const ID_PREFIX = /^(?:sha256:)?([0-9a-f]{1,64})$/;
 
@@ -97,7 +87,9 @@ export class ImageStore {
   readonly #tables: ImageTables;
   readonly #holds: ImageHolds;
   readonly #remover: ImageRemover;
+  readonly #list: ImageList;
   readonly #configs = new Map<ImageID, ImageConfig>();
+  #pruning = false;
   #layerUsers: () => Iterable<DiffID> = () => [];
 
   constructor(options: {
@@ -112,6 +104,7 @@ export class ImageStore {
     this.#content = options.contentStore;
     this.#snapshotter = options.snapshotter;
     this.#tables = new ImageTables(options.database);
+    this.#list = new ImageList(this.#tables);
     this.#holds = new ImageHolds({
       tables: this.#tables,
       contentStore: options.contentStore,
@@ -171,9 +164,22 @@ export class ImageStore {
     return row === undefined ? undefined : this.#toImage(row);
   }
 
+  has(id: ImageID): boolean {
+    return this.#tables.image(id) !== undefined;
+  }
+
   /** All images, newest first. */
-  list(): Image[] {
-    return this.#tables.images().map((row) => this.#toImage(row));
+  list(): ListedImage[] {
+    return this.#list.all();
+  }
+
+  count(): number {
+    return this.#tables.imageCount();
+  }
+
+  /** Every image's layers, base first. */
+  layersByImage(): Map<ImageID, DiffID[]> {
+    return this.#tables.layersByImage();
   }
 
   #toImage(row: ImageRow): Image {
@@ -189,6 +195,7 @@ export class ImageStore {
       sizeBytes: row.sizeBytes,
       createdAt: row.createdAt,
       lastTaggedAt: row.lastTaggedAt,
+      labels: config.config.Labels,
       architecture: config.architecture,
       os: config.os,
       variant: config.variant ?? '',
@@ -196,12 +203,14 @@ export class ImageStore {
     };
   }
 
-  /** Configurations never change under their ID, so they are parsed once. */
+  /** Configurations never change under their ID, so those in use are parsed once. */
   #config(row: ImageRow): ImageConfig {
-    let config = this.#configs.get(row.id);
-    if (config === undefined) {
-      config = parseImageConfig(row.config);
-      this.#configs.set(row.id, config);
+    const config = this.#configs.get(row.id) ?? parseImageConfig(row.config);
+    this.#configs.delete(row.id);
+    this.#configs.set(row.id, config);
+    for (const id of this.#configs.keys()) {
+      if (this.#configs.size <= MAX_PARSED_CONFIGS) break;
+      this.#configs.delete(id);
     }
     return config;
   }
@@ -221,7 +230,11 @@ export class ImageStore {
 
   /** Publishes an event of an image, whose labels it bears where the image is given. */
   tell(action: string, id: string, name: string, image?: Image): void {
-    this.#events?.publish('image', action, id, { ...(image?.config.config.Labels ?? {}), name });
+    this.#publish(action, id, name, image?.config);
+  }
+
+  #publish(action: string, id: string, name: string, config?: ImageConfig): void {
+    this.#events?.publish('image', action, id, { ...(config?.config.Labels ?? {}), name });
   }
 
   #setTag(target: Reference, id: ImageID): void {
@@ -336,6 +349,11 @@ export class ImageStore {
     return { digest, bytes: this.#content.read(digest, MAX_MANIFEST_BYTES) };
   }
 
+  /** Blobs in the content store that the image keeps: manifest, index, compressed layers. */
+  blobsOf(id: ImageID): Digest[] {
+    return this.#tables.blobsOf(id);
+  }
+
   /** The image here whose manifest has this digest. */
   byManifest(digest: Digest): Image | undefined {
     const id = this.#tables.byManifest(digest);
@@ -373,17 +391,38 @@ export class ImageStore {
 
   /** Removes a name, and the image with its last one, by Docker's rules: see image-removal.ts. */
   async remove(nameOrId: string, options: RemoveOptions): Promise<RemovedItem[]> {
+    return (await this.removal(nameOrId, options)).items;
+  }
+
+  /** The same, and tells what went. */
+  async removal(nameOrId: string, options: RemoveOptions): Promise<Removal> {
     const image = this.resolve(nameOrId);
-    const { id } = image;
-    const removed = await this.#remover.remove(id, nameOrId, options);
-    for (const { Untagged, Deleted } of removed) {
-      if (Untagged !== undefined) this.tell('untag', id, id, image);
-      // The list also names layers, which nobody here knows a configuration of.
-      else if (Deleted === id || this.#configs.has(Deleted as ImageID))
-        this.tell('delete', Deleted, Deleted, Deleted === id ? image : undefined);
-      if (Deleted !== undefined) this.#configs.delete(Deleted as ImageID);
+    const removal = await this.#remover.remove(image.id, nameOrId, options);
+    const gone = new Map<string, ImageRow>(removal.images.map((row) => [row.id, row]));
+    for (const { Untagged, Deleted = '' } of removal.items) {
+      if (Untagged !== undefined) this.#publish('untag', image.id, image.id, image.config);
+      const row = gone.get(Deleted);
+      // What else is deleted is layers, of which there are no events.
+      if (row !== undefined) this.#publish('delete', row.id, row.id, parseImageConfig(row.config));
     }
-    return removed;
+    for (const { id } of removal.images) {
+      this.#configs.delete(id);
+      this.#list.forget(id);
+    }
+    return removal;
+  }
+
+  /** Removes the images that nothing needs: see image-prune.ts. Throws Conflict while another prune runs. */
+  async prune(options: PruneOptions): Promise<PruneResult> {
+    if (this.#pruning) throw new ConflictError('a prune operation is already running');
+    this.#pruning = true;
+    try {
+      const result = await pruneImages(this, options);
+      this.#events?.publish('image', 'prune', '', { reclaimed: String(result.freedBytes) });
+      return result;
+    } finally {
+      this.#pruning = false;
+    }
   }
 
   /** Moves a new layer's blob, where it has one, into the content store; the result is what `add` takes. */
@@ -434,12 +473,6 @@ export function nameKey(reference: Reference): NameRow {
   return digest === undefined
     ? { repository, tag: withDefaultTag(reference).tag ?? '' }
     : { repository, digest };
-}
-
-/** `ubuntu:latest` or `ubuntu@sha256:…` */
-export function familiarNameRow({ repository, tag, digest }: NameRow): string {
-  const name = familiarFromRepository(repository);
-  return digest === undefined ? `${name}:${tag}` : `${name}@${digest}`;
 }
 
 function missingName(nameOrId: string): string {

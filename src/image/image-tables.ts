@@ -6,13 +6,16 @@ import type { SQLInputValue, StatementSync } from 'node:sqlite';
 import type { Database } from '../base/database.ts';
 import { type DiffID, type Digest, type ImageID, parseDiffID, parseDigest, parseImageID } from './digest.ts';
 
-export interface ImageRow {
+export interface ImageLine {
   id: ImageID;
-  config: Buffer;
   parent: ImageID | undefined;
   sizeBytes: number;
   createdAt: string;
   lastTaggedAt: string;
+}
+
+export interface ImageRow extends ImageLine {
+  config: Buffer;
   manifest: { digest: Digest; mediaType: string } | undefined;
   /** The index that led to the manifest. */
   index: Digest | undefined;
@@ -75,6 +78,17 @@ export class ImageTables {
 
   images(): ImageRow[] {
     return this.#all('SELECT * FROM images ORDER BY created_at DESC, id').map(readImage);
+  }
+
+  /** The columns that lists show, newest first. */
+  imageLines(): ImageLine[] {
+    const sql =
+      'SELECT id, parent, size_bytes, created_at, last_tagged_at FROM images ORDER BY created_at DESC, id';
+    return this.#all(sql).map(readLine);
+  }
+
+  imageCount(): number {
+    return Number(this.#strings('SELECT count(*) AS value FROM images')[0]);
   }
 
   insertImage(row: ImageRow): void {
@@ -202,13 +216,34 @@ export class ImageTables {
       'SELECT repository, digest FROM image_digests WHERE image_id = ? ORDER BY 1, 2',
       id,
     );
-    return [
-      ...tags.map((row) => ({ repository: String(row['repository']), tag: String(row['tag']) })),
-      ...digests.map((row) => ({
-        repository: String(row['repository']),
-        digest: parseDigest(String(row['digest'])),
-      })),
-    ];
+    return [...tags, ...digests].map(readName);
+  }
+
+  /** The same for all images that have names. */
+  allNames(): Map<ImageID, NameRow[]> {
+    const names = new Map<ImageID, NameRow[]>();
+    const tags = this.#all('SELECT * FROM image_tags ORDER BY repository, tag');
+    const digests = this.#all('SELECT * FROM image_digests ORDER BY repository, digest');
+    for (const row of [...tags, ...digests]) {
+      const id = parseImageID(String(row['image_id']));
+      const own = names.get(id);
+      if (own === undefined) names.set(id, [readName(row)]);
+      else own.push(readName(row));
+    }
+    return names;
+  }
+
+  /** Every image's layers, base first. */
+  layersByImage(): Map<ImageID, DiffID[]> {
+    const layers = new Map<ImageID, DiffID[]>();
+    for (const row of this.#all('SELECT image_id, diff_id FROM image_layers ORDER BY image_id, position')) {
+      const id = parseImageID(String(row['image_id']));
+      const diffId = parseDiffID(String(row['diff_id']));
+      const own = layers.get(id);
+      if (own === undefined) layers.set(id, [diffId]);
+      else own.push(diffId);
+    }
+    return layers;
   }
 
   /** The tags of a repository, in order. */
@@ -299,20 +334,33 @@ export class ImageTables {
   }
 }
 
+function readName(row: Row): NameRow {
+  const repository = String(row['repository']);
+  return typeof row['digest'] === 'string'
+    ? { repository, digest: parseDigest(row['digest']) }
+    : { repository, tag: String(row['tag']) };
+}
+
+function readLine(row: Row): ImageLine {
+  const parent = row['parent'];
+  return {
+    id: parseImageID(String(row['id'])),
+    parent: typeof parent === 'string' ? parseImageID(parent) : undefined,
+    sizeBytes: Number(row['size_bytes']),
+    createdAt: String(row['created_at']),
+    lastTaggedAt: String(row['last_tagged_at']),
+  };
+}
+
 function readImage(row: Row): ImageRow {
   const text = (key: string): string | undefined => (row[key] === null ? undefined : String(row[key]));
-  const parent = text('parent');
   const manifestDigest = text('manifest_digest');
   const indexDigest = text('index_digest');
   const config = row['config'];
   if (!(config instanceof Uint8Array)) throw new Error('images.config is not a blob');
   return {
-    id: parseImageID(String(row['id'])),
+    ...readLine(row),
     config: Buffer.from(config.buffer, config.byteOffset, config.byteLength),
-    parent: parent === undefined ? undefined : parseImageID(parent),
-    sizeBytes: Number(row['size_bytes']),
-    createdAt: String(row['created_at']),
-    lastTaggedAt: String(row['last_tagged_at']),
     manifest:
       manifestDigest === undefined
         ? undefined

@@ -1,5 +1,13 @@
 /** What the image routes need of the engine. */
-import type { Image, RemovedItem } from '../../../image/image-store.ts';
+import type { DiffID, ImageID } from '../../../image/digest.ts';
+import type { ImageManifests } from '../../../image/image-manifests.ts';
+import type {
+  Image,
+  ListedImage,
+  PruneOptions,
+  PruneResult,
+  RemovedItem,
+} from '../../../image/image-store.ts';
 import type { OnProgress } from '../../../image/progress.ts';
 import type { RegistryAuth } from '../../../image/registry/credentials.ts';
 import type { ArchivesBackend } from './archive.ts';
@@ -19,15 +27,23 @@ export interface PullRequest {
 export interface ImagesBackend {
   /** Name of the storage driver, for inspect. */
   readonly driver: string;
-  list(): Image[];
+  readonly archives: ArchivesBackend;
+  list(): ListedImage[];
   /** Throws NotFound. */
   resolve(reference: string): Image;
   tryResolve(reference: string): Image | undefined;
+  /** IDs of the images that an image is the parent of. */
+  children(imageId: ImageID): readonly ImageID[];
+  /** Every image's layers, base first. */
+  layersByImage(): ReadonlyMap<ImageID, readonly DiffID[]>;
+  layerSizeBytes(diffId: DiffID): number;
+  manifests(image: Image, containersOf: (imageId: ImageID) => readonly string[]): ImageManifests;
+  /** IDs of the containers that were made from each image that has some. */
+  containersByImage(): ReadonlyMap<string, readonly string[]>;
   /** Throws InvalidParameter or NotFound. */
   tag(source: string, target: string): void;
   remove(reference: string, options: { force: boolean; noPrune: boolean }): Promise<RemovedItem[]>;
+  /** Throws Conflict while another prune runs. */
+  prune(options: Omit<PruneOptions, 'usedBy'>): Promise<PruneResult>;
   pull(request: PullRequest): Promise<Image>;
-  readonly archives: ArchivesBackend;
-  /** How many containers were made from an image. */
-  containersOf(imageId: string): number;
 }

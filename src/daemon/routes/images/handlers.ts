@@ -1,43 +1,37 @@
 /** Image operations that answer with one status and one body. */
-import type { Filters } from '../../../api/filters.ts';
-import type { ImageInspect, ImageSummary } from '../../../api/images.ts';
-import { InvalidParameterError, NotImplementedError } from '../../../base/errors.ts';
+import type { ImagePruneResponse } from '../../../api/images.ts';
+import { InvalidParameterError, NotFoundError } from '../../../base/errors.ts';
+import { configPlatform } from '../../../image/image-config.ts';
 import type { Image } from '../../../image/image-store.ts';
+import { formatPlatform, imageMatchesPlatform } from '../../../image/platform.ts';
 import type { Handler } from '../../router.ts';
 import type { ImagesBackend } from './backend.ts';
-import { imageFilter, shownNames } from './filter.ts';
+import { pruneFilter } from './filter.ts';
+import { imageHistory } from './history.ts';
+import { inspectImage } from './inspect.ts';
+import { listImages } from './list.ts';
+import { decodePlatform } from './platform.ts';
 
 export function imageHandlers(
   backend: ImagesBackend,
-): Record<'list' | 'inspect' | 'tag' | 'remove', Handler> {
+): Record<'list' | 'inspect' | 'history' | 'tag' | 'remove' | 'prune', Handler> {
   return {
-    list: (request, response) => {
-      const filters: Filters = request.filters();
-      // Old clients name a repository by `filter`.
-      const name = request.text('filter');
-      if (name !== '') filters['reference'] = [...(filters['reference'] ?? []), name];
-      const matches = imageFilter(backend, filters);
-      const parents = new Set(backend.list().map(({ parent }) => parent));
-      const shown = backend
-        .list()
-        .filter(
-          (image) =>
-            request.flag('all') ||
-            image.repoTags.length + image.repoDigests.length > 0 ||
-            !parents.has(image.id),
-        )
-        .filter(matches)
-        .sort((left, right) => unixSeconds(right.createdAt) - unixSeconds(left.createdAt));
-      response.json(
-        200,
-        shown.map((image) => summary(backend, image, filters)),
-      );
-    },
+    list: (request, response) => response.json(200, listImages(backend, request)),
 
     inspect: (request, response) => {
-      if (request.flag('manifests'))
-        throw new NotImplementedError('image inspect: manifests are not implemented');
-      response.json(200, inspection(backend, backend.resolve(request.param('name'))));
+      const platform = request.atLeast('1.49') ? request.text('platform') : '';
+      if (platform !== '' && request.flag('manifests')) {
+        throw new InvalidParameterError(
+          'conflicting options: manifests and platform options cannot both be set',
+        );
+      }
+      const image = imageFor(backend, request.param('name'), platform);
+      response.json(200, inspectImage(backend, image, request));
+    },
+
+    history: (request, response) => {
+      const platform = request.atLeast('1.48') ? request.text('platform') : '';
+      response.json(200, imageHistory(backend, imageFor(backend, request.param('name'), platform)));
     },
 
     tag: (request, response) => {
@@ -50,57 +44,38 @@ export function imageHandlers(
     },
 
     remove: async (request, response) => {
-      const removed = await backend.remove(request.param('name'), {
+      const name = request.param('name');
+      const platforms = request.atLeast('1.50') ? request.query.getAll('platforms') : [];
+      if (platforms.length > 1) throw new InvalidParameterError('multiple platforms are not supported');
+      // An image is of one platform here: another one is not found, its own is all of it.
+      imageFor(backend, name, platforms[0] ?? '');
+      const removed = await backend.remove(name, {
         force: request.flag('force'),
         noPrune: request.flag('noprune'),
       });
       response.json(200, removed);
     },
+
+    prune: async (request, response) => {
+      const filter = pruneFilter(request.filters());
+      const { removed, freedBytes } = await backend.prune({ ...filter, signal: request.signal });
+      const answer: ImagePruneResponse = {
+        ImagesDeleted: removed.length === 0 ? null : removed,
+        SpaceReclaimed: freedBytes,
+      };
+      response.json(200, answer);
+    },
   };
 }
 
-export function summary(backend: ImagesBackend, image: Image, filters: Filters): ImageSummary {
-  return {
-    Containers: backend.containersOf(image.id),
-    Created: unixSeconds(image.createdAt),
-    Id: image.id,
-    Labels: image.config.config.Labels ?? null,
-    ParentId: image.parent ?? '',
-    RepoDigests: shownNames(image.repoDigests, filters),
-    RepoTags: shownNames(image.repoTags, filters),
-    SharedSize: -1,
-    Size: image.sizeBytes,
-  };
-}
-
-function inspection(backend: ImagesBackend, image: Image): ImageInspect {
-  const { config } = image;
-  return {
-    Id: image.id,
-    RepoTags: image.repoTags,
-    RepoDigests: image.repoDigests,
-    Parent: image.parent ?? '',
-    Comment: lastComment(image),
-    ...(image.createdAt === '' ? {} : { Created: image.createdAt }),
-    DockerVersion: typeof config['docker_version'] === 'string' ? config['docker_version'] : '',
-    Author: config.author ?? '',
-    Config: config.config as NonNullable<ImageInspect['Config']>,
-    Architecture: image.architecture,
-    ...(image.variant === '' ? {} : { Variant: image.variant }),
-    Os: image.os,
-    ...(config['os.version'] === undefined ? {} : { OsVersion: config['os.version'] }),
-    Size: image.sizeBytes,
-    GraphDriver: { Name: backend.driver, Data: null },
-    RootFS: { Type: 'layers', ...(image.diffIds.length === 0 ? {} : { Layers: image.diffIds }) },
-    Metadata: { LastTagTime: image.lastTaggedAt === '' ? '0001-01-01T00:00:00Z' : image.lastTaggedAt },
-  };
-}
-
-function lastComment(image: Image): string {
-  return image.config.history?.at(-1)?.comment ?? '';
-}
-
-function unixSeconds(time: string): number {
-  const ms = Date.parse(time);
-  return Number.isNaN(ms) ? 0 : Math.floor(ms / 1000);
+/** The image of a name, which has to be of the platform (JSON; empty for any). Throws NotFound otherwise. */
+function imageFor(backend: ImagesBackend, name: string, platform: string): Image {
+  const wanted = platform === '' ? undefined : decodePlatform(platform);
+  const image = backend.resolve(name);
+  if (wanted === undefined) return image;
+  const own = configPlatform(image.config);
+  if (imageMatchesPlatform(wanted, own)) return image;
+  throw new NotFoundError(
+    `image with reference ${name} was found but its platform (${formatPlatform(own)}) does not match the specified platform (${formatPlatform(wanted)})`,
+  );
 }
