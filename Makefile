@@ -34,7 +34,7 @@ C_FILES := $(wildcard native/*/*.[ch] native/*/*/*.[ch] test/native/*.[ch] test/
 
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' ! -name '*-suite.ts')
 LAYER_WORKER := $(firstword $(wildcard src/image/layers/worker.ts src/image/layers/layer-worker.ts))
-BUNDLES := dist/mydock.cjs dist/mydockd.cjs $(if $(LAYER_WORKER),dist/layer-worker.cjs)
+BUNDLES := dist/mydock.cjs dist/mydockd.cjs $(if $(LAYER_WORKER),dist/layer-worker.cjs) dist/difference-worker.cjs
 # ISA-L is a shared library in Debian: a copy lies beside the addon, which looks for it there.
 ISAL := dist/libisal.so.2
 BINARIES := dist/mydock-runtime dist/addon.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
@@ -131,6 +131,9 @@ dist/mydockd.cjs: $(SOURCES) node_modules/.mydock
 	@$(call bundle,src/daemon/main.ts)
 dist/layer-worker.cjs: $(SOURCES) node_modules/.mydock
 	@$(call bundle,$(LAYER_WORKER))
+
+dist/difference-worker.cjs: $(SOURCES) node_modules/.mydock
+	@$(call bundle,src/image/difference/difference-worker.ts)
 
 # Compiled code is kept beside the bundles, never in /tmp, where others could plant it. `--`: node reads no flag of ours.
 launcher = printf '%s\n' '\#!/bin/sh' 'export NODE_COMPILE_CACHE="$(2)/.compile-cache"' \

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { FilesystemChange } from '../api/containers.ts';
 import { errnoCode } from '../base/errors.ts';
+import type { DiffID } from '../image/digest.ts';
 import { type ByteString, bytesOf } from '../image/layers/byte-string.ts';
 import {
   archiveAddon,
@@ -55,11 +56,20 @@ export async function withImageTree<T>(
   container: Container,
   use: (root: string) => Promise<T>,
 ): Promise<T> {
+  return await withLayers(engine, container.record.layers, use);
+}
+
+/** Any layers, mounted so. The caller sees to it that they are not removed meanwhile. */
+export async function withLayers<T>(
+  engine: EngineContext,
+  layers: readonly DiffID[],
+  use: (root: string) => Promise<T>,
+): Promise<T> {
   const folder = join(engine.settings.execRoot, 'views');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const target = mkdtempSync(join(folder, 'image-'));
   try {
-    await engine.snapshotter.mount({ layers: container.record.layers, target });
+    await engine.snapshotter.mount({ layers, target });
     try {
       return await use(target);
     } finally {

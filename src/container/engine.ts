@@ -13,6 +13,7 @@ import type {
 } from '../api/containers.ts';
 import type { ExecCreateRequest, ExecInspectResponse, ExecStartRequest } from '../api/exec.ts';
 import type { Filters } from '../api/filters.ts';
+import type { ImageDifference } from '../api/image-difference.ts';
 import type { ContainerStats } from '../api/stats.ts';
 import type { CheckRun } from '../base/check.ts';
 import { ConflictError, InvalidParameterError, NotImplementedError } from '../base/errors.ts';
@@ -25,6 +26,7 @@ import { type CreateOptions, createContainer } from './create.ts';
 import type { EngineContext } from './engine-context.ts';
 import { ExecSessions, inspectExec, requireExecStartable, startExec } from './exec.ts';
 import { ContainerFiles } from './files.ts';
+import { type DifferenceRequest, imageDifference } from './image-difference.ts';
 import { inspectContainer } from './inspect.ts';
 import { type ListOptions, listContainers } from './list.ts';
 import { logFile } from './log-config.ts';
@@ -286,6 +288,11 @@ export class ContainerEngine {
   /** What builds run their RUN steps with. */
   stepRunner(): EngineStepRunner {
     return new EngineStepRunner(this.#context);
+  }
+
+  /** What two images or containers do not have in common. */
+  difference(request: DifferenceRequest): Promise<ImageDifference> {
+    return imageDifference(this.#context, request);
   }
 
   /** IDs of the containers of an image; running ones are told apart for `rmi`. */
