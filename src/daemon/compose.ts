@@ -4,7 +4,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, realpathSync 
 import { join } from 'node:path';
 import { writeFileAtomic } from '../base/atomic-file.ts';
 import { type Database, openDatabase, settleDatabase } from '../base/database.ts';
-import { InvalidParameterError, UnavailableError } from '../base/errors.ts';
+import { UnavailableError } from '../base/errors.ts';
 import { configOfChanges } from '../build/apply-changes.ts';
 import { BUILD_MIGRATIONS } from '../build/build-cache.ts';
 import { Builder } from '../build/builder.ts';
@@ -17,8 +17,8 @@ import { importFetch } from '../image/archive/import-source.ts';
 import { ContentStore } from '../image/content-store.ts';
 import { imageManifests } from '../image/image-manifests.ts';
 import { IMAGE_MIGRATIONS, ImageStore } from '../image/image-store.ts';
-import { OverlaySnapshotter } from '../image/layers/overlay.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
+import { openSnapshotter } from '../image/layers/storage-driver.ts';
 import { Puller } from '../image/pull.ts';
 import { checkCredentials } from '../image/registry/login.ts';
 import { parseMirror } from '../image/registry/mirrors.ts';
@@ -36,6 +36,7 @@ import { buildRoutes } from './routes/build/routes.ts';
 import { containerRoutes } from './routes/containers/routes.ts';
 import { execRoutes } from './routes/exec/routes.ts';
 import { summarizeImages } from './routes/images/list.ts';
+import { differenceRoute } from './routes/images/difference.ts';
 import { imageRoutes } from './routes/images/routes.ts';
 import { networkRoutes } from './routes/networks/routes.ts';
 import { systemRoutes } from './routes/system/routes.ts';
@@ -165,6 +166,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     ...containerRoutes(engine),
     ...execRoutes(engine),
     ...imageRoutes(imageBackend),
+    differenceRoute((request) => engine.difference(request)),
     ...buildRoutes(builder),
     ...networkRoutes(networks),
     ...volumeRoutes({
@@ -237,17 +239,9 @@ function containersByImage(engine: ContainerEngine): Map<string, string[]> {
   return users;
 }
 
-function createSnapshotter(config: DaemonConfig): Snapshotter {
-  if (
-    config.storageDriver !== '' &&
-    config.storageDriver !== 'overlay' &&
-    config.storageDriver !== 'overlay2'
-  ) {
-    throw new InvalidParameterError(
-      `--storage-driver "${config.storageDriver}" is not available: use overlay`,
-    );
-  }
-  return new OverlaySnapshotter(join(config.dataRoot, 'layers', 'overlay'));
+function createSnapshotter({ dataRoot, execRoot, storageDriver }: DaemonConfig): Snapshotter {
+  keepMountsPrivate(join(execRoot, 'images'));
+  return openSnapshotter({ dataRoot, execRoot, driver: storageDriver });
 }
 
 /** One daemon a data root: the lock goes with the process, however it ends. */

@@ -26,7 +26,7 @@ export interface DaemonConfig {
   httpProxy: string;
   httpsProxy: string;
   noProxy: string;
-  /** Empty: the best one that the kernel can. */
+  /** Empty: what the data root has layers of, else the best one that the kernel can. */
   storageDriver: string;
   /** Bridge address with prefix length, such as 10.9.0.1/24; empty for a free default range. */
   bip: string;
@@ -91,7 +91,7 @@ const DIRECTIVES: readonly Directive[] = [
   directive('http-proxy', 'proxies.http-proxy', 'httpProxy', 'text', 'Proxy for HTTP requests'),
   directive('https-proxy', 'proxies.https-proxy', 'httpsProxy', 'text', 'Proxy for HTTPS requests'),
   directive('no-proxy', 'proxies.no-proxy', 'noProxy', 'text', 'Hosts and networks that need no proxy'),
-  directive('storage-driver', 'storage-driver', 'storageDriver', 'text', 'Storage driver: overlay'),
+  directive('storage-driver', 'storage-driver', 'storageDriver', 'text', 'Storage driver: erofs, overlay'),
   directive('bip', 'bip', 'bip', 'text', 'Address and prefix length of the default bridge'),
   directive('dns', 'dns', 'dns', 'list', 'DNS server of containers'),
   directive('dns-search', 'dns-search', 'dnsSearch', 'list', 'DNS search domain of containers'),

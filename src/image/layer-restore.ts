@@ -1,6 +1,7 @@
 /**
- * Repairs what a power cut did to a storage driver: a layer that images need, and that the driver no longer has
- * whole, is unpacked again from its blob. Blobs are synced before an image appears, so they outlive what layers may not.
+ * Brings back layers that images need and the storage driver does not have whole: after a power cut, or with another
+ * driver than before. They are stored again from their blobs, which are synced before an image appears, or from what
+ * the other driver left, which has the only copy of layers that were made here.
  */
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
@@ -16,24 +17,40 @@ export async function restoreLayers(
   snapshotter: Snapshotter,
 ): Promise<void> {
   const missing = [...tables.layers()].filter((diffId) => snapshotter.layer(diffId) === undefined);
-  await Promise.all(missing.map((diffId) => restoreLayer(diffId, tables, content, snapshotter)));
+  const withoutBlob = await Promise.all(
+    missing.map(async (diffId) => ((await fromBlob(diffId, tables, content, snapshotter)) ? [] : [diffId])),
+  );
+  /* One by one: each of these has a thread of its own. */
+  for (const diffId of withoutBlob.flat()) await fromOtherDriver(diffId, snapshotter);
 }
 
-async function restoreLayer(
+/** False where there is no blob that would do. */
+async function fromBlob(
   diffId: DiffID,
   tables: ImageTables,
   content: ContentStore,
   snapshotter: Snapshotter,
-): Promise<void> {
+): Promise<boolean> {
   const blob = tables.layerBlobs(diffId).find(({ digest }) => content.has(digest));
-  if (blob === undefined) {
-    log.error({ diffId }, 'a layer is missing and its blob is not here: pull or build its images again');
-    return;
-  }
+  if (blob === undefined) return false;
   try {
     await snapshotter.add({ blobPath: content.path(blob.digest), compression: 'detect', diffId });
-    log.warn({ diffId }, 'a layer was missing and has been unpacked again');
+    log.warn({ diffId }, 'a layer was missing and has been stored again from its blob');
+    return true;
   } catch (error) {
-    log.error({ diffId, error: errorMessage(error) }, 'a missing layer cannot be unpacked again');
+    log.error({ diffId, error: errorMessage(error) }, 'a missing layer cannot be stored again from its blob');
+    return false;
+  }
+}
+
+async function fromOtherDriver(diffId: DiffID, snapshotter: Snapshotter): Promise<void> {
+  try {
+    if ((await snapshotter.restore?.(diffId)) === true) {
+      log.warn({ diffId }, 'a layer was missing and has been taken over from another storage driver');
+    } else {
+      log.error({ diffId }, 'a layer is missing and its blob is not here: pull or build its images again');
+    }
+  } catch (error) {
+    log.error({ diffId, error: errorMessage(error) }, 'a missing layer cannot be taken over');
   }
 }

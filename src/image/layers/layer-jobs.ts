@@ -7,6 +7,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { InternalError, InvalidParameterError } from '../../base/errors.ts';
 import { byteString, printable } from './byte-string.ts';
+import { mergeImage } from './erofs/merged-image.ts';
 import type { FileExtent } from './growing-file.ts';
 import { detectCompression, inflate } from './inflate.ts';
 import { LayerOutput, TarChunks } from './layer-output.ts';
@@ -45,6 +46,9 @@ export async function runJob(job: Job, context: JobContext): Promise<JobResult> 
       return await newLayer(job.layer, context, (output) => commitTree(job, output), true);
     case 'export':
       await exportTree(job.directory, job.withRoot, context);
+      return NO_RESULT;
+    case 'merge':
+      mergeImage(job.layers, job.directory);
       return NO_RESULT;
     case 'remove':
       archiveAddon().archiveRemoveTree(byteString(job.path));

@@ -5,6 +5,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Extractor } from './extractor.ts';
+import { IndexTarget } from './index-target.ts';
 import { TarReader } from './tar-reader.ts';
 import type { LayerFiles } from './worker-protocol.ts';
 
@@ -38,7 +39,9 @@ export interface TargetOptions {
 export const TREE_NAME = 'fs';
 
 export function openTarget(files: LayerFiles, options: TargetOptions): LayerTarget {
-  return new UnpackedTarget(files.directory, options);
+  return files.format === 'indexed'
+    ? new IndexTarget(files.directory, options)
+    : new UnpackedTarget(files.directory, options);
 }
 
 class UnpackedTarget implements LayerTarget {

@@ -1,5 +1,5 @@
 /**
- * Root filesystems out of unpacked layers: one overlayfs mount over the layers' directories.
+ * Root filesystems with overlayfs: one mount over the directories of unpacked layers, or over one mounted image.
  */
 import { errnoCode } from '../../base/errors.ts';
 import { addon } from '../../native/addon.ts';
@@ -18,7 +18,7 @@ export interface OverlayMount {
   /** Base first. The same one may appear several times. */
   lowers: readonly string[];
   /** Two empty directories, for images of fewer layers than overlayfs takes. */
-  empties: readonly [string, string];
+  empties?: readonly [string, string];
   upper: string | undefined;
   work: string | undefined;
   target: string;
@@ -29,9 +29,8 @@ export function mountOverlay(mount: OverlayMount): void {
   const writable = mount.upper !== undefined;
   const lowers = topmostFirst(mount.lowers);
   /* One lower is enough below an upper directory, a read-only overlay needs two. */
-  const [first, second] = mount.empties;
-  if (lowers.length < (writable ? 1 : 2)) lowers.push(first);
-  if (!writable && lowers.length < 2) lowers.push(second);
+  const missing = (writable ? 1 : 2) - lowers.length;
+  lowers.push(...(mount.empties ?? []).slice(0, Math.max(missing, 0)));
   addon().mountOverlay({
     lowers,
     upper: mount.upper ?? '',

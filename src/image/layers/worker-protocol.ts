@@ -43,6 +43,8 @@ export type Job =
   | { kind: 'commit'; upper: string; exclude: readonly string[]; layer: NewLayer }
   /** Gives the tar of an unpacked layer as output. */
   | { kind: 'export'; directory: string; withRoot: boolean }
+  /** Makes one EROFS image of the indexes of an image's layers, base first, in an empty directory. */
+  | { kind: 'merge'; layers: readonly { diffId: string; index: string }[]; directory: string }
   /** Removes a tree. */
   | { kind: 'remove'; path: string }
   /** Flushes the file system that holds a directory. */

@@ -1,7 +1,7 @@
 /** Images of two layers, in all of GNU tar's formats, against the same stacked by GNU tar and mount(8). */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { closeSync, openSync, rmSync, statSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { DiffID } from '../../digest.ts';
@@ -61,18 +61,21 @@ export function imageTests(driver: SuiteDriver): void {
 
   test('holes stay holes', async () => {
     const tree = fixture.newDirectory();
+    const stored = (): number =>
+      Number(execFileSync('du', ['-s', '-B1', fixture.root]).toString().split('\t')[0]);
     sh(tree, 'truncate -s 20G huge; printf end | dd of=huge bs=1 seek=21474836000 conv=notrunc status=none');
     for (const options of [
       ['--format=posix', '--sparse'],
       ['--format=gnu', '--sparse'],
     ]) {
+      const before = stored();
       const layer = await fixture.add(gnuTar(tree, ...options));
       const huge = join(await fixture.mount([layer]), 'huge');
       const stat = statSync(huge);
       assert.equal(stat.size, 20 * 2 ** 30);
-      assert.ok(stat.blocks * 512 < 1024 * 1024, `${stat.blocks} blocks on disk`);
-      const fd = openSync(huge, 'r');
-      closeSync(fd);
+      /* On the disk, and not in st_blocks: not all file systems tell that of their files. */
+      const takenBytes = stored() - before;
+      assert.ok(takenBytes < 1024 * 1024, `the layer takes ${takenBytes} bytes`);
       assert.equal(execFileSync('tail', ['-c', '480', huge]).subarray(0, 3).toString(), 'end');
     }
   });

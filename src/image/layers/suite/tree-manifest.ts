@@ -15,10 +15,14 @@ export function treeManifest(root: string): Manifest {
     const entry = describe(path);
     manifest.set(key, entry);
     if (entry['type'] !== 'directory') return;
+    let directories = 0;
     for (const name of readdirSync(path, { encoding: 'buffer' }).sort(Buffer.compare)) {
       const childKey = key === '.' ? name.toString('latin1') : `${key}/${name.toString('latin1')}`;
       visit(Buffer.concat([path, Buffer.from('/'), name]), childKey);
+      if (manifest.get(childKey)?.['type'] === 'directory') directories++;
     }
+    /* overlayfs tells 1 of directories that it merges, other file systems 2 and one for each directory inside. */
+    if (entry['links'] === '1' || entry['links'] === `${directories + 2}`) entry['links'] = 'right';
   };
   visit(Buffer.from(root), '.');
   return manifest;

@@ -1,0 +1,185 @@
+/**
+ * The EROFS driver: every layer is its tar as it came and a small EROFS image of names and attributes that points into
+ * it; nothing is unpacked. The indexes of an image's layers are merged into one (merged-images.ts), which is mounted
+ * once (image-mounts.ts); a container is one overlay over that, and a read-only root filesystem is a bind of it.
+ */
+import type { Readable } from 'node:stream';
+import { InvalidParameterError } from '../../../base/errors.ts';
+import { log } from '../../../base/log.ts';
+import { addon } from '../../../native/addon.ts';
+import type { DiffID } from '../../digest.ts';
+import { backingFileSystem } from '../backing-file-system.ts';
+import { layerDevices, readTarFile } from '../layer-files.ts';
+import { LayerStore } from '../layer-store.ts';
+import { mountOverlay, unmountOverlay } from '../overlay-mount.ts';
+import type {
+  BlobOptions,
+  CommitOptions,
+  CommittedLayer,
+  DriverStatus,
+  LayerInfo,
+  LayerSource,
+  LayerWriter,
+  MountRequest,
+  Snapshotter,
+} from '../snapshotter.ts';
+import { type MountMethod, mountImage } from './image-mount.ts';
+import { ImageMounts } from './image-mounts.ts';
+import { imageKey } from './merged-image.ts';
+import { MergedImages } from './merged-images.ts';
+
+const MS_BIND = 0x1000;
+/** `run --rm` in a loop finds the image mounted still. */
+const LINGER_MS = 10_000;
+
+export interface ErofsOptions {
+  /** Where images are mounted: below the exec root, gone after a reboot. */
+  mountDirectory: string;
+  method: MountMethod;
+  /** False: nothing is ever flushed to disk. Default true. */
+  lasting?: boolean;
+  /** Root of the store that another driver keeps in this data root. */
+  otherRoot?: string;
+  /** Why this driver, for `info`. */
+  reason?: string;
+  /** How long an image stays mounted without a user; default 10 seconds. */
+  lingerMs?: number;
+}
+
+export class ErofsSnapshotter implements Snapshotter {
+  readonly driver = 'erofs';
+  readonly keepsTars = true;
+  readonly #store: LayerStore;
+  readonly #merged: MergedImages;
+  readonly #mounts: ImageMounts;
+  readonly #method: MountMethod;
+  readonly #reason: string | undefined;
+
+  /** `root` is the driver's own directory, `<data-root>/layers/erofs`. */
+  constructor(root: string, options: ErofsOptions) {
+    const { mountDirectory, method, reason, lingerMs, ...storeOptions } = options;
+    this.#store = new LayerStore(root, { format: 'indexed', ...storeOptions });
+    this.#merged = new MergedImages(this.#store);
+    this.#mounts = new ImageMounts(mountDirectory, lingerMs ?? LINGER_MS);
+    this.#method = method;
+    this.#reason = reason;
+  }
+
+  layer(diffId: DiffID): LayerInfo | undefined {
+    return this.#store.layer(diffId);
+  }
+
+  layers(): DiffID[] {
+    return this.#store.layers();
+  }
+
+  async add(source: LayerSource, signal?: AbortSignal): Promise<LayerInfo> {
+    return await this.#store.add(source, signal);
+  }
+
+  async addTar(
+    source: string | AsyncIterable<Uint8Array>,
+    options?: BlobOptions,
+    signal?: AbortSignal,
+  ): Promise<CommittedLayer> {
+    return await this.#store.addTar(source, options, signal);
+  }
+
+  async create(
+    write: (layer: LayerWriter) => Promise<void>,
+    options?: BlobOptions,
+    signal?: AbortSignal,
+  ): Promise<CommittedLayer> {
+    return await this.#store.create(write, options, signal);
+  }
+
+  async commit(upper: string, signal?: AbortSignal, options?: CommitOptions): Promise<CommittedLayer> {
+    return await this.#store.commit(upper, signal, options);
+  }
+
+  exportTar(diffId: DiffID): Readable {
+    const { tarSizeBytes } = this.#store.stored(diffId);
+    return readTarFile(this.#store.directory.path(diffId), tarSizeBytes ?? 0);
+  }
+
+  async restore(diffId: DiffID): Promise<boolean> {
+    return await this.#store.restore(diffId);
+  }
+
+  async remove(diffId: DiffID): Promise<void> {
+    const keys = this.#merged.withLayer(diffId);
+    await this.#mounts.unmountUnused(keys);
+    await Promise.all([...keys.map((key) => this.#merged.drop(key)), this.#store.remove(diffId)]);
+  }
+
+  async prepare(layers: readonly DiffID[]): Promise<void> {
+    await this.#ensureMerged(imageKey(layers), layers);
+  }
+
+  async #ensureMerged(key: string, layers: readonly DiffID[]): Promise<void> {
+    for (const diffId of layers) this.#store.stored(diffId);
+    await this.#merged.ensure(key, layers);
+    await this.#merged.trim((other) => other === key || this.#mounts.has(other));
+  }
+
+  async mount({ layers, upper, work, target }: MountRequest): Promise<void> {
+    for (const diffId of layers) this.#store.stored(diffId);
+    if ((upper === undefined) !== (work === undefined)) {
+      throw new InvalidParameterError('a writable mount needs both an upper and a work directory');
+    }
+    const key = imageKey(layers);
+    try {
+      const image = await this.#mounts.use(key, target, (path) => this.#mountImage(key, layers, path));
+      if (upper === undefined) addon().mount(image, target, '', MS_BIND, '');
+      else mountOverlay({ lowers: [image], upper, work, target });
+    } catch (error) {
+      this.#mounts.release(target);
+      throw error;
+    }
+  }
+
+  async #mountImage(key: string, layers: readonly DiffID[], path: string): Promise<void> {
+    await this.#ensureMerged(key, layers);
+    try {
+      this.#mountMerged(key, layers, path);
+    } catch (error) {
+      log.warn({ err: error }, 'the merged image cannot be mounted, and is made again');
+      await this.#merged.drop(key);
+      await this.#ensureMerged(key, layers);
+      this.#mountMerged(key, layers, path);
+    }
+  }
+
+  #mountMerged(key: string, layers: readonly DiffID[], path: string): void {
+    const devices = layers.flatMap((diffId) =>
+      layerDevices(this.#store.directory.path(diffId), this.#store.stored(diffId)),
+    );
+    mountImage(this.#method, { image: this.#merged.path(key), devices }, path);
+  }
+
+  async unmount(target: string): Promise<void> {
+    unmountOverlay(target);
+    this.#mounts.release(target);
+  }
+
+  status(): DriverStatus {
+    return [
+      ['Backing Filesystem', backingFileSystem(this.#store.directory.root)],
+      ['Mounts', this.#method],
+      ['Layers', String(this.#store.size)],
+      ['Mounted Images', String(this.#mounts.size)],
+      ...(this.#reason === undefined ? [] : ([['Reason', this.#reason]] as DriverStatus)),
+    ];
+  }
+
+  async sweep(): Promise<void> {
+    await this.#mounts.sweep();
+    await this.#merged.sweep();
+    await this.#store.sweep();
+  }
+
+  async close(): Promise<void> {
+    await this.#mounts.unmountUnused();
+    await this.#store.close();
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Which storage driver a data root gets. `--storage-driver` decides; without it a data root keeps the driver that it
+ * has layers of (of both: the one that it was used with last), and a new one gets erofs where that works.
+ *
+ * With another driver than before, images stay: their layers are stored again at the start, from the blobs that were
+ * pulled, or from the tars that the other driver kept. What that driver has on the disk stays too, so that changing
+ * back is quick; removing an image removes it from both.
+ */
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeFileAtomic } from '../../base/atomic-file.ts';
+import { errnoCode, InvalidParameterError } from '../../base/errors.ts';
+import { log } from '../../base/log.ts';
+import { probeErofs } from './erofs/probe.ts';
+import { ErofsSnapshotter } from './erofs/snapshotter.ts';
+import { OverlaySnapshotter } from './overlay.ts';
+import type { Snapshotter } from './snapshotter.ts';
+
+export type StorageDriver = 'erofs' | 'overlay';
+
+export interface StorageOptions {
+  dataRoot: string;
+  execRoot: string;
+  /** As a user gave it: `erofs`, `overlay`, `overlay2`, or empty for the best one. */
+  driver: string;
+}
+
+/** Throws InvalidParameter for a driver that is unknown or cannot work here. */
+export function openSnapshotter({ dataRoot, execRoot, driver }: StorageOptions): Snapshotter {
+  const root = join(dataRoot, 'layers');
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  const wanted = parseDriver(driver);
+  const [chosen, why] =
+    wanted === undefined ? choose(root) : ([wanted, 'asked for by --storage-driver'] as const);
+  if (chosen === 'erofs') {
+    const probe = probeErofs(root);
+    if ('method' in probe) {
+      note(root, 'erofs');
+      return new ErofsSnapshotter(join(root, 'erofs'), {
+        mountDirectory: join(execRoot, 'images'),
+        method: probe.method,
+        otherRoot: join(root, 'overlay'),
+        reason: why,
+      });
+    }
+    if (wanted !== undefined) {
+      throw new InvalidParameterError(`--storage-driver "${driver}" does not work here: ${probe.refused}`);
+    }
+    log.warn({ reason: probe.refused }, 'layers cannot be mounted as they are, and are unpacked');
+    return openOverlay(root, `erofs does not work here: ${probe.refused}`);
+  }
+  return openOverlay(root, why);
+}
+
+function openOverlay(root: string, reason: string): Snapshotter {
+  note(root, 'overlay');
+  return new OverlaySnapshotter(join(root, 'overlay'), { otherRoot: join(root, 'erofs'), reason });
+}
+
+function parseDriver(driver: string): StorageDriver | undefined {
+  if (driver === '') return undefined;
+  if (driver === 'erofs') return 'erofs';
+  /* Docker's name for it, which configuration files have. */
+  if (driver === 'overlay' || driver === 'overlay2') return 'overlay';
+  throw new InvalidParameterError(`--storage-driver "${driver}" is not available: use erofs or overlay`);
+}
+
+function choose(root: string): readonly [StorageDriver, string] {
+  const last = readNote(root);
+  if (last !== undefined && hasLayers(join(root, last))) return [last, 'this data root has layers of it'];
+  for (const driver of ['erofs', 'overlay'] as const) {
+    if (hasLayers(join(root, driver))) return [driver, 'this data root has layers of it'];
+  }
+  return ['erofs', 'the kernel can mount layers as they are'];
+}
+
+function hasLayers(root: string): boolean {
+  try {
+    return readdirSync(root).some((name) => /^[0-9a-f]{64}$/.test(name));
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** The driver that was used last. */
+function readNote(root: string): StorageDriver | undefined {
+  try {
+    const name = readFileSync(join(root, 'driver'), 'utf8').trim();
+    return name === 'erofs' || name === 'overlay' ? name : undefined;
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function note(root: string, driver: StorageDriver): void {
+  if (readNote(root) !== driver) writeFileAtomic(join(root, 'driver'), `${driver}\n`);
+}
