@@ -55,6 +55,12 @@ export class LayerBlobs {
     );
   }
 
+  /** About how many bytes there are to compress. */
+  tarBytes(diffId: DiffID): number {
+    const info = this.#snapshotter.layer(diffId);
+    return info?.tarSizeBytes ?? info?.sizeBytes ?? 0;
+  }
+
   #known(diffId: DiffID): StoredLayerBlob | undefined {
     const blob = this.#imageStore.layerBlobs(diffId).find(({ digest, sizeBytes, verified }) => {
       const compressed = String(digest) !== String(diffId);

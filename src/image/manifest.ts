@@ -28,6 +28,8 @@ export interface Descriptor {
   sizeBytes: number;
   platform?: Platform;
   annotations?: Record<string, string>;
+  /** Where a layer that may not be passed on can be had; nobody here follows them. */
+  urls?: string[];
 }
 
 export interface ImageManifest {
@@ -111,12 +113,14 @@ function parseDescriptor(json: JsonReader): Descriptor {
   if (sizeBytes < 0) json.fail('size', 'a number of bytes');
   const platform = parsePlatformField(json.object('platform'));
   const annotations = json.stringMap('annotations');
+  const urls = json.strings('urls') ?? [];
   return {
     mediaType: json.string('mediaType') ?? '',
     digest: parseDigest(digest),
     sizeBytes,
     ...(platform === undefined ? {} : { platform }),
     ...(annotations === undefined ? {} : { annotations }),
+    ...(urls.length === 0 ? {} : { urls }),
   };
 }
 

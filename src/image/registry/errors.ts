@@ -6,6 +6,7 @@ import {
   EngineError,
   errnoCode,
   errorMessage,
+  ForbiddenError,
   InternalError,
   NotFoundError,
   UnauthorizedError,
@@ -185,6 +186,18 @@ export function translatePullError(error: unknown, reference: Reference): unknow
     return new NotFoundError(`manifest for ${familiarString(reference)} not found: ${message}`, error);
   }
   if (status === 401) return new UnauthorizedError(message, error);
+  if (status === 429 || status >= 500) return new UnavailableError(message, error);
+  return new InternalError(message, error);
+}
+
+/** The error that a push ends with: what the registry says, as it says it. */
+export function translatePushError(error: unknown): unknown {
+  if (error instanceof TransportError) return new UnavailableError(error.message, error);
+  if (!(error instanceof RegistryError)) return error;
+  const { message, status } = error;
+  if (status === 401) return new UnauthorizedError(message, error);
+  if (status === 403) return new ForbiddenError(message, error);
+  if (status === 404) return new NotFoundError(message, error);
   if (status === 429 || status >= 500) return new UnavailableError(message, error);
   return new InternalError(message, error);
 }
