@@ -83,6 +83,10 @@ const update = entry(
 );
 
 const build = entry('Build an image from a Dockerfile', async () => (await import('./image/build.ts')).build);
+const imageDiff = entry(
+  'Show what is different between two images or containers',
+  async () => (await import('./image/diff.ts')).imageDiff,
+);
 const images = entry('List images', async () => (await import('./image/ls.ts')).images);
 const importImage = entry(
   'Make an image of a tar of a file system',
@@ -201,6 +205,7 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
     summary: 'Manage images',
     verbs: {
       build,
+      diff: imageDiff,
       import: importImage,
       inspect: inspectImages,
       list: images,

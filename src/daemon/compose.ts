@@ -35,6 +35,7 @@ import { Router } from './router.ts';
 import { buildRoutes } from './routes/build/routes.ts';
 import { containerRoutes } from './routes/containers/routes.ts';
 import { execRoutes } from './routes/exec/routes.ts';
+import { differenceRoute } from './routes/images/difference.ts';
 import { summarizeImages } from './routes/images/list.ts';
 import { differenceRoute } from './routes/images/difference.ts';
 import { imageRoutes } from './routes/images/routes.ts';
@@ -166,6 +167,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     ...containerRoutes(engine),
     ...execRoutes(engine),
     ...imageRoutes(imageBackend),
+    differenceRoute((request) => engine.difference(request)),
     differenceRoute((request) => engine.difference(request)),
     ...buildRoutes(builder),
     ...networkRoutes(networks),
