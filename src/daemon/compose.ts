@@ -22,6 +22,9 @@ import { openSnapshotter } from '../image/layers/storage-driver.ts';
 import { Puller } from '../image/pull.ts';
 import { checkCredentials } from '../image/registry/login.ts';
 import { parseMirror } from '../image/registry/mirrors.ts';
+import type { RegistryOptions } from '../image/registry/options.ts';
+import { RemoteImages } from '../image/registry/remote-images.ts';
+import { searchRegistry } from '../image/registry/search.ts';
 import { addon, libraryDirectory } from '../native/addon.ts';
 import { NETWORK_MIGRATIONS, NetworkManager } from '../network/network-manager.ts';
 import { readHostFacts } from '../oci/host-facts.ts';
@@ -38,6 +41,7 @@ import { execRoutes } from './routes/exec/routes.ts';
 import { differenceRoute } from './routes/images/difference.ts';
 import { summarizeImages } from './routes/images/list.ts';
 import { differenceRoute } from './routes/images/difference.ts';
+import type { RegistryBackend } from './routes/images/backend.ts';
 import { imageRoutes } from './routes/images/routes.ts';
 import { networkRoutes } from './routes/networks/routes.ts';
 import { systemRoutes } from './routes/system/routes.ts';
@@ -146,7 +150,15 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     applyChanges: configOfChanges,
   });
   await archives.sweep();
-  const imageBackend = imagesBackend({ images, puller, engine, snapshotter, archives, contentStore });
+  const imageBackend = imagesBackend({
+    images,
+    puller,
+    engine,
+    snapshotter,
+    archives,
+    contentStore,
+    registry: registryBackend(registry),
+  });
   const disk = {
     ...config,
     engine,
@@ -208,12 +220,14 @@ function imagesBackend(parts: {
   engine: ContainerEngine;
   snapshotter: Snapshotter;
   archives: ImageArchives;
+  registry: RegistryBackend;
   contentStore: ContentStore;
 }): Parameters<typeof imageRoutes>[0] {
-  const { images, puller, engine, snapshotter, archives, contentStore } = parts;
+  const { images, puller, engine, snapshotter, archives, contentStore, registry } = parts;
   return {
     driver: snapshotter.driver,
     archives,
+    registry,
     list: () => images.list(),
     resolve: (reference) => images.resolve(reference),
     tryResolve: (reference) => images.tryResolve(reference),
@@ -228,6 +242,15 @@ function imagesBackend(parts: {
       images.remove(reference, { ...options, usedBy: (imageId) => engine.usersOfImage(imageId) }),
     prune: (options) => images.prune({ ...options, usedBy: (imageId) => engine.usersOfImage(imageId) }),
     pull: (request) => puller.pull(request),
+  };
+}
+
+function registryBackend(options: RegistryOptions): RegistryBackend {
+  const remote = new RemoteImages(options);
+  return {
+    search: (request) => searchRegistry(request, options),
+    describe: (request) => remote.describe(request),
+    manifests: (request) => remote.manifests(request),
   };
 }
 

@@ -9,8 +9,13 @@ import type {
   RemovedItem,
 } from '../../../image/image-store.ts';
 import type { OnProgress } from '../../../image/progress.ts';
+import type { PushRequest } from '../../../image/push/pusher.ts';
 import type { RegistryAuth } from '../../../image/registry/credentials.ts';
 import type { ArchivesBackend } from './archive.ts';
+import type { DistributionBackend } from './distribution.ts';
+import type { SearchBackend } from './search.ts';
+
+export type RegistryBackend = SearchBackend & DistributionBackend;
 
 export interface PullRequest {
   reference: string;
@@ -28,6 +33,7 @@ export interface ImagesBackend {
   /** Name of the storage driver, for inspect. */
   readonly driver: string;
   readonly archives: ArchivesBackend;
+  readonly registry: RegistryBackend;
   list(): ListedImage[];
   /** Throws NotFound. */
   resolve(reference: string): Image;
@@ -46,4 +52,5 @@ export interface ImagesBackend {
   /** Throws Conflict while another prune runs. */
   prune(options: Omit<PruneOptions, 'usedBy'>): Promise<PruneResult>;
   pull(request: PullRequest): Promise<Image>;
+  push(request: PushRequest): Promise<void>;
 }
