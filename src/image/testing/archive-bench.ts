@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { ImageArchives } from '../archive/image-archives.ts';
+import { digestHex, digestOf } from '../digest.ts';
 import type { Image } from '../image-store.ts';
 import { byteString } from '../layers/byte-string.ts';
 import type { TarType } from '../layers/tar-format.ts';
@@ -42,6 +43,31 @@ export function blobEntries(image: TestImage): ArchiveEntry[] {
     { name: blobName(image.configDigest), content: image.config },
     { name: blobName(image.digest), content: image.manifest },
     ...image.layers.map(({ digest, blob }) => ({ name: blobName(digest), content: blob })),
+  ];
+}
+
+/** An image as Docker up to 24 writes it: one directory a layer. `extra` is merged into its item of manifest.json. */
+export function dockerEntries(
+  image: TestImage,
+  repoTags: string[] | null,
+  extra: object = {},
+): ArchiveEntry[] {
+  const config = `${digestHex(image.configDigest)}.json`;
+  const directory = (i: number): string => digestHex(digestOf(`${image.configDigest} ${i}`));
+  const item = {
+    Config: config,
+    RepoTags: repoTags,
+    Layers: image.layers.map((_, i) => `${directory(i)}/layer.tar`),
+  };
+  return [
+    ...image.layers.flatMap(({ tar }, i) => [
+      { name: `${directory(i)}/`, type: 'directory' as const },
+      { name: `${directory(i)}/VERSION`, content: '1.0' },
+      { name: `${directory(i)}/json`, content: '{}' },
+      { name: `${directory(i)}/layer.tar`, content: tar },
+    ]),
+    { name: config, content: image.config },
+    { name: 'manifest.json', content: JSON.stringify([{ ...item, ...extra }]) },
   ];
 }
 
