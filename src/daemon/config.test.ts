@@ -62,3 +62,19 @@ test('paths and levels are checked', () => {
   assert.throws(() => read('--exec-root', `/${'x'.repeat(60)}`), /longer than 40 bytes/);
   assert.throws(() => read('--log-level', 'loud'), /invalid --log-level "loud"/);
 });
+
+test('limits of downloads', () => {
+  assert.equal(read().maxDownloadRate, 0);
+  assert.equal(read('--max-download-rate', '10M').maxDownloadRate, 10 * 1024 * 1024);
+  assert.equal(read('--max-download-rate', '1.5kB').maxDownloadRate, 1536);
+  assert.equal(read('--max-download-rate', '2GiB').maxDownloadRate, 2 * 1024 ** 3);
+  assert.equal(read('--config-file', file({ 'max-download-rate': 5000 })).maxDownloadRate, 5000);
+  assert.equal(read().maxDownloadAttempts, 5);
+  assert.equal(read('--max-download-attempts', '9').maxDownloadAttempts, 9);
+  for (const wrong of ['fast', '-1', '10X', '', '1e3']) {
+    assert.throws(() => read(`--max-download-rate=${wrong}`), {
+      message: /--max-download-rate: invalid value/,
+    });
+  }
+  assert.throws(() => read('--max-download-attempts', '0'), { message: /--max-download-attempts: invalid/ });
+});

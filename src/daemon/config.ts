@@ -41,6 +41,12 @@ export interface DaemonConfig {
   /** Defaults of that driver, as `--log-opt` names them. */
   logOpts: Record<string, string>;
   maxConcurrentDownloads: number;
+  maxConcurrentUploads: number;
+  /** Bytes a second over all pushes; 0 for no limit. */
+  maxUploadRate: number;
+  maxDownloadAttempts: number;
+  /** Bytes a second over all pulls; 0 for no limit. */
+  maxDownloadRate: number;
   tls: boolean;
   tlsVerify: boolean;
   tlsCaCert: string;
@@ -49,7 +55,7 @@ export interface DaemonConfig {
   pidFile: string;
 }
 
-type Kind = 'text' | 'list' | 'flag' | 'count' | 'map';
+type Kind = 'text' | 'list' | 'flag' | 'count' | 'rate' | 'map';
 
 interface Directive {
   /** Name on the command line; the last word of the option's flags. */
@@ -105,7 +111,21 @@ const DIRECTIVES: readonly Directive[] = [
     'max-concurrent-downloads',
     'maxConcurrentDownloads',
     'count',
-    'Layers that one pull downloads at a time',
+    'Layers that are downloaded at a time',
+  ),
+  directive(
+    'max-download-attempts',
+    'max-download-attempts',
+    'maxDownloadAttempts',
+    'count',
+    'Attempts that may fail in a row before a download does',
+  ),
+  directive(
+    'max-download-rate',
+    'max-download-rate',
+    'maxDownloadRate',
+    'rate',
+    'Bytes a second that all pulls together may download, such as 10M',
   ),
   directive('tls', 'tls', 'tls', 'flag', 'Use TLS on TCP addresses'),
   directive('tlsverify', 'tlsverify', 'tlsVerify', 'flag', 'Use TLS and verify clients'),
@@ -150,6 +170,10 @@ function defaults(): DaemonConfig {
     labels: [],
     logOpts: {},
     maxConcurrentDownloads: 3,
+    maxConcurrentUploads: 5,
+    maxUploadRate: 0,
+    maxDownloadAttempts: 5,
+    maxDownloadRate: 0,
     tls: false,
     tlsVerify: false,
     tlsCaCert: '/etc/mydock/ca.pem',
@@ -252,6 +276,13 @@ function convert(kind: Kind, where: string, value: unknown): string | string[] |
     case 'count': {
       const number = Number(value);
       if (Number.isInteger(number) && number > 0) return number;
+      break;
+    }
+    case 'rate': {
+      const match = /^(\d{1,12}(?:\.\d{1,6})?) ?([kmgt]?)(?:i?b)?$/i.exec(String(value));
+      const power = 'kmgt'.indexOf(match?.[2]?.toLowerCase() || '-') + 1;
+      const bytes = Math.floor(Number(match?.[1]) * 1024 ** power);
+      if (bytes >= 0) return bytes;
       break;
     }
     case 'list':

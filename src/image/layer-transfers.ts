@@ -12,6 +12,7 @@ import type { Ingest } from './ingest.ts';
 import type { LayerSource, Snapshotter } from './layers/snapshotter.ts';
 import type { Descriptor } from './manifest.ts';
 import { layerStatus, type OnProgress, ProgressMeter, type PullProgress, shortDigest } from './progress.ts';
+import { RateLimit } from './rate-limit.ts';
 import type { RepositoryClient } from './registry/client.ts';
 import { downloadBlob } from './registry/download.ts';
 import type { ResolvedRegistryOptions } from './registry/options.ts';
@@ -38,6 +39,7 @@ export class LayerTransfers {
   readonly #snapshotter: Snapshotter;
   readonly #registry: ResolvedRegistryOptions;
   readonly #slots: Semaphore;
+  readonly #rate: RateLimit | undefined;
   readonly #transfers = new Map<string, Transfer>();
 
   constructor(options: {
@@ -49,6 +51,8 @@ export class LayerTransfers {
     this.#snapshotter = options.snapshotter;
     this.#registry = options.registry;
     this.#slots = new Semaphore(options.registry.maxConcurrentDownloads);
+    const bytesPerSec = options.registry.maxDownloadBytesPerSec;
+    this.#rate = bytesPerSec === 0 ? undefined : new RateLimit(bytesPerSec);
   }
 
   /**
@@ -222,6 +226,7 @@ export class LayerTransfers {
       descriptor,
       ingest,
       registry: this.#registry,
+      rate: this.#rate,
       signal,
       onBytes: (sizeBytes) => meter.update(sizeBytes),
       onRetry: (seconds) => {

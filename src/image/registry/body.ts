@@ -10,19 +10,25 @@ export interface BodyOptions {
 
 /**
  * The body's chunks as they come. Throws TransportError when the connection breaks or stays silent for longer than
- * `stallTimeoutMs`, or the signal's reason. Leaving the loop early closes the connection.
+ * `stallTimeoutMs` while the reader waits, or the signal's reason. Leaving the loop early closes the connection.
  */
 export async function* bodyChunks(response: Response, options: BodyOptions): AsyncGenerator<Buffer> {
   const { url, stallTimeoutMs, signal } = options;
   const body = response.body as (NodeJS.ReadableStream & { destroy(error?: Error): void }) | null;
   if (body === null) return;
-  const timer = setTimeout(() => body.destroy(stalledError('GET', url, stallTimeoutMs)), stallTimeoutMs);
+  let waiting = true;
+  const timer = setTimeout(() => {
+    if (waiting) body.destroy(stalledError('GET', url, stallTimeoutMs));
+    else timer.refresh();
+  }, stallTimeoutMs);
   const onAbort = (): void => body.destroy(new Error('aborted'));
   signal.addEventListener('abort', onAbort, { once: true });
   try {
     signal.throwIfAborted();
     for await (const chunk of body) {
+      waiting = false;
       yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+      waiting = true;
       timer.refresh();
     }
   } catch (error) {

@@ -8,6 +8,7 @@ import { errorMessage, InternalError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import type { Ingest } from '../ingest.ts';
 import type { Descriptor } from '../manifest.ts';
+import type { RateLimit } from '../rate-limit.ts';
 import { bodyChunks, releaseBody } from './body.ts';
 import type { RepositoryClient } from './client.ts';
 import { parseErrorResponse, TransportError } from './errors.ts';
@@ -24,6 +25,8 @@ export interface DownloadRequest {
   descriptor: Descriptor;
   ingest: Ingest;
   registry: ResolvedRegistryOptions;
+  /** What all downloads together are held to; undefined for no limit. */
+  rate: RateLimit | undefined;
   signal: AbortSignal;
   /** Bytes that are here, those of earlier attempts included. Called for every chunk. */
   onBytes: (sizeBytes: number) => void;
@@ -88,6 +91,7 @@ async function fetchRest(request: DownloadRequest): Promise<void> {
       if (ingest.sizeBytes + chunk.length > descriptor.sizeBytes) throw await wrongSize(request, 'more');
       await ingest.append(chunk);
       request.onBytes(ingest.sizeBytes);
+      await request.rate?.take(chunk.length, signal);
     }
   } catch (error) {
     releaseBody(response);

@@ -13,6 +13,8 @@ export interface RegistryOptions {
   pullStale?: boolean;
   /** Attempts in a row that bring nothing before a download fails. Default 5. */
   maxDownloadAttempts?: number;
+  /** Bytes a second that all pulls together may download. Default 0: no limit. */
+  maxDownloadBytesPerSec?: number;
   certificateDirectories?: readonly string[];
   /** Where the proxy variables are read. Default the process's environment. */
   env?: ProxyEnvironment;
@@ -33,6 +35,7 @@ export function resolveRegistryOptions(options: RegistryOptions): ResolvedRegist
     maxConcurrentDownloads: Math.max(1, options.maxConcurrentDownloads ?? 3),
     pullStale: options.pullStale ?? false,
     maxDownloadAttempts: Math.max(1, options.maxDownloadAttempts ?? 5),
+    maxDownloadBytesPerSec: Math.max(0, options.maxDownloadBytesPerSec ?? 0),
     certificateDirectories: options.certificateDirectories ?? DEFAULT_CERTIFICATE_DIRECTORIES,
     env: options.env ?? process.env,
     stallTimeoutMs: options.stallTimeoutMs ?? 30_000,
