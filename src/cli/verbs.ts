@@ -87,6 +87,10 @@ const imageDiff = entry(
   'Show what is different between two images or containers',
   async () => (await import('./image/diff.ts')).imageDiff,
 );
+const history = entry(
+  'Show the history of an image',
+  async () => (await import('./image/history.ts')).history,
+);
 const images = entry('List images', async () => (await import('./image/ls.ts')).images);
 const importImage = entry(
   'Make an image of a tar of a file system',
@@ -97,6 +101,7 @@ const load = entry(
   async () => (await import('./image/load.ts')).load,
 );
 const pull = entry('Pull an image from a registry', async () => (await import('./image/pull.ts')).pull);
+const push = entry('Push an image to a registry', async () => (await import('./image/push.ts')).push);
 const rmi = entry('Remove images', async () => (await import('./image/rm.ts')).rmi);
 const save = entry('Write images to a tar archive', async () => (await import('./image/save.ts')).save);
 const tag = entry('Give an image another name', async () => (await import('./image/tag.ts')).tag);
@@ -121,6 +126,7 @@ export const TOP_VERBS: Readonly<Record<string, VerbEntry>> = {
   events,
   exec,
   export: exportContainer,
+  history,
   images,
   import: importImage,
   info,
@@ -132,6 +138,7 @@ export const TOP_VERBS: Readonly<Record<string, VerbEntry>> = {
   port,
   ps,
   pull,
+  push,
   rename,
   restart,
   rm,
@@ -206,12 +213,15 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
     verbs: {
       build,
       diff: imageDiff,
+      history,
       import: importImage,
       inspect: inspectImages,
       list: images,
       load,
       ls: images,
+      prune: entry('Remove unused images', async () => (await import('./image/prune.ts')).prune),
       pull,
+      push,
       remove: rmi,
       rm: rmi,
       save,

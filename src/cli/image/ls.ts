@@ -1,7 +1,8 @@
-/** `mydock images`: one row a name; images without a name show as `<none>`. */
+/** `mydock images`: one row a name, or a tree of platforms; images without a name show as `<none>`. */
 import type { ImageSummary } from '../../api/images.ts';
 import { humanDuration } from '../../base/human-duration.ts';
 import type { Client } from '../../client/client.ts';
+import { CliError } from '../cli-error.ts';
 import { boolFlag } from '../flags/declare.ts';
 import { filterFlag, rowFormatFlag } from '../flags/list-flags.ts';
 import { printRows, type RowKind } from '../format/rows.ts';
@@ -10,6 +11,7 @@ import { goTime, humanSize } from '../format/units.ts';
 import type { Io } from '../io.ts';
 import { filterQuery } from '../options/filter.ts';
 import { defineVerb } from '../verb.ts';
+import { treeText } from './tree.ts';
 
 export interface ImagesOptions {
   all: boolean;
@@ -17,6 +19,7 @@ export interface ImagesOptions {
   filter: string[];
   format?: string;
   quiet: boolean;
+  tree: boolean;
   /** False with `--no-trunc`. */
   trunc: boolean;
 }
@@ -32,6 +35,7 @@ export const images = defineVerb<ImagesOptions>({
     rowFormatFlag(command);
     boolFlag(command, '--no-trunc', 'Do not shorten the output');
     boolFlag(command, '-q, --quiet', 'Show only IDs');
+    boolFlag(command, '--tree', 'Show the platforms of each image below it');
   },
   run: ({ client, io }, [name], options) => runImages(client, io, name, options),
 });
@@ -45,15 +49,36 @@ export async function runImages(
   name: string | undefined,
   options: ImagesOptions,
 ): Promise<number> {
+  if (options.tree) requireTreeAlone(options);
   const filter = name === undefined ? options.filter : [...options.filter, `reference=${name}`];
   const list = await client.json<ImageSummary[]>('GET', '/images/json', {
-    query: { all: options.all ? true : undefined, filters: filterQuery(filter) },
+    query: {
+      all: options.all ? true : undefined,
+      filters: filterQuery(filter),
+      manifests: options.tree ? true : undefined,
+    },
   });
+  if (options.tree) {
+    const untagged = options.all || filter.some((text) => /^\s*dangling\s*=/i.test(text));
+    io.stdout.write(treeText(list, io.stdout, untagged));
+    return 0;
+  }
   const digests = options.digests || /\.Digest\b/.test(options.format ?? '');
   const rows = list.flatMap((image) => imageRows(image, digests));
   const byDefault = options.quiet ? '{{.ID}}' : tableFormat(options.digests);
   printRows(io, imageKind(io.now(), options.trunc), rows, options.format, byDefault);
   return 0;
+}
+
+function requireTreeAlone({ quiet, trunc, digests, format }: ImagesOptions): void {
+  const others: [string, boolean][] = [
+    ['--quiet', quiet],
+    ['--no-trunc', !trunc],
+    ['--show-digest', digests],
+    ['--format', format !== undefined && format !== ''],
+  ];
+  const given = others.find(([, isGiven]) => isGiven);
+  if (given !== undefined) throw new CliError(`${given[0]} is not yet supported with --tree`);
 }
 
 function tableFormat(digests: boolean): string {

@@ -4,12 +4,14 @@ import { type Client, pathSegment } from '../../client/client.ts';
 import { isNotFound } from '../../client/client-error.ts';
 import { CliError } from '../cli-error.ts';
 import { failureMessage } from '../container/each.ts';
-import { boolFlag } from '../flags/declare.ts';
+import { boolFlag, listFlag } from '../flags/declare.ts';
 import { type Io, printError, printLine } from '../io.ts';
 import { defineVerb } from '../verb.ts';
+import { platformQuery } from './platform-query.ts';
 
 export interface RmiOptions {
   force: boolean;
+  platform: string[];
   /** False with `--no-prune`. */
   prune: boolean;
 }
@@ -21,6 +23,7 @@ export const rmi = defineVerb<RmiOptions>({
   flags(command) {
     boolFlag(command, '-f, --force', 'Remove the image even where it has several names');
     boolFlag(command, '--no-prune', 'Keep parents that have no name');
+    listFlag(command, '--platform <string>', 'Remove only what is for this platform (os[/arch[/variant]])');
   },
   run: ({ client, io }, names, options) => runRmi(client, io, names, options),
 });
@@ -33,10 +36,17 @@ export async function runRmi(
   options: RmiOptions,
 ): Promise<number> {
   const failures: string[] = [];
+  const platforms = options.platform
+    .flatMap((list) => list.split(','))
+    .flatMap((one) => platformQuery(one) ?? []);
   for (const name of names) {
     try {
       const items = await client.json<ImageDeleteResponseItem[]>('DELETE', `/images/${pathSegment(name)}`, {
-        query: { force: options.force ? true : undefined, noprune: options.prune ? undefined : true },
+        query: {
+          force: options.force ? true : undefined,
+          noprune: options.prune ? undefined : true,
+          platforms,
+        },
       });
       for (const item of items)
         printLine(io, item.Deleted ? `Deleted: ${item.Deleted}` : `Untagged: ${item.Untagged}`);

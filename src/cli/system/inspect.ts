@@ -1,15 +1,17 @@
 /** `mydock inspect` and the `inspect` verbs of containers, images, volumes and networks. */
-import { type Client, pathSegment, readText } from '../../client/client.ts';
+import { type Client, pathSegment, type QueryValue, readText } from '../../client/client.ts';
 import { ApiError } from '../../client/client-error.ts';
 import { CliError } from '../cli-error.ts';
 import { failureMessage } from '../container/each.ts';
 import { boolFlag, stringFlag } from '../flags/declare.ts';
 import { printObjects } from '../format/objects.ts';
+import { platformQuery } from '../image/platform-query.ts';
 import { type Io, printError } from '../io.ts';
 import { defineVerb, type Verb } from '../verb.ts';
 
 export interface InspectOptions {
   format?: string;
+  platform?: string;
   size: boolean;
   type?: string;
 }
@@ -50,10 +52,19 @@ function inspectVerb(type: ObjectType, args: string, summary: string): Verb<Insp
     flags(command) {
       stringFlag(command, '-f, --format <string>', FORMAT_HELP);
       if (type === 'container') boolFlag(command, '-s, --size', SIZE_HELP);
+      if (type === 'image') {
+        stringFlag(
+          command,
+          '--platform <string>',
+          'The platform that the image must be of (os[/arch[/variant]])',
+        );
+      }
       if (type === 'network') boolFlag(command, '-v, --verbose', 'Show more where the daemon has it');
     },
-    run: ({ client, io }, names, options) =>
-      inspectAll(io, names, options.format, (name) => fetchObject(client, type, name, options.size === true)),
+    run: ({ client, io }, names, options) => {
+      const query = objectQuery(type, options);
+      return inspectAll(io, names, options.format, (name) => fetchObject(client, type, name, query));
+    },
   };
 }
 
@@ -66,11 +77,12 @@ export async function runInspect(
 ): Promise<number> {
   const { type } = options;
   if (type === undefined)
-    return await inspectAll(io, names, options.format, (name) => findObject(client, name, options.size));
+    return await inspectAll(io, names, options.format, (name) => findObject(client, name, options));
   if (!isObjectType(type)) {
     throw new CliError(`unknown type: "${type}": must be one of "${TYPES.join('", "')}"`);
   }
-  return await inspectAll(io, names, options.format, (name) => fetchObject(client, type, name, options.size));
+  const query = objectQuery(type, options);
+  return await inspectAll(io, names, options.format, (name) => fetchObject(client, type, name, query));
 }
 
 function isObjectType(type: string): type is ObjectType {
@@ -97,8 +109,21 @@ async function inspectAll(
   return failures.length === 0 ? 0 : 1;
 }
 
+type ObjectQuery = Readonly<Record<string, QueryValue>>;
+
+/** What a type's request takes of the flags. */
+function objectQuery(type: ObjectType, { size, platform }: InspectOptions): ObjectQuery {
+  if (type === 'container' && size) return { size: true };
+  return type === 'image' && platform !== undefined ? { platform: platformQuery(platform) } : {};
+}
+
 /** The object's JSON as the daemon sent it. */
-async function fetchObject(client: Client, type: ObjectType, name: string, size: boolean): Promise<string> {
+async function fetchObject(
+  client: Client,
+  type: ObjectType,
+  name: string,
+  query: ObjectQuery,
+): Promise<string> {
   const segment = pathSegment(name);
   const paths: Record<ObjectType, string> = {
     container: `/containers/${segment}/json`,
@@ -106,14 +131,13 @@ async function fetchObject(client: Client, type: ObjectType, name: string, size:
     network: `/networks/${segment}`,
     volume: `/volumes/${segment}`,
   };
-  const query = type === 'container' && size ? { size: true } : {};
   return (await readText(await client.stream('GET', paths[type], { query }))).trim();
 }
 
-async function findObject(client: Client, name: string, size: boolean): Promise<string> {
+async function findObject(client: Client, name: string, options: InspectOptions): Promise<string> {
   for (const type of TYPES) {
     try {
-      return await fetchObject(client, type, name, size);
+      return await fetchObject(client, type, name, objectQuery(type, options));
     } catch (error) {
       if (!isMiss(error, type)) throw error;
     }

@@ -6,6 +6,7 @@ import { CliError } from '../cli-error.ts';
 import { deletedList } from '../container/prune.ts';
 import { boolFlag, parsedListFlag } from '../flags/declare.ts';
 import { humanSize } from '../format/units.ts';
+import { prunedImages } from '../image/prune.ts';
 import { type Io, printError, printLine } from '../io.ts';
 import { confirm } from '../options/confirm.ts';
 import { filterQuery, parseFilter } from '../options/filter.ts';
@@ -102,7 +103,7 @@ function pruneSteps({ all, filter, volumes }: SystemPruneOptions): PruneStep[] {
       what: all ? 'all images without at least one container associated to them' : 'all dangling images',
       path: '/images/prune',
       query: { filters: filterQuery([...filter, `dangling=${!all}`]) },
-      report: (answer) => deletedList('Deleted Images:', answer.ImagesDeleted?.map(imageLine)),
+      report: (answer) => prunedImages(answer.ImagesDeleted),
     },
     {
       what: all ? 'all build cache' : 'unused build cache',
@@ -111,10 +112,6 @@ function pruneSteps({ all, filter, volumes }: SystemPruneOptions): PruneStep[] {
       report: (answer) => deletedList('Deleted build cache objects:', answer.CachesDeleted),
     },
   ];
-}
-
-function imageLine(item: ImageDeleteResponseItem): string {
-  return item.Untagged ? `untagged: ${item.Untagged}` : `deleted: ${item.Deleted}`;
 }
 
 function warningText(steps: readonly PruneStep[], filter: readonly string[]): string {
