@@ -20,6 +20,8 @@ import { IMAGE_MIGRATIONS, ImageStore } from '../image/image-store.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import { openSnapshotter } from '../image/layers/storage-driver.ts';
 import { Puller } from '../image/pull.ts';
+import { Pusher, type PusherOptions } from '../image/push/pusher.ts';
+import { RateLimit } from '../image/rate-limit.ts';
 import { checkCredentials } from '../image/registry/login.ts';
 import { parseMirror } from '../image/registry/mirrors.ts';
 import type { RegistryOptions } from '../image/registry/options.ts';
@@ -38,10 +40,9 @@ import { Router } from './router.ts';
 import { buildRoutes } from './routes/build/routes.ts';
 import { containerRoutes } from './routes/containers/routes.ts';
 import { execRoutes } from './routes/exec/routes.ts';
+import type { RegistryBackend } from './routes/images/backend.ts';
 import { differenceRoute } from './routes/images/difference.ts';
 import { summarizeImages } from './routes/images/list.ts';
-import { differenceRoute } from './routes/images/difference.ts';
-import type { RegistryBackend } from './routes/images/backend.ts';
 import { imageRoutes } from './routes/images/routes.ts';
 import { networkRoutes } from './routes/networks/routes.ts';
 import { systemRoutes } from './routes/system/routes.ts';
@@ -116,10 +117,13 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     mirrors: config.registryMirrors,
     insecureRegistries: config.insecureRegistries,
     maxConcurrentDownloads: config.maxConcurrentDownloads,
+    maxDownloadAttempts: config.maxDownloadAttempts,
+    maxDownloadBytesPerSec: config.maxDownloadRate,
     pullStale: config.pullStale,
     env: proxies,
   };
   const puller = new Puller({ contentStore, imageStore: images, snapshotter, registry });
+  const pusher = createPusher(config, { contentStore, imageStore: images, snapshotter, registry });
   const builder = new Builder({
     database,
     contentStore,
@@ -153,6 +157,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   const imageBackend = imagesBackend({
     images,
     puller,
+    pusher,
     engine,
     snapshotter,
     archives,
@@ -179,7 +184,6 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     ...containerRoutes(engine),
     ...execRoutes(engine),
     ...imageRoutes(imageBackend),
-    differenceRoute((request) => engine.difference(request)),
     differenceRoute((request) => engine.difference(request)),
     ...buildRoutes(builder),
     ...networkRoutes(networks),
@@ -214,16 +218,23 @@ async function close(parts: {
   closeSync(parts.lock);
 }
 
+function createPusher(config: DaemonConfig, stores: PusherOptions): Pusher {
+  const { maxConcurrentUploads, maxUploadRate } = config;
+  const limiter = maxUploadRate === 0 ? {} : { limiter: new RateLimit(maxUploadRate) };
+  return new Pusher({ ...stores, maxConcurrentUploads, ...limiter });
+}
+
 function imagesBackend(parts: {
   images: ImageStore;
   puller: Puller;
+  pusher: Pusher;
   engine: ContainerEngine;
   snapshotter: Snapshotter;
   archives: ImageArchives;
   registry: RegistryBackend;
   contentStore: ContentStore;
 }): Parameters<typeof imageRoutes>[0] {
-  const { images, puller, engine, snapshotter, archives, contentStore, registry } = parts;
+  const { images, puller, pusher, engine, snapshotter, archives, contentStore, registry } = parts;
   return {
     driver: snapshotter.driver,
     archives,
@@ -242,6 +253,7 @@ function imagesBackend(parts: {
       images.remove(reference, { ...options, usedBy: (imageId) => engine.usersOfImage(imageId) }),
     prune: (options) => images.prune({ ...options, usedBy: (imageId) => engine.usersOfImage(imageId) }),
     pull: (request) => puller.pull(request),
+    push: (request) => pusher.push(request),
   };
 }
 
