@@ -38,15 +38,17 @@ function processes(): string[] {
 const WARM_NAMESPACES = 2;
 
 /**
- * Mounts below the daemon's folders, but for the one that keeps containers' mounts private, which is made once and
- * stays, and while the daemon runs its warm network namespaces and the mount that it starts supervisors from.
+ * Mounts below the daemon's folders, but for those that keep containers' and images' mounts private, which are made once
+ * and stay, and while the daemon runs its warm network namespaces, the mount that it starts supervisors from, and the
+ * images that it keeps mounted for a while.
  */
 function mounts(place: EnginePlace, running: boolean): string[] {
   const found = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .map((line) => line.split(' ')[4] ?? '')
     .filter((target) => target.startsWith(`${place.dataRoot}/`) || target.startsWith(`${place.execRoot}/`))
-    .filter((target) => target !== `${place.execRoot}/containers`)
+    .filter((target) => target !== `${place.execRoot}/containers` && target !== `${place.execRoot}/images`)
+    .filter((target) => !(running && target.startsWith(`${place.execRoot}/images/`)))
     .filter((target) => !(running && target === `${place.execRoot}/mydock-runtime`));
   const namespaces = found.filter((target) => target.startsWith(`${place.execRoot}/netns/`));
   const others = found.filter((target) => !namespaces.includes(target));
@@ -74,14 +76,17 @@ function cgroups(): string[] {
     .map((name) => `cgroup ${name}`);
 }
 
-function files(place: EnginePlace): string[] {
+function files(place: EnginePlace, running: boolean): string[] {
   const found: string[] = [];
   const containers = join(place.dataRoot, 'containers');
   for (const name of readable(() => readdirSync(containers)) ?? [])
     found.push(`file ${join(containers, name)}`);
   const names = (
     readable(() => readdirSync(place.execRoot, { recursive: true, encoding: 'utf8' })) ?? []
-  ).filter((name) => name.split('/').some((part) => CONTAINER_ID.test(part)));
+  ).filter(
+    (name) =>
+      name.split('/').some((part) => CONTAINER_ID.test(part)) && !(running && name.startsWith('images/')),
+  );
   for (const name of names) found.push(`file ${join(place.execRoot, name)}`);
   const data = readable(() => readdirSync(place.dataRoot, { recursive: true, encoding: 'utf8' })) ?? [];
   for (const name of data.filter((path) => path.includes('.tmp-')))
@@ -91,5 +96,5 @@ function files(place: EnginePlace): string[] {
 
 /** Everything that was left, a line each; `running`: the daemon still runs. */
 export function leftovers(place: EnginePlace, running: boolean): string[] {
-  return [...processes(), ...mounts(place, running), ...interfaces(), ...cgroups(), ...files(place)];
+  return [...processes(), ...mounts(place, running), ...interfaces(), ...cgroups(), ...files(place, running)];
 }
