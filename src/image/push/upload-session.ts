@@ -203,18 +203,23 @@ class RangeBody {
   }
 
   async *#chunks(activity: BodyActivity): AsyncGenerator<Buffer, void, undefined> {
-    const { content, limiter, onBytes, signal } = this.#options;
+    const { limiter, onBytes, signal } = this.#options;
     let at = this.#start;
+    for await (const chunk of this.#content()) {
+      await limiter?.take(chunk.length, signal);
+      activity.moved();
+      yield chunk;
+      at += chunk.length;
+      activity.moved();
+      onBytes(at);
+    }
+    activity.sent();
+  }
+
+  /** Apart from the above, which is also told when the connection breaks. */
+  async *#content(): AsyncGenerator<Buffer, void, undefined> {
     try {
-      for await (const chunk of content.read(this.#start, this.#end)) {
-        await limiter?.take(chunk.length, signal);
-        activity.moved();
-        yield chunk;
-        at += chunk.length;
-        activity.moved();
-        onBytes(at);
-      }
-      activity.sent();
+      yield* this.#options.content.read(this.#start, this.#end);
     } catch (error) {
       this.failure = error;
       throw error;
@@ -227,7 +232,7 @@ function locationOf({ response, url }: TransportResponse): URL {
   const location = response.headers.get('location');
   let target: URL;
   try {
-    if (location === null) throw new Error('there is no Location header');
+    if (location === null || location === '') throw new Error('there is no Location header');
     target = new URL(location, url);
   } catch (error) {
     throw new InternalError(`registry ${url.host} does not say where to upload to`, error);
