@@ -47,7 +47,7 @@ export async function importImage(deps: ImporterDeps, request: ImportRequest): P
     throw new InvalidParameterError(`operating system "${platform.os}" is not supported`);
   }
   const config = deps.applyChanges(request.changes, platform);
-  const layer = await snapshotter.addTar(openSource(deps, request), {}, signal);
+  const layer = await snapshotter.addTar(notEmpty(openSource(deps, request)), {}, signal);
   const hold = await imageStore.hold({ layers: [layer.diffId] });
   try {
     const stored = await imageStore.keepBlob(layer);
@@ -73,6 +73,16 @@ function openSource(
   const url = parseImportUrl(from);
   onStatus(`Downloading from ${url.href}`);
   return fetchImport(deps.fetch, url, signal);
+}
+
+/** A pipe whose other end has failed brings no bytes at all; an archive without entries has its end mark. */
+async function* notEmpty(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  let sizeBytes = 0;
+  for await (const chunk of source) {
+    sizeBytes += chunk.length;
+    yield chunk;
+  }
+  if (sizeBytes === 0) throw new InvalidParameterError('the archive to import is empty: no bytes came');
 }
 
 /** The full name with its tag. */

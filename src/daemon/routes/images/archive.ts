@@ -47,16 +47,22 @@ export function archiveHandlers(
     ...[request, response]: Parameters<Handler>
   ): Promise<void> => {
     let stream: ResponseStream | undefined;
-    await backend.save({
-      names,
-      platform: platformOf(request),
-      begin: () => {
-        const opened = response.stream(200, 'application/x-tar');
-        stream = opened;
-        return (chunk) => opened.write(chunk);
-      },
-      signal: request.signal,
-    });
+    try {
+      await backend.save({
+        names,
+        platform: platformOf(request),
+        begin: () => {
+          const opened = response.stream(200, 'application/x-tar');
+          stream = opened;
+          return (chunk) => opened.write(chunk);
+        },
+        signal: request.signal,
+      });
+    } catch (error) {
+      // The client has gone: nobody is left to be told.
+      if (request.signal.aborted) return;
+      throw error;
+    }
     stream?.end();
   };
 
