@@ -106,6 +106,13 @@ const rmi = entry('Remove images', async () => (await import('./image/rm.ts')).r
 const save = entry('Write images to a tar archive', async () => (await import('./image/save.ts')).save);
 const tag = entry('Give an image another name', async () => (await import('./image/tag.ts')).tag);
 
+const login = entry('Log in to a registry', async () => (await import('./registry/login.ts')).login);
+const logout = entry('Log out from a registry', async () => (await import('./registry/logout.ts')).logout);
+const search = entry(
+  'Search Docker Hub for images',
+  async () => (await import('./registry/search.ts')).search,
+);
+
 const events = entry(
   'Show events of the daemon as they happen',
   async () => (await import('./system/events.ts')).events,
@@ -133,6 +140,8 @@ export const TOP_VERBS: Readonly<Record<string, VerbEntry>> = {
   inspect,
   kill,
   load,
+  login,
+  logout,
   logs,
   pause,
   port,
@@ -145,6 +154,7 @@ export const TOP_VERBS: Readonly<Record<string, VerbEntry>> = {
   rmi,
   run,
   save,
+  search,
   start,
   stats,
   stop,
@@ -164,6 +174,11 @@ const inspectImages = entry(
   'Show all about images',
   async () => (await import('./system/inspect.ts')).inspectImages,
 );
+
+function manifestVerb(name: 'annotate' | 'create' | 'push' | 'rm'): VerbEntry {
+  const load = async () => (await import('./manifest/not-implemented.ts')).notImplemented(name);
+  return entry('Not implemented by mydock', load);
+}
 
 /** `mydock GROUP VERB`. */
 export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
@@ -226,6 +241,19 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
       rm: rmi,
       save,
       tag,
+    },
+  },
+  manifest: {
+    summary: 'Look at manifests in registries',
+    verbs: {
+      annotate: manifestVerb('annotate'),
+      create: manifestVerb('create'),
+      inspect: entry(
+        'Show the manifest or manifest list of an image in a registry',
+        async () => (await import('./manifest/inspect.ts')).inspect,
+      ),
+      push: manifestVerb('push'),
+      rm: manifestVerb('rm'),
     },
   },
   network: {

@@ -20,6 +20,7 @@ import { keyValueMap, splitPair } from '../options/environment.ts';
 import { parseExtraHost } from '../options/host-names.ts';
 import { parseBytes, parseSwapBytes } from '../options/quantity.ts';
 import { parseReference } from '../options/reference.ts';
+import { allRegistryHeaders } from '../registry/registry-auth.ts';
 import { showProgress } from '../terminal/progress.ts';
 import { defineVerb } from '../verb.ts';
 
@@ -95,7 +96,7 @@ export async function runBuild(
   const source = await openContext(io, context, options.file);
   const response = await client.stream('POST', '/build', {
     query: { ...buildQuery(options, io), dockerfile: source.dockerfile, remote: source.remote },
-    headers: { 'content-type': 'application/x-tar' },
+    headers: { 'content-type': 'application/x-tar', ...(await allRegistryHeaders(io)) },
     ...(source.body === undefined ? {} : { body: source.body }),
   });
   let imageId = '';

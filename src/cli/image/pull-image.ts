@@ -2,16 +2,18 @@
 import type { JSONMessage } from '../../api/images.ts';
 import type { Client } from '../../client/client.ts';
 import { jsonLines } from '../../client/json-lines.ts';
-import type { Io, Output } from '../io.ts';
+import { type Io, type Output, printError } from '../io.ts';
 import { parseReference } from '../options/reference.ts';
+import { registryHeaders } from '../registry/registry-auth.ts';
 import { showProgress } from '../terminal/progress.ts';
-import { registryAuth } from './registry-auth.ts';
 
 export interface PullChoices {
   readonly platform?: string;
   /** Show nothing; errors are still thrown. */
   readonly quiet: boolean;
   readonly allTags?: boolean;
+  /** Whether a local copy will do while the registry is out of order; undefined: as the daemon is configured. */
+  readonly stale?: boolean;
 }
 
 /** Progress goes to `output`. Throws `CliError` with the daemon's message where the pull fails. */
@@ -23,14 +25,26 @@ export async function pullImage(
   choices: PullChoices,
 ): Promise<void> {
   const reference = parseReference(image);
-  const auth = await registryAuth(reference.repository, io.env);
+  const headers = await registryHeaders(client, reference.repository, io);
   const response = await client.stream('POST', '/images/create', {
     query: {
       fromImage: reference.repository,
       tag: choices.allTags ? undefined : (reference.digest ?? reference.tag),
       platform: choices.platform,
+      stale: choices.stale,
     },
-    headers: auth === undefined ? {} : { 'x-registry-auth': auth },
+    headers,
   });
-  await showProgress(jsonLines<JSONMessage>(response), choices.quiet ? undefined : output);
+  const messages = jsonLines<JSONMessage>(response);
+  if (choices.quiet) await showProgress(tellStale(messages, io), undefined);
+  else await showProgress(messages, output);
+}
+
+/** That an image may be old is told also where nothing else is. */
+async function* tellStale(messages: AsyncIterable<JSONMessage>, io: Io): AsyncGenerator<JSONMessage> {
+  for await (const message of messages) {
+    if (/^Registry .*; using the local copy /.test(message.status ?? ''))
+      printError(io, message.status ?? '');
+    yield message;
+  }
 }

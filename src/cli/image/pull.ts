@@ -1,7 +1,7 @@
 /** `mydock pull`. */
 import type { Client } from '../../client/client.ts';
 import { CliError } from '../cli-error.ts';
-import { boolFlag, stringFlag } from '../flags/declare.ts';
+import { boolFlag, optionalBoolFlag, stringFlag } from '../flags/declare.ts';
 import { type Io, printLine } from '../io.ts';
 import { parseReference } from '../options/reference.ts';
 import { defineVerb } from '../verb.ts';
@@ -11,6 +11,7 @@ export interface PullOptions {
   allTags: boolean;
   platform?: string;
   quiet: boolean;
+  stale?: boolean;
 }
 
 export const pull = defineVerb<PullOptions>({
@@ -21,6 +22,11 @@ export const pull = defineVerb<PullOptions>({
     boolFlag(command, '-a, --all-tags', 'Pull every tag of the repository');
     stringFlag(command, '--platform <string>', 'Platform of the image (os[/arch[/variant]])');
     boolFlag(command, '-q, --quiet', 'Print only the name');
+    optionalBoolFlag(
+      command,
+      '--stale',
+      'Allow a local copy when the registry answers 429 or cannot be reached',
+    );
   },
   run: ({ client, io }, [name = ''], options) => runPull(client, io, name, options),
 });

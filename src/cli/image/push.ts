@@ -7,9 +7,9 @@ import { CliError } from '../cli-error.ts';
 import { boolFlag, stringFlag } from '../flags/declare.ts';
 import { type Io, printError, printLine } from '../io.ts';
 import { parseReference } from '../options/reference.ts';
+import { registryAuth } from '../registry/registry-auth.ts';
 import { showProgress } from '../terminal/progress.ts';
 import { defineVerb } from '../verb.ts';
-import { registryAuth } from './registry-auth.ts';
 
 export interface PushOptions {
   allTags: boolean;
@@ -40,7 +40,7 @@ export async function runPush(client: Client, io: Io, name: string, options: Pus
   if (!options.allTags && reference.defaulted && !options.quiet) printLine(io, 'Using default tag: latest');
   const { repository, tag, digest } = reference;
   if (digest !== undefined) throw new CliError('cannot push a digest reference');
-  const auth = await registryAuth(repository, io.env);
+  const auth = await registryAuth(repository, io);
   const response = await client.stream('POST', `/images/${pathSegment(repository)}/push`, {
     query: { tag: options.allTags ? undefined : tag, platform: platformJson(options.platform) },
     headers: { 'x-registry-auth': auth ?? '' },

@@ -147,10 +147,20 @@ function settingLines(server: SystemInfo): string[] {
     ...(server.Labels?.length ? ['Labels:', ...server.Labels.map((label) => ` ${label}`)] : []),
     `Experimental: ${server.ExperimentalBuild}`,
     ...(insecure.length > 0 ? ['Insecure Registries:', ...insecure.map((name) => ` ${name}`)] : []),
-    ...(registry?.Mirrors?.length ? ['Registry Mirrors:', ...registry.Mirrors.map((url) => ` ${url}`)] : []),
+    ...mirrorLines(registry),
     `Live Restore Enabled: ${server.LiveRestoreEnabled}`,
     ...(server.FirewallBackend ? [`Firewall Backend: ${server.FirewallBackend.Driver}`] : []),
   ];
+}
+
+/** Docker Hub's as Docker prints them, other registries' with the registry before them. */
+function mirrorLines(registry: SystemInfo['RegistryConfig']): string[] {
+  const others = Object.values(registry?.IndexConfigs ?? {}).filter((index) => !index.Official);
+  const lines = [
+    ...(registry?.Mirrors ?? []).map((url) => ` ${url}`),
+    ...others.flatMap((index) => (index.Mirrors ?? []).map((url) => ` ${index.Name}=${url}`)),
+  ];
+  return lines.length === 0 ? [] : ['Registry Mirrors:', ...lines];
 }
 
 function optional(name: string, value: string | undefined): string[] {
