@@ -92,8 +92,8 @@ function sides(engine: EngineContext, { from, to }: DifferenceRequest): { from: 
   if (to !== '') return { from: first, to: findSide(engine, to) };
   if (first.container === undefined)
     throw new InvalidParameterError(`image ${from} has nothing to be compared with: name a second image`);
-  const { imageId, layers } = first.container.record;
-  const image = engine.images.tryResolve(imageId);
+  const { imageId, layers, image: name } = first.container.record;
+  const image = imageOf(engine, imageId);
   const own: Side =
     image === undefined
       ? {
@@ -102,8 +102,18 @@ function sides(engine: EngineContext, { from, to }: DifferenceRequest): { from: 
           config: undefined,
           container: undefined,
         }
-      : imageSide(image, image.repoTags[0] ?? imageId);
+      : imageSide(image, isNameOf(engine, name, image) ? name : (image.repoTags[0] ?? imageId));
   return { from: own, to: first };
+}
+
+/** Whether the name that a container was made by still means its image. */
+function isNameOf(engine: EngineContext, name: string, image: Image): boolean {
+  try {
+    return engine.images.tryResolve(name)?.id === image.id;
+  } catch {
+    // An ID prefix that more images have by now.
+    return false;
+  }
 }
 
 function findSide(engine: EngineContext, name: string): Side {
@@ -180,13 +190,8 @@ async function treeDifference(
   const { packages, files } = options;
   if ((!packages && !files) || (sameLayers && from.container === undefined && to.container === undefined))
     return noDifference(packages, files);
-  /* All unpacked layers lie on one file system, so that an inode names a file of a layer; a merged index numbers the
-   * files of one list of layers. */
-  const inodesIdentify = sameLayers || engine.snapshotter.driver === 'overlay';
-  return await withTree(engine, from, inodesIdentify, signal, async (left, first) =>
-    withTree(engine, to, inodesIdentify, first, async (right, second) =>
-      compareMountedTrees(left, right, options, second),
-    ),
+  return await withTree(engine, from, signal, async (left, first) =>
+    withTree(engine, to, first, async (right, second) => compareMountedTrees(left, right, options, second)),
   );
 }
 
@@ -203,17 +208,24 @@ function noDifference(packages: boolean, files: boolean): TreeDifference {
 async function withTree<T>(
   engine: EngineContext,
   side: Side,
-  inodesIdentify: boolean,
   signal: AbortSignal,
   use: (tree: MountedTreeOptions, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { container, layers } = side;
   if (container === undefined)
-    return await withLayers(engine, layers, (root) => use({ root, inodesIdentify }, signal));
+    return await withLayers(engine, layers, (root) =>
+      use({ root, identity: identity(engine, layers) }, signal),
+    );
   const { dataRoot, execRoot } = engine.settings;
   const { upper } = containerPaths(dataRoot, execRoot, container.id);
   return await withRoot(engine, container, async (root, removed) => {
     const hidden = await withLayers(engine, layers, async (lower) => emptyBaseMountPoints(upper, lower));
-    return await use({ root, upper, hidden, inodesIdentify }, AbortSignal.any([signal, removed]));
+    const tree = { root, upper, hidden, identity: identity(engine, layers) };
+    return await use(tree, AbortSignal.any([signal, removed]));
   });
+}
+
+/** Unpacked layers all lie on one file system, so that an inode names a file of a layer, whatever is mounted of it. */
+function identity({ snapshotter }: EngineContext, layers: readonly DiffID[]): MountedTreeOptions['identity'] {
+  return snapshotter.contentIndex?.(layers) ?? (snapshotter.driver === 'overlay' ? 'inode' : 'none');
 }

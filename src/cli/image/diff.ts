@@ -32,11 +32,11 @@ export const imageDiff = defineVerb<ImageDiffOptions>({
   args: { min: 0 },
   daemonErrorExit: TROUBLE,
   flags(command) {
-    parsedFlag(command, '--format string', 'Print "text" or "json"', parseFormat, 'text');
-    stringFlag(command, '--only list', 'Compare only some of "packages,files,config"');
+    parsedFlag(command, '--format <string>', 'Print "text" or "json"', parseFormat, 'text');
+    stringFlag(command, '--only <list>', 'Compare only some of "packages,files,config"');
     parsedFlag(
       command,
-      '--limit int',
+      '--limit <int>',
       'Lines of a section, 0 for all and for the files of packages',
       parseLimit,
       LIMIT,

@@ -2,7 +2,7 @@
  * A tree that is mounted somewhere. Every path is opened by the kernel from the root's descriptor, for one call only:
  * however deep a tree is, a handful of descriptors is open.
  */
-import { closeSync, constants, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { errnoCode } from '../../base/errors.ts';
 import {
   byDescriptor,
@@ -14,6 +14,7 @@ import {
   readableFile,
 } from '../../native/inside-root.ts';
 import { type ByteString, bytesOf, EMPTY } from '../layers/byte-string.ts';
+import { IndexReader } from '../layers/erofs/index-reader.ts';
 import {
   archiveAddon,
   type DirectoryListing,
@@ -23,6 +24,7 @@ import {
   S_IFREG,
   type XattrList,
 } from '../layers/native-archive.ts';
+import type { ContentIndex } from '../layers/snapshotter.ts';
 import type { TarXattr } from '../layers/tar-format.ts';
 import { childPath, type ImageTree, type TreeEntry, type TreeFile } from './tree.ts';
 
@@ -38,15 +40,18 @@ export interface MountedTreeOptions {
   upper?: string;
   /** Absolute paths that count as not there. */
   hidden?: readonly string[];
-  /** Whether files of this tree and of the one it is compared with are the same where their inodes are. */
-  inodesIdentify: boolean;
+  /**
+   * What an inode's number says of a file's content: where both trees are `inode`, files with one number are the same;
+   * with an index, those that lie at one place of one layer.
+   */
+  identity: 'none' | 'inode' | ContentIndex;
 }
 
 export class MountedTree implements ImageTree {
   readonly #root: number;
   readonly #upper: number | undefined;
   readonly #hidden: ReadonlySet<string>;
-  readonly #inodesIdentify: boolean;
+  readonly #identify: Identify;
 
   constructor(options: MountedTreeOptions) {
     this.#root = openSync(options.root, O_PATH | O_DIRECTORY);
@@ -55,7 +60,7 @@ export class MountedTree implements ImageTree {
         ? undefined
         : ifThere(() => openSync(options.upper ?? '', O_PATH | O_DIRECTORY));
     this.#hidden = new Set((options.hidden ?? []).map((path) => path.slice(1)));
-    this.#inodesIdentify = options.inodesIdentify;
+    this.#identify = identification(options.identity);
   }
 
   close(): void {
@@ -72,7 +77,7 @@ export class MountedTree implements ImageTree {
     const own = this.#ownNames(path);
     return listing.names.flatMap((name, at) => {
       if (this.#hidden.has(childPath(path, name))) return [];
-      return [readEntry(listing, at, this.#inodesIdentify && !own.has(name))];
+      return [readEntry(listing, at, own.has(name) ? unknown : this.#identify)];
     });
   }
 
@@ -124,6 +129,33 @@ class OpenFile implements TreeFile {
   }
 }
 
+/** The content's name, by an inode's number. */
+type Identify = (high: number, low: number, sizeBytes: number) => string | undefined;
+
+function unknown(): undefined {
+  return undefined;
+}
+
+function identification(identity: MountedTreeOptions['identity']): Identify {
+  if (identity === 'none') return unknown;
+  if (identity === 'inode') return (high, low) => `${high}:${low}`;
+  const reader = readIndex(identity.path);
+  if (reader === undefined) return unknown;
+  return (high, low, sizeBytes) => {
+    const inode = reader.inode(high * 2 ** 32 + low);
+    // A number that is not the index's would be of a file of another size, or of none.
+    if (inode.sizeBytes !== sizeBytes) return undefined;
+    const [extent] = reader.extents(inode);
+    return extent === undefined ? undefined : `${identity.devices[extent.device]}:${extent.offset}`;
+  };
+}
+
+/** Undefined where it is gone: a cache, which may be made anew at any time. */
+function readIndex(path: string): IndexReader | undefined {
+  const bytes = ifThere(() => readFileSync(path));
+  return bytes === undefined ? undefined : new IndexReader(bytes, 'index of an image');
+}
+
 /** Undefined where the path is no directory, or another file system is mounted there. */
 function withDirectory<T>(
   root: number,
@@ -149,12 +181,13 @@ function namesIn(fd: number): ByteString[] {
   return readdirSync(byDescriptor(fd), { encoding: 'latin1' }) as ByteString[];
 }
 
-function readEntry(listing: DirectoryListing, at: number, inodesIdentify: boolean): TreeEntry {
+function readEntry(listing: DirectoryListing, at: number, identify: Identify): TreeEntry {
   const field = (index: number): number => listing.fields[at * LIST_FIELDS.count + index] ?? 0;
   const mode = field(LIST_FIELDS.mode);
   const format = mode & S_IFMT;
   const isFile = format === S_IFREG;
-  const inode = `${field(LIST_FIELDS.inodeHigh) % INODE_HIGH_BITS}:${field(LIST_FIELDS.inodeLow)}`;
+  const high = field(LIST_FIELDS.inodeHigh) % INODE_HIGH_BITS;
+  const low = field(LIST_FIELDS.inodeLow);
   return {
     name: listing.names[at] ?? EMPTY,
     format,
@@ -168,8 +201,8 @@ function readEntry(listing: DirectoryListing, at: number, inodesIdentify: boolea
     minor: field(LIST_FIELDS.minor),
     link: listing.links[at] ?? EMPTY,
     xattrs: readXattrs(listing.xattrs[at]),
-    inode: format !== S_IFDIR && field(LIST_FIELDS.links) > 1 ? inode : undefined,
-    contentIdentity: inodesIdentify && isFile ? inode : undefined,
+    inode: format !== S_IFDIR && field(LIST_FIELDS.links) > 1 ? `${high}:${low}` : undefined,
+    contentIdentity: isFile ? identify(high, low, field(LIST_FIELDS.size)) : undefined,
   };
 }
 

@@ -122,6 +122,13 @@ export interface MountRequest {
 /** Facts for `info`: name and value, as `docker info` prints them below the driver. */
 export type DriverStatus = [name: string, value: string][];
 
+/** The EROFS index of a mounted image: its inode numbers are nids of the index. */
+export interface ContentIndex {
+  path: string;
+  /** The files that the index points into, in the order of its devices. A layer's file has one name in all images. */
+  devices: string[];
+}
+
 export interface Snapshotter {
   /** `overlay` or `erofs`, as `--storage-driver` spells it. */
   readonly driver: string;
@@ -188,6 +195,12 @@ export interface Snapshotter {
 
   /** Mounts a root filesystem at `target`. */
   mount(request: MountRequest): Promise<void>;
+
+  /**
+   * Of layers that are mounted: where to learn which files of two images are the same bytes of one layer. Absent in
+   * drivers whose inode numbers say so by themselves, over all images.
+   */
+  contentIndex?(layers: readonly DiffID[]): ContentIndex;
 
   /** Undoes `mount`; not mounted is no error. */
   unmount(target: string): Promise<void>;

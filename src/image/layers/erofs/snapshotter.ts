@@ -16,6 +16,7 @@ import type {
   BlobOptions,
   CommitOptions,
   CommittedLayer,
+  ContentIndex,
   DriverStatus,
   LayerInfo,
   LayerSource,
@@ -151,10 +152,17 @@ export class ErofsSnapshotter implements Snapshotter {
   }
 
   #mountMerged(key: string, layers: readonly DiffID[], path: string): void {
-    const devices = layers.flatMap((diffId) =>
+    mountImage(this.#method, { image: this.#merged.path(key), devices: this.#devices(layers) }, path);
+  }
+
+  #devices(layers: readonly DiffID[]): string[] {
+    return layers.flatMap((diffId) =>
       layerDevices(this.#store.directory.path(diffId), this.#store.stored(diffId)),
     );
-    mountImage(this.#method, { image: this.#merged.path(key), devices }, path);
+  }
+
+  contentIndex(layers: readonly DiffID[]): ContentIndex {
+    return { path: this.#merged.path(imageKey(layers)), devices: this.#devices(layers) };
   }
 
   async unmount(target: string): Promise<void> {
