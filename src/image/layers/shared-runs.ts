@@ -49,7 +49,11 @@ export class SharedRuns<T> {
     } finally {
       run.listeners.delete(listener);
       run.callers--;
-      if (run.callers === 0) run.controller.abort();
+      if (run.callers === 0) {
+        run.controller.abort();
+        /* Whoever gives up last may rely on nothing being written any more. */
+        await run.promise.catch(() => undefined);
+      }
     }
   }
 

@@ -15,21 +15,27 @@ export interface PullOutcome {
   messages: PullProgress[];
 }
 
-export class PullBench implements Disposable {
+export class PullBench<S extends FakeSnapshotter = FakeSnapshotter> implements Disposable {
   readonly directory = mkdtempSync(join(tmpdir(), 'mydock-image-'));
   readonly database: Database = openDatabase(':memory:', [IMAGE_MIGRATIONS]);
   readonly content = new ContentStore(join(this.directory, 'content'));
-  readonly snapshotter = new FakeSnapshotter();
-  readonly images = new ImageStore({
-    database: this.database,
-    contentStore: this.content,
-    snapshotter: this.snapshotter,
-  });
+  readonly snapshotter: S;
+  readonly images: ImageStore;
   readonly messages: PullProgress[] = [];
   readonly puller: Puller;
 
-  constructor(registry: RegistryOptions = {}) {
+  /** `makeSnapshotter` is given a folder that does not exist yet. */
+  constructor(
+    registry: RegistryOptions = {},
+    makeSnapshotter: (root: string) => S = () => new FakeSnapshotter() as S,
+  ) {
     log.level = 'fatal';
+    this.snapshotter = makeSnapshotter(join(this.directory, 'layers'));
+    this.images = new ImageStore({
+      database: this.database,
+      contentStore: this.content,
+      snapshotter: this.snapshotter,
+    });
     this.puller = this.newPuller(registry);
   }
 
