@@ -4,11 +4,11 @@
  * a sink; what entries mean, and whether their names are safe, is the sink's matter.
  */
 import { type ByteString, EMPTY } from './byte-string.ts';
+import { headerSum, sumBytes } from './tar-checksum.ts';
 import {
   BLOCK_BYTES,
   checksumMatches,
   FIELD,
-  isZeroBlock,
   padding,
   readNumber,
   readString,
@@ -69,7 +69,9 @@ export class TarReader {
   #headerOffset = 0;
   /** A block that straddles chunks. */
   readonly #partial = Buffer.alloc(BLOCK_BYTES);
+  readonly #partialView = new DataView(this.#partial.buffer, this.#partial.byteOffset, BLOCK_BYTES);
   #partialBytes = 0;
+  #chunkView: DataView = this.#partialView;
   #zeroBlocks = 0;
 
   readonly #global = new Map<string, ByteString>();
@@ -101,6 +103,7 @@ export class TarReader {
   /** Takes the next bytes. Throws InvalidParameter for what is no tar; the reader is of no use after that. */
   push(chunk: Buffer): void {
     let at = 0;
+    this.#chunkView = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     while (at < chunk.length && this.#state !== 'done') {
       if (this.#state === 'data' || this.#state === 'special') at = this.#consume(chunk, at);
       else at = this.#collectBlock(chunk, at);
@@ -121,7 +124,7 @@ export class TarReader {
 
   #collectBlock(chunk: Buffer, at: number): number {
     if (this.#partialBytes === 0 && chunk.length - at >= BLOCK_BYTES) {
-      this.#block(chunk.subarray(at, at + BLOCK_BYTES));
+      this.#block(chunk.subarray(at, at + BLOCK_BYTES), this.#chunkView, at);
       return at + BLOCK_BYTES;
     }
     const take = Math.min(BLOCK_BYTES - this.#partialBytes, chunk.length - at);
@@ -129,26 +132,29 @@ export class TarReader {
     this.#partialBytes += take;
     if (this.#partialBytes === BLOCK_BYTES) {
       this.#partialBytes = 0;
-      this.#block(this.#partial);
+      this.#block(this.#partial, this.#partialView, 0);
     }
     return at + take;
   }
 
-  #block(block: Buffer): void {
+  /** `block` is what `view` has at `at`. */
+  #block(block: Buffer, view: DataView, at: number): void {
     if (this.#state === 'header') this.#headerOffset = this.#offset;
     this.#offset += BLOCK_BYTES;
     if (this.#state === 'sparseMap') this.#sparseMapBlock(block);
-    else this.#headerBlock(block);
+    else this.#headerBlock(block, sumBytes(view, at));
   }
 
-  #headerBlock(block: Buffer): void {
-    if (isZeroBlock(block)) {
+  #headerBlock(block: Buffer, sum: number): void {
+    if (sum === 0) {
       this.#zeroBlocks++;
       if (this.#zeroBlocks === 2) this.#state = 'done';
       return;
     }
     if (this.#zeroBlocks > 0) throw this.#error('data after a block of zeros');
-    if (!checksumMatches(block)) throw this.#error('invalid header checksum');
+    const stated = readNumber(block, FIELD.checksum);
+    if (stated !== headerSum(block, sum) && !checksumMatches(block))
+      throw this.#error('invalid header checksum');
     const type = String.fromCharCode(block[FIELD.type[0]] ?? 0);
     if ('LKxgX'.includes(type)) this.#beginSpecial(block, type);
     else this.#beginEntry(block, type);

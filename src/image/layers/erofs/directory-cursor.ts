@@ -11,6 +11,7 @@ const DOT = 0x2e;
 export class DirectoryCursor {
   readonly image: IndexImage;
   readonly #nid: number;
+  readonly #start: number;
   readonly #end: number;
   /** The block at hand, its end, its next entry and the end of its entries. */
   #block: number;
@@ -26,7 +27,8 @@ export class DirectoryCursor {
   constructor(image: IndexImage, at: number, nid: number) {
     this.image = image;
     this.#nid = nid;
-    this.#block = image.dataAt(at);
+    this.#start = image.dataAt(at);
+    this.#block = this.#start;
     this.#end = this.#block + image.size(at);
     this.#openBlock();
   }
@@ -61,6 +63,37 @@ export class DirectoryCursor {
       this.#read();
       if (!this.#isDots()) return true;
     }
+  }
+
+  /** Moves to the entry of a name; false where there is none. Looks at few blocks. */
+  find(name: Buffer): boolean {
+    let low = 0;
+    let high = Math.ceil((this.#end - this.#start) / BLOCK_BYTES) - 1;
+    /* The last block that does not begin behind the name. */
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      this.#jump(middle);
+      this.#read();
+      if (this.#compareTo(name) <= 0) low = middle;
+      else high = middle - 1;
+    }
+    this.#jump(low);
+    while (this.#next < this.#entriesEnd) {
+      this.#read();
+      const order = this.#compareTo(name);
+      if (order >= 0) return order === 0;
+    }
+    return false;
+  }
+
+  #jump(block: number): void {
+    this.#block = this.#start + block * BLOCK_BYTES;
+    this.nameEnd = 0;
+    this.#openBlock();
+  }
+
+  #compareTo(name: Buffer): number {
+    return compareBytes(this.image.bytes, this.nameStart, this.nameEnd, name, 0, name.length);
   }
 
   #read(): void {

@@ -126,18 +126,12 @@ export class IndexReader {
     }
   }
 
-  /** The entry of a directory. Reads the directory up to it. */
+  /** The entry of a directory. */
   child(directory: IndexInode, name: ByteString): IndexInode | undefined {
-    const image = this.#image;
-    if (directory.type !== 'directory' || name.length > NAME_MAX) return undefined;
-    const wanted = Buffer.from(name, 'latin1');
-    const cursor = new DirectoryCursor(image, directory.nid * NID_BYTES, directory.nid);
-    while (cursor.advance()) {
-      const order = image.bytes.compare(wanted, 0, wanted.length, cursor.nameStart, cursor.nameEnd);
-      if (order === 0) return this.inode(cursor.nid);
-      if (order > 0) return undefined;
-    }
-    return undefined;
+    const isName = name !== '' && name !== '.' && name !== '..' && name.length <= NAME_MAX;
+    if (directory.type !== 'directory' || !isName) return undefined;
+    const cursor = new DirectoryCursor(this.#image, directory.nid * NID_BYTES, directory.nid);
+    return cursor.find(Buffer.from(name, 'latin1')) ? this.inode(cursor.nid) : undefined;
   }
 
   /**

@@ -5,7 +5,7 @@
  */
 import { type ByteString, byteString } from '../byte-string.ts';
 import { INODE, INODE_BYTES, S_IFDIR, S_IFMT } from './format.ts';
-import { Records, Texts } from './records.ts';
+import { copyWords, Records, Texts } from './records.ts';
 import { xattrBodyBytes } from './xattr-body.ts';
 
 /** Number of an inode or of a name; 0 is none. */
@@ -61,8 +61,8 @@ export class IndexTree {
   }
 
   /** The records of the inodes, number times INODE_BYTES. Valid until the next inode is made. */
-  get inodeBuffer(): Buffer {
-    return this.#inodes.buffer;
+  get inodeView(): DataView {
+    return this.#inodes.view;
   }
 
   /** A new inode without a name, its link count 0. */
@@ -73,9 +73,9 @@ export class IndexTree {
   }
 
   /** A new inode with the attributes that EROFS's inode at `at` of `index` has; not its size, data or parent. */
-  copyInode(index: Buffer, at: number): InodeId {
+  copyInode(index: DataView, at: number): InodeId {
     const to = this.#inodes.add();
-    index.copy(this.#inodes.buffer, to, at, at + INODE.reserved);
+    copyWords(index, at, INODE.reserved / 4, this.#inodes.view, to);
     this.#inodes.view.setUint32(to + AT.nid, 0, true);
     return to / INODE_BYTES;
   }

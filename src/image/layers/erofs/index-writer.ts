@@ -39,6 +39,7 @@ import {
 } from './format.ts';
 import { indexUuid } from './index-check.ts';
 import { FLAG_IMPLIED, type IndexTree, type InodeId, type NameId, ROOT } from './index-tree.ts';
+import { copyBytes, copyWords } from './records.ts';
 
 /** `deviceBlocks`: the size of each extra device, in blocks. */
 export function writeIndex(tree: IndexTree, deviceBlocks: readonly number[]): Buffer {
@@ -258,7 +259,7 @@ class Writer {
         inode = tree.nameInode(name);
         const source = tree.nameText(name);
         const length = tree.nameBytes(name);
-        for (let byte = 0; byte < length; byte++) index[text + byte] = texts[source + byte] ?? 0;
+        copyBytes(texts, source, source + length, index, text);
         text += length;
       }
       view.setUint32(entry + DIRENT.nid, tree.nid(inode), true);
@@ -271,12 +272,11 @@ class Writer {
     const tree = this.#tree;
     const nid = tree.nid(inode);
     const at = nid * NID_BYTES;
-    const from = inode * INODE_BYTES;
-    tree.inodeBuffer.copy(this.#index, at, from, from + INODE.reserved);
+    copyWords(tree.inodeView, inode * INODE_BYTES, INODE.reserved / 4, this.#view, at);
     const attributes = tree.xattrBytes(inode);
     if (attributes > 0) {
       const text = tree.xattrText(inode);
-      tree.texts.buffer.copy(this.#index, at + INODE_BYTES, text, text + attributes);
+      copyBytes(tree.texts.buffer, text, text + attributes, this.#index, at + INODE_BYTES);
     }
     this.#view.setUint16(at + INODE.format, FORMAT_FLAT, true);
     return at;
@@ -315,7 +315,7 @@ class Writer {
     const inline = inlineBytes(size) > 0;
     const to = inline ? at + INODE_BYTES + tree.xattrBytes(inode) : this.#blocks * BLOCK_BYTES;
     const text = tree.targetText(inode);
-    tree.texts.buffer.copy(this.#index, to, text, text + size);
+    copyBytes(tree.texts.buffer, text, text + size, this.#index, to);
     this.#view.setUint16(at + INODE.format, inline ? FORMAT_INLINE : FORMAT_FLAT, true);
     this.#view.setUint32(at + INODE.union, inline ? 0 : this.#blocks, true);
     if (!inline) this.#blocks += alignUp(size, BLOCK_BYTES) / BLOCK_BYTES;
@@ -350,9 +350,7 @@ class Writer {
 /** The bits of the smallest chunk that holds the file whole, or of the largest there is. */
 function chunkBits(size: number): number {
   const blocks = Math.ceil(size / BLOCK_BYTES);
-  let bits = 0;
-  while (bits < CHUNK_BITS_MAX && 2 ** bits < blocks) bits++;
-  return bits;
+  return blocks > 2 ** CHUNK_BITS_MAX ? CHUNK_BITS_MAX : 32 - Math.clz32(blocks - 1);
 }
 
 function chunkCount(size: number): number {

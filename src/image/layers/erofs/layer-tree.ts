@@ -16,7 +16,7 @@ const LINKS_MAX = 40;
  * Steps through symbolic links over a whole archive. A path through 40 links of 2,000 names each costs 80,000 steps, and
  * an archive can have millions of them; real layers take a few steps an entry.
  */
-const LINK_STEPS_MAX = 50_000_000;
+const LINK_STEPS_MAX = 20_000_000;
 
 /** Where an entry goes: its name is the end of the entry's path. */
 export interface Place {

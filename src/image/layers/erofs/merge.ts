@@ -189,7 +189,7 @@ class Merger {
     const hasMore = image.view.getUint32(at + INODE.links, true) > 1;
     const known = hasMore ? layer.linked.get(nid) : undefined;
     if (known !== undefined) return known;
-    const inode = tree.copyInode(image.bytes, at);
+    const inode = tree.copyInode(image.view, at);
     if (hasMore) layer.linked.set(nid, inode);
     const type = image.mode(at) & S_IFMT;
     const size = image.size(at);

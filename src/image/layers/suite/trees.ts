@@ -80,7 +80,7 @@ function convertWhiteouts(directory: string): void {
 }
 
 /** The manifest of tars unpacked by GNU tar and stacked with mount(8). */
-export function referenceManifest(fixture: Fixture, tars: Buffer[]): Manifest {
+export function referenceManifest(fixture: Pick<Fixture, 'newDirectory'>, tars: Buffer[]): Manifest {
   const trees = tars.map((tar) => {
     const holder = fixture.newDirectory();
     const tree = join(holder, 'fs');
