@@ -43,6 +43,7 @@ export class LayerStore {
   readonly #adding = new SharedRuns<LayerInfo>();
   /** Stored, but maybe not on the disk yet. */
   readonly #unsynced = new Set<DiffID>();
+  readonly #discarding = new Set<Promise<void>>();
   #syncTimer: NodeJS.Timeout | undefined;
   #syncing: Promise<void> | undefined;
 
@@ -251,6 +252,12 @@ export class LayerStore {
     }
   }
 
+  /** The same in the background; `close` waits for it. */
+  discardSoon(path: string): void {
+    const done = this.discard(path).finally(() => this.#discarding.delete(done));
+    this.#discarding.add(done);
+  }
+
   /** The output of a job as a stream. */
   readJob(job: Job): Readable {
     const abort = new AbortController();
@@ -277,14 +284,15 @@ export class LayerStore {
   }
 
   /**
-   * Forgets a layer. What another driver kept of it, before the driver of this data root was changed, goes as well:
-   * nobody else would ever remove that.
+   * Forgets a layer; its files go in the background. What another driver kept of it, before the driver of this data
+   * root was changed, goes as well: nobody else would ever remove that.
    */
-  async remove(diffId: DiffID): Promise<void> {
+  remove(diffId: DiffID): void {
     this.#layers.delete(diffId);
     this.#unsynced.delete(diffId);
-    const leftovers = [this.directory.unpublish(diffId), this.#other?.unpublish(diffId)];
-    await Promise.all(leftovers.map(async (path) => path !== undefined && (await this.discard(path))));
+    for (const path of [this.directory.unpublish(diffId), this.#other?.unpublish(diffId)]) {
+      if (path !== undefined) this.discardSoon(path);
+    }
   }
 
   /**
@@ -300,7 +308,7 @@ export class LayerStore {
     const added = await this.addTar(tar, { compression: 'none' });
     if (added.blob !== undefined) await this.discard(added.blob.path);
     if (added.diffId === diffId) return true;
-    await this.remove(added.diffId);
+    this.remove(added.diffId);
     throw new InternalError(`the tar of layer ${diffId} in ${other.root} is damaged: it is ${added.diffId}`);
   }
 
@@ -314,6 +322,7 @@ export class LayerStore {
 
   async close(): Promise<void> {
     await this.#sync();
+    await Promise.all(this.#discarding);
     await this.pool.close();
   }
 }

@@ -1,12 +1,15 @@
 /**
  * Root filesystems with overlayfs: one mount over the directories of unpacked layers, or over one mounted image.
  */
+import { close, constants, openSync } from 'node:fs';
 import { errnoCode } from '../../base/errors.ts';
 import { addon } from '../../native/addon.ts';
 
 const MOUNT_ATTR_RDONLY = 0x1;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
+/** Not among Node's constants. The same on all architectures that are built for. */
+const O_PATH = 0o10000000;
 
 /**
  * Redirects, metadata copies and the index would make upper directories that only this mount can read; a layer that
@@ -49,14 +52,38 @@ function topmostFirst(lowers: readonly string[]): string[] {
   return [...new Set(lowers.toReversed())];
 }
 
-/** Unmounts; where something still uses the mount, it is detached and goes when that ends. */
-export function unmountOverlay(target: string): void {
+/**
+ * Unmounts; where something still uses the mount, it is detached and goes when that ends. Letting go of a file system
+ * takes long when much of it was read, and happens off this thread: it is done when the call resolves.
+ */
+export async function unmount(target: string): Promise<void> {
+  let fd: number;
   try {
-    addon().unmount(target, UMOUNT_NOFOLLOW);
+    fd = openSync(target, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return;
+    throw error;
+  }
+  try {
+    detach(target);
+  } finally {
+    /* The last user of the mount: what it held is given back on the thread that closes. */
+    await new Promise<void>((resolve, reject) => {
+      close(fd, (error) => (error === null || error === undefined ? resolve() : reject(error)));
+    });
+  }
+}
+
+function detach(target: string): void {
+  try {
+    addon().unmount(target, UMOUNT_NOFOLLOW | MNT_DETACH);
   } catch (error) {
     const code = errnoCode(error);
-    if (code === 'EINVAL' || code === 'ENOENT') return;
-    if (code !== 'EBUSY') throw error;
-    addon().unmount(target, UMOUNT_NOFOLLOW | MNT_DETACH);
+    if (code !== 'EINVAL' && code !== 'ENOENT') throw error;
   }
+}
+
+/** The same at once, on this thread. */
+export function unmountSync(target: string): void {
+  detach(target);
 }

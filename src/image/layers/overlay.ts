@@ -10,7 +10,7 @@ import type { DiffID } from '../digest.ts';
 import { backingFileSystem } from './backing-file-system.ts';
 import { LayerStore } from './layer-store.ts';
 import { TREE_NAME } from './layer-target.ts';
-import { mountOverlay, unmountOverlay } from './overlay-mount.ts';
+import { mountOverlay, unmount } from './overlay-mount.ts';
 import type {
   BlobOptions,
   CommitOptions,
@@ -87,7 +87,7 @@ export class OverlaySnapshotter implements Snapshotter {
   }
 
   async remove(diffId: DiffID): Promise<void> {
-    await this.#store.remove(diffId);
+    this.#store.remove(diffId);
   }
 
   async restore(diffId: DiffID): Promise<boolean> {
@@ -126,7 +126,7 @@ export class OverlaySnapshotter implements Snapshotter {
   }
 
   async unmount(target: string): Promise<void> {
-    unmountOverlay(target);
+    await unmount(target);
   }
 
   async sweep(): Promise<void> {

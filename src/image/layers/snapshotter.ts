@@ -178,7 +178,10 @@ export interface Snapshotter {
    */
   exportTar(diffId: DiffID): Readable;
 
-  /** Forgets a layer. The caller knows that no image has it and nothing mounts it. Unknown ones are ignored. */
+  /**
+   * Forgets a layer, whose files go in the background. The caller knows that no image has it and nothing mounts it.
+   * Unknown ones are ignored.
+   */
   remove(diffId: DiffID): Promise<void>;
 
   /**

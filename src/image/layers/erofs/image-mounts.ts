@@ -8,7 +8,7 @@ import { basename, dirname, join } from 'node:path';
 import { errnoCode } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
 import { type MountEntry, readMountTable, unescapeOctal } from '../mount-table.ts';
-import { unmountOverlay } from '../overlay-mount.ts';
+import { unmount } from '../overlay-mount.ts';
 
 const KEY = /^[0-9a-f]{64}$/;
 /** overlayfs tells its lowers as `lowerdir=a:b` or, one each, as `lowerdir+=a`. */
@@ -31,6 +31,7 @@ export class ImageMounts {
   readonly #lingerMs: number;
   readonly #images = new Map<string, ImageMount>();
   readonly #imageOf = new Map<string, ImageMount>();
+  readonly #unmounting = new Set<Promise<void>>();
 
   /** `directory` is made when there is something to mount. Mounts without a user stay for `lingerMs`. */
   constructor(directory: string, lingerMs: number) {
@@ -158,42 +159,47 @@ export class ImageMounts {
     image.users.delete(user);
     if (image.users.size > 0) return;
     clearTimeout(image.linger);
-    image.linger = setTimeout(() => this.#unmountUnused(image), this.#lingerMs).unref();
+    image.linger = setTimeout(() => this.unmountUnused(image.key), this.#lingerMs).unref();
   }
 
-  #unmountUnused(image: ImageMount): void {
-    if (image.users.size > 0) return;
+  /** Unmounts an image, where it is mounted and nobody uses it. */
+  unmountUnused(key: string): void {
+    const image = this.#images.get(key);
+    if (image !== undefined && image.users.size === 0) this.#unmount(image);
+  }
+
+  /** The mount point is free at once; letting go of the file system takes its time. */
+  #unmount(image: ImageMount): void {
     this.#forget(image);
-    try {
-      unmountOverlay(image.path);
-      removeEmpty(image.path);
-    } catch (error) {
-      log.warn({ err: error, path: image.path }, 'an image that nobody uses cannot be unmounted');
-    }
-  }
-
-  /** Unmounts images that nobody uses: those of `keys`, or all. */
-  async unmountUnused(keys: Iterable<string> = [...this.#images.keys()]): Promise<void> {
-    for (const key of keys) {
-      const image = this.#images.get(key);
-      if (image === undefined) continue;
-      await image.mounted.catch(() => undefined);
-      this.#unmountUnused(image);
-    }
+    const done = unmount(image.path)
+      .catch((error: unknown) =>
+        log.warn({ err: error, path: image.path }, 'an image that nobody uses cannot be unmounted'),
+      )
+      .finally(() => {
+        this.#unmounting.delete(done);
+        if (!this.#images.has(image.key)) removeEmpty(image.path);
+      });
+    this.#unmounting.add(done);
   }
 
   /** Forgets users that are no longer mounted, whoever unmounted them, and removes what is left of mount points. */
-  async sweep(): Promise<void> {
+  sweep(): void {
     const users = this.#inKernel();
     for (const image of this.#images.values()) {
       const known = users.get(image.key);
       if (image.device === undefined || known === undefined) continue;
       for (const user of image.users) if (!known.has(user)) this.release(user);
+      this.unmountUnused(image.key);
     }
-    await this.unmountUnused();
     for (const name of readdirSync(this.#directory)) {
       if (!this.#images.has(name)) removeEmpty(join(this.#directory, name));
     }
+  }
+
+  /** Unmounts what nobody uses; the rest is there for a successor. Resolves when it is unmounted. */
+  async close(): Promise<void> {
+    for (const { key } of [...this.#images.values()]) this.unmountUnused(key);
+    await Promise.all(this.#unmounting);
   }
 }
 

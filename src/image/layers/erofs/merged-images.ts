@@ -96,7 +96,7 @@ export class MergedImages {
       if (gone !== undefined || info === undefined) {
         throw new NotFoundError(`layer ${gone ?? ''} was removed while an image of it was made`);
       }
-      await this.drop(key);
+      this.drop(key);
       renameSync(directory, this.#directory(key));
       this.#known.set(key, { ...info, isChecked: true });
     } catch (error) {
@@ -105,8 +105,8 @@ export class MergedImages {
     }
   }
 
-  /** Forgets an image, at once; resolves when its files are gone. Where it is mounted, the mount works on. */
-  async drop(key: string): Promise<void> {
+  /** Forgets an image; its files go in the background. Where it is mounted, the mount works on. */
+  drop(key: string): void {
     this.#known.delete(key);
     const leftover = this.#store.directory.temporary();
     try {
@@ -115,11 +115,11 @@ export class MergedImages {
       if (errnoCode(error) === 'ENOENT') return;
       throw error;
     }
-    await this.#store.discard(leftover);
+    this.#store.discardSoon(leftover);
   }
 
   /** Drops those that nobody uses beyond the bound, the longest unused first. */
-  async trim(isUsed: (key: string) => boolean): Promise<void> {
+  trim(isUsed: (key: string) => boolean): void {
     const unused = [...this.#known].filter(([key]) => !isUsed(key));
     let count = unused.length;
     let bytes = unused.reduce((sum, [, { sizeBytes }]) => sum + sizeBytes, 0);
@@ -127,15 +127,15 @@ export class MergedImages {
       if (count <= MAX_UNUSED && bytes <= MAX_UNUSED_BYTES) return;
       count--;
       bytes -= sizeBytes;
-      await this.drop(key);
+      this.drop(key);
     }
   }
 
   /** Removes what is no image, or of layers that are not here. */
-  async sweep(): Promise<void> {
+  sweep(): void {
     for (const key of readdirSync(this.#root)) {
       const known = this.#known.get(key);
-      if (known?.layers.every((diffId) => this.#store.has(diffId)) !== true) await this.drop(key);
+      if (known?.layers.every((diffId) => this.#store.has(diffId)) !== true) this.drop(key);
     }
   }
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { TEMPORARY_PREFIX } from '../../../base/atomic-file.ts';
 import { errorMessage } from '../../../base/errors.ts';
 import { byteString } from '../byte-string.ts';
-import { mountOverlay, unmountOverlay } from '../overlay-mount.ts';
+import { mountOverlay, unmountSync } from '../overlay-mount.ts';
 import { TarReader } from '../tar-reader.ts';
 import { TarWriter } from '../tar-writer.ts';
 import { type MountMethod, mountImage } from './image-mount.ts';
@@ -81,6 +81,6 @@ function tryMethod(
   } catch (error) {
     return errorMessage(error);
   } finally {
-    for (const path of mounted.reverse()) unmountOverlay(path);
+    for (const path of mounted.reverse()) unmountSync(path);
   }
 }

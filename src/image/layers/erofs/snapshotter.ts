@@ -11,7 +11,7 @@ import type { DiffID } from '../../digest.ts';
 import { backingFileSystem } from '../backing-file-system.ts';
 import { layerDevices, readTarFile } from '../layer-files.ts';
 import { LayerStore } from '../layer-store.ts';
-import { mountOverlay, unmountOverlay } from '../overlay-mount.ts';
+import { mountOverlay, unmount } from '../overlay-mount.ts';
 import type {
   BlobOptions,
   CommitOptions,
@@ -108,9 +108,11 @@ export class ErofsSnapshotter implements Snapshotter {
   }
 
   async remove(diffId: DiffID): Promise<void> {
-    const keys = this.#merged.withLayer(diffId);
-    await this.#mounts.unmountUnused(keys);
-    await Promise.all([...keys.map((key) => this.#merged.drop(key)), this.#store.remove(diffId)]);
+    for (const key of this.#merged.withLayer(diffId)) {
+      this.#mounts.unmountUnused(key);
+      this.#merged.drop(key);
+    }
+    this.#store.remove(diffId);
   }
 
   async prepare(layers: readonly DiffID[]): Promise<void> {
@@ -120,7 +122,7 @@ export class ErofsSnapshotter implements Snapshotter {
   async #ensureMerged(key: string, layers: readonly DiffID[]): Promise<void> {
     for (const diffId of layers) this.#store.stored(diffId);
     await this.#merged.ensure(key, layers);
-    await this.#merged.trim((other) => other === key || this.#mounts.has(other));
+    this.#merged.trim((other) => other === key || this.#mounts.has(other));
   }
 
   async mount({ layers, upper, work, target }: MountRequest): Promise<void> {
@@ -145,7 +147,7 @@ export class ErofsSnapshotter implements Snapshotter {
       this.#mountMerged(key, layers, path);
     } catch (error) {
       log.warn({ err: error }, 'the merged image cannot be mounted, and is made again');
-      await this.#merged.drop(key);
+      this.#merged.drop(key);
       await this.#ensureMerged(key, layers);
       this.#mountMerged(key, layers, path);
     }
@@ -166,7 +168,7 @@ export class ErofsSnapshotter implements Snapshotter {
   }
 
   async unmount(target: string): Promise<void> {
-    unmountOverlay(target);
+    await unmount(target);
     this.#mounts.release(target);
   }
 
@@ -181,13 +183,13 @@ export class ErofsSnapshotter implements Snapshotter {
   }
 
   async sweep(): Promise<void> {
-    await this.#mounts.sweep();
-    await this.#merged.sweep();
+    this.#mounts.sweep();
+    this.#merged.sweep();
     await this.#store.sweep();
   }
 
   async close(): Promise<void> {
-    await this.#mounts.unmountUnused();
+    await this.#mounts.close();
     await this.#store.close();
   }
 }

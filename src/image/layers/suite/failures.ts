@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { digestOf, parseDiffID } from '../../digest.ts';
-import { gnuTar, type SuiteDriver, sh, tarOf, withFixture } from './fixture.ts';
+import { gnuTar, noLeftovers, type SuiteDriver, sh, tarOf, withFixture } from './fixture.ts';
 
 /** A small generator of repeatable noise (mulberry32). */
 function noise(seed: number): () => number {
@@ -55,7 +55,7 @@ export function failureTests(driver: SuiteDriver): void {
         }
       }
       assert.ok(refused > 20, `${refused} of 150 were refused`);
-      assert.deepEqual(driver.leftovers(fixture.root), []);
+      await noLeftovers(driver, fixture.root);
       assert.deepEqual(fixture.snapshotter.layers(), []);
     }),
   );
@@ -87,7 +87,7 @@ export function failureTests(driver: SuiteDriver): void {
         fixture.snapshotter.add({ blobPath: fixture.path('no'), compression: 'none', diffId }),
         /ENOENT/,
       );
-      assert.deepEqual(driver.leftovers(fixture.root), []);
+      await noLeftovers(driver, fixture.root);
     }),
   );
 
@@ -106,7 +106,7 @@ export function failureTests(driver: SuiteDriver): void {
       assert.equal((await staying).sizeBytes, 400 * 50_000);
       assert.equal(progress.at(-1), statSync(blobPath).size);
       assert.deepEqual(await fixture.snapshotter.add(source), await staying);
-      assert.deepEqual(driver.leftovers(fixture.root), []);
+      await noLeftovers(driver, fixture.root);
     }),
   );
 
@@ -125,7 +125,7 @@ export function failureTests(driver: SuiteDriver): void {
       }
       await fixture.snapshotter.add(source);
       assert.equal(fixture.snapshotter.layers().length, 1);
-      assert.deepEqual(driver.leftovers(fixture.root), []);
+      await noLeftovers(driver, fixture.root);
     }),
   );
 
@@ -147,7 +147,7 @@ export function failureTests(driver: SuiteDriver): void {
       try {
         await next.sweep();
         assert.deepEqual(next.layers(), [layer]);
-        assert.deepEqual(driver.leftovers(fixture.root), []);
+        await noLeftovers(driver, fixture.root);
       } finally {
         await next.close();
       }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { addon } from '../../../native/addon.ts';
 import { byteString } from '../byte-string.ts';
-import { Fixture, type SuiteDriver, tarOf, withFixture } from './fixture.ts';
+import { Fixture, noLeftovers, type SuiteDriver, tarOf, withFixture } from './fixture.ts';
 import { treeManifest } from './tree-manifest.ts';
 
 export function layerTests(driver: SuiteDriver): void {
@@ -199,7 +199,7 @@ export function layerTests(driver: SuiteDriver): void {
       assert.equal(readdirSync(join(target, 'many')).length, 100_000);
       await fixture.unmount(target);
       await fixture.snapshotter.remove(layer);
-      assert.deepEqual(driver.leftovers(fixture.root), []);
+      await noLeftovers(driver, fixture.root);
     }),
   );
 
