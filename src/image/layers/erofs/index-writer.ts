@@ -8,7 +8,6 @@ import {
   alignUp,
   BLOCK_BITS,
   BLOCK_BYTES,
-  CHUNK_BITS_MAX,
   CHUNK_INDEX_BYTES,
   CHUNK_INDEXES,
   DEVICE_BLOCKS,
@@ -38,6 +37,7 @@ import {
   superblockChecksum,
 } from './format.ts';
 import { indexUuid } from './index-check.ts';
+import { chunkBits, chunkCount, fileTail, fits, inlineBytes } from './index-layout.ts';
 import { FLAG_IMPLIED, type IndexTree, type InodeId, type NameId, ROOT } from './index-tree.ts';
 import { copyBytes, copyWords } from './records.ts';
 
@@ -345,31 +345,4 @@ class Writer {
     indexUuid(index).copy(index, at + SUPER.uuid);
     view.setUint32(at + SUPER.checksum, superblockChecksum(index), true);
   }
-}
-
-/** The bits of the smallest chunk that holds the file whole, or of the largest there is. */
-function chunkBits(size: number): number {
-  const blocks = Math.ceil(size / BLOCK_BYTES);
-  return blocks > 2 ** CHUNK_BITS_MAX ? CHUNK_BITS_MAX : 32 - Math.clz32(blocks - 1);
-}
-
-function chunkCount(size: number): number {
-  return Math.ceil(size / (2 ** chunkBits(size) * BLOCK_BYTES));
-}
-
-/** Bytes of a file's chunk indexes, with what aligns them. */
-function fileTail(attributes: number, size: number): number {
-  if (size === 0) return 0;
-  return alignUp(attributes, CHUNK_INDEX_BYTES) - attributes + chunkCount(size) * CHUNK_INDEX_BYTES;
-}
-
-/** The data's size where it goes beside its inode, else 0. */
-function inlineBytes(size: number): number {
-  return size <= INLINE_MAX ? size : 0;
-}
-
-/** Whether an inode may lie at `at`: neither it nor its inline data may cross into another block. */
-function fits(at: number, attributes: number, inline: number): boolean {
-  if ((at % BLOCK_BYTES) + INODE_BYTES > BLOCK_BYTES) return false;
-  return ((at + INODE_BYTES + attributes) % BLOCK_BYTES) + inline <= BLOCK_BYTES;
 }

@@ -22,6 +22,7 @@ import {
 import { IndexImage } from './index-image.ts';
 import { IndexTree, type InodeId, ROOT } from './index-tree.ts';
 import { writeIndex } from './index-writer.ts';
+import { type Reading, ReadingHeap } from './reading-heap.ts';
 import { encodeXattrs, xattrCount } from './xattr-body.ts';
 
 /** A merged image beyond this is refused: each entry takes about 200 bytes of memory while merging. */
@@ -100,10 +101,9 @@ interface Task {
   parts: Part[];
 }
 
-/** An entry of one layer's directory, on the way through it. */
-interface Reading {
+/** A layer's directory on the way through it. */
+interface LayerReading extends Reading {
   layer: Layer;
-  cursor: DirectoryCursor;
 }
 
 class Merger {
@@ -148,12 +148,13 @@ class Merger {
   }
 
   #mergeDirectory({ inode, parts }: Task): void {
-    const heap = new ReadingHeap();
+    const heap = new ReadingHeap<LayerReading>();
     for (const part of parts) {
-      const reading = { layer: part.layer, cursor: part.layer.open(part) };
+      const { layer } = part;
+      const reading = { layer, cursor: layer.open(part), rank: layer.number };
       if (reading.cursor.advance()) heap.push(reading);
     }
-    const group: Reading[] = [];
+    const group: LayerReading[] = [];
     while (heap.size > 0) {
       group.length = 0;
       heap.popEqual(group);
@@ -163,7 +164,7 @@ class Merger {
   }
 
   /** One name, in the layers that have it, topmost first. */
-  #mergeName(parent: InodeId, group: readonly Reading[]): void {
+  #mergeName(parent: InodeId, group: readonly LayerReading[]): void {
     const top = group[0];
     if (top === undefined) return;
     for (const { layer } of group) layer.count();
@@ -210,7 +211,7 @@ class Merger {
     this.#tree.setXattrs(inode, text, image.xattrCount(at));
   }
 
-  #addDirectory(parent: InodeId, group: readonly Reading[]): InodeId {
+  #addDirectory(parent: InodeId, group: readonly LayerReading[]): InodeId {
     const tree = this.#tree;
     const directories: Part[] = [];
     for (const { layer, cursor } of group) {
@@ -258,67 +259,4 @@ class Merger {
     const body = encodeXattrs(kept);
     tree.setXattrs(inode, tree.texts.add(body), xattrCount(body.length));
   }
-}
-
-/** Layers' directories by the names that they are at; of the same name the topmost layer first. */
-class ReadingHeap {
-  readonly #items: Reading[] = [];
-
-  get size(): number {
-    return this.#items.length;
-  }
-
-  push(reading: Reading): void {
-    const items = this.#items;
-    let at = items.length;
-    items.push(reading);
-    while (at > 0) {
-      const up = (at - 1) >> 1;
-      const above = items[up];
-      if (above === undefined || !isBefore(reading, above)) break;
-      items[at] = above;
-      at = up;
-    }
-    items[at] = reading;
-  }
-
-  /** Takes out all that are at the first name. */
-  popEqual(into: Reading[]): void {
-    const first = this.#pop();
-    if (first === undefined) return;
-    into.push(first);
-    for (;;) {
-      const next = this.#items[0];
-      if (next === undefined || first.cursor.compare(next.cursor) !== 0) return;
-      into.push(next);
-      this.#pop();
-    }
-  }
-
-  #pop(): Reading | undefined {
-    const items = this.#items;
-    const first = items[0];
-    const last = items.pop();
-    if (last === undefined || items.length === 0) return first;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      let below = items[child];
-      const right = items[child + 1];
-      if (below !== undefined && right !== undefined && isBefore(right, below)) {
-        below = right;
-        child++;
-      }
-      if (below === undefined || !isBefore(below, last)) break;
-      items[at] = below;
-      at = child;
-    }
-    items[at] = last;
-    return first;
-  }
-}
-
-function isBefore(a: Reading, b: Reading): boolean {
-  const order = a.cursor.compare(b.cursor);
-  return order < 0 || (order === 0 && a.layer.number > b.layer.number);
 }
