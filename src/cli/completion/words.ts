@@ -53,6 +53,7 @@ const CONTAINER_VERBS: Readonly<Record<string, VerbWords>> = {
 const IMAGE_VERBS: Readonly<Record<string, VerbWords>> = {
   build: one('files'),
   pull: one('image'),
+  push: one('image'),
   tag: { kinds: ['image', 'image'] },
 };
 

@@ -92,6 +92,26 @@ test('an upload that makes progress outlives any number of breaks, one that make
   await assert.rejects(upload(server, { attempts: 3 }), { name: 'TransportError' });
 });
 
+test('breaks at a registry that forgets each time are counted once', async () => {
+  await using server = await UploadServer.start();
+  server.cut = { afterBytes: MIB / 2, times: 3 };
+  server.intercept = (request, response) => {
+    if (request.method !== 'GET') return false;
+    refuse(response, 404, 'BLOB_UPLOAD_UNKNOWN', 'blob upload unknown to registry');
+    return true;
+  };
+  assert.equal((await upload(server, { attempts: 4 })).length, 3);
+  assert.ok(stored(server));
+  server.cut.times = 4;
+  await assert.rejects(upload(server, { attempts: 4 }), (error: Error) => {
+    assert.match(
+      error.message,
+      /^PATCH "http:\/\/[\d.:]+\/v2\/app\/blobs\/uploads\/upload-\d+": (write|read|socket)/,
+    );
+    return true;
+  });
+});
+
 test('one that the registry forgot begins anew', async () => {
   await using server = await UploadServer.start();
   server.cut = { afterBytes: MIB, times: 1 };

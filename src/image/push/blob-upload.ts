@@ -190,7 +190,11 @@ class BlobUpload {
     this.#uncertain = false;
     this.#furthest = 0;
     this.#request.onBytes(0);
-    if (forgotten) return;
+    if (forgotten) {
+      // The break that led here was counted already.
+      this.#failures -= 1;
+      return;
+    }
     this.#restarts += 1;
     if (this.#restarts > MAX_RESTARTS || this.#whole) {
       if (await content.intact()) throw error;

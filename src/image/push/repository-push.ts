@@ -7,7 +7,7 @@ import { type DiffID, type Digest, parseDigest } from '../digest.ts';
 import type { BlobInput, Hold, Image, ImageStore } from '../image-store.ts';
 import type { LayerBlobs, StoredLayerBlob } from '../layer-blob.ts';
 import type { Descriptor } from '../manifest.ts';
-import { layerProgress, layerStatus, type OnProgress, ProgressMeter, shortDigest } from '../progress.ts';
+import { layerStatus, type OnProgress, ProgressMeter, shortDigest } from '../progress.ts';
 import { parseReference, type Reference, repositoryName } from '../reference.ts';
 import type { RepositoryClient } from '../registry/client.ts';
 import type { Semaphore } from '../semaphore.ts';
@@ -224,7 +224,6 @@ export class RepositoryPush {
     const progress: OnProgress = id === undefined ? () => {} : onProgress;
     const name = id ?? '';
     const meter = new ProgressMeter(name, 'Pushing', sizeBytes, progress);
-    progress(layerProgress(name, 'Pushing', 0, sizeBytes));
     const source = await uploadBlob({
       ...this.#uploadRequest(content, sources, signal),
       onBytes: (bytes) => meter.update(bytes),

@@ -136,7 +136,8 @@ const TLS_CODES = new Set([
 export function transportError(method: string, url: URL, error: unknown): TransportError {
   const code = deepCode(error);
   const target = `${url.hostname}:${url.port || (url.protocol === 'https:' ? '443' : '80')}`;
-  let reason = errorMessage(error);
+  // Without the whole URL, whose query may be as good as a password.
+  let reason = errorMessage(error).replace(/^request to \S+ failed, reason: /, '');
   if (code === 'ENOTFOUND') reason = `dial tcp: lookup ${url.hostname}: no such host`;
   else if (code === 'EAI_AGAIN')
     reason = `dial tcp: lookup ${url.hostname}: temporary failure in name resolution`;
@@ -170,7 +171,8 @@ function deepCode(error: unknown): string {
 /** The error that a pull of `reference` ends with. Errors that are the engine's own already pass unchanged. */
 export function translatePullError(error: unknown, reference: Reference): unknown {
   if (error instanceof EngineError) return error;
-  if (error instanceof TransportError) return new UnavailableError(error.message, error);
+  // Its message has the reason already.
+  if (error instanceof TransportError) return new UnavailableError(error.message);
   if (!(error instanceof RegistryError)) return error;
   const { code, message, status } = error;
   if (code === 'DENIED') {
