@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type ByteString, byteString } from '../byte-string.ts';
+import { type ByteString, byteString, EMPTY } from '../byte-string.ts';
 import { tarOf } from '../suite/fixture.ts';
 import { IndexReader } from './index-reader.ts';
 import { mergeIndexes } from './merge.ts';
 import { buildIndex, describeIndex, readContent } from './suite/build-index.ts';
+import { TarIndexer } from './tar-index.ts';
 
 type Entries = Parameters<typeof tarOf>;
 
@@ -127,30 +128,39 @@ describe('merging layers', () => {
   });
 
   it('points into the devices of every layer, in order, spill files included', () => {
-    const sparse = buildIndex(tarOf(file('one', 'first')));
-    const plain = buildIndex(tarOf(file('two', 'second')));
-    const { index, devices } = mergeIndexes([plain.index, sparse.index, plain.index]);
+    const plain = buildIndex(tarOf(file('plain', 'stored')));
+    const pieces: [position: number, text: string][] = [];
+    const indexer = new TarIndexer({ spill: (data, position) => pieces.push([position, data.toString()]) });
+    const entry = {
+      name: 'sparse',
+      type: 'file',
+      mode: 0o644,
+      uid: 0,
+      gid: 0,
+      size: 9000,
+      mtimeSec: 0,
+    } as const;
+    const rest = { mtimeNsec: 0, linkName: EMPTY, deviceMajor: 0, deviceMinor: 0, xattrs: [] };
+    indexer.entry({ ...entry, ...rest, name: byteString(entry.name) }, undefined, 0);
+    indexer.data(Buffer.from('end'), 8997);
+    indexer.end();
+    const sparse = indexer.finish().index;
+    const { index, devices } = mergeIndexes([plain.index, sparse, plain.index]);
     assert.deepEqual(
-      devices.map(({ layer, kind }) => [layer, kind]),
+      devices.map(({ layer, kind, blocks }) => [layer, kind, blocks]),
       [
-        [0, 'tar'],
-        [1, 'tar'],
-        [2, 'tar'],
+        [0, 'tar', 2],
+        [1, 'tar', 1],
+        [1, 'spill', 24],
+        [2, 'tar', 2],
       ],
     );
     const reader = new IndexReader(index);
-    const content = (path: string) =>
-      readContent(reader, reader.lookup(byteString(path)) ?? assert.fail(), [
-        plain.tar,
-        sparse.tar,
-        plain.tar,
-      ]).toString();
-    assert.deepEqual([content('one'), content('two')], ['first', 'second']);
-    assert.equal(
-      reader.extents(reader.lookup(byteString('two')) ?? assert.fail())[0]?.device,
-      2,
-      'the topmost wins',
-    );
+    const at = (path: string) => reader.lookup(byteString(path)) ?? assert.fail(path);
+    assert.deepEqual(reader.extents(at('sparse')), [{ device: 2, offset: 0, length: 9000 }]);
+    const none = Buffer.alloc(0);
+    assert.equal(readContent(reader, at('plain'), [none, none, none, plain.tar]).toString(), 'stored');
+    assert.deepEqual(pieces, [[8997, 'end']]);
   });
 
   it('makes an empty root of nothing, and the same bytes of the same layers', () => {

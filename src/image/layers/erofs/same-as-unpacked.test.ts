@@ -1,8 +1,10 @@
 /**
- * The index against the unpacking driver: for random tars, both refuse in the same words, or both give the same tree.
+ * The index against the unpacking driver: for random tars, both refuse in the same words, or both give the same tree;
+ * and merged indexes against overlayfs over the same layers unpacked.
  * MYDOCK_FUZZ_CASES says how many; MYDOCK_FUZZ_SEED where to begin.
  */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +13,7 @@ import { errorMessage } from '../../../base/errors.ts';
 import { addon } from '../../../native/addon.ts';
 import { Extractor } from '../extractor.ts';
 import { TarReader } from '../tar-reader.ts';
+import { mergeIndexes } from './merge.ts';
 import { buildIndex, describeIndex, seededRandom } from './suite/build-index.ts';
 import { randomTar } from './suite/random-tar.ts';
 
@@ -21,7 +24,9 @@ const SEED = Number(process.env['MYDOCK_FUZZ_SEED'] ?? 1);
 function describeTree(root: string): Map<string, string> {
   const entries = new Map<string, string>();
   const visit = (path: Buffer, key: string): void => {
-    const stat = lstatSync(path, { bigint: true });
+    const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    /* overlayfs lists whiteouts of directories that only one layer has, though nothing is there. */
+    if (stat === undefined) return;
     const type = ['fifo', 'character', 'directory', 'block', 'file', 'symlink'][
       [1, 2, 4, 6, 8, 10].indexOf(Number(stat.mode >> 12n))
     ];
@@ -89,6 +94,56 @@ test('random tars mean the same unpacked and indexed', (context) => {
       if (typeof expected === 'string') refused++;
     }
     assert.ok(refused < CASES * 0.75, `${refused} of ${CASES} tars were refused: too many to compare much`);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
+/** Without what an implied directory has of its own: unpacked layers have such directories, merged ones look below. */
+function withoutDirectories(entries: Map<string, string>): Map<string, string> {
+  const plain = [...entries].map(
+    ([path, text]) => [path, text.startsWith('directory') ? 'directory' : text] as const,
+  );
+  return new Map(plain);
+}
+
+/** Base first, as the unpacking driver mounts them: below an opaque root nothing is seen. */
+function stacked(layers: readonly string[], target: string, empty: string): Map<string, string> {
+  const lowers = [...layers.toReversed(), empty].join(':');
+  execFileSync('mount', ['-t', 'overlay', 'layers', '-o', `ro,lowerdir=${lowers}`, target]);
+  try {
+    return describeTree(target);
+  } finally {
+    execFileSync('umount', [target]);
+  }
+}
+
+test('random layers merge to what overlayfs shows', (context) => {
+  if (process.getuid?.() !== 0) return context.skip('mounting needs root');
+  const directory = mkdtempSync(join(tmpdir(), 'mydock-same-'));
+  const place = (name: string) => join(directory, name);
+  for (const name of ['target', 'empty']) mkdirSync(place(name), { mode: 0o755 });
+  try {
+    let compared = 0;
+    for (let i = 0; i < CASES / 8; i++) {
+      const random = seededRandom(SEED + i);
+      const indexes: Buffer[] = [];
+      let unpacked: string[] = [];
+      while (indexes.length < 3) {
+        const tar = randomTar(random);
+        const target = place(`layer-${indexes.length}`);
+        rmSync(target, { recursive: true, force: true });
+        if (typeof outcome(() => unpack(tar, target)) === 'string') continue;
+        const { index, hasOpaqueRoot } = buildIndex(tar);
+        indexes.push(index);
+        unpacked = hasOpaqueRoot ? [target] : [...unpacked, target];
+      }
+      const expected = withoutDirectories(stacked(unpacked, place('target'), place('empty')));
+      const actual = withoutDirectories(describeIndex(mergeIndexes(indexes).index));
+      assert.deepEqual(actual, expected, `seed ${SEED + i}`);
+      compared += actual.size;
+    }
+    assert.ok(compared > CASES / 2, 'there was something to compare');
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
