@@ -14,7 +14,8 @@ import { Recorder } from './recorder.ts';
 import { driveCreate, driveLifecycle, driveListAndInspect, drivePrune } from './situations/containers.ts';
 import { driveExec } from './situations/exec.ts';
 import { driveFiles } from './situations/files.ts';
-import { driveBuild, driveImages, driveNetworks, drivePlugins, driveVolumes } from './situations/objects.ts';
+import { driveDistribution, driveImages } from './situations/images.ts';
+import { driveBuild, driveNetworks, drivePlugins, driveVolumes } from './situations/objects.ts';
 import type { Stage } from './situations/stage.ts';
 import { driveAttach, driveLogs, driveStats, driveWait } from './situations/streams.ts';
 import { driveEvents, driveSystem } from './situations/system.ts';
@@ -36,6 +37,7 @@ const GROUPS: Record<string, (stage: Stage) => Promise<void>> = {
   system: driveSystem,
   events: driveEvents,
   images: driveImages,
+  distribution: driveDistribution,
   build: driveBuild,
   volumes: driveVolumes,
   networks: driveNetworks,
@@ -58,6 +60,7 @@ before(async () => {
     recorder: new Recorder(definition, daemon.socket),
     reference: `${made.registry.host}/busybox:latest`,
     registry: made.registry.host,
+    push: made.registry.push,
   };
 });
 after(async () => await close?.());

@@ -22,6 +22,10 @@ const STATUSES: Record<string, readonly number[]> = {
   'DELETE /networks/{id}': [409],
   'POST /networks/{id}/connect': [409],
   'POST /images/load': [404],
+  'GET /images/{name}/get': [404],
+  'GET /images/get': [404],
+  // What the registry says of a repository or tag that it does not have.
+  'GET /distribution/{name}/json': [404],
 };
 
 /** A wrong parameter or body is 400 everywhere; the definition says so for some operations only. */
@@ -93,6 +97,32 @@ const DEVIATIONS: readonly Deviation[] = [
     operation: /^GET \/info$/,
     complaint: /^\/(Plugins\/Authorization|GenericResources|Warnings): must be array$/,
     why: 'null where there are none',
+  },
+  {
+    operation: /^GET \/(images\/json|system\/df)$/,
+    complaint: /^\/(Images\/)?\d+\/Labels: must be object$/,
+    why: 'null where the image has none',
+  },
+  {
+    operation: /^GET \/images\/(json|\{name\}\/json)$/,
+    complaint:
+      /^(\/\d+)?\/Manifests(\/\d+\/ImageData)?: must (have required property 'UnpackedSize'|be null|match a schema in anyOf)$/,
+    why: 'the definition requires a property that it does not define; the size stands in Size.Unpacked',
+  },
+  {
+    operation: /^GET \/images\/\{name\}\/json$/,
+    complaint: /^\/Config\/((Cmd|Entrypoint|Env): must be array|(Labels|Volumes): must be object)$/,
+    why: 'null where the image has none',
+  },
+  {
+    operation: /^GET \/images\/\{name\}\/history$/,
+    complaint: /^\/\d+\/Tags: must be array$/,
+    why: 'null for steps that no name stands for',
+  },
+  {
+    operation: /^POST \/images\/prune$/,
+    complaint: /^\/ImagesDeleted: must be array$/,
+    why: 'null where there was nothing to remove',
   },
   {
     operation: /^GET \/images\/\{name\}\/json$/,

@@ -1,85 +1,6 @@
-/** Images, volumes and networks, as far as containers need them; and what a host without plugins or swarm answers. */
+/** Builds, volumes and networks, as far as containers need them; and what a host without plugins or swarm answers. */
 import assert from 'node:assert/strict';
 import { makeTar, NOBODY, removed, running, type Stage } from './stage.ts';
-
-export async function driveImages(stage: Stage): Promise<void> {
-  const { recorder, reference, daemon } = stage;
-  const [repository = '', tag = ''] = reference.split(/:(?=[^:]*$)/);
-  const pull = 'POST /images/create';
-  const pulled = async (what: string, expect: number, query: Record<string, string>): Promise<void> => {
-    await recorder.drive({ operation: pull, what, expect, query, lines: true });
-  };
-  await pulled('a tag', 200, { fromImage: repository, tag });
-  await pulled('a whole reference', 200, { fromImage: reference });
-  await pulled('a platform', 200, { fromImage: reference, platform: 'linux' });
-  await pulled('an unknown repository', 404, { fromImage: `${stage.registry}/nothing`, tag: 'latest' });
-  await pulled('a wrong name', 400, { fromImage: 'UPPER', tag: 'latest' });
-  await recorder.drive({
-    operation: pull,
-    what: 'an archive (fromSrc)',
-    expect: 200,
-    query: { fromSrc: '-', repo: 'imported' },
-    body: makeTar([{ path: 'file', data: 'x' }]),
-  });
-  const list = 'GET /images/json';
-  for (const [what, query] of Object.entries({
-    all: { all: '1' },
-    tagged: {},
-    'with digests': { digests: '1' },
-    'shared sizes': { 'shared-size': '1' },
-    manifests: { manifests: '1' },
-    'filter reference': { filters: '{"reference":["busybox"]}' },
-    'filter dangling': { filters: '{"dangling":["true"]}' },
-    'filter label': { filters: '{"label":["fixture"]}' },
-    'filter before': { filters: '{"before":["busybox"]}' },
-    'filter since': { filters: '{"since":["busybox"]}' },
-    'filter until': { filters: '{"until":["1h"]}' },
-  })) {
-    await recorder.drive({ operation: list, what, expect: 200, query });
-  }
-  await recorder.drive({
-    operation: list,
-    what: 'an unknown filter',
-    expect: 400,
-    query: { filters: '{"x":["y"]}' },
-  });
-  await driveOneImage(stage);
-  await daemon.api('DELETE', '/images/imported');
-}
-
-async function driveOneImage(stage: Stage): Promise<void> {
-  const { recorder } = stage;
-  const drive = async (
-    operation: string,
-    what: string,
-    expect: number,
-    name: string,
-    query = {},
-  ): Promise<void> => {
-    await recorder.drive({ operation, what, expect, path: { name }, query });
-  };
-  const inspect = 'GET /images/{name}/json';
-  await drive(inspect, 'by name', 200, 'busybox');
-  await drive(inspect, 'by reference', 200, stage.reference);
-  await drive(inspect, 'with manifests', 200, 'busybox', { manifests: '1' });
-  await drive(inspect, 'a missing one', 404, NOBODY);
-  await drive('GET /images/{name}/history', 'by name', 200, 'busybox');
-  await drive('GET /images/{name}/history', 'a missing one', 404, NOBODY);
-  await drive('GET /images/{name}/get', 'by name', 200, 'busybox');
-  const tag = 'POST /images/{name}/tag';
-  await drive(tag, 'a new tag', 201, 'busybox', { repo: 'again', tag: 'v1' });
-  await drive(tag, 'a wrong name', 400, 'busybox', { repo: 'UPPER' });
-  await drive(tag, 'a missing image', 404, NOBODY, { repo: 'again' });
-  const remove = 'DELETE /images/{name}';
-  await drive(remove, 'one of several tags', 200, 'again:v1');
-  await drive(remove, 'a missing one', 404, NOBODY);
-  const user = await running(stage, 'user');
-  const image = await stage.daemon.inspect('user', '{{.Image}}');
-  await drive(remove, 'one that a container runs', 409, image);
-  await removed(stage, user);
-  await recorder.drive({ operation: 'POST /images/prune', what: 'dangling ones', expect: 200 });
-  await recorder.drive({ operation: 'POST /build/prune', what: 'the build cache', expect: 200 });
-}
 
 export async function driveBuild({ recorder, daemon }: Stage): Promise<void> {
   const operation = 'POST /build';
@@ -98,6 +19,7 @@ export async function driveBuild({ recorder, daemon }: Stage): Promise<void> {
   await build('a wrong name', 400, { t: 'UPPER' }, context);
   await build('no Dockerfile', 400, { dockerfile: 'missing' }, context);
   await daemon.api('DELETE', '/images/built');
+  await recorder.drive({ operation: 'POST /build/prune', what: 'the build cache', expect: 200 });
 }
 
 export async function driveVolumes(stage: Stage): Promise<void> {

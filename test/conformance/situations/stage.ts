@@ -1,4 +1,5 @@
 /** What every group's situations start from: a recorder, and containers made through the API. */
+import type { Registry } from '../../fixtures/registry.ts';
 import { eventually } from '../../integration/command.ts';
 import type { Daemon } from '../../integration/harness.ts';
 import type { Recorder } from '../recorder.ts';
@@ -10,6 +11,8 @@ export interface Stage {
   readonly reference: string;
   /** `host:port` of that registry. */
   readonly registry: string;
+  /** Brings an image into that registry without the daemon. */
+  readonly push: Registry['push'];
 }
 
 export const NOBODY = 'nobody-of-this-name';
