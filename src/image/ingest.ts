@@ -37,6 +37,7 @@ export class Ingest {
   #hash: Hash = createHash('sha256');
   #sizeBytes = 0;
   #pending: Uint8Array[] = [];
+  readonly #owned = new WeakSet<Uint8Array>();
   #pendingBytes = 0;
   #writtenBytes = 0;
   #writing: Promise<void> = Promise.resolve();
@@ -90,8 +91,12 @@ export class Ingest {
     return position;
   }
 
-  /** Appends a chunk, which must not change afterwards. Waits only while the disk is a batch behind. */
-  async append(chunk: Uint8Array): Promise<void> {
+  /**
+   * Appends a chunk, which must not change afterwards. Waits only while the disk is a batch behind. With `owned` nobody
+   * else needs the chunk, and its memory is given back as soon as it is written.
+   */
+  async append(chunk: Uint8Array, options: { owned?: boolean } = {}): Promise<void> {
+    if (options.owned === true) this.#owned.add(chunk);
     this.#hash.update(chunk);
     this.#sizeBytes += chunk.byteLength;
     this.#pending.push(chunk);
@@ -122,6 +127,7 @@ export class Ingest {
       rest = withoutBytes(rest, bytesWritten);
     }
     growing.grow(at);
+    for (const chunk of chunks) if (this.#owned.has(chunk)) freeMemory(chunk);
     this.#syncSoon(at - position);
   }
 
@@ -214,6 +220,16 @@ export class Ingest {
     rmSync(this.path, { force: true });
     await this.close();
   }
+}
+
+/**
+ * Frees a chunk's memory now: left to the garbage collector, a fast download makes it run often, and fills the memory
+ * until it does. Chunks that share their memory with others are left alone.
+ */
+function freeMemory(chunk: Uint8Array): void {
+  const { buffer } = chunk;
+  if (!(buffer instanceof ArrayBuffer) || chunk.byteLength !== buffer.byteLength) return;
+  buffer.transfer(0);
 }
 
 /** What is left of a list of buffers behind its first `count` bytes. */

@@ -89,9 +89,10 @@ async function fetchRest(request: DownloadRequest): Promise<void> {
     const stallTimeoutMs = request.registry.stallTimeoutMs;
     for await (const chunk of bodyChunks(response, { url, signal, stallTimeoutMs })) {
       if (ingest.sizeBytes + chunk.length > descriptor.sizeBytes) throw await wrongSize(request, 'more');
-      await ingest.append(chunk);
+      const { length } = chunk;
+      await ingest.append(chunk, { owned: true });
       request.onBytes(ingest.sizeBytes);
-      await request.rate?.take(chunk.length, signal);
+      await request.rate?.take(length, signal);
     }
   } catch (error) {
     releaseBody(response);
