@@ -191,6 +191,13 @@ test('429, 503 and a stall pass', async () => {
   assert.ok(stored(server));
 });
 
+test('a registry that takes nothing is given up', async () => {
+  await using server = await UploadServer.start();
+  server.intercept = (request) => request.method === 'PATCH';
+  const request = { attempts: 2, chunkBytes: 8 * MIB };
+  await assert.rejects(upload(server, request), { code: 'STALLED', message: /no data for 0.5 seconds$/ });
+});
+
 test('a blob that was stored although the answer got lost is not sent again', async () => {
   await using server = await UploadServer.start();
   server.intercept = (request) => {

@@ -200,6 +200,53 @@ test('what cannot be pushed is told in Docker’s words', async () => {
   });
 });
 
+test('a token that does not allow it is Docker’s denial', async () => {
+  await using server = await UploadServer.start();
+  using bench = new PushBench();
+  bench.keep(testImage([await testLayer('a')]), `${server.host}/app:1`);
+  server.intercept = (request, response) => {
+    if (request.url?.startsWith('/token') === true) response.end('{"token":"weak"}');
+    else {
+      const error = request.headers.authorization === undefined ? '' : ',error="insufficient_scope"';
+      const challenge = `Bearer realm="http://${server.host}/token",service="s"${error}`;
+      response.writeHead(401, { 'www-authenticate': challenge }).end();
+    }
+    return true;
+  };
+  await assert.rejects(bench.push(`${server.host}/app:1`), {
+    kind: 'Unauthorized',
+    message: 'denied: requested access to the resource is denied',
+  });
+});
+
+test('many layers go a few at a time', async () => {
+  await using server = await UploadServer.start();
+  using bench = new PushBench({ maxConcurrentUploads: 2 });
+  const layers = await Promise.all(Array.from({ length: 60 }, (_, i) => testLayer(`layer ${i}`)));
+  const image = testImage(layers);
+  bench.make(image, `${server.host}/many:1`);
+  let [now, most] = [0, 0];
+  server.intercept = async (request, response) => {
+    if (request.method !== 'PATCH') return false;
+    now += 1;
+    most = Math.max(most, now);
+    response.once('close', () => {
+      now -= 1;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    return false;
+  };
+  const { messages } = await bench.push(`${server.host}/many:1`);
+  assert.equal(most, 2);
+  assert.equal(messages.filter(({ status }) => status === 'Waiting').length, 58);
+  assert.equal(messages.filter(({ status }) => status === 'Pushed').length, 60);
+  // Each layer's messages come in Docker's order.
+  for (const { diffId } of layers) {
+    const own = messages.filter(({ id }) => id === shortDigest(diffId)).map(({ status }) => status);
+    assert.deepEqual([own[0], own.at(-1)], ['Preparing', 'Pushed']);
+  }
+});
+
 test('a push that is given up cancels its upload and leaves only blobs that are known', async () => {
   await using server = await UploadServer.start();
   using bench = new PushBench({ chunkBytes: 1 << 20 });
