@@ -63,7 +63,7 @@ async function assertNothing({ bench, layers }: Scene): Promise<void> {
   assert.deepEqual(bench.images.list(), []);
   assert.deepEqual(bench.snapshotter.layers(), []);
   for (const { digest } of layers) assert.equal(bench.content.has(digest), false);
-  assert.deepEqual(bench.snapshotter.tarSizes(), []);
+  while (bench.snapshotter.tarSizes().length > 0) await sleep(5);
 }
 
 function begin(response: ServerResponse, layer: TestLayer | undefined, bytes: number): void {
@@ -199,8 +199,9 @@ test('a pull that is cancelled at any moment leaves nothing but what the next on
     cancelled.abort(new Error('cancelled'));
     await assert.rejects(pulled, /cancelled/);
     assert.deepEqual(s.bench.images.list(), []);
-    const left = s.bench.snapshotter.tarSizes().length - s.bench.snapshotter.layers().length;
-    assert.equal(left, 0);
+    // What was stored whole and is of no use any more goes in the background.
+    const { snapshotter } = s.bench;
+    while (snapshotter.tarSizes().length > snapshotter.layers().length) await sleep(5);
   }
   s.onLayer(0, () => false);
   await s.bench.pull(s.name);
