@@ -149,7 +149,7 @@ export class Puller {
         context.signal.throwIfAborted();
         failure = error;
         if (!mayFallBack(error, endpoint, client.reached)) break;
-        log.info(
+        log[endpoint.mirror ? 'info' : 'debug'](
           { endpoint: endpoint.baseUrl, error: String(error) },
           'pull failed, trying the next endpoint',
         );

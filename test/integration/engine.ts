@@ -2,6 +2,7 @@
  * Which engine the integration tests drive: mydockd with the mydock command, or, with MYDOCK_TEST_ENGINE=docker in
  * the environment, an installed dockerd with its own command, which shows that a test asks for what Docker does.
  */
+import { spawnSync } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CACHE } from '../fixtures/packages.ts';
@@ -34,6 +35,14 @@ export function daemonCommand(place: EnginePlace, args: readonly string[]): stri
     return ['dockerd', ...common, '--pidfile', `${place.socket}.pid`, '--group', 'root', ...args];
   }
   return [join(ROOT, 'bin/mydockd'), ...common, '--group', 'root', ...args];
+}
+
+/** Those of `dockerPrograms` whose output is that of version 28 or newer. */
+export function recentDockerPrograms(): string[] {
+  return dockerPrograms().filter((program) => {
+    const { stdout } = spawnSync(program, ['--version'], { encoding: 'utf8', timeout: 10_000 });
+    return Number(/version (\d+)/.exec(stdout)?.[1] ?? 0) >= 28;
+  });
 }
 
 /** Every `docker` program on the PATH: several versions may be installed. Where none is, Debian's from the cache. */

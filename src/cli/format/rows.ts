@@ -3,6 +3,7 @@
  */
 import { CliError } from '../cli-error.ts';
 import type { Io } from '../io.ts';
+import { goEscape } from './json-indent.ts';
 import { alignTable } from './table.ts';
 import { TemplateExecError, TemplateSyntaxError } from './template/nodes.ts';
 import { compileTemplate, type Template } from './template/template.ts';
@@ -25,6 +26,8 @@ export interface RowKind<Row> {
 export interface RowField<Row> {
   readonly heading: string;
   readonly value: (row: Row) => Value;
+  /** In JSON, where it is written differently there. */
+  readonly json?: (row: Row) => string;
 }
 
 /** Prints the rows. `format` is the flag's text; empty or `table` is `byDefault` (a `table …` form). */
@@ -81,7 +84,15 @@ function rowValue<Row>(kind: RowKind<Row>, row: Row): GoStruct {
   for (const [name, method] of Object.entries(kind.methods ?? {})) {
     fields.set(name, (argument) => method(row, String(argument)));
   }
-  return new GoStruct(fields, missingField(kind), true);
+  return new GoStruct(fields, missingField(kind), true, rowJson(kind, row));
+}
+
+/** Undefined where JSON has the same texts as the table. */
+function rowJson<Row>(kind: RowKind<Row>, row: Row): string | undefined {
+  const fields = Object.entries(kind.fields);
+  if (fields.every(([, { json }]) => json === undefined)) return undefined;
+  const values = fields.map(([name, { json, value }]) => [name, json?.(row) ?? String(value(row))]);
+  return goEscape(JSON.stringify(Object.fromEntries(values)));
 }
 
 function headingRow<Row>(kind: RowKind<Row>): GoStruct {

@@ -58,10 +58,10 @@ function searchedRepository(term: string): string {
 
 /** Fields in alphabetical order, as JSON output has them. */
 function searchKind(trunc: boolean): RowKind<SearchResultItem> {
-  const mark = (on: boolean): string => (on ? '[OK]' : '');
   return {
     typeName: 'searchContext',
-    package: 'search',
+    templateFailure: 'template parsing error',
+    package: 'registry',
     fields: {
       Description: {
         heading: 'DESCRIPTION',
@@ -70,8 +70,11 @@ function searchKind(trunc: boolean): RowKind<SearchResultItem> {
           return trunc ? ellipsis(line, DESCRIPTION_LENGTH) : line;
         },
       },
-      IsAutomated: { heading: 'AUTOMATED', value: ({ is_automated }) => mark(is_automated) },
-      IsOfficial: { heading: 'OFFICIAL', value: ({ is_official }) => mark(is_official) },
+      IsOfficial: {
+        heading: 'OFFICIAL',
+        value: ({ is_official }) => (is_official ? '[OK]' : ''),
+        json: ({ is_official }) => String(is_official),
+      },
       Name: { heading: 'NAME', value: ({ name }) => oneLine(name) },
       StarCount: { heading: 'STARS', value: ({ star_count }) => String(star_count) },
     },

@@ -97,8 +97,7 @@ function translate(error: unknown, url: URL): unknown {
   if (error instanceof UnauthorizedError && cause instanceof RegistryError)
     return new UnauthorizedError(`Get "${url.href}": ${cause.message}`, cause);
   if (error instanceof EngineError) return error;
-  if (error instanceof TransportError)
-    return new InternalError(error.message.replace(/^GET /, 'Get '), error);
+  if (error instanceof TransportError) return new InternalError(error.message.replace(/^GET /, 'Get '));
   if (error instanceof RegistryError) return new InternalError(`Get "${url.href}": ${error.message}`, error);
   return new InternalError(`login to ${url.host} failed`, error);
 }

@@ -191,7 +191,7 @@ function readPlatform(json: JsonReader | undefined): OCIPlatform | undefined {
 
 function queryError(error: unknown): unknown {
   if (error instanceof EngineError) return error;
-  if (error instanceof TransportError) return new UnavailableError(error.message, error);
+  if (error instanceof TransportError) return new UnavailableError(error.message);
   if (!(error instanceof RegistryError)) return error;
   const { status, message } = error;
   if (status === 401) return new UnauthorizedError(message, error);

@@ -156,8 +156,7 @@ function readResults(bytes: Buffer): SearchResultItem[] {
 function translate(error: unknown): unknown {
   if (error instanceof InvalidParameterError) return new InternalError(error.message, error);
   if (error instanceof EngineError) return error;
-  if (error instanceof TransportError)
-    return new UnavailableError(error.message.replace(/^GET /, 'Get '), error);
+  if (error instanceof TransportError) return new UnavailableError(error.message.replace(/^GET /, 'Get '));
   if (!(error instanceof RegistryError)) return error;
   if (error.status === 401) return new UnauthorizedError(error.message, error);
   return error.status === 429 || error.status >= 500
