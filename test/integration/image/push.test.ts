@@ -208,7 +208,9 @@ test('a client that goes away ends the push; a killed daemon leaves nothing half
       return before === gate.sentBytes(from) && before;
     });
     assert.ok(sent < 12_000_000, `${sent} bytes were sent`);
-    if (!TESTING_DOCKER) assert.deepEqual(leftovers(), []);
+    if (TESTING_DOCKER) continue;
+    assert.deepEqual(leftovers(), []);
+    await daemon.ok('system', 'check');
   }
   gate.slowMs = 0;
   await daemon.ok('push', '-q', target);
