@@ -40,7 +40,7 @@ async function prune(filters: Record<string, string[]>): Promise<Pruned> {
 
 test('without a name: the committed image that lost its tag', async () => {
   const before = await names();
-  await daemon.ok('run', '--name', 'work', 'busybox', 'sh', '-c', 'head -c 3000000 /dev/zero > /three');
+  await daemon.ok('run', '--name', 'work', 'busybox', 'sh', '-c', 'head -c 3000000 /dev/urandom > /three');
   const old = await daemon.ok('commit', 'work', 'moving');
   await daemon.ok('tag', 'busybox', 'moving');
   const output = await daemon.ok('image', 'prune', '-f');
