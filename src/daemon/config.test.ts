@@ -78,3 +78,19 @@ test('limits of downloads', () => {
   }
   assert.throws(() => read('--max-download-attempts', '0'), { message: /--max-download-attempts: invalid/ });
 });
+
+test('proxies are an object of the file, as in Docker, and flags of the command line', () => {
+  const path = file({ proxies: { 'http-proxy': 'http://p', 'no-proxy': 'a,b' }, 'pull-stale': true });
+  const config = read('--config-file', path, '--https-proxy', 'http://q');
+  assert.deepEqual(
+    [config.httpProxy, config.httpsProxy, config.noProxy, config.pullStale],
+    ['http://p', 'http://q', 'a,b', true],
+  );
+  assert.throws(
+    () => read('--config-file', path, '--http-proxy', 'http://q'),
+    /both as a flag and in the configuration file: proxies\.http-proxy/,
+  );
+  assert.throws(() => read('--config-file', file({ proxies: { ftp: 'x' } })), /proxies\.ftp/);
+  assert.throws(() => read('--config-file', file({ proxies: 'http://p' })), /"proxies": invalid value/);
+  assert.equal(read().pullStale, false);
+});
