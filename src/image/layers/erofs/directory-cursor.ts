@@ -99,7 +99,8 @@ export class DirectoryCursor {
   #read(): void {
     const { view, bytes } = this.image;
     const entry = this.#next;
-    const [previousStart, previousEnd] = [this.nameStart, this.nameEnd];
+    const previousStart = this.nameStart;
+    const previousEnd = this.nameEnd;
     this.#next += DIRENT_BYTES;
     this.nid = view.getUint32(entry + DIRENT.nid, true);
     if (view.getUint32(entry + DIRENT.nid + 4, true) !== 0) throw this.#damaged();

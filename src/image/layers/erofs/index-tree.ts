@@ -300,8 +300,10 @@ export class IndexTree {
   /** By bytes, as directories are sorted. */
   compareNames(a: NameId, b: NameId): number {
     const { buffer } = this.texts;
-    const [atA, atB] = [this.nameText(a), this.nameText(b)];
-    const [lengthA, lengthB] = [this.nameBytes(a), this.nameBytes(b)];
+    const atA = this.nameText(a);
+    const atB = this.nameText(b);
+    const lengthA = this.nameBytes(a);
+    const lengthB = this.nameBytes(b);
     const common = Math.min(lengthA, lengthB);
     for (let i = 0; i < common; i++) {
       const difference = (buffer[atA + i] ?? 0) - (buffer[atB + i] ?? 0);

@@ -152,7 +152,9 @@ class Merger {
     for (const part of parts) {
       const { layer } = part;
       const reading = { layer, cursor: layer.open(part), rank: layer.number };
-      if (reading.cursor.advance()) heap.push(reading);
+      /* Most directories are in one layer only. */
+      if (parts.length === 1) this.#copyDirectory(inode, reading);
+      else if (reading.cursor.advance()) heap.push(reading);
     }
     const group: LayerReading[] = [];
     while (heap.size > 0) {
@@ -161,6 +163,11 @@ class Merger {
       this.#mergeName(inode, group);
       for (const reading of group) if (reading.cursor.advance()) heap.push(reading);
     }
+  }
+
+  #copyDirectory(inode: InodeId, reading: LayerReading): void {
+    const group = [reading];
+    while (reading.cursor.advance()) this.#mergeName(inode, group);
   }
 
   /** One name, in the layers that have it, topmost first. */
