@@ -21,7 +21,7 @@ export function parsePointInTime(text: string, nowMs: number): number | undefine
 
 /** Go's time.Duration with a unit behind every number. */
 function durationMs(text: string): number | undefined {
-  if (!/^(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+$/.test(text)) return undefined;
+  if (!/^(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+$/.test(text)) return undefined;
   let total = 0;
   for (const [, number, unit = ''] of text.matchAll(/([\d.]+)([a-zµ]+)/g)) {
     total += Number(number) * (UNITS_MS[unit] ?? 0);
