@@ -2,7 +2,8 @@
  * One EROFS mount of an image and its devices: straight from the files where the kernel can (Linux 6.12, and a file
  * system below that reads through the page cache), else from loop devices, which clear themselves when the mount goes.
  */
-import { closeSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
+import { errorMessage, InternalError } from '../../../base/errors.ts';
 import { addon } from '../../../native/addon.ts';
 
 const MOUNT_ATTR_RDONLY = 0x1;
@@ -16,10 +17,17 @@ export interface ImageFiles {
   devices: readonly string[];
 }
 
-/** Mounts at an existing directory. A failure leaves nothing behind. */
+/** Mounts at an existing directory. A failure leaves nothing behind; what the kernel says of it is in the message. */
 export function mountImage(method: MountMethod, files: ImageFiles, target: string): void {
-  if (method === 'file-backed') mountFiles(files.image, files.devices, target);
-  else mountLoops(files, target);
+  try {
+    if (method === 'file-backed') mountFiles(files.image, files.devices, target);
+    else mountLoops(files, target);
+  } catch (error) {
+    /* The kernel does not name it. */
+    const missing = [files.image, ...files.devices].find((path) => !existsSync(path));
+    const reason = missing === undefined ? errorMessage(error) : `${missing} is missing`;
+    throw new InternalError(`cannot mount the image at ${target}: ${reason}`, error);
+  }
 }
 
 function mountFiles(source: string, devices: readonly string[], target: string): void {

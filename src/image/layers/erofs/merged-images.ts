@@ -14,8 +14,12 @@ import { imageKey, imagePath, isIntact, type MergedInfo, readMerged } from './me
  * Images that nobody has mounted stay so many and so large in sum: each RUN of a build makes one that is rarely
  * needed again, and the names of a large image take some 10 MB. Making one again takes less than half a second.
  */
-const MAX_UNUSED = 128;
-const MAX_UNUSED_BYTES = 512 * 1024 * 1024;
+const UNUSED_BOUND: UnusedBound = { count: 128, bytes: 512 * 1024 * 1024 };
+
+export interface UnusedBound {
+  count: number;
+  bytes: number;
+}
 
 interface Known extends MergedInfo {
   /** The bytes are known to be right. */
@@ -24,13 +28,15 @@ interface Known extends MergedInfo {
 
 export class MergedImages {
   readonly #store: LayerStore;
+  readonly #bound: UnusedBound;
   readonly #root: string;
   /** The least recently used first. */
   readonly #known = new Map<string, Known>();
   readonly #making = new Map<string, Promise<void>>();
 
-  constructor(store: LayerStore) {
+  constructor(store: LayerStore, bound: UnusedBound = UNUSED_BOUND) {
     this.#store = store;
+    this.#bound = bound;
     this.#root = join(store.directory.root, 'images');
     mkdirSync(this.#root, { recursive: true, mode: 0o700 });
     this.#readAll();
@@ -124,7 +130,7 @@ export class MergedImages {
     let count = unused.length;
     let bytes = unused.reduce((sum, [, { sizeBytes }]) => sum + sizeBytes, 0);
     for (const [key, { sizeBytes }] of unused) {
-      if (count <= MAX_UNUSED && bytes <= MAX_UNUSED_BYTES) return;
+      if (count <= this.#bound.count && bytes <= this.#bound.bytes) return;
       count--;
       bytes -= sizeBytes;
       this.drop(key);

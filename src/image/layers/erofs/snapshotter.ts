@@ -27,7 +27,7 @@ import type {
 import { type MountMethod, mountImage } from './image-mount.ts';
 import { ImageMounts } from './image-mounts.ts';
 import { imageKey } from './merged-image.ts';
-import { MergedImages } from './merged-images.ts';
+import { MergedImages, type UnusedBound } from './merged-images.ts';
 
 const MS_BIND = 0x1000;
 /** `run --rm` in a loop finds the image mounted still. */
@@ -45,6 +45,8 @@ export interface ErofsOptions {
   reason?: string;
   /** How long an image stays mounted without a user; default 10 seconds. */
   lingerMs?: number;
+  /** How many merged images stay that nobody has mounted. */
+  unusedImages?: UnusedBound;
 }
 
 export class ErofsSnapshotter implements Snapshotter {
@@ -58,9 +60,9 @@ export class ErofsSnapshotter implements Snapshotter {
 
   /** `root` is the driver's own directory, `<data-root>/layers/erofs`. */
   constructor(root: string, options: ErofsOptions) {
-    const { mountDirectory, method, reason, lingerMs, ...storeOptions } = options;
+    const { mountDirectory, method, reason, lingerMs, unusedImages, ...storeOptions } = options;
     this.#store = new LayerStore(root, { format: 'indexed', ...storeOptions });
-    this.#merged = new MergedImages(this.#store);
+    this.#merged = new MergedImages(this.#store, unusedImages);
     this.#mounts = new ImageMounts(mountDirectory, lingerMs ?? LINGER_MS);
     this.#method = method;
     this.#reason = reason;
