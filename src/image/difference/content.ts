@@ -34,14 +34,15 @@ function sameBytes(
 ): boolean {
   try {
     if (from === undefined || to === undefined) return from === to;
-    const [left, right] = buffers;
-    for (let position = 0; ; position += BLOCK_BYTES) {
+    if (from.sizeBytes !== to.sizeBytes) return false;
+    for (let position = 0; position < from.sizeBytes; position += BLOCK_BYTES) {
       check();
-      const length = from.read(left, position);
-      if (to.read(right, position) !== length) return false;
-      if (left.compare(right, 0, length, 0, length) !== 0) return false;
-      if (length < BLOCK_BYTES) return true;
+      const length = Math.min(from.sizeBytes - position, BLOCK_BYTES);
+      const [left, right] = [buffers[0].subarray(0, length), buffers[1].subarray(0, length)];
+      if (from.read(left, position) !== length || to.read(right, position) !== length) return false;
+      if (!left.equals(right)) return false;
     }
+    return true;
   } finally {
     from?.close();
     to?.close();
