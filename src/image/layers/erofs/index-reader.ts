@@ -115,7 +115,7 @@ export class IndexReader {
     };
   }
 
-  /** Sorted by the names' bytes. Of another layer's index than a merged one, whiteouts are among them. */
+  /** Sorted by the names' bytes. In a layer's index whiteouts are among them, in a merged one never. */
   *list(directory: IndexInode): Generator<IndexEntry> {
     const image = this.#image;
     if (directory.type !== 'directory') return;
