@@ -13,6 +13,7 @@ import { type DiffID, type Digest, digestOf, type ImageID, parseImageID } from '
 import { chainIds, type ImageConfig, parseImageConfig } from './image-config.ts';
 import { type Hold, type HoldRequest, ImageHolds } from './image-holds.ts';
 import { familiarNameRow, ImageList, type ListedImage } from './image-list.ts';
+import { digestTarget, IMAGE_ID, missingName, nameKey, tagTarget } from './image-names.ts';
 import { type PruneOptions, type PruneResult, pruneImages } from './image-prune.ts';
 import { ImageRemover, type Removal, type RemovedItem, type RemoveOptions } from './image-removal.ts';
 import { type ImageRow, ImageTables, type LayerBlob, type NameRow } from './image-tables.ts';
@@ -20,17 +21,11 @@ import { restoreLayers } from './layer-restore.ts';
 import type { CommittedLayer, Snapshotter } from './layers/snapshotter.ts';
 import { MAX_MANIFEST_BYTES } from './manifest.ts';
 import { OCI_LAYER_GZIP } from './media-types.ts';
-import {
-  familiarName,
-  familiarString,
-  parseReference,
-  type Reference,
-  repositoryName,
-  withDefaultTag,
-} from './reference.ts';
+import { familiarString, parseReference, type Reference, repositoryName } from './reference.ts';
 
 export type { Hold, HoldRequest } from './image-holds.ts';
 export { familiarNameRow, type ListedImage } from './image-list.ts';
+export { nameKey } from './image-names.ts';
 export type { PruneOptions, PruneResult } from './image-prune.ts';
 export type { ImageUser, Removal, RemovedItem, RemoveOptions } from './image-removal.ts';
 export { IMAGE_MIGRATIONS } from './image-schema.ts';
@@ -76,7 +71,6 @@ export interface AddImage {
 
 /** Of images looked up last: a small part of what a data root may hold, and more than what starts at a time. */
 const MAX_PARSED_CONFIGS = 128;
-const IMAGE_ID = /^(?:sha256:)?([0-9a-f]{64})$/;
 const ID_PREFIX = /^(?:sha256:)?([0-9a-f]{1,64})$/;
 
 export class ImageStore {
@@ -464,41 +458,4 @@ export class ImageStore {
     await this.#holds.sweep();
     await restoreLayers(this.#tables, this.#content, this.#snapshotter);
   }
-}
-
-/** How a name is looked up: the digest counts where there is one, as in Docker. */
-export function nameKey(reference: Reference): NameRow {
-  const { digest } = reference;
-  const repository = repositoryName(reference);
-  return digest === undefined
-    ? { repository, tag: withDefaultTag(reference).tag ?? '' }
-    : { repository, digest };
-}
-
-function missingName(nameOrId: string): string {
-  const full = IMAGE_ID.exec(nameOrId)?.[1];
-  if (full !== undefined) return `sha256:${full}`;
-  try {
-    return familiarString(withDefaultTag(parseReference(nameOrId)));
-  } catch {
-    // An ID prefix need not be a valid name.
-    return nameOrId;
-  }
-}
-
-function tagTarget(text: string): Reference {
-  const reference = parseReference(text);
-  if (reference.digest !== undefined) {
-    throw new InvalidParameterError('refusing to create a tag with a digest reference');
-  }
-  if (familiarName(reference) === 'sha256') {
-    throw new InvalidParameterError('refusing to create an ambiguous tag using digest algorithm as name');
-  }
-  return withDefaultTag(reference);
-}
-
-function digestTarget(text: string): { repository: string; digest: Digest } {
-  const reference = parseReference(text);
-  if (reference.digest === undefined) throw new InvalidParameterError(`"${text}" has no digest`);
-  return { repository: repositoryName(reference), digest: reference.digest };
 }
