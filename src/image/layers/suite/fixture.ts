@@ -21,6 +21,8 @@ export interface SuiteDriver {
   open(root: string): Snapshotter;
   /** The names below `root` that belong to no layer: leftovers. */
   leftovers(root: string): string[];
+  /** Checks the files of the store by other means; called at the end of each test. */
+  check?(root: string): void;
 }
 
 /** A store and a scratch folder of one test. */
@@ -28,10 +30,12 @@ export class Fixture {
   readonly directory = mkdtempSync(join(tmpdir(), 'mydock-layers-'));
   readonly root = join(this.directory, 'store');
   readonly snapshotter: Snapshotter;
+  readonly #driver: SuiteDriver;
   readonly #mounts: string[] = [];
   #count = 0;
 
   constructor(driver: SuiteDriver) {
+    this.#driver = driver;
     this.snapshotter = driver.open(this.root);
   }
 
@@ -72,6 +76,7 @@ export class Fixture {
   async close(): Promise<void> {
     for (const target of this.#mounts) await this.snapshotter.unmount(target);
     await this.snapshotter.close();
+    this.#driver.check?.(this.root);
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
