@@ -37,10 +37,17 @@ export async function saveImages(deps: SaveDeps, request: SaveRequest): Promise<
     }
     const files = archiveFiles(deps, images, signal);
     const write = request.begin();
+    // One piece is on its way while the next one is read and hashed.
+    let writing = Promise.resolve();
     for await (const chunk of archiveBytes(files)) {
+      await writing;
       signal.throwIfAborted();
-      await write(chunk);
+      writing = write(chunk);
+      writing.catch(() => {
+        // Told by the next turn, or by the end.
+      });
     }
+    await writing;
     signal.throwIfAborted();
     for (const { image } of images) deps.imageStore.tell('save', image.id, image.id, image);
   } finally {
