@@ -7,7 +7,8 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { InternalError, InvalidParameterError } from '../../base/errors.ts';
 import { byteString, printable } from './byte-string.ts';
-import { mergeImage } from './erofs/merged-image.ts';
+import { mountImage } from './erofs/image-mount.ts';
+import { checkIndex, mergeImage } from './erofs/merged-image.ts';
 import type { FileExtent } from './growing-file.ts';
 import { detectCompression, inflate } from './inflate.ts';
 import { LayerOutput, TarChunks } from './layer-output.ts';
@@ -49,6 +50,12 @@ export async function runJob(job: Job, context: JobContext): Promise<JobResult> 
       return NO_RESULT;
     case 'merge':
       mergeImage(job.layers, job.directory);
+      return NO_RESULT;
+    case 'check':
+      checkIndex(job.index, job.name);
+      return NO_RESULT;
+    case 'mount':
+      mountImage(job.method, job.files, job.target);
       return NO_RESULT;
     case 'remove':
       archiveAddon().archiveRemoveTree(byteString(job.path));

@@ -5,7 +5,7 @@
  */
 import { existsSync } from 'node:fs';
 import { Readable } from 'node:stream';
-import { InternalError, NotFoundError } from '../../base/errors.ts';
+import { errnoCode, InternalError, NotFoundError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import { type DiffID, parseDiffID, parseDigest } from '../digest.ts';
 import { LayerDirectory, type StoredLayer } from './layer-directory.ts';
@@ -296,20 +296,36 @@ export class LayerStore {
   }
 
   /**
-   * Stores a layer that another driver has as a tar; false where it has not. Layers of drivers without tars have
-   * blobs, from which they are added again.
+   * Stores a layer anew from its tar, this store's own or another driver's; false where neither has one. Layers of
+   * drivers without tars have blobs, from which they are added again.
    */
   async restore(diffId: DiffID): Promise<boolean> {
-    const other = this.#other;
-    const { layers } = other?.read() ?? { layers: [] };
-    const found = layers.find((layer) => layer.diffId === diffId);
-    if (other === undefined || found?.tarSizeBytes === undefined) return false;
-    const tar = readTarFile(other.path(diffId), found.tarSizeBytes);
-    const added = await this.addTar(tar, { compression: 'none' });
-    if (added.blob !== undefined) await this.discard(added.blob.path);
-    if (added.diffId === diffId) return true;
-    this.remove(added.diffId);
-    throw new InternalError(`the tar of layer ${diffId} in ${other.root} is damaged: it is ${added.diffId}`);
+    const own = this.#layers.get(diffId);
+    const tar = this.#openTar(this.directory, diffId) ?? this.#openTar(this.#other, diffId);
+    if (tar === undefined) return false;
+    /* What is not known is replaced where it is, when the new one is whole. */
+    this.#layers.delete(diffId);
+    try {
+      const added = await this.addTar(tar, { compression: 'none' });
+      if (added.blob !== undefined) await this.discard(added.blob.path);
+      if (added.diffId === diffId) return true;
+      this.remove(added.diffId);
+      throw new InternalError(`the tar of layer ${diffId} is damaged: it is ${added.diffId}`);
+    } catch (error) {
+      if (own !== undefined && !this.#layers.has(diffId)) this.#layers.set(diffId, own);
+      throw error;
+    }
+  }
+
+  #openTar(store: LayerDirectory | undefined, diffId: DiffID): Readable | undefined {
+    const found = store?.read().layers.find((layer) => layer.diffId === diffId);
+    if (store === undefined || found?.tarSizeBytes === undefined) return undefined;
+    try {
+      return readTarFile(store.path(diffId), found.tarSizeBytes);
+    } catch (error) {
+      if (errnoCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
   }
 
   /** Removes leftovers; layers that a power cut may have torn are among them. */

@@ -185,8 +185,14 @@ export interface Snapshotter {
   remove(diffId: DiffID): Promise<void>;
 
   /**
-   * Stores a layer from what another driver left of it in this data root, and tells whether that was possible. Absent
-   * from drivers that know of no other.
+   * Reads all that the driver made of a layer, besides its tar, and throws Internal with what is wrong. Absent from
+   * drivers that have nothing to check by.
+   */
+  check?(diffId: DiffID): Promise<void>;
+
+  /**
+   * Stores a layer anew from a tar that is in this data root: its own, where what was made of that is damaged, or that
+   * which another driver left. Tells whether there is one; throws Internal where it is not the layer's.
    */
   restore?(diffId: DiffID): Promise<boolean>;
 

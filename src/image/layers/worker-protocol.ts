@@ -5,6 +5,7 @@
  */
 import { closeSync } from 'node:fs';
 import { EngineError, type ErrorKind, errnoCode, errorMessage } from '../../base/errors.ts';
+import type { ImageFiles, MountMethod } from './erofs/image-mount.ts';
 import type { FileExtent } from './growing-file.ts';
 import type { LayerFacts } from './layer-target.ts';
 import type { LayerCompression } from './snapshotter.ts';
@@ -45,6 +46,10 @@ export type Job =
   | { kind: 'export'; directory: string; withRoot: boolean }
   /** Makes one EROFS image of the indexes of an image's layers, base first, in an empty directory. */
   | { kind: 'merge'; layers: readonly { diffId: string; index: string }[]; directory: string }
+  /** Fails with Internal where an index is not as it was written; `name` says whose it is. */
+  | { kind: 'check'; index: string; name: string }
+  /** Mounts an EROFS image: attaching loop devices flushes the files first. */
+  | { kind: 'mount'; method: MountMethod; files: ImageFiles; target: string }
   /** Removes a tree. */
   | { kind: 'remove'; path: string }
   /** Flushes the file system that holds a directory. */

@@ -244,6 +244,41 @@ for (const method of ['file-backed', 'loop devices'] as const) {
       await assert.rejects(snapshotter.mount({ layers: [layer], ...place.target() }), { kind: 'NotFound' });
     });
 
+    test('a damaged index is found, and made anew from the tar; a damaged tar is told', async () => {
+      const layer = await addLayer(snapshotter, 'damaged');
+      const path = (name: string): string => join(place.store, digestHex(layer), name);
+      const paths = place.target();
+      await snapshotter.mount({ layers: [layer], ...paths });
+      await snapshotter.unmount(paths.target);
+      await snapshotter.check(layer);
+      const index = readFileSync(path('layer.erofs'));
+      index[index.length - 100] = (index[index.length - 100] ?? 0) ^ 1;
+      writeFileSync(path('layer.erofs'), index);
+      await assert.rejects(snapshotter.check(layer), {
+        kind: 'Internal',
+        message: /the index of layer sha256:.* is damaged/,
+      });
+      assert.equal(await snapshotter.restore(layer), true);
+      await snapshotter.check(layer);
+      await snapshotter.mount({ layers: [layer], ...paths });
+      assert.equal(readFileSync(join(paths.target, 'damaged'), 'utf8').length, 7000);
+      await snapshotter.unmount(paths.target);
+
+      const tar = readFileSync(path('layer.tar'));
+      writeFileSync(path('layer.tar'), tar.fill(0x41, 600, 700));
+      await assert.rejects(snapshotter.restore(layer), {
+        kind: 'Internal',
+        message: /the tar of layer .* is damaged/,
+      });
+      assert.ok(snapshotter.layer(layer) !== undefined);
+      truncateSync(path('layer.tar'), 512);
+      await assert.rejects(snapshotter.check(layer), /layer\.tar is cut off at 512 bytes/);
+      rmSync(path('layer.tar'));
+      await assert.rejects(snapshotter.check(layer), /layer\.tar is missing/);
+      assert.equal(await snapshotter.restore(layer), false);
+      await snapshotter.remove(layer);
+    });
+
     test('removing a layer unmounts and drops its images at once', async () => {
       const layer = await addLayer(snapshotter, 'short-lived');
       const { target, ...paths } = place.target();

@@ -8,9 +8,10 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { errnoCode } from '../../../base/errors.ts';
+import { errnoCode, InternalError } from '../../../base/errors.ts';
 import { type DiffID, digestHex, parseDiffID } from '../../digest.ts';
 import { bootId, readInfo } from '../layer-directory.ts';
+import { isIntact as indexIsIntact } from './index-check.ts';
 import { mergeIndexes } from './merge.ts';
 
 const IMAGE_NAME = 'image.erofs';
@@ -52,6 +53,11 @@ export function mergeImage(layers: readonly { diffId: string; index: string }[],
     checksum: crc32(index),
     bootId: bootId(),
   });
+}
+
+/** Throws InternalError where a layer's index has other bytes than were written. */
+export function checkIndex(path: string, name: string): void {
+  if (!indexIsIntact(readFileSync(path))) throw new InternalError(`${name} is damaged`);
 }
 
 function writeInfo(directory: string, info: MergedInfo): void {

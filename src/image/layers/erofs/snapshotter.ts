@@ -3,13 +3,15 @@
  * it; nothing is unpacked. The indexes of an image's layers are merged into one (merged-images.ts), which is mounted
  * once (image-mounts.ts); a container is one overlay over that, and a read-only root filesystem is a bind of it.
  */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { InvalidParameterError } from '../../../base/errors.ts';
+import { InternalError, InvalidParameterError } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
 import { addon } from '../../../native/addon.ts';
 import type { DiffID } from '../../digest.ts';
 import { backingFileSystem } from '../backing-file-system.ts';
-import { layerDevices, readTarFile } from '../layer-files.ts';
+import { INDEX_NAME, layerDevices, readTarFile } from '../layer-files.ts';
 import { LayerStore } from '../layer-store.ts';
 import { mountOverlay, unmount } from '../overlay-mount.ts';
 import type {
@@ -105,16 +107,34 @@ export class ErofsSnapshotter implements Snapshotter {
     return readTarFile(this.#store.directory.path(diffId), tarSizeBytes ?? 0);
   }
 
+  async check(diffId: DiffID): Promise<void> {
+    const layer = this.#store.stored(diffId);
+    const directory = this.#store.directory.path(diffId);
+    const sizes = [layer.tarSizeBytes ?? 0, layer.spillSizeBytes ?? 0];
+    for (const [i, path] of layerDevices(directory, layer).entries()) {
+      const actual = statSync(path, { throwIfNoEntry: false })?.size;
+      if (actual === undefined) throw new InternalError(`${path} is missing`);
+      if (actual < (sizes[i] ?? 0)) throw new InternalError(`${path} is cut off at ${actual} bytes`);
+    }
+    const index = join(directory, INDEX_NAME);
+    await this.#store.pool.run({ kind: 'check', index, name: `the index of layer ${diffId}` });
+  }
+
   async restore(diffId: DiffID): Promise<boolean> {
+    this.#dropImages(diffId);
     return await this.#store.restore(diffId);
   }
 
   async remove(diffId: DiffID): Promise<void> {
+    this.#dropImages(diffId);
+    this.#store.remove(diffId);
+  }
+
+  #dropImages(diffId: DiffID): void {
     for (const key of this.#merged.withLayer(diffId)) {
       this.#mounts.unmountUnused(key);
       this.#merged.drop(key);
     }
-    this.#store.remove(diffId);
   }
 
   async prepare(layers: readonly DiffID[]): Promise<void> {
@@ -146,17 +166,20 @@ export class ErofsSnapshotter implements Snapshotter {
   async #mountImage(key: string, layers: readonly DiffID[], path: string): Promise<void> {
     await this.#ensureMerged(key, layers);
     try {
-      this.#mountMerged(key, layers, path);
+      await this.#mountMerged(key, layers, path);
     } catch (error) {
       log.warn({ err: error }, 'the merged image cannot be mounted, and is made again');
       this.#merged.drop(key);
       await this.#ensureMerged(key, layers);
-      this.#mountMerged(key, layers, path);
+      await this.#mountMerged(key, layers, path);
     }
   }
 
-  #mountMerged(key: string, layers: readonly DiffID[], path: string): void {
-    mountImage(this.#method, { image: this.#merged.path(key), devices: this.#devices(layers) }, path);
+  async #mountMerged(key: string, layers: readonly DiffID[], target: string): Promise<void> {
+    const method = this.#method;
+    const files = { image: this.#merged.path(key), devices: this.#devices(layers) };
+    if (method === 'file-backed') mountImage(method, files, target);
+    else await this.#store.pool.run({ kind: 'mount', method, files, target });
   }
 
   #devices(layers: readonly DiffID[]): string[] {
