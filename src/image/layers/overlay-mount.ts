@@ -11,6 +11,9 @@ const UMOUNT_NOFOLLOW = 8;
 /** Not among Node's constants. The same on all architectures that are built for. */
 const O_PATH = 0o10000000;
 
+/** What opening says of a path where nothing can be mounted by this driver. */
+const NO_DIRECTORY = new Set(['ENOENT', 'ENOTDIR', 'ELOOP']);
+
 /**
  * Redirects, metadata copies and the index would make upper directories that only this mount can read; a layer that
  * brings their attributes along must not be believed either.
@@ -61,7 +64,7 @@ export async function unmount(target: string): Promise<void> {
   try {
     fd = openSync(target, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   } catch (error) {
-    if (errnoCode(error) === 'ENOENT') return;
+    if (NO_DIRECTORY.has(errnoCode(error) ?? '')) return;
     throw error;
   }
   try {
