@@ -1,7 +1,7 @@
 /** Which driver a data root gets, and what becomes of its layers when that changes. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -49,10 +49,13 @@ async function addLayer(snapshotter: Snapshotter): Promise<DiffID> {
 
 test('a new data root gets erofs, and keeps it', { skip }, async () => {
   const dataRoot = join(scratch, 'new');
-  mkdirSync(dataRoot);
+  const abandoned = join(dataRoot, 'layers', '.tmp-probe-abandoned');
+  mkdirSync(join(abandoned, 'target'), { recursive: true });
+  execFileSync('mount', ['-t', 'tmpfs', 'test', join(abandoned, 'target')]);
   const layer = await withDriver(dataRoot, '', async (snapshotter) => {
     assert.equal(snapshotter.driver, 'erofs');
     assert.equal(reason(snapshotter), 'the kernel can mount layers as they are');
+    assert.deepEqual(readdirSync(join(dataRoot, 'layers')).sort(), ['driver', 'erofs'], 'no probe is left');
     return await addLayer(snapshotter);
   });
   await withDriver(dataRoot, '', async (snapshotter) => {

@@ -2,7 +2,7 @@
  * Whether and how this machine can mount indexed layers, found out by doing it: a small image is made in the data root,
  * mounted, an overlay is mounted over it as for a container, and a file is read through both.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TEMPORARY_PREFIX } from '../../../base/atomic-file.ts';
 import { errorMessage } from '../../../base/errors.ts';
@@ -14,6 +14,7 @@ import { type MountMethod, mountImage } from './image-mount.ts';
 import { mergeIndexes } from './merge.ts';
 import { TarIndexer } from './tar-index.ts';
 
+const PREFIX = `${TEMPORARY_PREFIX}probe-`;
 const NAME = 'file';
 const CONTENT = Buffer.alloc(1000, 'content');
 
@@ -27,7 +28,8 @@ export function probeErofs(
   root: string,
   methods: readonly MountMethod[] = ['file-backed', 'loop devices'],
 ): ProbeResult {
-  const directory = mkdtempSync(join(root, `${TEMPORARY_PREFIX}probe-`));
+  sweepProbes(root);
+  const directory = mkdtempSync(join(root, PREFIX));
   try {
     const files = makeImage(directory);
     const reasons: string[] = [];
@@ -39,6 +41,15 @@ export function probeErofs(
     return { refused: reasons.join('; ') };
   } finally {
     rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** What a daemon that was killed in the middle of this has left. */
+function sweepProbes(root: string): void {
+  for (const name of readdirSync(root).filter((entry) => entry.startsWith(PREFIX))) {
+    const directory = join(root, name);
+    for (const part of readdirSync(directory)) unmountSync(join(directory, part));
+    rmSync(directory, { recursive: true });
   }
 }
 
