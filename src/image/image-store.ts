@@ -456,6 +456,6 @@ export class ImageStore {
    */
   async sweep(): Promise<void> {
     await this.#holds.sweep();
-    await restoreLayers(this.#tables, this.#content, this.#snapshotter);
+    await restoreLayers(this.#tables, this.#content, this.#snapshotter, this.#layerUsers());
   }
 }

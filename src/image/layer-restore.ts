@@ -1,5 +1,5 @@
 /**
- * Brings back layers that images need and the storage driver does not have whole: after a power cut, or with another
+ * Brings back layers that images or containers need and the storage driver does not have whole: after a power cut, or with another
  * driver than before. They are stored again from their blobs, which are synced before an image appears, or from what
  * the other driver left, which has the only copy of layers that were made here.
  */
@@ -10,13 +10,15 @@ import type { DiffID } from './digest.ts';
 import type { ImageTables } from './image-tables.ts';
 import type { Snapshotter } from './layers/snapshotter.ts';
 
-/** Failures are logged, not thrown: the other images still work, and pulling the damaged one again mends it. */
+/** `layersInUse` are those of containers. Failures are logged, not thrown: the other images still work, and pulling the damaged one again mends it. */
 export async function restoreLayers(
   tables: ImageTables,
   content: ContentStore,
   snapshotter: Snapshotter,
+  layersInUse: Iterable<DiffID>,
 ): Promise<void> {
-  const missing = [...tables.layers()].filter((diffId) => snapshotter.layer(diffId) === undefined);
+  const needed = new Set([...tables.layers(), ...layersInUse]);
+  const missing = [...needed].filter((diffId) => snapshotter.layer(diffId) === undefined);
   const withoutBlob = await Promise.all(
     missing.map(async (diffId) => ((await fromBlob(diffId, tables, content, snapshotter)) ? [] : [diffId])),
   );

@@ -30,7 +30,13 @@ test('fields of an image and of an index are read', () => {
   });
   assert.ok(image.kind === 'image');
   assert.deepEqual(image.layers, [
-    { mediaType: CONFIG.mediaType, digest: DIGEST, sizeBytes: 5, annotations: { a: 'b' } },
+    {
+      mediaType: CONFIG.mediaType,
+      digest: DIGEST,
+      sizeBytes: 5,
+      urls: ['http://x/'],
+      annotations: { a: 'b' },
+    },
   ]);
   const index = parse({
     schemaVersion: 2,
