@@ -2,13 +2,13 @@
 import { PassThrough } from 'node:stream';
 import { EngineError, errorMessage, InvalidParameterError } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
-import { JsonReader } from '../../../image/json.ts';
-import { normalizePlatform, type Platform, parsePlatform } from '../../../image/platform.ts';
+import { type Platform, parsePlatform } from '../../../image/platform.ts';
 import type { OnProgress } from '../../../image/progress.ts';
 import { httpStatus } from '../../http-status.ts';
 import type { ApiRequest } from '../../request.ts';
 import type { ResponseStream } from '../../response.ts';
 import type { Handler } from '../../router.ts';
+import { requestedPlatform } from './platform.ts';
 
 /** What these handlers need of the engine. */
 export interface ArchivesBackend {
@@ -50,7 +50,7 @@ export function archiveHandlers(
     try {
       await backend.save({
         names,
-        platform: platformOf(request),
+        platform: requestedPlatform(request),
         begin: () => {
           const opened = response.stream(200, 'application/x-tar');
           stream = opened;
@@ -76,7 +76,7 @@ export function archiveHandlers(
     },
 
     load: async (request, response) => {
-      const platform = platformOf(request);
+      const platform = requestedPlatform(request);
       const source = bodyOf(request);
       const quiet = request.flag('quiet');
       // As with Docker, an archive that cannot be loaded is told in the stream, not by the status.
@@ -137,24 +137,6 @@ function tellError(stream: ResponseStream, action: string, error: unknown): void
   }
   const { message } = httpStatus(error);
   stream.message({ errorDetail: { message }, error: message });
-}
-
-/** A JSON object since API 1.48; `os/arch[/variant]` is taken as well. */
-function platformOf(request: ApiRequest): Platform | undefined {
-  const values = request.query.getAll('platform').filter((value) => value !== '');
-  const [text] = values;
-  if (text === undefined) return undefined;
-  if (values.length > 1) {
-    throw new InvalidParameterError('more than one platform is not supported: an image here is for one');
-  }
-  if (!text.startsWith('{')) return parsePlatform(text);
-  const json = JsonReader.parse(Buffer.from(text), 'platform');
-  const os = json.string('os') ?? '';
-  const architecture = json.string('architecture') ?? '';
-  if (os === '' || architecture === '') {
-    throw new InvalidParameterError('platform is invalid: both os and architecture must be given');
-  }
-  return normalizePlatform({ os, architecture, variant: json.string('variant') ?? '' });
 }
 
 /**

@@ -1,6 +1,7 @@
 /** The `platform` query of image operations: an OCI platform as JSON (Engine API 1.48 and newer). */
 import { InvalidParameterError } from '../../../base/errors.ts';
-import { normalizePlatform, type Platform } from '../../../image/platform.ts';
+import { normalizePlatform, type Platform, parsePlatform } from '../../../image/platform.ts';
+import type { ApiRequest } from '../../request.ts';
 
 /** Throws InvalidParameter in Docker's words. */
 export function decodePlatform(text: string): Platform {
@@ -30,6 +31,16 @@ export function decodePlatform(text: string): Platform {
     throw new InvalidParameterError('both OS and Architecture must be provided');
   }
   return normalizePlatform({ os, architecture, variant });
+}
+
+/** The query of a request; `os/arch[/variant]` is taken as well. Throws InvalidParameter for several. */
+export function requestedPlatform(request: ApiRequest): Platform | undefined {
+  const [text, ...others] = request.query.getAll('platform').filter((value) => value !== '');
+  if (text === undefined) return undefined;
+  if (others.length > 0) {
+    throw new InvalidParameterError('more than one platform is not supported: an image here is for one');
+  }
+  return text.startsWith('{') ? decodePlatform(text) : parsePlatform(text);
 }
 
 function hasFeatures(features: unknown): boolean {
