@@ -4,6 +4,7 @@
  * Pulls, loads and builds may run meanwhile: what they hold is left alone.
  */
 import { createHash } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
 import { type CheckRun, found } from '../../base/check.ts';
 import { errorMessage, NotFoundError } from '../../base/errors.ts';
 import { type ContentStore, hashFile } from '../content-store.ts';
@@ -11,6 +12,9 @@ import { type DiffID, type Digest, digestOf } from '../digest.ts';
 import { parseImageConfig } from '../image-config.ts';
 import type { ImageRow, ImageTables } from '../image-tables.ts';
 import type { Snapshotter } from '../layers/snapshotter.ts';
+
+/** Between a layer's making and the hold on it lies a sync of a directory, and the unmounting of a container's root. */
+const UNUSED_MS = 2000;
 
 export interface ImageCheckOptions {
   tables: ImageTables;
@@ -71,24 +75,50 @@ async function digestOfBlob(content: ContentStore, digest: Digest): Promise<Dige
 }
 
 async function checkLayers(options: ImageCheckOptions, run: CheckRun): Promise<number> {
-  const { tables, snapshotter, isHeld, layersInUse } = options;
+  const { tables, snapshotter, layersInUse } = options;
+  const begunMs = performance.now();
   const needed = new Set<DiffID>([...tables.layers(), ...layersInUse()]);
+  const unused = snapshotter.layers().filter((diffId) => !needed.has(diffId));
   for (const diffId of needed) {
     run.signal.throwIfAborted();
     const problem = await layerProblem(options, diffId, run);
-    if (problem === undefined || isHeld(diffId)) continue;
+    // Its last image may have gone while it was read.
+    if (problem === undefined || options.isHeld(diffId) || !isNeeded(options, diffId)) continue;
     await found(
       run,
       { object: `layer ${diffId}`, problem, remedy: 'make it anew from its blob' },
       async () => await restoreLayer(options, diffId),
     );
   }
-  const unused = snapshotter.layers().filter((diffId) => !needed.has(diffId) && !isHeld(diffId));
+  return needed.size + (await checkUnused(options, run, { layers: unused, begunMs }));
+}
+
+/**
+ * Layers that nothing used when the check began, and still nothing does. A layer that has just been made has no image
+ * yet, and for a moment no hold either: what came later than that, or is not unused for a while, is no finding.
+ */
+async function checkUnused(
+  options: ImageCheckOptions,
+  run: CheckRun,
+  { layers, begunMs }: { layers: readonly DiffID[]; begunMs: number },
+): Promise<number> {
+  const isUnused = (diffId: DiffID): boolean =>
+    options.snapshotter.layer(diffId) !== undefined && !options.isHeld(diffId) && !isNeeded(options, diffId);
+  if (!layers.some(isUnused)) return 0;
+  const waitMs = UNUSED_MS - (performance.now() - begunMs);
+  if (waitMs > 0) await setTimeout(waitMs, undefined, { signal: run.signal });
+  const unused = layers.filter(isUnused);
   for (const diffId of unused) {
+    // Asked again for each: removing the one before takes time.
+    if (!isUnused(diffId)) continue;
     const finding = { object: `layer ${diffId}`, problem: 'nothing uses it', remedy: 'remove it' };
-    await found(run, finding, () => snapshotter.remove(diffId));
+    await found(run, finding, () => options.snapshotter.remove(diffId));
   }
-  return needed.size + unused.length;
+  return unused.length;
+}
+
+function isNeeded({ tables, layersInUse }: ImageCheckOptions, diffId: DiffID): boolean {
+  return tables.hasLayer(diffId) || new Set(layersInUse()).has(diffId);
 }
 
 async function layerProblem(
