@@ -5,32 +5,24 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../base/atomic-file.ts';
 import { type Database, openDatabase, settleDatabase } from '../base/database.ts';
 import { UnavailableError } from '../base/errors.ts';
-import { configOfChanges } from '../build/apply-changes.ts';
 import { BUILD_MIGRATIONS } from '../build/build-cache.ts';
 import { Builder } from '../build/builder.ts';
 import { ContainerEngine } from '../container/engine.ts';
 import { validateLogConfig, withLogDefaults } from '../container/log-options.ts';
 import { CONTAINER_MIGRATIONS } from '../container/record.ts';
 import { EventBus } from '../events/event-bus.ts';
-import { ImageArchives } from '../image/archive/image-archives.ts';
-import { importFetch } from '../image/archive/import-source.ts';
 import { ContentStore } from '../image/content-store.ts';
-import { imageManifests } from '../image/image-manifests.ts';
 import { IMAGE_MIGRATIONS, ImageStore } from '../image/image-store.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import { openSnapshotter } from '../image/layers/storage-driver.ts';
 import { Puller } from '../image/pull.ts';
-import { Pusher, type PusherOptions } from '../image/push/pusher.ts';
-import { RateLimit } from '../image/rate-limit.ts';
 import { checkCredentials } from '../image/registry/login.ts';
 import { parseMirror } from '../image/registry/mirrors.ts';
-import type { RegistryOptions } from '../image/registry/options.ts';
-import { RemoteImages } from '../image/registry/remote-images.ts';
-import { searchRegistry } from '../image/registry/search.ts';
 import { addon, libraryDirectory } from '../native/addon.ts';
 import { NETWORK_MIGRATIONS, NetworkManager } from '../network/network-manager.ts';
 import { readHostFacts } from '../oci/host-facts.ts';
 import { VOLUME_MIGRATIONS, VolumeStore } from '../volume/volume-store.ts';
+import { composeImages } from './compose-images.ts';
 import type { DaemonConfig } from './config.ts';
 import { systemDiskUsage } from './disk-usage.ts';
 import { systemInfo, systemVersion } from './info.ts';
@@ -40,7 +32,6 @@ import { Router } from './router.ts';
 import { buildRoutes } from './routes/build/routes.ts';
 import { containerRoutes } from './routes/containers/routes.ts';
 import { execRoutes } from './routes/exec/routes.ts';
-import type { RegistryBackend } from './routes/images/backend.ts';
 import { differenceRoute } from './routes/images/difference.ts';
 import { summarizeImages } from './routes/images/list.ts';
 import { imageRoutes } from './routes/images/routes.ts';
@@ -123,7 +114,6 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     env: proxies,
   };
   const puller = new Puller({ contentStore, imageStore: images, snapshotter, registry });
-  const pusher = createPusher(config, { contentStore, imageStore: images, snapshotter, registry });
   const builder = new Builder({
     database,
     contentStore,
@@ -145,24 +135,14 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     host,
     ...paths,
   };
-  const archives = new ImageArchives({
-    directory: join(config.dataRoot, 'archives'),
-    imageStore: images,
-    contentStore,
-    snapshotter,
-    fetch: importFetch(registry),
-    applyChanges: configOfChanges,
-  });
-  await archives.sweep();
-  const imageBackend = imagesBackend({
+  const imageBackend = await composeImages({
+    config,
     images,
-    puller,
-    pusher,
-    engine,
-    snapshotter,
-    archives,
     contentStore,
-    registry: registryBackend(registry),
+    snapshotter,
+    engine,
+    puller,
+    registry,
   });
   const disk = {
     ...config,
@@ -216,64 +196,6 @@ async function close(parts: {
   await parts.snapshotter.close();
   settleDatabase(parts.database);
   closeSync(parts.lock);
-}
-
-function createPusher(config: DaemonConfig, stores: PusherOptions): Pusher {
-  const { maxConcurrentUploads, maxUploadRate } = config;
-  const limiter = maxUploadRate === 0 ? {} : { limiter: new RateLimit(maxUploadRate) };
-  return new Pusher({ ...stores, maxConcurrentUploads, ...limiter });
-}
-
-function imagesBackend(parts: {
-  images: ImageStore;
-  puller: Puller;
-  pusher: Pusher;
-  engine: ContainerEngine;
-  snapshotter: Snapshotter;
-  archives: ImageArchives;
-  registry: RegistryBackend;
-  contentStore: ContentStore;
-}): Parameters<typeof imageRoutes>[0] {
-  const { images, puller, pusher, engine, snapshotter, archives, contentStore, registry } = parts;
-  return {
-    driver: snapshotter.driver,
-    archives,
-    registry,
-    list: () => images.list(),
-    resolve: (reference) => images.resolve(reference),
-    tryResolve: (reference) => images.tryResolve(reference),
-    tag: (source, target) => images.tag(images.resolve(source).id, target),
-    children: (imageId) => images.children(imageId),
-    layersByImage: () => images.layersByImage(),
-    layerSizeBytes: (diffId) => snapshotter.layer(diffId)?.sizeBytes ?? 0,
-    manifests: (image, containersOf) =>
-      imageManifests({ images, content: contentStore, containersOf }, image),
-    containersByImage: () => containersByImage(engine),
-    remove: (reference, options) =>
-      images.remove(reference, { ...options, usedBy: (imageId) => engine.usersOfImage(imageId) }),
-    prune: (options) => images.prune({ ...options, usedBy: (imageId) => engine.usersOfImage(imageId) }),
-    pull: (request) => puller.pull(request),
-    push: (request) => pusher.push(request),
-  };
-}
-
-function registryBackend(options: RegistryOptions): RegistryBackend {
-  const remote = new RemoteImages(options);
-  return {
-    search: (request) => searchRegistry(request, options),
-    describe: (request) => remote.describe(request),
-    manifests: (request) => remote.manifests(request),
-  };
-}
-
-function containersByImage(engine: ContainerEngine): Map<string, string[]> {
-  const users = new Map<string, string[]>();
-  for (const { id, record } of engine.all()) {
-    const own = users.get(record.imageId);
-    if (own === undefined) users.set(record.imageId, [id]);
-    else own.push(id);
-  }
-  return users;
 }
 
 function createSnapshotter({ dataRoot, execRoot, storageDriver }: DaemonConfig): Snapshotter {
