@@ -51,6 +51,22 @@ test('pages of tags without an end are cut off', async () => {
   transport.reset();
 });
 
+test('more tags than a repository can sensibly have end the listing', async () => {
+  await using server = await ImageServer.start();
+  const { client, transport } = clientFor(server);
+  let page = 0;
+  server.intercept = (_request, response) => {
+    page += 1;
+    const tags = Array.from({ length: 60_000 }, (_, index) => `${page}-${index}`);
+    response.setHeader('link', '</v2/team/app/tags/list?last=x>; rel="next"');
+    response.end(JSON.stringify({ tags }));
+    return true;
+  };
+  await assert.rejects(client.tags(AbortSignal.timeout(20_000)), { message: /more than 100000 tags/ });
+  assert.equal(page, 2);
+  transport.reset();
+});
+
 test('a mirror’s path stands before /v2/', async () => {
   await using server = await ImageServer.start();
   const { client, transport } = clientFor(server, '/cache/hub');

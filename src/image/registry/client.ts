@@ -27,6 +27,7 @@ import {
 
 const MAX_ERROR_BYTES = 64 << 10;
 const MAX_TAG_PAGES = 1000;
+const MAX_TAGS = 100_000;
 const SHA256 = /^sha256:[0-9a-f]{64}$/;
 
 export interface FetchedManifest {
@@ -185,6 +186,7 @@ export class RepositoryClient {
         const { response, url } = await this.request({ method: 'GET', target, signal });
         const bytes = await this.#body(response, url, MAX_MANIFEST_BYTES, 'tag list', signal);
         for (const tag of JsonReader.parse(bytes, 'tag list').strings('tags') ?? []) tags.add(tag);
+        if (tags.size > MAX_TAGS) throw new InternalError(`registry lists more than ${MAX_TAGS} tags`);
         return nextPage(response.headers.get('link'));
       });
     }

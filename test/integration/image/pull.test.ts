@@ -63,6 +63,33 @@ test('by digest', async () => {
   );
 });
 
+test('-a, and a request without a tag: the whole repository', async () => {
+  const image = await busyboxImage();
+  const second = await busyboxImage({ config: { Labels: { of: 'all' } } });
+  await registry.push('every', 'one', image);
+  await registry.push('every', 'two', second);
+  const name = `${registry.host}/every`;
+  const listed = async (): Promise<string[]> =>
+    (await daemon.ok('images', '--format', '{{.Tag}}', name)).split('\n').sort();
+  const output = await daemon.ok('pull', '-a', name);
+  for (const { manifest } of [image, second])
+    assert.ok(output.includes(`Digest: ${manifest.digest}`), output);
+  assert.ok(output.endsWith(`Status: Downloaded newer image for ${name}\n${name}`), output);
+  assert.deepEqual(await listed(), ['one', 'two']);
+  await daemon.fails(1, /tag can't be used with --all-tags/, 'pull', '-a', `${name}:one`);
+  for (const [query, tags] of [
+    [`fromImage=${name}`, ['one', 'two']],
+    [`fromImage=${name}:`, ['one', 'two']],
+    [`fromImage=${name}:two`, ['two']],
+    [`fromImage=${name}:one&tag=two`, ['two']],
+  ] as const) {
+    await daemon.ok('rmi', ...(await listed()).map((tag) => `${name}:${tag}`));
+    const answer = await daemon.api('POST', `/images/create?${query}`);
+    assert.equal(answer.status, 200, answer.text);
+    assert.deepEqual(await listed(), tags, query);
+  }
+});
+
 for (const format of ['docker', 'oci'] as Format[]) {
   for (const compression of ['none', 'gzip', 'zstd'] as const) {
     // Docker knows no zstd layers before 23, and no plain ones of its own media type.

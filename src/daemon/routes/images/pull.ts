@@ -1,6 +1,7 @@
 /** `POST /images/create`: pull, with Docker's progress stream. Import (`fromSrc`) is in archive.ts. */
 import { errorMessage, InvalidParameterError } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
+import { parseReference, repositoryName } from '../../../image/reference.ts';
 import { decodeRegistryAuth, decodeRegistryConfig } from '../../../image/registry/credentials.ts';
 import { httpStatus } from '../../http-status.ts';
 import type { ResponseStream } from '../../response.ts';
@@ -14,7 +15,7 @@ export function pullHandler(backend: ImagesBackend): Handler {
     if (request.text('fromSrc') !== '') return await archives.import(request, response);
     const name = request.text('fromImage');
     if (name === '') throw new InvalidParameterError('invalid reference format: fromImage is empty');
-    const tag = request.text('tag');
+    const wanted = wantedReference(name, request.text('tag'));
     const auth = request.header('x-registry-auth');
     const authConfigs = request.header('x-registry-config');
     // The status is decided by what comes first: a message, or an error before any.
@@ -25,7 +26,9 @@ export function pullHandler(backend: ImagesBackend): Handler {
     };
     try {
       await backend.pull({
-        reference: tag === '' ? name : `${name}${tag.startsWith('sha256:') ? '@' : ':'}${tag}`,
+        reference: wanted,
+        // A bare name is the whole repository: clients that want `latest` say so.
+        allTags: true,
         ...(request.text('platform') === '' ? {} : { platform: request.text('platform') }),
         ...(auth === undefined ? {} : { auth: decodeRegistryAuth(auth) }),
         ...(authConfigs === undefined ? {} : { authConfigs: decodeRegistryConfig(authConfigs) }),
@@ -43,4 +46,12 @@ export function pullHandler(backend: ImagesBackend): Handler {
     }
     stream?.end();
   };
+}
+
+/** As Docker reads the two: `tag` (a tag or a digest) goes before what `name` has itself; a colon at the end is none. */
+function wantedReference(name: string, tag: string): string {
+  const given = name.replace(/:$/, '');
+  if (tag === '') return given;
+  const repository = repositoryName(parseReference(given));
+  return tag.includes(':') ? `${repository}@${tag}` : `${repository}:${tag}`;
 }
