@@ -42,9 +42,13 @@ static void list_fields(const struct stat *st, double *fields) {
     fields[LIST_INODE_LOW] = (double)((uint64_t)st->st_ino & 0xffffffff);
 }
 
-/* [name, value, …] of a path, or NULL without any. Attributes that vanish meanwhile are left out.
- */
-static napi_value list_xattrs(napi_env env, const char *path, int *error) {
+/* Attributes of one directory's entries beyond this are refused (E2BIG): whoever fills the
+ * directory must not choose how much memory its reader takes. */
+#define LIST_XATTR_BYTES_MAX ((size_t)256 << 20)
+
+/* [name, value, …] of a path, or NULL without any; `total` counts their bytes. Attributes that
+ * vanish meanwhile are left out. */
+static napi_value list_xattrs(napi_env env, const char *path, size_t *total, int *error) {
     char names[XATTR_LIST_MAX];
     ssize_t length = llistxattr(path, names, sizeof(names));
     if (length <= 0) {
@@ -61,12 +65,18 @@ static napi_value list_xattrs(napi_env env, const char *path, int *error) {
         *error = ENOMEM;
         return NULL;
     }
+    *total += (size_t)length;
     for (const char *name = names; name < names + length; name += strlen(name) + 1) {
         ssize_t size = lgetxattr(path, name, data, XATTR_SIZE_MAX);
         if (size < 0) {
             if (errno != ENODATA && errno != ENOTSUP)
                 *error = errno;
             continue;
+        }
+        *total += (size_t)size;
+        if (*total > LIST_XATTR_BYTES_MAX) {
+            *error = E2BIG;
+            break;
         }
         napi_create_string_latin1(env, name, NAPI_AUTO_LENGTH, &value);
         napi_set_element(env, list, count++, value);
@@ -83,6 +93,7 @@ struct listing {
     napi_value links;
     napi_value xattrs;
     uint32_t count;
+    size_t xattr_bytes;
 };
 
 static int list_child(napi_env env, int fd, const char *name, struct listing *listing) {
@@ -110,7 +121,7 @@ static int list_child(napi_env env, int fd, const char *name, struct listing *li
         napi_set_element(env, listing->links, at, value);
     }
     snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", fd, name);
-    napi_value xattrs = list_xattrs(env, path, &error);
+    napi_value xattrs = list_xattrs(env, path, &listing->xattr_bytes, &error);
     if (xattrs != NULL)
         napi_set_element(env, listing->xattrs, at, xattrs);
     return error;
@@ -149,7 +160,7 @@ napi_value archive_list(napi_env env, napi_callback_info info) {
     }
     closedir(dir);
     if (error != 0)
-        return throw_errno(env, error, "stat", NULL);
+        return throw_errno(env, error, error == E2BIG ? "listxattr" : "stat", NULL);
     napi_set_named_property(env, result, "names", listing.names);
     napi_set_named_property(env, result, "fields", listing.fields);
     napi_set_named_property(env, result, "links", listing.links);
