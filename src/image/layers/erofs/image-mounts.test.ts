@@ -2,20 +2,24 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import {
+  closeSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { addon } from '../../../native/addon.ts';
 import { type DiffID, digestHex } from '../../digest.ts';
+import { TAR_NAME } from '../layer-files.ts';
 import { readMountTable } from '../mount-table.ts';
 import { tarOf } from '../suite/fixture.ts';
 import type { MountMethod } from './image-mount.ts';
@@ -200,6 +204,28 @@ for (const method of ['file-backed', 'loop devices'] as const) {
         assert.equal(readFileSync(join(target, 'base'), 'utf8').length, 4000);
         await snapshotter.unmount(target);
       }
+    });
+
+    test('a layer that is stored anew is what new root filesystems see, also while the old one is in use', async () => {
+      const [old, fresh] = [place.target(), place.target()];
+      const layer = await addLayer(snapshotter, 'mended');
+      const stack = [...layers, layer];
+      const tar = join(place.store, digestHex(layer), TAR_NAME);
+      const at = readFileSync(tar).indexOf('mendedmended');
+      const fd = openSync(tar, 'r+');
+      writeSync(fd, 'M', at);
+      closeSync(fd);
+      await snapshotter.mount({ layers: stack, ...old });
+      assert.match(readFileSync(join(old.target, 'mended'), 'latin1'), /^Mended/);
+      await snapshotter.remove(layer);
+      await addLayer(snapshotter, 'mended');
+      await snapshotter.mount({ layers: stack, ...fresh });
+      assert.match(readFileSync(join(fresh.target, 'mended'), 'latin1'), /^mended/);
+      assert.deepEqual(readdirSync(old.target).sort(), ['base', 'mended', 'top']);
+      await snapshotter.unmount(old.target);
+      assert.match(readFileSync(join(fresh.target, 'mended'), 'latin1'), /^mended/);
+      await snapshotter.unmount(fresh.target);
+      await snapshotter.remove(layer);
     });
 
     test('a merged image that is broken is made again, also one that an earlier boot has left', async () => {

@@ -168,6 +168,15 @@ export class ImageMounts {
     if (image !== undefined && image.users.size === 0) this.#unmount(image);
   }
 
+  /**
+   * The image's files are no longer those that are mounted: whoever asks next gets a mount of its own. Root filesystems
+   * that lie on the old one keep it until they are unmounted.
+   */
+  letGo(key: string): void {
+    const image = this.#images.get(key);
+    if (image?.device !== undefined) this.#unmount(image);
+  }
+
   /** The mount point is free at once; letting go of the file system takes its time. */
   #unmount(image: ImageMount): void {
     this.#forget(image);

@@ -132,7 +132,7 @@ export class ErofsSnapshotter implements Snapshotter {
 
   #dropImages(diffId: DiffID): void {
     for (const key of this.#merged.withLayer(diffId)) {
-      this.#mounts.unmountUnused(key);
+      this.#mounts.letGo(key);
       this.#merged.drop(key);
     }
   }
