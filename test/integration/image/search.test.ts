@@ -20,6 +20,7 @@ before(async () => {
   index = createServer((request, response) => {
     asked.push(request.url ?? '');
     const url = new URL(request.url ?? '', 'http://index');
+    if (url.searchParams.get('q') === 'private') return void response.writeHead(401).end();
     if (url.searchParams.get('q') === 'broken') return void response.writeHead(500).end();
     const results = RESULTS.slice(0, Number(url.searchParams.get('n')));
     response.writeHead(200, { 'content-type': 'application/json' });
@@ -64,6 +65,9 @@ test('the API: what is wrong with a request, and with a registry', async () => {
   }
   const broken = await daemon.api('GET', `/images/search?term=${host}/broken`);
   assert.deepEqual([broken.status, /Unexpected status code 500/.test(broken.text)], [503, true]);
+  // On 401 the docker program would wait for a password to be typed.
+  const refused = await daemon.api('GET', `/images/search?term=${host}/private`);
+  assert.deepEqual([refused.status, /Unexpected status code 401/.test(refused.text)], [500, true]);
   const scheme = await daemon.api('GET', '/images/search?term=http://a/b');
   assert.match(scheme.text, /should not have a scheme/);
 });
