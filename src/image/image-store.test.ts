@@ -205,6 +205,15 @@ test('children hold their parents; parents without names go with the last child'
   assert.deepEqual(bench.snapshotter.layers(), [layer.diffId]);
 });
 
+test('an image whose parent was removed while it was made has none', async () => {
+  using bench = new PullBench();
+  const layer = await testLayer('x');
+  const parent = addImage(bench, [layer], { author: 'parent', references: ['parent'] });
+  await bench.images.remove('parent', NO_FORCE);
+  const child = addImage(bench, [layer], { author: 'child', parent: parent.id });
+  assert.equal(child.parent, undefined);
+});
+
 test('layers that a container needs outlive their image, until it is gone', async () => {
   using bench = new PullBench();
   const layer = await testLayer('x');

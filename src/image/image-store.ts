@@ -133,6 +133,16 @@ export class ImageStore {
     return id === undefined ? undefined : this.get(id);
   }
 
+  /** The image that a name means now, without reading what it is; undefined also where the name can be none's. */
+  tryFind(nameOrId: string): ImageID | undefined {
+    try {
+      return this.#find(nameOrId);
+    } catch (error) {
+      if (error instanceof InvalidParameterError) return undefined;
+      throw error;
+    }
+  }
+
   #find(nameOrId: string): ImageID | undefined {
     const full = IMAGE_ID.exec(nameOrId)?.[1];
     if (full !== undefined) return this.#tables.idsWithPrefix(full)[0];
@@ -281,7 +291,8 @@ export class ImageStore {
     this.#tables.insertImage({
       id,
       config: input.configBytes,
-      parent: input.parent,
+      // It may have been removed while its child was made.
+      parent: input.parent !== undefined && this.has(input.parent) ? input.parent : undefined,
       sizeBytes: diffIds.reduce((sum, diffId) => sum + (this.#snapshotter.layer(diffId)?.sizeBytes ?? 0), 0),
       createdAt: config.created ?? '',
       lastTaggedAt: new Date().toISOString(),
