@@ -50,7 +50,20 @@ export function listContainers(engine: EngineContext, options: ListOptions): Con
     .filter((container) => all || isRunning(container.record.state))
     .filter(matches);
   const nowMs = Date.now();
-  return (options.limit > 0 ? found.slice(0, options.limit) : found).map((one) => summarize(one, nowMs));
+  const imageName = shownImages(engine);
+  return (options.limit > 0 ? found.slice(0, options.limit) : found).map((one) => ({
+    ...summarize(one, nowMs),
+    Image: imageName(one),
+  }));
+}
+
+/** The name that a container was made by, or its image's ID where the name means another image by now, or none. */
+function shownImages(engine: EngineContext): (container: Container) => string {
+  const ids = new Map<string, string | undefined>();
+  return ({ record: { image, imageId } }) => {
+    if (!ids.has(image)) ids.set(image, engine.images.tryFind(image));
+    return ids.get(image) === imageId ? image : imageId;
+  };
 }
 
 type Test = (container: Container, value: string) => boolean;
@@ -71,7 +84,7 @@ function buildFilter(engine: EngineContext, filters: Filters): (container: Conta
     health: ({ record }, value) => (record.health?.Status ?? 'none') === value,
     exited: ({ record }, value) =>
       record.state.status === 'exited' && record.state.exitCode === Number(value),
-    ancestor: ({ record }, value) => descendsFrom(engine, record.imageId, record.image, value),
+    ancestor: ({ record }, value) => descendsFrom(engine, record.imageId, value),
     before: ({ id }, value) => (order.get(id) ?? 0) < position(value),
     since: ({ id }, value) => (order.get(id) ?? 0) > position(value),
     volume: ({ record }, value) =>
@@ -142,9 +155,10 @@ export function matchesLabel(labels: Record<string, string>, wanted: string): bo
   return labels[key] !== undefined && (value === undefined || labels[key] === value);
 }
 
-function descendsFrom(engine: EngineContext, imageId: string, image: string, wanted: string): boolean {
-  if (image === wanted) return true;
-  const ancestor = engine.images.tryResolve(wanted);
+/** A name counts for the image that it means now, whatever it meant when the container was made. */
+function descendsFrom(engine: EngineContext, imageId: string, wanted: string): boolean {
+  const ancestorId = engine.images.tryFind(wanted);
+  const ancestor = ancestorId === undefined ? undefined : engine.images.get(ancestorId);
   if (ancestor === undefined) return false;
   if (ancestor.id === imageId) return true;
   const own = engine.images.tryResolve(imageId);

@@ -127,3 +127,22 @@ test('inspect has what tools read', async () => {
   });
   assert.match(String(object?.['Image']), /^sha256:[0-9a-f]{64}$/);
 });
+
+test('a name that means another image by now, or none, is not shown', async () => {
+  await daemon.ok('tag', 'busybox', 'moving:1');
+  const id = await daemon.ok('create', '--name', 'mover', 'moving:1', 'true');
+  const shown = async (): Promise<string> =>
+    await daemon.ok('ps', '-a', '-f', 'name=^mover$', '--format', '{{.Image}}');
+  assert.equal(await shown(), 'moving:1');
+  assert.deepEqual(await names('-a', '-f', 'name=mover', '-f', 'ancestor=moving:1'), ['mover']);
+  const imageId = await daemon.inspect(id, '{{.Image}}');
+  const changed = await daemon.ok('run', '-d', 'busybox', 'touch', '/changed');
+  await daemon.ok('wait', changed);
+  await daemon.ok('commit', changed, 'moving:1');
+  assert.equal(await shown(), imageId.slice('sha256:'.length, 'sha256:'.length + 12));
+  assert.deepEqual(await names('-a', '-f', 'name=mover', '-f', 'ancestor=moving:1'), []);
+  assert.deepEqual(await names('-a', '-f', 'name=mover', '-f', `ancestor=${imageId}`), ['mover']);
+  assert.deepEqual(await names('-a', '-f', 'ancestor=Not-A-Name'), []);
+  await daemon.ok('rm', 'mover', changed);
+  await daemon.ok('rmi', 'moving:1');
+});
