@@ -81,3 +81,18 @@ test('a layer that nothing uses is removed, unless somebody begins to use it', a
   );
   assert.deepEqual([...bench.snapshotter.stored.keys()], [made.diffId]);
 });
+
+test('a missing layer is stored again without removing anything', async () => {
+  using bench = new PullBench();
+  const layer = await testLayer('x');
+  addImage(bench, layer, 'x');
+  bench.snapshotter.stored.delete(layer.diffId);
+  bench.snapshotter.remove = async (diffId) => assert.fail(`${diffId} is removed`);
+  const { run, findings } = repair();
+  await bench.images.check(run);
+  assert.deepEqual(
+    findings.map(({ object, repaired }) => [object, repaired]),
+    [[`layer ${layer.diffId}`, true]],
+  );
+  assert.ok(bench.snapshotter.stored.has(layer.diffId));
+});

@@ -157,7 +157,8 @@ async function restoreLayer(
     if ((await snapshotter.restore?.(diffId)) === true) return;
     throw new NotFoundError('its blob is not here: pull, load or build the images that have it again');
   }
-  await snapshotter.remove(diffId);
+  // A missing one needs no removal, which would take along what another driver has of it.
+  if (snapshotter.layer(diffId) !== undefined) await snapshotter.remove(diffId);
   await snapshotter.add({ blobPath: content.path(blob.digest), compression: 'detect', diffId });
 }
 
