@@ -5,6 +5,7 @@ import { ConnectionError } from '../client/client-error.ts';
 import { CliError, FlagError } from './cli-error.ts';
 import { type ParsedLine, parseCommandLine } from './flags/parse.ts';
 import { groupHelp, helpText, programHelp } from './flags/usage.ts';
+import { printableText } from './format/text.ts';
 import { type GlobalOptions, globalFlags } from './global-flags.ts';
 import { type Io, printError } from './io.ts';
 import type { Verb } from './verb.ts';
@@ -167,7 +168,8 @@ function withHint(error: unknown, path: string, verb: Verb<never>): unknown {
 
 function reportFailure(error: unknown, io: Io): number {
   const failure = asCliError(error, 1);
-  if (failure.message !== '') printError(io, failure.message);
+  // Messages quote what images, registries and containers say.
+  if (failure.message !== '') printError(io, printableText(failure.message));
   return failure.exitCode;
 }
 

@@ -19,3 +19,10 @@ export function labelText(labels: Readonly<Record<string, string>> | null | unde
     .toSorted()
     .join(',');
 }
+
+/** Text of strangers for a terminal: what it would obey is written as its number. Line feeds and tabs stay. */
+export function printableText(text: string): string {
+  return text.replace(/(?![\n\t])\p{Cc}/gu, (char) => {
+    return `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  });
+}

@@ -5,7 +5,7 @@ import { type Client, pathSegment } from '../../client/client.ts';
 import { boolFlag, stringFlag } from '../flags/declare.ts';
 import { rowFormatFlag } from '../flags/list-flags.ts';
 import { printRows, type RowKind } from '../format/rows.ts';
-import { ellipsis, shortId } from '../format/text.ts';
+import { ellipsis, printableText, shortId } from '../format/text.ts';
 import { humanSize } from '../format/units.ts';
 import type { Io } from '../io.ts';
 import { defineVerb } from '../verb.ts';
@@ -58,20 +58,26 @@ export async function runHistory(
 
 /** Fields in alphabetical order, as JSON output has them. */
 function historyKind(nowMs: number, { human, trunc }: HistoryOptions): RowKind<ImageHistoryItem> {
+  const createdBy = (text: string): string => {
+    const line = text.replaceAll('\t', ' ');
+    return trunc ? ellipsis(line, CREATED_BY_LENGTH) : line;
+  };
   return {
     typeName: 'historyContext',
     fields: {
-      Comment: { heading: 'COMMENT', value: ({ Comment }) => Comment },
+      Comment: {
+        heading: 'COMMENT',
+        value: ({ Comment }) => printableText(Comment),
+        json: ({ Comment }) => Comment,
+      },
       CreatedAt: {
         heading: 'CREATED AT',
         value: ({ Created }) => new Date(Created * 1000).toISOString().replace('.000Z', 'Z'),
       },
       CreatedBy: {
         heading: 'CREATED BY',
-        value: ({ CreatedBy }) => {
-          const line = CreatedBy.replaceAll('\t', ' ');
-          return trunc ? ellipsis(line, CREATED_BY_LENGTH) : line;
-        },
+        value: ({ CreatedBy }) => printableText(createdBy(CreatedBy)),
+        json: ({ CreatedBy }) => createdBy(CreatedBy),
       },
       CreatedSince: {
         heading: 'CREATED',

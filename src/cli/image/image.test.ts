@@ -105,6 +105,20 @@ test('the tree shows platforms, what is here of them and what is used', async ()
   }
 });
 
+test('nothing that an image says is obeyed by the terminal', async () => {
+  const step = { ...HISTORY[1], CreatedBy: 'RUN \u001b[2J\u009b0m\nsecond', Comment: '\u001b]0;title\u0007' };
+  const hostile: Respond = ({ url }, response) => {
+    if (url.includes('/history')) sendJson(response, [step]);
+    else sendJson(response, { message: 'no such file: \u001b[31ma' }, 500);
+  };
+  const { io } = await mydock(['history', '--format', '{{.CreatedBy}}|{{.Comment}}', 'a'], hostile);
+  assert.equal(io.out(), 'RUN \\x1b[2J\\x9b0m\nsecond|\\x1b]0;title\\x07\n');
+  const json = await mydock(['history', '--format', 'json', 'a'], hostile);
+  assert.equal((JSON.parse(json.io.out()) as { CreatedBy: string }).CreatedBy, step.CreatedBy);
+  const failed = await mydock(['image', 'inspect', 'a'], hostile);
+  assert.ok(failed.io.err().includes('no such file: \\x1b[31ma'), failed.io.err());
+});
+
 test('history in all its forms', async () => {
   const out = async (...flags: string[]): Promise<string[]> =>
     (await mydock(['history', ...flags, 'a:b'], respond)).io.out().trimEnd().split('\n');

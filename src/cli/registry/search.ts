@@ -83,5 +83,5 @@ function searchKind(trunc: boolean): RowKind<SearchResultItem> {
 
 /** Strangers wrote it: no line ends, and nothing that a terminal would obey. */
 function oneLine(text: string): string {
-  return text.replace(/[\r\n]/g, ' ').replace(/\p{Cc}/gu, '');
+  return text.replace(/[\r\n]/g, ' ').replace(/[\p{Cc}\p{Bidi_Control}]/gu, '');
 }

@@ -5,6 +5,7 @@ import { CliError } from '../cli-error.ts';
 import { failureMessage } from '../container/each.ts';
 import { boolFlag, stringFlag } from '../flags/declare.ts';
 import { printObjects } from '../format/objects.ts';
+import { printableText } from '../format/text.ts';
 import { platformQuery } from '../image/platform-query.ts';
 import { type Io, printError } from '../io.ts';
 import { defineVerb, type Verb } from '../verb.ts';
@@ -105,7 +106,7 @@ async function inspectAll(
     }
   }
   printObjects(io, found, format);
-  for (const failure of failures) printError(io, failure);
+  for (const failure of failures) printError(io, printableText(failure));
   return failures.length === 0 ? 0 : 1;
 }
 

@@ -9,7 +9,7 @@ import { Daemon } from '../harness.ts';
 const RESULTS = [
   { name: 'nginx', description: 'Official build of Nginx.', star_count: 20000, is_official: true },
   { name: 'user/nginx', description: `long ${'word '.repeat(20)}`, star_count: 30, is_official: false },
-  { name: 'evil', description: 'two\nlines \u001b[31mred', star_count: 3, is_official: false },
+  { name: 'evil', description: '\u202etwo\nlines \u001b[31mred', star_count: 3, is_official: false },
 ];
 
 let daemon: Daemon;
