@@ -62,6 +62,15 @@ test('a token server is asked without a scope, and gives a refresh token or the 
   assert.deepEqual(offline, ['true', 'true']);
 });
 
+test('an address that is none is not quoted: it may hold a password', async () => {
+  for (const serveraddress of ['http://me:secret@127.0.0.1:1', 'a b', '127.0.0.1:1?x', '-']) {
+    await assert.rejects(checkCredentials({ username: 'a', password: 'b', serveraddress }, {}, signal), {
+      kind: 'InvalidParameter',
+      message: 'invalid server address: it must be HOST[:PORT]',
+    });
+  }
+});
+
 test('a registry that does not answer is an internal error that names it', async () => {
   const auth = { username: 'a', password: 'b', serveraddress: '127.0.0.1:1' };
   await assert.rejects(checkCredentials(auth, {}, signal), {

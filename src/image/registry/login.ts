@@ -2,20 +2,21 @@
  * Checks credentials against a registry, as `docker login` asks for it: `GET /v2/` with them (OCI distribution-spec,
  * "Determining Support"). Nothing is kept: clients store credentials and send them along.
  */
-import { EngineError, InternalError, UnauthorizedError } from '../../base/errors.ts';
+import { EngineError, InternalError, InvalidParameterError, UnauthorizedError } from '../../base/errors.ts';
 import { Authorizer } from './auth.ts';
 import { releaseBody } from './body.ts';
 import type { RegistryAuth } from './credentials.ts';
 import { type Endpoint, mayFallBack, registryEndpoints } from './endpoints.ts';
 import { RegistryError, TransportError } from './errors.ts';
+import { REGISTRY } from './mirrors.ts';
 import { type RegistryOptions, type ResolvedRegistryOptions, resolveRegistryOptions } from './options.ts';
 import { serverDomain } from './server-domain.ts';
 import { Transport } from './transport.ts';
 
 /**
  * Returns the refresh token that the registry's token server gives in exchange for the password, empty where it gives
- * none: clients store it in the password's place. Throws Unauthorized where the registry refuses the credentials,
- * Internal where it cannot be asked, in Docker's words.
+ * none: clients store it in the password's place. Throws InvalidParameter for an address that is none, Unauthorized
+ * where the registry refuses the credentials, Internal where it cannot be asked, in Docker's words.
  */
 export async function checkCredentials(
   auth: RegistryAuth,
@@ -25,6 +26,9 @@ export async function checkCredentials(
   const registry = resolveRegistryOptions(options);
   const transport = new Transport(registry);
   const domain = serverDomain(auth.serveraddress ?? '');
+  // Not quoted: it may hold a password.
+  if (!REGISTRY.test(domain))
+    throw new InvalidParameterError('invalid server address: it must be HOST[:PORT]');
   let failure: unknown = new InternalError(`no endpoints found for ${domain}`);
   try {
     for (const endpoint of await registryEndpoints(domain, registry.insecureRegistries)) {

@@ -13,7 +13,8 @@ export interface Mirror {
   readonly baseUrl: string;
 }
 
-const REGISTRY =
+/** `host[:port]` of a registry. */
+export const REGISTRY =
   /^(?:[a-z\d](?:[a-z\d-]*[a-z\d])?(?:\.[a-z\d](?:[a-z\d-]*[a-z\d])?)*|\[[a-f\d:]+\])(?::\d{1,5})?$/i;
 
 /** Throws InvalidParameter, with Docker's texts, for a value of `--registry-mirror` that cannot be used. */
