@@ -164,7 +164,9 @@ export class ApiServer {
       await match.handle(request, answer);
       log.debug({ method: message.method, url: message.url, ms: performance.now() - started }, 'request');
     } catch (error) {
-      this.#fail(message, answer, socket, error);
+      // What ends because its client has gone is no failure, and nobody is left to be told.
+      if (controller.signal.aborted && error === controller.signal.reason) socket.destroy();
+      else this.#fail(message, answer, socket, error);
     }
   }
 

@@ -8,7 +8,7 @@ import type { ResponseStream } from '../../response.ts';
 import type { Handler } from '../../router.ts';
 import { archiveHandlers } from './archive.ts';
 import type { ImagesBackend } from './backend.ts';
-import { registryRefusal } from './registry-refusal.ts';
+import { answerRefusal } from './registry-refusal.ts';
 
 export function pullHandler(backend: ImagesBackend): Handler {
   const archives = archiveHandlers(backend.archives);
@@ -40,7 +40,7 @@ export function pullHandler(backend: ImagesBackend): Handler {
       });
     } catch (error) {
       if (request.signal.aborted) return;
-      if (stream === undefined) throw registryRefusal(error);
+      if (stream === undefined) return answerRefusal(response, error);
       log.warn({ image: name, error: errorMessage(error) }, 'pull failed');
       const message = httpStatus(error).message;
       send({ errorDetail: { message }, error: message });

@@ -3,9 +3,10 @@
  * asks for a name and a password, also where nobody is there to type them, and waits.
  */
 import { EngineError, InternalError } from '../../../base/errors.ts';
+import type { ApiResponse } from '../../response.ts';
 
-/** Errors of other kinds pass unchanged. */
-export function registryRefusal(error: unknown): unknown {
-  if (!(error instanceof EngineError) || error.kind !== 'Unauthorized') return error;
-  return new InternalError(error.message, error);
+/** Answers for an error of a registry. Throws those of other kinds. */
+export function answerRefusal(response: ApiResponse, error: unknown): void {
+  if (!(error instanceof EngineError) || error.kind !== 'Unauthorized') throw error;
+  response.error(new InternalError(error.message, error));
 }

@@ -6,7 +6,7 @@ import { decodeRegistryAuth, type RegistryAuth } from '../../../image/registry/c
 import type { SearchRequest } from '../../../image/registry/search.ts';
 import type { ApiRequest } from '../../request.ts';
 import type { Handler } from '../../router.ts';
-import { registryRefusal } from './registry-refusal.ts';
+import { answerRefusal } from './registry-refusal.ts';
 
 export interface SearchBackend {
   search(request: SearchRequest): Promise<SearchResultItem[]>;
@@ -20,17 +20,17 @@ export function searchHandler(backend: SearchBackend): Handler {
     if (limit !== '' && !/^\+?\d{1,9}$/.test(limit))
       throw new InvalidParameterError(`invalid limit specified: "${limit}" is not a number of results`);
     const accepts = resultFilter(request);
-    const results = await backend
-      .search({
-        term: request.text('term'),
-        limit: Number(limit),
-        auth: credentials(request),
-        signal: request.signal,
-      })
-      .catch((error: unknown) => {
-        throw registryRefusal(error);
-      });
-    response.json(200, results.filter(accepts));
+    const wanted = {
+      term: request.text('term'),
+      limit: Number(limit),
+      auth: credentials(request),
+      signal: request.signal,
+    };
+    try {
+      response.json(200, (await backend.search(wanted)).filter(accepts));
+    } catch (error) {
+      answerRefusal(response, error);
+    }
   };
 }
 
