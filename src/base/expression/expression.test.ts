@@ -161,3 +161,10 @@ test('hostile expressions take no time', () => {
   }
   assert.ok(performance.now() - began < 2000);
 });
+
+test('nothing, repeated any number of times, takes no time', { timeout: 5000 }, () => {
+  for (const source of ['((((){1000}){1000}){1000}){1000}', '(?:(?:(?:(?:){999}){999}){999}){999}x?']) {
+    assert.equal(compileExpression(source)('abc'), true);
+  }
+  assert.equal(compileExpression('(?:(?:(?:){1000}){1000}){1000}b')('aaa'), false);
+});

@@ -77,7 +77,12 @@ function emitChoice(steps: Step[], items: readonly Node[], source: string): void
 }
 
 function emitRepeat(steps: Step[], { item, min, max }: Node & { kind: 'repeat' }, source: string): void {
-  for (let count = 0; count < min; count++) emit(steps, item, source);
+  for (let count = 0; count < min; count++) {
+    const before = steps.length;
+    emit(steps, item, source);
+    // What takes no step counts against no bound, and nested repetitions of it would go on for years.
+    if (steps.length === before) break;
+  }
   if (max === Number.POSITIVE_INFINITY) {
     const loop = { kind: 'split' as const, left: steps.length + 1, right: 0 };
     const start = steps.length;
