@@ -174,6 +174,17 @@ test('an image that is missing is pulled once, with progress on stderr', async (
   assert.equal(calls.length, 3);
 });
 
+test('an image ID is asked of no registry', async () => {
+  for (const image of [`sha256:${'0'.repeat(64)}`, '0'.repeat(64)]) {
+    for (const pull of ['missing', 'always']) {
+      const { exitCode, io, calls } = await mydock(['run', '--pull', pull, image], (_, response) =>
+        sendJson(response, { message: `No such image: ${image}` }, 404),
+      );
+      assert.deepEqual([exitCode, calls], [125, ['POST /containers/create']], io.err());
+    }
+  }
+});
+
 test('--pull never asks no registry', async () => {
   const { exitCode, calls } = await mydock(['run', '--pull', 'never', 'x'], (_, response) =>
     sendJson(response, { message: 'No such image: x:latest' }, 404),

@@ -6,7 +6,7 @@ import { isNotFound } from '../../client/client-error.ts';
 import { CliError } from '../cli-error.ts';
 import { pullImage } from '../image/pull-image.ts';
 import { type Io, printError, printLine } from '../io.ts';
-import { parseReference } from '../options/reference.ts';
+import { isImageId, parseReference } from '../options/reference.ts';
 import { defineVerb } from '../verb.ts';
 import { type ContainerOptions, containerFlags } from './container-flags.ts';
 import { createRequest } from './create-request.ts';
@@ -73,6 +73,7 @@ async function createOrPull(
       query: { name: choices.name, platform: choices.platform },
       json: request,
     });
+  if (isImageId(image)) return await create();
   if (choices.pull === 'always') await pull();
   try {
     return await create();

@@ -43,9 +43,14 @@ export function parseReference(text: string): ImageReference {
   return { repository: `${domain}/${path}`, tag, digest, familiar: familiarName + suffix, defaulted };
 }
 
+/** A full image ID, which no registry knows. */
+export function isImageId(text: string): boolean {
+  return /^(sha256:)?[\da-f]{64}$/.test(text);
+}
+
 /** Throws as `parseReference` for text that is neither a name nor an image ID. */
 export function checkImage(text: string): void {
-  if (!/^(sha256:)?[\da-f]{64}$/.test(text)) parseReference(text);
+  if (!isImageId(text)) parseReference(text);
 }
 
 /** The first part is a registry only if it looks like a host: a dot, a port, capitals, or `localhost`. */
