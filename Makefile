@@ -33,8 +33,7 @@ NATIVE_TESTS := $(patsubst test/native/%.c,build/native-tests/%,$(wildcard test/
 C_FILES := $(wildcard native/*/*.[ch] native/*/*/*.[ch] test/native/*.[ch] test/native/*/*.[ch] test/fixtures/*.c)
 
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' ! -name '*-suite.ts')
-LAYER_WORKER := $(firstword $(wildcard src/image/layers/worker.ts src/image/layers/layer-worker.ts))
-BUNDLES := dist/mydock.cjs dist/mydockd.cjs $(if $(LAYER_WORKER),dist/layer-worker.cjs) dist/difference-worker.cjs
+BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/difference-worker.cjs
 # ISA-L is a shared library in Debian: a copy lies beside the addon, which looks for it there.
 ISAL := dist/libisal.so.2
 BINARIES := dist/mydock-runtime dist/addon.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
@@ -130,8 +129,7 @@ dist/mydock.cjs: $(SOURCES) node_modules/.mydock
 dist/mydockd.cjs: $(SOURCES) node_modules/.mydock
 	@$(call bundle,src/daemon/main.ts)
 dist/layer-worker.cjs: $(SOURCES) node_modules/.mydock
-	@$(call bundle,$(LAYER_WORKER))
-
+	@$(call bundle,src/image/layers/work/layer-worker.ts)
 dist/difference-worker.cjs: $(SOURCES) node_modules/.mydock
 	@$(call bundle,src/image/difference/difference-worker.ts)
 

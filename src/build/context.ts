@@ -7,9 +7,9 @@ import { posix } from 'node:path';
 import type { Readable } from 'node:stream';
 import { errnoCode, InvalidParameterError } from '../base/errors.ts';
 import { Extractor } from '../image/layers/extractor.ts';
-import { detectCompression, inflate } from '../image/layers/inflate.ts';
-import type { TarEntry } from '../image/layers/tar-format.ts';
-import { TarReader, type TarSink } from '../image/layers/tar-reader.ts';
+import type { TarEntry } from '../image/layers/tar/tar-format.ts';
+import { TarReader, type TarSink } from '../image/layers/tar/tar-reader.ts';
+import { detectCompression, inflate } from '../image/layers/work/inflate.ts';
 import { openInRoot } from '../volume/copy-tree.ts';
 
 const DOCKERFILE_MAX_BYTES = 16 * 1024 * 1024;

@@ -17,8 +17,8 @@ import {
 } from 'node:fs';
 import { basename, dirname, posix } from 'node:path';
 import { errnoCode, InvalidParameterError } from '../base/errors.ts';
-import { detectCompression, inflate } from '../image/layers/inflate.ts';
-import { checksumMatches } from '../image/layers/tar-format.ts';
+import { checksumMatches } from '../image/layers/tar/tar-format.ts';
+import { detectCompression, inflate } from '../image/layers/work/inflate.ts';
 import { lookupGroup, lookupUser } from '../oci/user.ts';
 import { at, copyEntry, copyTree, O_PATH, openDirectory, openInRoot } from '../volume/copy-tree.ts';
 import { readText, unpackArchive } from './context.ts';

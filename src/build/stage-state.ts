@@ -2,8 +2,8 @@
 import type { DiffID } from '../image/digest.ts';
 import type { RunConfig } from '../image/image-config.ts';
 import { configPlatform } from '../image/image-config.ts';
-import type { Image } from '../image/image-store.ts';
 import type { Platform } from '../image/platform.ts';
+import type { Image } from '../image/store/image-store.ts';
 import { DEFAULT_PATH } from '../oci/process.ts';
 
 const DEFAULT_SHELL = ['/bin/sh', '-c'];

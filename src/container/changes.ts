@@ -18,7 +18,6 @@ import { setImmediate } from 'node:timers/promises';
 import type { FilesystemChange } from '../api/containers.ts';
 import { errnoCode } from '../base/errors.ts';
 import type { DiffID } from '../image/digest.ts';
-import { type ByteString, bytesOf } from '../image/layers/byte-string.ts';
 import {
   archiveAddon,
   LIST_FIELDS,
@@ -27,6 +26,7 @@ import {
   S_IFMT,
   S_IFSOCK,
 } from '../image/layers/native-archive.ts';
+import { type ByteString, bytesOf } from '../image/layers/tar/byte-string.ts';
 import { ifThere, O_DIRECTORY, openChild } from './archive/inside.ts';
 import { emptyBaseMountPoints } from './base-mount-points.ts';
 import type { Container } from './container.ts';

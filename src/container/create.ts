@@ -7,7 +7,7 @@ import type { ContainerConfig, ContainerCreateRequest, ContainerCreateResponse }
 import type { HostConfig } from '../api/host-config.ts';
 import type { NetworkingConfig } from '../api/networks.ts';
 import { InvalidParameterError, NotFoundError, NotImplementedError } from '../base/errors.ts';
-import type { Image } from '../image/image-store.ts';
+import type { Image } from '../image/store/image-store.ts';
 import { validateCreate } from '../oci/validate.ts';
 import { collectMounts, createVolumes, prepareMounts, realMountHost } from '../volume/mount-points.ts';
 import type { MountSpec } from '../volume/mount-spec.ts';

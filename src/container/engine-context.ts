@@ -1,9 +1,9 @@
 /** What the operations on containers work with; made once by the daemon. */
 import type { Database } from '../base/database.ts';
 import type { EventBus } from '../events/event-bus.ts';
-import type { ContentStore } from '../image/content-store.ts';
-import type { ImageStore } from '../image/image-store.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
+import type { ContentStore } from '../image/store/content-store.ts';
+import type { ImageStore } from '../image/store/image-store.ts';
 import type { NetworkManager } from '../network/network-manager.ts';
 import type { HostFacts } from '../oci/host-facts.ts';
 import type { VolumeStore } from '../volume/volume-store.ts';

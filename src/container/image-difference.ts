@@ -11,7 +11,7 @@ import type { MountedTreeOptions } from '../image/difference/mounted-tree.ts';
 import { compareMountedTrees, type TreeComparisonOptions } from '../image/difference/tree-comparison.ts';
 import type { DiffID, ImageID } from '../image/digest.ts';
 import type { RunConfig } from '../image/image-config.ts';
-import type { Image } from '../image/image-store.ts';
+import type { Image } from '../image/store/image-store.ts';
 import { emptyBaseMountPoints } from './base-mount-points.ts';
 import { withLayers } from './changes.ts';
 import type { Container } from './container.ts';

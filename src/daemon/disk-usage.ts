@@ -10,8 +10,8 @@ import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { ContainerEngine } from '../container/engine.ts';
 import { containerPaths } from '../container/paths.ts';
-import type { ImageStore } from '../image/image-store.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
+import type { ImageStore } from '../image/store/image-store.ts';
 import type { VolumeStore } from '../volume/volume-store.ts';
 
 export interface DiskUsageSources {

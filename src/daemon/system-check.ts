@@ -6,7 +6,7 @@ import type { SystemCheckSummary } from '../api/system.ts';
 import { type CheckRun, found } from '../base/check.ts';
 import type { Database } from '../base/database.ts';
 import type { ContainerEngine } from '../container/engine.ts';
-import type { ImageStore } from '../image/image-store.ts';
+import type { ImageStore } from '../image/store/image-store.ts';
 import { checkVolumes } from '../volume/check.ts';
 import type { VolumeStore } from '../volume/volume-store.ts';
 

@@ -11,8 +11,8 @@ import {
   InternalError,
   InvalidParameterError,
 } from '../../base/errors.ts';
-import { detectCompression, inflate } from '../../image/layers/inflate.ts';
-import { TarReader } from '../../image/layers/tar-reader.ts';
+import { TarReader } from '../../image/layers/tar/tar-reader.ts';
+import { detectCompression, inflate } from '../../image/layers/work/inflate.ts';
 import { lookupUser } from '../../oci/user.ts';
 import type { Container } from '../container.ts';
 import type { EngineContext } from '../engine-context.ts';

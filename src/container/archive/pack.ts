@@ -7,8 +7,6 @@
 import { closeSync, constants, fstatSync, openSync, read, readSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { type ByteString, byteString, bytesOf } from '../../image/layers/byte-string.ts';
-import { TarChunks } from '../../image/layers/layer-output.ts';
 import {
   archiveAddon,
   type DirectoryListing,
@@ -22,8 +20,10 @@ import {
   S_IFREG,
   type XattrList,
 } from '../../image/layers/native-archive.ts';
-import type { TarType, TarXattr } from '../../image/layers/tar-format.ts';
-import type { TarHeader } from '../../image/layers/tar-writer.ts';
+import { type ByteString, byteString, bytesOf } from '../../image/layers/tar/byte-string.ts';
+import type { TarType, TarXattr } from '../../image/layers/tar/tar-format.ts';
+import type { TarHeader } from '../../image/layers/tar/tar-writer.ts';
+import { TarChunks } from '../../image/layers/work/layer-output.ts';
 import { byDescriptor, ifThere, kernelFilesystem, O_DIRECTORY, O_PATH, openChild } from './inside.ts';
 
 const SLICE_MS = 5;

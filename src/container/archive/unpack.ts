@@ -21,11 +21,11 @@ import {
   writeSync,
 } from 'node:fs';
 import { errnoCode, InvalidParameterError } from '../../base/errors.ts';
-import { type ByteString, byteString, bytesOf, printable } from '../../image/layers/byte-string.ts';
-import { cleanPath } from '../../image/layers/entry-path.ts';
 import { archiveAddon, S_IFBLK, S_IFCHR, S_IFIFO } from '../../image/layers/native-archive.ts';
-import { type TarEntry, tarError } from '../../image/layers/tar-format.ts';
-import type { TarSink } from '../../image/layers/tar-reader.ts';
+import { type ByteString, byteString, bytesOf, printable } from '../../image/layers/tar/byte-string.ts';
+import { cleanPath } from '../../image/layers/tar/entry-path.ts';
+import { type TarEntry, tarError } from '../../image/layers/tar/tar-format.ts';
+import type { TarSink } from '../../image/layers/tar/tar-reader.ts';
 import { addon } from '../../native/addon.ts';
 import {
   byDescriptor,

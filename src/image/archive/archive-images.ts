@@ -6,10 +6,10 @@
 import { InvalidParameterError, NotFoundError } from '../../base/errors.ts';
 import type { DiffID, Digest } from '../digest.ts';
 import { configPlatform, type ImageConfig, parseImageConfig } from '../image-config.ts';
-import type { BlobInput } from '../image-store.ts';
 import { MAX_CONFIG_BYTES } from '../manifest.ts';
 import { formatPlatform, imageMatchesPlatform, type Platform } from '../platform.ts';
 import { canonicalString, parseReference, withDefaultTag } from '../reference.ts';
+import type { BlobInput } from '../store/image-store.ts';
 import {
   blobPath,
   INDEX_FILE,

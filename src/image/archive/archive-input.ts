@@ -3,7 +3,7 @@
  * reason is refused before it has filled the disk.
  */
 import { InvalidParameterError } from '../../base/errors.ts';
-import { detectCompression, inflate } from '../layers/inflate.ts';
+import { detectCompression, inflate } from '../layers/work/inflate.ts';
 
 const HEAD_BYTES = 8;
 /** Up to here anything may expand as it likes; beyond, at most by the factor. Images expand by 2 to 10. */

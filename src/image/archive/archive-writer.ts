@@ -1,7 +1,7 @@
 /** Files as the bytes of a tar, in pieces, with nothing in it that changes from one time to the next. */
 import { dirname } from 'node:path/posix';
-import { byteString } from '../layers/byte-string.ts';
-import { TarWriter } from '../layers/tar-writer.ts';
+import { byteString } from '../layers/tar/byte-string.ts';
+import { TarWriter } from '../layers/tar/tar-writer.ts';
 import type { ArchiveFile } from './archive-files.ts';
 
 /** `files` are sorted by name; the directories above them are added. Content of another length than promised throws. */

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { byteString } from '../layers/byte-string.ts';
-import { TarWriter } from '../layers/tar-writer.ts';
+import { byteString } from '../layers/tar/byte-string.ts';
+import { TarWriter } from '../layers/tar/tar-writer.ts';
 import { OCI_MANIFEST } from '../media-types.ts';
 import {
   ArchiveBench,

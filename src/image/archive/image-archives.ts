@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Image } from '../image-store.ts';
+import type { Image } from '../store/image-store.ts';
 import { type ImporterDeps, type ImportRequest, importImage } from './image-importer.ts';
 import { type LoadRequest, loadImages } from './image-loader.ts';
 import { type SaveRequest, saveImages } from './image-saver.ts';

@@ -2,13 +2,13 @@
  * Import: a tar of a file system becomes an image of one layer, with the configuration that the request gives it.
  */
 import { InvalidParameterError } from '../../base/errors.ts';
-import type { ContentStore } from '../content-store.ts';
 import { type DiffID, digestOf, parseImageID } from '../digest.ts';
 import type { ImageConfig, RunConfig } from '../image-config.ts';
-import type { Image, ImageStore } from '../image-store.ts';
 import type { Snapshotter } from '../layers/snapshotter.ts';
 import { hostPlatform, type Platform } from '../platform.ts';
 import { canonicalString, familiarName, parseReference, withDefaultTag } from '../reference.ts';
+import type { ContentStore } from '../store/content-store.ts';
+import type { Image, ImageStore } from '../store/image-store.ts';
 import { fetchImport, type ImportFetch, parseImportUrl } from './import-source.ts';
 
 export interface ImportRequest {

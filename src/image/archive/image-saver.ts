@@ -3,8 +3,8 @@
  * gathered, all sizes are known before the first byte. The same images give the same bytes.
  */
 import { NotFoundError } from '../../base/errors.ts';
-import type { Hold } from '../image-holds.ts';
 import type { Platform } from '../platform.ts';
+import type { Hold } from '../store/image-holds.ts';
 import { archiveFiles } from './archive-files.ts';
 import { archiveBytes } from './archive-writer.ts';
 import { type SelectedImage, selectImages } from './save-selection.ts';

@@ -5,14 +5,14 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { InternalError, InvalidParameterError } from '../../base/errors.ts';
-import type { ContentStore } from '../content-store.ts';
 import type { DiffID, Digest } from '../digest.ts';
-import type { ImageStore } from '../image-store.ts';
-import { detectCompression, inflate } from '../layers/inflate.ts';
 import type { LayerCompression, Snapshotter } from '../layers/snapshotter.ts';
+import { detectCompression, inflate } from '../layers/work/inflate.ts';
 import { OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD } from '../media-types.ts';
 import { type OnProgress, ProgressMeter, shortDigest } from '../progress.ts';
 import { Semaphore } from '../semaphore.ts';
+import type { ContentStore } from '../store/content-store.ts';
+import type { ImageStore } from '../store/image-store.ts';
 import type { ArchiveImage, ArchiveLayer } from './archive-images.ts';
 import type { Spool, SpooledFile } from './spool.ts';
 

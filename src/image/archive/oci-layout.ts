@@ -6,7 +6,6 @@
 import { InvalidParameterError } from '../../base/errors.ts';
 import type { Digest } from '../digest.ts';
 import { configPlatform, type ImageConfig, parseImageConfig } from '../image-config.ts';
-import type { BlobInput } from '../image-store.ts';
 import {
   type Descriptor,
   type ImageManifest,
@@ -18,6 +17,7 @@ import {
 import { checkConfigType, checkLayerType } from '../media-types.ts';
 import { hostPlatform, imageMatchesPlatform, type Platform, platformRank } from '../platform.ts';
 import { canonicalString, parseReference, repositoryName, withDefaultTag } from '../reference.ts';
+import type { BlobInput } from '../store/image-store.ts';
 import {
   blobPath,
   IMAGE_NAME_ANNOTATION,

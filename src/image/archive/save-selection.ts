@@ -2,7 +2,6 @@
 import { NotFoundError } from '../../base/errors.ts';
 import type { ImageID } from '../digest.ts';
 import { configPlatform } from '../image-config.ts';
-import type { Image, ImageStore } from '../image-store.ts';
 import { formatPlatform, imageMatchesPlatform, type Platform } from '../platform.ts';
 import {
   canonicalString,
@@ -12,6 +11,7 @@ import {
   type Reference,
   withDefaultTag,
 } from '../reference.ts';
+import type { Image, ImageStore } from '../store/image-store.ts';
 
 export interface SelectedImage {
   image: Image;

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { digestOf } from '../digest.ts';
-import type { Image } from '../image-store.ts';
-import { TarReader } from '../layers/tar-reader.ts';
+import { TarReader } from '../layers/tar/tar-reader.ts';
+import type { Image } from '../store/image-store.ts';
 import { ArchiveBench, blobName } from '../testing/archive-bench.ts';
 import { type TestImage, type TestLayer, testImage, testIndex, testLayer } from '../testing/image-builder.ts';
 

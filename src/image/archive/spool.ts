@@ -8,9 +8,9 @@ import { type FileHandle, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InternalError, InvalidParameterError } from '../../base/errors.ts';
 import { type Digest, digestOf, parseDigest } from '../digest.ts';
-import { bytesOf } from '../layers/byte-string.ts';
-import type { TarEntry } from '../layers/tar-format.ts';
-import { TarReader } from '../layers/tar-reader.ts';
+import { bytesOf } from '../layers/tar/byte-string.ts';
+import type { TarEntry } from '../layers/tar/tar-format.ts';
+import { TarReader } from '../layers/tar/tar-reader.ts';
 import { digestOfBlobPath } from './archive-layout.ts';
 import { archivePath, symlinkTarget } from './archive-paths.ts';
 

@@ -12,8 +12,8 @@ import type {
   FileType,
 } from '../../api/image-difference.ts';
 import { errnoCode } from '../../base/errors.ts';
-import { type ByteString, bytesOf, EMPTY, printable } from '../layers/byte-string.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from '../layers/native-archive.ts';
+import { type ByteString, bytesOf, EMPTY, printable } from '../layers/tar/byte-string.ts';
 import { type ContentComparison, contentComparison } from './content.ts';
 import { childPath, type ImageTree, type TreeEntry } from './tree.ts';
 

@@ -1,5 +1,5 @@
 /** Whether two files have the same bytes: by what the driver knows, else by reading both, block by block. */
-import type { ByteString } from '../layers/byte-string.ts';
+import type { ByteString } from '../layers/tar/byte-string.ts';
 import type { ImageTree, TreeEntry, TreeFile } from './tree.ts';
 
 const BLOCK_BYTES = 256 * 1024;

@@ -5,7 +5,7 @@ import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import type { ByteString } from '../layers/byte-string.ts';
+import type { ByteString } from '../layers/tar/byte-string.ts';
 import { MountedTree, type MountedTreeOptions } from './mounted-tree.ts';
 import { readBounded, type TreeFile } from './tree.ts';
 import { compareMountedTrees } from './tree-comparison.ts';

@@ -13,7 +13,6 @@ import {
   openInsideWithoutLinks,
   readableFile,
 } from '../../native/inside-root.ts';
-import { type ByteString, bytesOf, EMPTY } from '../layers/byte-string.ts';
 import { IndexReader } from '../layers/erofs/index-reader.ts';
 import {
   archiveAddon,
@@ -25,7 +24,8 @@ import {
   type XattrList,
 } from '../layers/native-archive.ts';
 import type { ContentIndex } from '../layers/snapshotter.ts';
-import type { TarXattr } from '../layers/tar-format.ts';
+import { type ByteString, bytesOf, EMPTY } from '../layers/tar/byte-string.ts';
+import type { TarXattr } from '../layers/tar/tar-format.ts';
 import { childPath, type ImageTree, type TreeEntry, type TreeFile } from './tree.ts';
 
 /** overlayfs's own attributes, and those that say something about this host and not about the file. */

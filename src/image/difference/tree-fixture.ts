@@ -1,7 +1,7 @@
 /** Test fixture: a tree in memory, from a table of absolute paths. Directories above an entry are made as needed. */
 import { posix } from 'node:path';
-import { type ByteString, byteString, EMPTY } from '../layers/byte-string.ts';
 import { S_IFDIR, S_IFLNK, S_IFREG } from '../layers/native-archive.ts';
+import { type ByteString, byteString, EMPTY } from '../layers/tar/byte-string.ts';
 import { childPath, type ImageTree, type TreeEntry, type TreeFile } from './tree.ts';
 
 /** Text or bytes: a file. `link`: a symbolic link. `directory`: an empty one. All else are attributes. */

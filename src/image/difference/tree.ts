@@ -3,8 +3,8 @@
  * knows it, which content is the same without reading it. Paths are byte strings relative to the root, '' the root
  * itself. What is not there, or not of the wanted kind, is undefined; a tree may change while it is read.
  */
-import type { ByteString } from '../layers/byte-string.ts';
-import type { TarXattr } from '../layers/tar-format.ts';
+import type { ByteString } from '../layers/tar/byte-string.ts';
+import type { TarXattr } from '../layers/tar/tar-format.ts';
 
 export interface TreeEntry {
   name: ByteString;

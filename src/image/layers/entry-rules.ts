@@ -3,9 +3,9 @@
  * and which attributes are taken. Names are entry-path.ts's matter.
  */
 import type { InvalidParameterError } from '../../base/errors.ts';
-import { type ByteString, printable } from './byte-string.ts';
-import { cleanPath } from './entry-path.ts';
-import type { TarEntry, TarXattr } from './tar-format.ts';
+import { type ByteString, printable } from './tar/byte-string.ts';
+import { cleanPath } from './tar/entry-path.ts';
+import type { TarEntry, TarXattr } from './tar/tar-format.ts';
 
 /** Makes the error that refuses the entry, naming it. */
 export type Refuse = (text: string) => InvalidParameterError;

@@ -5,8 +5,6 @@
  */
 import { getSystemErrorMessage } from 'node:util';
 import { errnoCode, InternalError, InvalidParameterError, UnavailableError } from '../../base/errors.ts';
-import { type ByteString, byteString } from './byte-string.ts';
-import { pathMeaning } from './entry-path.ts';
 import { acceptedXattrs, checkNumbers, isWhiteoutDevice, linkTarget, missingTarget } from './entry-rules.ts';
 import {
   type ArchiveAddon,
@@ -21,8 +19,10 @@ import {
   S_IFREG,
   type XattrList,
 } from './native-archive.ts';
-import { type TarEntry, type TarType, tarError } from './tar-format.ts';
-import type { TarSink } from './tar-reader.ts';
+import { type ByteString, byteString } from './tar/byte-string.ts';
+import { pathMeaning } from './tar/entry-path.ts';
+import { type TarEntry, type TarType, tarError } from './tar/tar-format.ts';
+import type { TarSink } from './tar/tar-reader.ts';
 
 const TYPE_BITS: Readonly<Record<TarType, number>> = {
   file: S_IFREG,

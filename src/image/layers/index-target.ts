@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { TarIndexer } from './erofs/tar-index.ts';
 import { INDEX_NAME, SPILL_NAME, TAR_NAME } from './layer-files.ts';
 import type { LayerFacts, LayerTarget, TargetOptions } from './layer-target.ts';
-import { TarReader } from './tar-reader.ts';
+import { TarReader } from './tar/tar-reader.ts';
 
 /** Smaller chunks are gathered: a write of a megabyte costs hardly more than one of a few bytes. */
 const WRITE_BYTES = 1024 * 1024;

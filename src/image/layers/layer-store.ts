@@ -9,9 +9,7 @@ import { errnoCode, InternalError, NotFoundError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import { type DiffID, parseDiffID, parseDigest } from '../digest.ts';
 import { LayerDirectory, type StoredLayer } from './layer-directory.ts';
-import { feedEntries, feedTar } from './layer-feed.ts';
 import { readTarFile } from './layer-files.ts';
-import { SharedRuns } from './shared-runs.ts';
 import type {
   BlobOptions,
   CommitOptions,
@@ -20,8 +18,10 @@ import type {
   LayerSource,
   LayerWriter,
 } from './snapshotter.ts';
-import { type JobHooks, WorkerPool } from './worker-pool.ts';
-import type { Job, JobResult, LayerFormat, NewLayer } from './worker-protocol.ts';
+import { feedEntries, feedTar } from './work/layer-feed.ts';
+import { SharedRuns } from './work/shared-runs.ts';
+import { type JobHooks, WorkerPool } from './work/worker-pool.ts';
+import type { Job, JobResult, LayerFormat, NewLayer } from './work/worker-protocol.ts';
 
 const SYNC_DELAY_MS = 2000;
 

@@ -6,8 +6,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Extractor } from './extractor.ts';
 import { IndexTarget } from './index-target.ts';
-import { TarReader } from './tar-reader.ts';
-import type { LayerFiles } from './worker-protocol.ts';
+import { TarReader } from './tar/tar-reader.ts';
+import type { LayerFiles } from './work/worker-protocol.ts';
 
 /** What is known of a layer once it is stored. */
 export interface LayerFacts {

@@ -5,7 +5,7 @@
  * `syscall`; the caller names the entry.
  */
 import { addon } from '../../native/addon.ts';
-import type { ByteString } from './byte-string.ts';
+import type { ByteString } from './tar/byte-string.ts';
 
 /** An open root; closed by archiveClose or by the garbage collector. */
 export type ArchiveHandle = { readonly __brand: 'ArchiveHandle' };

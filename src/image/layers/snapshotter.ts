@@ -13,8 +13,8 @@
  */
 import type { Readable } from 'node:stream';
 import type { DiffID, Digest } from '../digest.ts';
-import type { GrowingFile } from './growing-file.ts';
-import type { TarType } from './tar-format.ts';
+import type { TarType } from './tar/tar-format.ts';
+import type { GrowingFile } from './work/growing-file.ts';
 
 export type LayerCompression = 'none' | 'gzip' | 'zstd';
 

@@ -6,8 +6,6 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { InvalidParameterError } from '../../base/errors.ts';
 import { addon } from '../../native/addon.ts';
-import { type ByteString, byteString, bytesOf, EMPTY, printable } from './byte-string.ts';
-import { isReservedName, opaqueName, whiteoutName } from './entry-path.ts';
 import {
   archiveAddon,
   type DirectoryListing,
@@ -22,8 +20,10 @@ import {
   S_IFSOCK,
   type XattrList,
 } from './native-archive.ts';
-import type { TarType, TarXattr } from './tar-format.ts';
-import type { TarHeader, TarWriter } from './tar-writer.ts';
+import { type ByteString, byteString, bytesOf, EMPTY, printable } from './tar/byte-string.ts';
+import { isReservedName, opaqueName, whiteoutName } from './tar/entry-path.ts';
+import type { TarType, TarXattr } from './tar/tar-format.ts';
+import type { TarHeader, TarWriter } from './tar/tar-writer.ts';
 
 const READ_BYTES = 256 * 1024;
 const PATH_MAX = 4096;

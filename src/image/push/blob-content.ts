@@ -1,8 +1,8 @@
 /** What an upload sends: bytes of a known digest and length that can be read from any place, again and again. */
 import { open } from 'node:fs/promises';
 import { InternalError } from '../../base/errors.ts';
-import { hashFile } from '../content-store.ts';
 import type { Digest } from '../digest.ts';
+import { hashFile } from '../store/content-store.ts';
 
 export interface BlobContent {
   readonly digest: Digest;

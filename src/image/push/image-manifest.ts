@@ -4,9 +4,7 @@
  */
 import { open } from 'node:fs/promises';
 import { digestOf } from '../digest.ts';
-import type { BlobInput, Image, ImageStore } from '../image-store.ts';
-import type { StoredLayerBlob } from '../layer-blob.ts';
-import { detectCompression } from '../layers/inflate.ts';
+import { detectCompression } from '../layers/work/inflate.ts';
 import { type ImageManifest, parseManifest } from '../manifest.ts';
 import {
   DOCKER_CONFIG,
@@ -18,6 +16,8 @@ import {
   OCI_LAYER_ZSTD,
   OCI_MANIFEST,
 } from '../media-types.ts';
+import type { BlobInput, Image, ImageStore } from '../store/image-store.ts';
+import type { StoredLayerBlob } from './layer-blob.ts';
 
 const OCI_LAYERS = { none: OCI_LAYER, gzip: OCI_LAYER_GZIP, zstd: OCI_LAYER_ZSTD } as const;
 

@@ -5,12 +5,12 @@
  */
 import { log } from '../../base/log.ts';
 import type { Digest } from '../digest.ts';
-import type { Image } from '../image-store.ts';
 import { JsonReader } from '../json.ts';
 import { type Descriptor, type ImageIndex, parseManifest } from '../manifest.ts';
 import { parseReference } from '../reference.ts';
 import type { FetchedManifest } from '../registry/client.ts';
 import { RegistryError } from '../registry/errors.ts';
+import type { Image } from '../store/image-store.ts';
 import { keptManifest, type PushManifest } from './image-manifest.ts';
 import { ContentMissingError, isElsewhere, type RepositoryPush } from './repository-push.ts';
 

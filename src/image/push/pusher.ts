@@ -5,10 +5,7 @@
  */
 import { InternalError, InvalidParameterError, NotFoundError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
-import type { ContentStore } from '../content-store.ts';
 import { configPlatform } from '../image-config.ts';
-import type { BlobInput, Image, ImageStore } from '../image-store.ts';
-import { LayerBlobs } from '../layer-blob.ts';
 import type { Snapshotter } from '../layers/snapshotter.ts';
 import { parseManifest } from '../manifest.ts';
 import { formatPlatform, imageMatchesPlatform, type Platform } from '../platform.ts';
@@ -33,7 +30,10 @@ import {
 } from '../registry/options.ts';
 import { Transport } from '../registry/transport.ts';
 import { Semaphore } from '../semaphore.ts';
+import type { ContentStore } from '../store/content-store.ts';
+import type { BlobInput, Image, ImageStore } from '../store/image-store.ts';
 import { IndexPush } from './index-push.ts';
+import { LayerBlobs } from './layer-blob.ts';
 import { RepositoryPush } from './repository-push.ts';
 import type { UploadLimiter } from './upload-session.ts';
 

@@ -2,19 +2,20 @@
  * Pushes images into one repository of one registry: layers and configuration first, then the manifest, then the index
  * that it came with where all of that can be there. What is there already is not sent again.
  */
-import type { ContentStore } from '../content-store.ts';
+
 import { type DiffID, type Digest, parseDigest } from '../digest.ts';
-import type { BlobInput, Hold, Image, ImageStore } from '../image-store.ts';
-import type { LayerBlobs, StoredLayerBlob } from '../layer-blob.ts';
 import type { Descriptor } from '../manifest.ts';
 import { layerStatus, type OnProgress, ProgressMeter, shortDigest } from '../progress.ts';
 import { parseReference, type Reference, repositoryName } from '../reference.ts';
 import type { RepositoryClient } from '../registry/client.ts';
 import type { Semaphore } from '../semaphore.ts';
+import type { ContentStore } from '../store/content-store.ts';
+import type { BlobInput, Hold, Image, ImageStore } from '../store/image-store.ts';
 import { absentContent, type BlobContent, bytesContent, fileContent } from './blob-content.ts';
 import { type BlobUploadRequest, mountBlob, uploadBlob } from './blob-upload.ts';
 import { firstFailure } from './first-failure.ts';
 import { keptManifest, makeManifest, type PushManifest } from './image-manifest.ts';
+import type { LayerBlobs, StoredLayerBlob } from './layer-blob.ts';
 import { mountSources } from './mount-sources.ts';
 import type { UploadLimiter } from './upload-session.ts';
 

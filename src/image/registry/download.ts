@@ -6,9 +6,9 @@
 import type { Response } from 'node-fetch';
 import { errorMessage, InternalError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
-import type { Ingest } from '../ingest.ts';
 import type { Descriptor } from '../manifest.ts';
 import type { RateLimit } from '../rate-limit.ts';
+import type { Ingest } from '../store/ingest.ts';
 import { bodyChunks, releaseBody } from './body.ts';
 import type { RepositoryClient } from './client.ts';
 import { parseErrorResponse, TransportError } from './errors.ts';

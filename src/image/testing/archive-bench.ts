@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { ImageArchives } from '../archive/image-archives.ts';
 import { digestHex, digestOf } from '../digest.ts';
-import type { Image } from '../image-store.ts';
-import { byteString } from '../layers/byte-string.ts';
-import type { TarType } from '../layers/tar-format.ts';
-import { TarWriter } from '../layers/tar-writer.ts';
+import { byteString } from '../layers/tar/byte-string.ts';
+import type { TarType } from '../layers/tar/tar-format.ts';
+import { TarWriter } from '../layers/tar/tar-writer.ts';
 import { parsePlatform } from '../platform.ts';
 import type { PullProgress } from '../progress.ts';
+import type { Image } from '../store/image-store.ts';
 import type { TestImage, TestIndex } from './image-builder.ts';
 import { PullBench } from './pull-bench.ts';
 

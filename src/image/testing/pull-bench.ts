@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Database, openDatabase } from '../../base/database.ts';
 import { log } from '../../base/log.ts';
-import { ContentStore } from '../content-store.ts';
-import { IMAGE_MIGRATIONS, type Image, ImageStore } from '../image-store.ts';
 import type { PullProgress } from '../progress.ts';
-import { Puller, type PullRequest, type RegistryOptions } from '../pull.ts';
+import { Puller, type PullRequest, type RegistryOptions } from '../pull/puller.ts';
+import { ContentStore } from '../store/content-store.ts';
+import { IMAGE_MIGRATIONS, type Image, ImageStore } from '../store/image-store.ts';
 import { FakeSnapshotter } from './fake-snapshotter.ts';
 
 export interface PullOutcome {

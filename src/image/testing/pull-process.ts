@@ -6,10 +6,10 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { openDatabase } from '../../base/database.ts';
 import { log } from '../../base/log.ts';
-import { ContentStore } from '../content-store.ts';
-import { IMAGE_MIGRATIONS, ImageStore } from '../image-store.ts';
 import { OverlaySnapshotter } from '../layers/overlay.ts';
-import { Puller } from '../pull.ts';
+import { Puller } from '../pull/puller.ts';
+import { ContentStore } from '../store/content-store.ts';
+import { IMAGE_MIGRATIONS, ImageStore } from '../store/image-store.ts';
 
 const [root = '', reference = ''] = process.argv.slice(2);
 log.level = 'fatal';

@@ -1,7 +1,8 @@
 /** Everything that a push needs, over the stores of a PullBench, for tests. */
-import type { Image } from '../image-store.ts';
+
 import type { PullProgress } from '../progress.ts';
 import { type PushAux, Pusher, type PusherOptions, type PushRequest } from '../push/pusher.ts';
+import type { Image } from '../store/image-store.ts';
 import type { TestImage } from './image-builder.ts';
 import { PullBench } from './pull-bench.ts';
 

@@ -1,16 +1,16 @@
 /** What the image routes need of the engine. */
 import type { DiffID, ImageID } from '../../../image/digest.ts';
-import type { ImageManifests } from '../../../image/image-manifests.ts';
+import type { OnProgress } from '../../../image/progress.ts';
+import type { PushRequest } from '../../../image/push/pusher.ts';
+import type { RegistryAuth } from '../../../image/registry/credentials.ts';
+import type { ImageManifests } from '../../../image/store/image-manifests.ts';
 import type {
   Image,
   ListedImage,
   PruneOptions,
   PruneResult,
   RemovedItem,
-} from '../../../image/image-store.ts';
-import type { OnProgress } from '../../../image/progress.ts';
-import type { PushRequest } from '../../../image/push/pusher.ts';
-import type { RegistryAuth } from '../../../image/registry/credentials.ts';
+} from '../../../image/store/image-store.ts';
 import type { ArchivesBackend } from './archive.ts';
 import type { DistributionBackend } from './distribution.ts';
 import type { SearchBackend } from './search.ts';

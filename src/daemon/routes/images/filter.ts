@@ -3,7 +3,7 @@ import { type Filters, InvalidFilterError, requireKnownFilters } from '../../../
 import { InvalidParameterError } from '../../../base/errors.ts';
 import { compilePathPattern } from '../../../base/path-pattern.ts';
 import { parsePointInTime } from '../../../base/point-in-time.ts';
-import type { ListedImage } from '../../../image/image-store.ts';
+import type { ListedImage } from '../../../image/store/image-store.ts';
 import type { ImagesBackend } from './backend.ts';
 
 const LIST_FILTERS = ['before', 'dangling', 'label', 'label!', 'reference', 'since', 'until'];

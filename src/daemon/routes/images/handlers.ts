@@ -2,8 +2,8 @@
 import type { ImagePruneResponse } from '../../../api/images.ts';
 import { InvalidParameterError, NotFoundError } from '../../../base/errors.ts';
 import { configPlatform } from '../../../image/image-config.ts';
-import type { Image } from '../../../image/image-store.ts';
 import { formatPlatform, imageMatchesPlatform } from '../../../image/platform.ts';
+import type { Image } from '../../../image/store/image-store.ts';
 import type { Handler } from '../../router.ts';
 import type { ImagesBackend } from './backend.ts';
 import { pruneFilter } from './filter.ts';

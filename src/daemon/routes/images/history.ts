@@ -1,7 +1,7 @@
 /** `GET /images/{name}/history`: the steps of an image, newest first, with what each of them added. */
 import type { ImageHistoryItem } from '../../../api/images.ts';
 import { InternalError } from '../../../base/errors.ts';
-import type { Image } from '../../../image/image-store.ts';
+import type { Image } from '../../../image/store/image-store.ts';
 import type { ImagesBackend } from './backend.ts';
 
 /**

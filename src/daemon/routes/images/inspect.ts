@@ -1,6 +1,6 @@
 /** `GET /images/{name}/json`: everything about one image, in the form of the request's API version. */
 import type { ImageInspect } from '../../../api/images.ts';
-import type { Image } from '../../../image/image-store.ts';
+import type { Image } from '../../../image/store/image-store.ts';
 import type { ApiRequest } from '../../request.ts';
 import type { ImagesBackend } from './backend.ts';
 

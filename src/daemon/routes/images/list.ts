@@ -2,7 +2,7 @@
 import type { Filters } from '../../../api/filters.ts';
 import type { ImageSummary } from '../../../api/images.ts';
 import type { DiffID } from '../../../image/digest.ts';
-import type { ListedImage } from '../../../image/image-store.ts';
+import type { ListedImage } from '../../../image/store/image-store.ts';
 import type { ApiRequest } from '../../request.ts';
 import type { ImagesBackend } from './backend.ts';
 import { createdMs, type ListFilter, listFilter } from './filter.ts';

@@ -1,5 +1,5 @@
 /** apk's database of installed packages: one text of paragraphs, whose lines begin with a letter and a colon. */
-import type { ByteString } from '../../layers/byte-string.ts';
+import type { ByteString } from '../../layers/tar/byte-string.ts';
 import type { ImageTree } from '../tree.ts';
 import {
   type InstalledPackage,

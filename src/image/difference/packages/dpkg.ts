@@ -2,7 +2,7 @@
  * dpkg's database: `var/lib/dpkg/status` (deb822 paragraphs) with the file lists in `info/`, and the `status.d/` of
  * images that have no dpkg, a file a package with an `.md5sums` beside it.
  */
-import type { ByteString } from '../../layers/byte-string.ts';
+import type { ByteString } from '../../layers/tar/byte-string.ts';
 import type { ImageTree } from '../tree.ts';
 import {
   type InstalledPackage,

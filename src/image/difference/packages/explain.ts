@@ -3,7 +3,7 @@
  * that many packages share explains nothing by itself: only folders that came or went belong to a package.
  */
 import type { PackageManager } from '../../../api/image-difference.ts';
-import type { ByteString } from '../../layers/byte-string.ts';
+import type { ByteString } from '../../layers/tar/byte-string.ts';
 import type { FoundChange } from '../compare-files.ts';
 import type { ImageTree } from '../tree.ts';
 import type { FoundPackageChange } from './compare-packages.ts';

@@ -3,7 +3,7 @@
  * what they read, leave out what makes no sense, and say so through `note`.
  */
 import type { PackageManager } from '../../../api/image-difference.ts';
-import { type ByteString, printable } from '../../layers/byte-string.ts';
+import { type ByteString, printable } from '../../layers/tar/byte-string.ts';
 import { type ImageTree, readBounded } from '../tree.ts';
 
 export interface InstalledPackage {

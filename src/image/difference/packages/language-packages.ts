@@ -4,7 +4,7 @@
  */
 import { posix } from 'node:path';
 import type { PackageManager } from '../../../api/image-difference.ts';
-import type { ByteString } from '../../layers/byte-string.ts';
+import type { ByteString } from '../../layers/tar/byte-string.ts';
 import type { FoundChange } from '../compare-files.ts';
 import type { ImageTree } from '../tree.ts';
 import { type InstalledPackage, linesOf, type Note, readText, relativePath, word } from './installed.ts';

@@ -4,7 +4,7 @@
  * should be for it.
  */
 import { EngineError } from '../../../base/errors.ts';
-import type { ByteString } from '../../layers/byte-string.ts';
+import type { ByteString } from '../../layers/tar/byte-string.ts';
 import type { ImageTree, TreeFile } from '../tree.ts';
 import { berkeleyBlobs } from './berkeley-packages.ts';
 import {

@@ -5,7 +5,7 @@
  */
 import { getSystemErrorMessage } from 'node:util';
 import type { Refuse } from '../entry-rules.ts';
-import type { TarXattr } from '../tar-format.ts';
+import type { TarXattr } from '../tar/tar-format.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './format.ts';
 import { isStorable, XATTR_BODY_MAX, XATTR_VALUE_MAX, type Xattr } from './xattr-body.ts';
 

@@ -5,8 +5,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ByteString, byteString } from '../byte-string.ts';
 import { tarOf } from '../suite/fixture.ts';
+import { type ByteString, byteString } from '../tar/byte-string.ts';
 import { SUPER, SUPER_OFFSET, superblockChecksum } from './format.ts';
 import { IndexReader } from './index-reader.ts';
 import { mergeIndexes } from './merge.ts';

@@ -8,7 +8,7 @@
  *
  * Whatever the index says is checked first; damage is an InternalError that names it.
  */
-import { type ByteString, byteString, EMPTY } from '../byte-string.ts';
+import { type ByteString, byteString, EMPTY } from '../tar/byte-string.ts';
 import { DirectoryCursor } from './directory-cursor.ts';
 import {
   BLOCK_BYTES,

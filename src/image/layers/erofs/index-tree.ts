@@ -3,7 +3,7 @@
  * and names, which bind inodes to directories. The bytes that the format reserves hold what is needed until the tree is
  * written (index-writer.ts). Nothing here depends on the depth of the tree.
  */
-import { type ByteString, byteString } from '../byte-string.ts';
+import { type ByteString, byteString } from '../tar/byte-string.ts';
 import { INODE, INODE_BYTES, S_IFDIR, S_IFMT } from './format.ts';
 import { copyWords, Records, Texts } from './records.ts';
 import { xattrBodyBytes } from './xattr-body.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type ByteString, byteString, EMPTY } from '../byte-string.ts';
 import { tarOf } from '../suite/fixture.ts';
+import { type ByteString, byteString, EMPTY } from '../tar/byte-string.ts';
 import { IndexReader } from './index-reader.ts';
 import { mergeIndexes } from './merge.ts';
 import { buildIndex, describeIndex, readContent } from './suite/build-index.ts';

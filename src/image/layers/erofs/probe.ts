@@ -6,10 +6,10 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join } from 'node:path';
 import { TEMPORARY_PREFIX } from '../../../base/atomic-file.ts';
 import { errorMessage } from '../../../base/errors.ts';
-import { byteString } from '../byte-string.ts';
 import { mountOverlay, unmountSync } from '../overlay-mount.ts';
-import { TarReader } from '../tar-reader.ts';
-import { TarWriter } from '../tar-writer.ts';
+import { byteString } from '../tar/byte-string.ts';
+import { TarReader } from '../tar/tar-reader.ts';
+import { TarWriter } from '../tar/tar-writer.ts';
 import { type MountMethod, mountImage } from './image-mount.ts';
 import { mergeIndexes } from './merge.ts';
 import { TarIndexer } from './tar-index.ts';

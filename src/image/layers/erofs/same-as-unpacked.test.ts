@@ -12,7 +12,7 @@ import { test } from 'node:test';
 import { errorMessage } from '../../../base/errors.ts';
 import { addon } from '../../../native/addon.ts';
 import { Extractor } from '../extractor.ts';
-import { TarReader } from '../tar-reader.ts';
+import { TarReader } from '../tar/tar-reader.ts';
 import { mergeIndexes } from './merge.ts';
 import { buildIndex, describeIndex, seededRandom } from './suite/build-index.ts';
 import { randomTar } from './suite/random-tar.ts';

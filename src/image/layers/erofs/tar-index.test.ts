@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { type ByteString, byteString } from '../byte-string.ts';
 import { CAPABILITY, tarOf } from '../suite/fixture.ts';
-import type { TarEntry } from '../tar-format.ts';
+import { type ByteString, byteString } from '../tar/byte-string.ts';
+import type { TarEntry } from '../tar/tar-format.ts';
 import { isIntact } from './index-check.ts';
 import { IndexReader } from './index-reader.ts';
 import { buildIndex, describeIndex, readContent } from './suite/build-index.ts';

@@ -8,11 +8,11 @@
  */
 import { getSystemErrorMessage } from 'node:util';
 import type { InvalidParameterError } from '../../../base/errors.ts';
-import type { ByteString } from '../byte-string.ts';
-import { pathMeaning } from '../entry-path.ts';
 import { acceptedXattrs, checkNumbers, isWhiteoutDevice, linkTarget, missingTarget } from '../entry-rules.ts';
-import { type TarEntry, type TarType, tarError } from '../tar-format.ts';
-import type { TarSink } from '../tar-reader.ts';
+import type { ByteString } from '../tar/byte-string.ts';
+import { pathMeaning } from '../tar/entry-path.ts';
+import { type TarEntry, type TarType, tarError } from '../tar/tar-format.ts';
+import type { TarSink } from '../tar/tar-reader.ts';
 import { setXattrs } from './entry-xattrs.ts';
 import {
   alignUp,

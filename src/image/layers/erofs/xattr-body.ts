@@ -3,7 +3,7 @@
  * value length (2), name without its prefix, value, each aligned to 4. Which attributes an entry of a tar may set is
  * decided in ../entry-xattrs.ts.
  */
-import type { ByteString } from '../byte-string.ts';
+import type { ByteString } from '../tar/byte-string.ts';
 
 export interface Xattr {
   name: ByteString;

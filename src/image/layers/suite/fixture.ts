@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import type { DiffID } from '../../digest.ts';
 import { digestOf, parseDiffID } from '../../digest.ts';
-import { byteString } from '../byte-string.ts';
 import type { CommittedLayer, LayerCompression, Snapshotter } from '../snapshotter.ts';
-import { type TarHeader, TarWriter } from '../tar-writer.ts';
+import { byteString } from '../tar/byte-string.ts';
+import { type TarHeader, TarWriter } from '../tar/tar-writer.ts';
 import type { Manifest } from './tree-manifest.ts';
 
 /** Attributes of a file with cap_net_raw=ep: struct vfs_cap_data, version 2. */

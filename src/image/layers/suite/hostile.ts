@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { ByteString } from '../byte-string.ts';
+import type { ByteString } from '../tar/byte-string.ts';
 import { digestOfStream, Fixture, noLeftovers, type SuiteDriver, tarOf, withFixture } from './fixture.ts';
 
 export function hostileTests(driver: SuiteDriver): void {

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { addon } from '../../../native/addon.ts';
-import { byteString } from '../byte-string.ts';
+import { byteString } from '../tar/byte-string.ts';
 import { Fixture, noLeftovers, type SuiteDriver, tarOf, withFixture } from './fixture.ts';
 import { treeManifest } from './tree-manifest.ts';
 

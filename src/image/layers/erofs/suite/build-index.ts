@@ -1,6 +1,6 @@
 /** What the tests of the index share: an index of a tar in memory, and what it says, entry by entry. */
-import type { ByteString } from '../../byte-string.ts';
-import { TarReader } from '../../tar-reader.ts';
+import type { ByteString } from '../../tar/byte-string.ts';
+import { TarReader } from '../../tar/tar-reader.ts';
 import { type IndexInode, IndexReader } from '../index-reader.ts';
 import { type TarIndex, TarIndexer } from '../tar-index.ts';
 

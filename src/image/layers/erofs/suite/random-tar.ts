@@ -1,7 +1,7 @@
 /** Random tars of few names, so that entries meet: replaced, linked, hidden, reached through links. */
 
-import { byteString } from '../../byte-string.ts';
 import { type Entry, tarOf } from '../../suite/fixture.ts';
+import { byteString } from '../../tar/byte-string.ts';
 
 type PlainEntry = Omit<Entry, 'name' | 'linkName'> & { name: string; linkName?: string };
 

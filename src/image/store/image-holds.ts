@@ -1,0 +1,133 @@
+/**
+ * Keeps layers and blobs from being collected while somebody is about to make an image of them, and collects what
+ * no image, container or holder needs. A pull that finds a layer "already there" holds it, so that removing the
+ * other image that has it, at the same moment, does not take it away.
+ */
+
+import type { DiffID, Digest } from '../digest.ts';
+import type { Snapshotter } from '../layers/snapshotter.ts';
+import type { ContentStore } from './content-store.ts';
+import type { ImageTables } from './image-tables.ts';
+
+/** Unreferenced blobs stay this long: an interrupted pull that is started again finds them. */
+const KEEP_UNUSED_BLOBS_MS = 24 * 3600 * 1000;
+
+export interface HoldRequest {
+  layers?: Iterable<DiffID>;
+  blobs?: Iterable<Digest>;
+}
+
+export interface Hold {
+  /** Ends the hold, and removes those of `unused` that nobody needs now (default none). Later calls do nothing. */
+  release(unused?: Iterable<DiffID>): Promise<void>;
+}
+
+export interface ImageHoldsOptions {
+  tables: ImageTables;
+  contentStore: ContentStore;
+  snapshotter: Snapshotter;
+  /** Layers that containers or builds need, whatever images there are. */
+  layersInUse: () => Iterable<DiffID>;
+}
+
+export class ImageHolds {
+  readonly #options: ImageHoldsOptions;
+  readonly #held = new Map<string, number>();
+  /** Layer removals under way. */
+  readonly #removing = new Map<DiffID, Promise<void>>();
+  /** What was to be removed while it was held; looked at again when the last holder lets go. */
+  readonly #deferredLayers = new Set<DiffID>();
+  readonly #deferredBlobs = new Set<Digest>();
+
+  constructor(options: ImageHoldsOptions) {
+    this.#options = options;
+  }
+
+  /** From its return on, what is there stays. Waits for removals of the same layers that have begun. */
+  async hold(request: HoldRequest): Promise<Hold> {
+    const keys = [...(request.layers ?? []), ...(request.blobs ?? [])];
+    for (const key of keys) this.#held.set(key, (this.#held.get(key) ?? 0) + 1);
+    await Promise.allSettled([...(request.layers ?? [])].map((diffId) => this.#removing.get(diffId)));
+    let released = false;
+    return {
+      release: async (unused = []) => {
+        if (released) return;
+        released = true;
+        for (const key of keys) this.#letGo(key);
+        await this.collect([...unused, ...this.#deferredLayers], [...this.#deferredBlobs]);
+      },
+    };
+  }
+
+  #letGo(key: string): void {
+    const count = (this.#held.get(key) ?? 0) - 1;
+    if (count > 0) this.#held.set(key, count);
+    else this.#held.delete(key);
+  }
+
+  /** Whether somebody is about to make an image of it. */
+  isHeld(key: DiffID | Digest): boolean {
+    return this.#held.has(key);
+  }
+
+  isRemoving(diffId: DiffID): boolean {
+    return this.#removing.has(diffId);
+  }
+
+  /** Removes those of the given layers and blobs that nobody needs; returns the bytes that they took. */
+  async collect(layers: Iterable<DiffID>, blobs: Iterable<Digest>): Promise<number> {
+    const { tables, contentStore, layersInUse } = this.#options;
+    let freedBytes = 0;
+    for (const digest of new Set(blobs)) {
+      if (this.#held.has(digest)) this.#deferredBlobs.add(digest);
+      else {
+        this.#deferredBlobs.delete(digest);
+        if (tables.hasBlob(digest)) continue;
+        freedBytes += contentStore.size(digest) ?? 0;
+        contentStore.remove(digest);
+      }
+    }
+    const inUse = new Set(layersInUse());
+    const removals: Promise<number>[] = [];
+    for (const diffId of new Set(layers)) {
+      if (this.#held.has(diffId)) {
+        this.#deferredLayers.add(diffId);
+        continue;
+      }
+      this.#deferredLayers.delete(diffId);
+      if (!tables.hasLayer(diffId) && !inUse.has(diffId)) removals.push(this.#removeLayer(diffId));
+    }
+    const freed = await Promise.all(removals);
+    return freed.reduce((sum, bytes) => sum + bytes, freedBytes);
+  }
+
+  async #removeLayer(diffId: DiffID): Promise<number> {
+    const running = this.#removing.get(diffId);
+    if (running !== undefined) {
+      await running;
+      return 0;
+    }
+    const layer = this.#options.snapshotter.layer(diffId);
+    const removal = this.#options.snapshotter.remove(diffId).finally(() => this.#removing.delete(diffId));
+    this.#removing.set(diffId, removal);
+    this.#options.tables.deleteLayerBlobs(diffId);
+    await removal;
+    return layer?.tarSizeBytes ?? layer?.sizeBytes ?? 0;
+  }
+
+  /** Collects everything: what crashes and abandoned pulls left. */
+  async sweep(): Promise<void> {
+    const { tables, contentStore, snapshotter } = this.#options;
+    contentStore.sweep();
+    const old = contentStore
+      .list()
+      .filter(
+        (digest) => !tables.hasBlob(digest) && (contentStore.ageMs(digest) ?? 0) > KEEP_UNUSED_BLOBS_MS,
+      );
+    const known = tables.layers();
+    await this.collect(
+      snapshotter.layers().filter((diffId) => !known.has(diffId)),
+      old,
+    );
+  }
+}
