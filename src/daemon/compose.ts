@@ -178,7 +178,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   return {
     router,
     startByPolicy: () => engine.startByPolicy(),
-    close: () => close({ engine, networks, snapshotter, database, lock, runtimePath }),
+    close: () => close({ engine, networks, snapshotter, contentStore, database, lock, runtimePath }),
   };
 }
 
@@ -186,6 +186,7 @@ async function close(parts: {
   engine: ContainerEngine;
   networks: NetworkManager;
   snapshotter: Snapshotter;
+  contentStore: ContentStore;
   database: Database;
   lock: number;
   runtimePath: string;
@@ -194,6 +195,7 @@ async function close(parts: {
   unmountAll(parts.runtimePath);
   await parts.networks.close();
   await parts.snapshotter.close();
+  await parts.contentStore.close();
   settleDatabase(parts.database);
   closeSync(parts.lock);
 }

@@ -3,12 +3,21 @@
  * `ingest/<hex>`, so that an interrupted download goes on where it stopped; they move over by one rename after their
  * digest was checked and their bytes are on disk. Who still needs a blob is the image store's knowledge.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { type FileHandle, open, rename } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  createReadStream,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../../base/atomic-file.ts';
 import { errnoCode, InternalError, InvalidParameterError, NotFoundError } from '../../base/errors.ts';
+import { log } from '../../base/log.ts';
 import { abortable } from '../abortable.ts';
 import { type Digest, digestHex, digestOf, parseDigest } from '../digest.ts';
 import { Semaphore } from '../semaphore.ts';
@@ -20,6 +29,8 @@ const KEEP_UNFINISHED_MS = 24 * 3600 * 1000;
 export class ContentStore {
   readonly #blobs: string;
   readonly #ingest: string;
+  /** Removals whose space has not come back yet. */
+  readonly #removing = new Set<Promise<void>>();
   /** The tail of each digest's queue: one ingest of a digest at a time. */
   readonly #queues = new Map<Digest, Promise<void>>();
   /** One sync in the background at a time: each holds a thread of the pool that all file operations share. */
@@ -146,9 +157,29 @@ export class ContentStore {
     return release;
   }
 
-  /** Unknown blobs are ignored. Readers that have the file open keep it. */
+  /**
+   * The blob is gone when this returns; its space comes back in the background, because letting go of a large file
+   * takes the kernel long. Unknown blobs are ignored. Readers that have the file open keep it.
+   */
   remove(digest: Digest): void {
-    rmSync(this.path(digest), { force: true });
+    const leftover = join(this.#blobs, `${TEMPORARY_PREFIX}${randomBytes(12).toString('hex')}`);
+    try {
+      renameSync(this.path(digest), leftover);
+    } catch (error) {
+      if (errnoCode(error) === 'ENOENT') return;
+      throw error;
+    }
+    const done = rm(leftover, { force: true })
+      .catch((error: unknown) =>
+        log.warn({ err: error, digest }, 'a removed blob takes space until the next start'),
+      )
+      .finally(() => this.#removing.delete(done));
+    this.#removing.add(done);
+  }
+
+  /** Resolves when the space of everything that was removed has come back. */
+  async close(): Promise<void> {
+    await Promise.all(this.#removing);
   }
 
   /** Every blob that is here whole. */
