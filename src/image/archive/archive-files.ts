@@ -6,9 +6,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { InternalError } from '../../base/errors.ts';
 import { type Digest, digestHex, parseDigest } from '../digest.ts';
-import { layerTar } from '../layer-tar.ts';
 import { OCI_INDEX } from '../media-types.ts';
 import { familiarName, familiarString, parseReference, repositoryName } from '../reference.ts';
+import { layerTar } from '../store/layer-tar.ts';
 import {
   blobPath,
   IMAGE_NAME_ANNOTATION,

@@ -6,12 +6,12 @@
  */
 import { InternalError } from '../../base/errors.ts';
 import { type DiffID, type Digest, digestOf, parseDigest } from '../digest.ts';
-import { type LayerTarDeps, layerTarSize, verifiedBlob } from '../layer-tar.ts';
 import type { LayerCompression } from '../layers/snapshotter.ts';
 import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../manifest.ts';
 import { OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST } from '../media-types.ts';
 import { parseReference } from '../reference.ts';
 import type { BlobInput, Image, ImageStore } from '../store/image-store.ts';
+import { type LayerTarDeps, layerTarSize, verifiedBlob } from '../store/layer-tar.ts';
 import { compressionOf } from './layer-loader.ts';
 
 export interface SavedLayer {

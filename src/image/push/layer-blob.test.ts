@@ -44,6 +44,7 @@ test('a layer without a blob is compressed once, for two callers and for later o
   assert.equal(blobFiles(bench).length, 1);
   // It stays with the image and goes with it.
   await bench.images.remove(image.id, { force: true, noPrune: false, usedBy: () => [] });
+  await bench.content.close();
   assert.deepEqual(blobFiles(bench), []);
 });
 

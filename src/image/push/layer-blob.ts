@@ -8,12 +8,12 @@ import { open } from 'node:fs/promises';
 import { temporaryPath } from '../../base/atomic-file.ts';
 import { UnavailableError } from '../../base/errors.ts';
 import { type DiffID, parseDigest } from '../digest.ts';
-import { layerTar } from '../layer-tar.ts';
 import type { Snapshotter } from '../layers/snapshotter.ts';
 import { SharedRuns } from '../layers/work/shared-runs.ts';
 import { OCI_LAYER_GZIP } from '../media-types.ts';
 import type { ContentStore } from '../store/content-store.ts';
 import type { ImageStore, LayerBlob } from '../store/image-store.ts';
+import { layerTar } from '../store/layer-tar.ts';
 import { parallelGzip } from './parallel-gzip.ts';
 
 export interface LayerBlobRequest {

@@ -5,12 +5,12 @@
  */
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { errnoCode, InternalError, NotFoundError } from '../base/errors.ts';
-import type { DiffID } from './digest.ts';
-import type { Snapshotter } from './layers/snapshotter.ts';
-import { detectCompression, inflate } from './layers/work/inflate.ts';
-import type { ContentStore } from './store/content-store.ts';
-import type { ImageStore, LayerBlob } from './store/image-store.ts';
+import { errnoCode, InternalError, NotFoundError } from '../../base/errors.ts';
+import type { DiffID } from '../digest.ts';
+import type { Snapshotter } from '../layers/snapshotter.ts';
+import { detectCompression, inflate } from '../layers/work/inflate.ts';
+import type { ContentStore } from './content-store.ts';
+import type { ImageStore, LayerBlob } from './image-store.ts';
 
 export interface LayerTarDeps {
   imageStore: Pick<ImageStore, 'layerBlobs'>;
