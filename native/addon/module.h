@@ -20,6 +20,7 @@
 napi_status register_spawn(napi_env env, napi_value exports);
 napi_status register_process(napi_env env, napi_value exports);
 napi_status register_socket(napi_env env, napi_value exports);
+napi_status register_port(napi_env env, napi_value exports);
 napi_status register_mount(napi_env env, napi_value exports);
 napi_status register_loop(napi_env env, napi_value exports);
 napi_status register_files(napi_env env, napi_value exports);
@@ -28,6 +29,7 @@ napi_status register_netns(napi_env env, napi_value exports);
 napi_status register_netlink(napi_env env, napi_value exports);
 napi_status register_archive(napi_env env, napi_value exports);
 napi_status register_inflate(napi_env env, napi_value exports);
+napi_status register_volume(napi_env env, napi_value exports);
 
 struct addon_function {
     const char *name;

@@ -39,10 +39,18 @@ export interface Addon {
   socketInfo(fd: number): { family: 'unix' | 'inet' | 'inet6' | 'other'; listening: boolean };
 
   /**
-   * A non-blocking socket bound to an IP address of this host; TCP ones listen. The wildcard of IPv6 does not take
-   * IPv4's port. Throws EADDRINUSE at once, which net and dgram would only say in an event.
+   * A non-blocking socket bound to an IP address of the network namespace at `netnsPath` (null or left out: ours); TCP
+   * and SCTP ones listen. The wildcard of IPv6 does not take IPv4's port. Throws EADDRINUSE at once, which net and
+   * dgram would only say in an event, and EPROTONOSUPPORT where the kernel has no SCTP.
    */
-  bindPort(protocol: 'tcp' | 'udp', address: string, port: number): number;
+  bindPort(
+    protocol: 'tcp' | 'udp' | 'sctp',
+    address: string,
+    port: number,
+    netnsPath?: string | null,
+  ): number;
+  /** A non-blocking socket inside the namespace at `netnsPath` (null: ours), neither bound nor connected. */
+  openSocket(protocol: 'tcp' | 'udp', family: 4 | 6, netnsPath: string | null): number;
 
   /** flock(2), never waiting: false where somebody else holds it. The lock goes with the descriptor. */
   flock(fd: number, exclusive: boolean): boolean;
@@ -107,6 +115,27 @@ export interface Addon {
   mknod(path: string | Uint8Array, mode: number, major: number, minor: number): void;
   /** utimensat(2) with AT_SYMLINK_NOFOLLOW: both times; `seconds` since the epoch may be negative. */
   setTimes(path: string | Uint8Array, seconds: number, nanoseconds: number): void;
+  /** FICLONE: `toFd` shares all of `fromFd`'s content from now on; false where the file systems cannot. */
+  cloneFile(fromFd: number, toFd: number): boolean;
+  /**
+   * Copies at most `maxBytes` of the first stretch of data at or behind `position`, to the same place; holes are
+   * passed over. Returns where to go on, -1 where no data follows (a hole at the end is the caller's: ftruncate). Blocks.
+   */
+  copyData(fromFd: number, toFd: number, position: number, maxBytes: number): number;
+  /** renameat2(2) with RENAME_EXCHANGE: each takes the other's name, at one stroke. */
+  exchange(first: string, second: string): void;
+
+  /** Project quotas of the file system that holds `fd`; `counted` ones limit nothing. */
+  projectQuotas(fd: number): 'off' | 'counted' | 'enforced';
+  /** The project that a file or directory belongs to: 0 for none, and where there are none. */
+  projectOf(fd: number): number;
+  /** Puts it into a project; what is made in a directory later belongs to it as well. */
+  setProject(fd: number, project: number): void;
+  /** Bytes on disk; a limit of 0 is none. */
+  projectUsage(fd: number, project: number): { usedBytes: number; limitBytes: number };
+  /** Rounded up to 1 KiB; 0 lifts the limit. Bytes on disk, with the file system's own blocks. */
+  limitProject(fd: number, project: number, bytes: number): void;
+
   /** prctl(PR_SET_NAME) on the calling thread: what /proc/self/comm and ps show; cut to 15 bytes. */
   setProcessName(name: string): void;
 }

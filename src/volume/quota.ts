@@ -1,0 +1,153 @@
+/**
+ * Size limits of volumes (`-o size=10G`): project quotas of the file system that holds them, where it is mounted with
+ * `prjquota` (ext4 with the project feature, xfs). A volume's folder is a project of its own, and everything made in it
+ * belongs to that. The kernel keeps it all: the folder knows its project, the project its limit, also over a reboot.
+ */
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { errnoCode, InvalidParameterError, UnavailableError } from '../base/errors.ts';
+import { readMountTable } from '../image/layers/mount-table.ts';
+import { addon } from '../native/addon.ts';
+
+/** Projects are numbered from here, so that those of /etc/projid and of other engines are not met. */
+const FIRST_PROJECT = 0x6d79_0000;
+const PROJECTS = 0x1_0000;
+/** Below this not even an empty volume fits. */
+const MIN_BYTES = 64 * 1024;
+
+const UNITS = ['', 'k', 'm', 'g', 't', 'p'];
+const SIZE = /^(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?$/i;
+
+export interface SizeLimit {
+  limitBytes: number;
+  /** On disk, the file system's own blocks for it included. */
+  usedBytes: number;
+}
+
+/** The bytes of a `size` option: `10G`, `512m`, `1048576`; units are powers of 1024. Throws InvalidParameter. */
+export function checkSizeOption(text: string): number {
+  const match = SIZE.exec(text.trim());
+  if (match === null) throw new InvalidParameterError(`invalid size: '${text}'`);
+  const [, number = '', unit = ''] = match;
+  const bytes = Math.round(Number(number) * 1024 ** UNITS.indexOf(unit.toLowerCase()));
+  if (!Number.isSafeInteger(bytes)) throw new InvalidParameterError(`invalid size: '${text}' is too large`);
+  if (bytes < MIN_BYTES) {
+    throw new InvalidParameterError(`invalid size: '${text}' is less than ${MIN_BYTES / 1024}k`);
+  }
+  return bytes;
+}
+
+/** Undefined where the file system that holds `path` can limit trees; else why it cannot, as the end of a sentence. */
+export function sizeLimitObstacle(path: string): string | undefined {
+  const fd = openDirectory(path);
+  try {
+    if (addon().projectQuotas(fd) === 'enforced') return undefined;
+    const type = fileSystemOf(fd);
+    const where = `the file system of ${path} (${type})`;
+    if (type === 'ext4' || type === 'xfs') return `${where} is mounted without prjquota`;
+    return `${where} has none; ext4 with the project feature and xfs have, mounted with prjquota`;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function fileSystemOf(fd: number): string {
+  const { dev } = fstatSync(fd);
+  const device = `${((dev >>> 8) & 0xfff).toString()}:${((dev & 0xff) | ((dev >>> 12) & 0xfff00)).toString()}`;
+  return readMountTable().findLast((mount) => mount.device === device)?.fileSystem ?? 'unknown';
+}
+
+/**
+ * Limits the tree at `path` to `bytes` on disk, in place of an earlier limit. Only what is made in it from now on is
+ * counted: call it for an empty directory. Throws Unavailable, naming the volume, where the file system cannot.
+ */
+export function applySizeLimit(volume: string, path: string, bytes: number): void {
+  const obstacle = sizeLimitObstacle(path);
+  if (obstacle !== undefined) {
+    throw new UnavailableError(`volume ${volume}: size limits need project quotas: ${obstacle}`);
+  }
+  const fd = openDirectory(path);
+  try {
+    const native = addon();
+    const old = native.projectOf(fd);
+    const project = isOurs(old) ? old : freeProject(volume, fd);
+    native.limitProject(fd, project, bytes);
+    if (project !== old) native.setProject(fd, project);
+  } catch (error) {
+    if (errnoCode(error) === undefined) throw error;
+    throw new UnavailableError(`volume ${volume}: cannot limit the size of ${path}`, error);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A project that limits nothing and holds nothing: its number was never given, or is free again. */
+function freeProject(volume: string, fd: number): number {
+  const start = hash(volume);
+  for (let step = 0; step < PROJECTS; step++) {
+    const project = FIRST_PROJECT + ((start + step) % PROJECTS);
+    const { usedBytes, limitBytes } = addon().projectUsage(fd, project);
+    if (usedBytes === 0 && limitBytes === 0) return project;
+  }
+  throw new UnavailableError(`volume ${volume}: all ${PROJECTS} projects of its file system are taken`);
+}
+
+function hash(text: string): number {
+  let value = 0;
+  for (const byte of Buffer.from(text)) value = (value * 31 + byte) >>> 0;
+  return value;
+}
+
+/** The limit of the tree at `path` and what it takes; undefined where it has none. */
+export function sizeLimitOf(path: string): SizeLimit | undefined {
+  let fd: number;
+  try {
+    fd = openDirectory(path);
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    const project = addon().projectOf(fd);
+    if (!isOurs(project) || addon().projectQuotas(fd) === 'off') return undefined;
+    const { usedBytes, limitBytes } = addon().projectUsage(fd, project);
+    return limitBytes === 0 ? undefined : { usedBytes, limitBytes };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The project of a limited tree, for trees that are to take its place; 0 where it has none. */
+export function projectOfTree(path: string): number {
+  const fd = openDirectory(path);
+  try {
+    const project = addon().projectOf(fd);
+    return isOurs(project) ? project : 0;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Gives the project of a volume that goes back: call it before its tree is removed. Nothing where it has none. */
+export function liftSizeLimit(path: string): void {
+  if (sizeLimitOf(path) === undefined) return;
+  const fd = openDirectory(path);
+  try {
+    addon().limitProject(fd, addon().projectOf(fd), 0);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** What inspect shows as Status of a limited volume: bytes. */
+export function sizeLimitStatus(path: string): Record<string, unknown> | undefined {
+  const limit = sizeLimitOf(path);
+  return limit === undefined ? undefined : { SizeLimit: limit.limitBytes, SizeUsed: limit.usedBytes };
+}
+
+function isOurs(project: number): boolean {
+  return project >= FIRST_PROJECT && project < FIRST_PROJECT + PROJECTS;
+}
+
+function openDirectory(path: string): number {
+  return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+}
