@@ -3,9 +3,7 @@
  */
 #define _GNU_SOURCE
 #include "module.h"
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -152,81 +150,12 @@ static napi_value socket_info(napi_env env, napi_callback_info info) {
     return result;
 }
 
-/* A local address of either family. Returns false where the text is no address. */
-static bool read_address(const char *text, int port, struct sockaddr_storage *address,
-                         socklen_t *length) {
-    memset(address, 0, sizeof *address);
-    struct sockaddr_in *v4 = (struct sockaddr_in *)address;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)address;
-    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons((uint16_t)port);
-        *length = sizeof *v4;
-        return true;
-    }
-    if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons((uint16_t)port);
-        *length = sizeof *v6;
-        return true;
-    }
-    return false;
-}
-
-/* Returns a bound (TCP: listening) socket, or -1 with errno and *step set. */
-static int open_port(bool tcp, const struct sockaddr_storage *address, socklen_t length,
-                     const char **step) {
-    int on = 1;
-    *step = "socket";
-    cleanup_close int fd = socket(
-        address->ss_family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -1;
-    *step = "setsockopt";
-    /* Each family on its own: the wildcard of IPv6 would take IPv4's port too. */
-    if (address->ss_family == AF_INET6 &&
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0)
-        return -1;
-    /* Past connections in TIME_WAIT do not keep a TCP port; for UDP the option would let two share
-     * one. */
-    if (tcp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
-        return -1;
-    *step = "bind";
-    if (bind(fd, (const struct sockaddr *)address, length) < 0)
-        return -1;
-    *step = "listen";
-    if (tcp && listen(fd, SOMAXCONN) < 0)
-        return -1;
-    return steal_fd(&fd);
-}
-
-static napi_value bind_port(napi_env env, napi_callback_info info) {
-    struct call call = call_begin(env, info);
-    cleanup_free char *protocol = call_string(&call, 0, "protocol");
-    cleanup_free char *text = call_string(&call, 1, "address");
-    int port = call_int32(&call, 2, "port");
-    struct sockaddr_storage address;
-    socklen_t length = 0;
-    if (!call.failed && strcmp(protocol, "tcp") != 0 && strcmp(protocol, "udp") != 0)
-        call_type_error(&call, "protocol", "tcp or udp");
-    if (!call.failed && (port < 0 || port > 65535))
-        call_type_error(&call, "port", "from 0 to 65535");
-    if (!call.failed && !read_address(text, port, &address, &length))
-        call_type_error(&call, "address", "an IP address");
-    if (call.failed)
-        return NULL;
-    const char *step = NULL;
-    int fd = open_port(strcmp(protocol, "tcp") == 0, &address, length, &step);
-    return fd < 0 ? throw_errno(env, errno, step, NULL) : make_int32(env, fd);
-}
-
 napi_status register_socket(napi_env env, napi_value exports) {
     static const struct addon_function functions[] = {
         {"socketPair", socket_pair},
         {"sendWithFds", send_with_fds},
         {"peerCredentials", peer_credentials},
         {"socketInfo", socket_info},
-        {"bindPort", bind_port},
     };
     return addon_export(env, exports, functions, sizeof functions / sizeof functions[0]);
 }

@@ -19,6 +19,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errnoCode } from '../base/errors.ts';
 import { addon } from './addon.ts';
 
 const AT_FDCWD = -100;
@@ -268,6 +269,51 @@ describe('sockets', () => {
     assert.throws(() => addon().bindPort('tcp', '203.0.113.1', 0), { code: 'EADDRNOTAVAIL' });
     assert.throws(() => addon().bindPort('tcp', 'localhost', 0), /address must be an IP address/);
     assert.throws(() => addon().bindPort('tcp', '::', 65536), TypeError);
+  });
+
+  it('binds SCTP where the kernel has it', () => {
+    let fd = -1;
+    try {
+      fd = addon().bindPort('sctp', '127.0.0.1', 0);
+    } catch (error) {
+      assert.equal(errnoCode(error), 'EPROTONOSUPPORT');
+      return;
+    }
+    assert.deepEqual(addon().socketInfo(fd), { family: 'inet', listening: true });
+    closeSync(fd);
+  });
+
+  it('makes sockets inside a network namespace', needsRoot, async () => {
+    const netns = join(directory, 'netns-of-sockets');
+    await addon().createNetns(netns);
+    const descriptors: number[] = [];
+    try {
+      const here = addon().bindPort('tcp', '127.0.0.1', 0);
+      descriptors.push(here);
+      const inode = /\d+/.exec(readlinkSync(`/proc/self/fd/${here}`))?.[0] ?? '';
+      const line = readFileSync('/proc/net/tcp', 'utf8')
+        .split('\n')
+        .find((text) => text.includes(` ${inode} `));
+      const port = Number.parseInt(line?.trim().split(/[\s:]+/)[2] ?? '', 16);
+      descriptors.push(addon().bindPort('tcp', '127.0.0.1', port, netns));
+      assert.throws(() => addon().bindPort('tcp', '127.0.0.1', port, netns), { code: 'EADDRINUSE' });
+      assert.throws(() => addon().bindPort('tcp', '127.0.0.1', port, null), { code: 'EADDRINUSE' });
+      descriptors.push(addon().openSocket('udp', 4, netns), addon().openSocket('tcp', 6, netns));
+      const infos = descriptors.map((fd) => addon().socketInfo(fd));
+      assert.deepEqual(infos.slice(1), [
+        { family: 'inet', listening: true },
+        { family: 'inet', listening: false },
+        { family: 'inet6', listening: false },
+      ]);
+      assert.throws(() => addon().bindPort('udp', '127.0.0.1', 0, join(directory, 'nowhere')), {
+        code: 'ENOENT',
+      });
+      assert.throws(() => addon().openSocket('udp', 5 as 4, null), /family must be 4 or 6/);
+    } finally {
+      for (const fd of descriptors) closeSync(fd);
+      addon().unmount(netns, MNT_DETACH);
+      rmSync(netns);
+    }
   });
 
   let file = -1;
