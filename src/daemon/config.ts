@@ -7,10 +7,17 @@ import { existsSync, readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { errorMessage, InvalidParameterError } from '../base/errors.ts';
 import { LOG_LEVELS } from '../base/log.ts';
+import { convertValue, type Directive, directive, REPEATABLE } from './directive.ts';
+import {
+  checkNetworkConfig,
+  NETWORK_DIRECTIVES,
+  type NetworkConfig,
+  networkDefaults,
+} from './network-config.ts';
 
 export const DEFAULT_CONFIG_FILE = '/etc/mydock/daemon.json';
 
-export interface DaemonConfig {
+export interface DaemonConfig extends NetworkConfig {
   dataRoot: string;
   /** At most 40 characters: socket paths below it must fit into 107 bytes. */
   execRoot: string;
@@ -28,8 +35,6 @@ export interface DaemonConfig {
   noProxy: string;
   /** Empty: what the data root has layers of, else the best one that the kernel can. */
   storageDriver: string;
-  /** Bridge address with prefix length, such as 10.9.0.1/24; empty for a free default range. */
-  bip: string;
   dns: string[];
   dnsSearch: string[];
   dnsOptions: string[];
@@ -55,19 +60,7 @@ export interface DaemonConfig {
   pidFile: string;
 }
 
-type Kind = 'text' | 'list' | 'flag' | 'count' | 'rate' | 'map';
-
-interface Directive {
-  /** Name on the command line; the last word of the option's flags. */
-  flag: string;
-  /** Key in the configuration file; `proxies.x` is `x` of its object `proxies`. */
-  key: string;
-  field: keyof DaemonConfig;
-  kind: Kind;
-  help: string;
-}
-
-const DIRECTIVES: readonly Directive[] = [
+const DIRECTIVES: readonly Directive<keyof DaemonConfig>[] = [
   directive('data-root', 'data-root', 'dataRoot', 'text', 'Folder of images, containers and volumes'),
   directive('exec-root', 'exec-root', 'execRoot', 'text', 'Folder of run-time state, gone after a reboot'),
   directive('host', 'hosts', 'hosts', 'list', 'Address to listen on: unix://PATH, fd://, tcp://HOST:PORT'),
@@ -98,7 +91,7 @@ const DIRECTIVES: readonly Directive[] = [
   directive('https-proxy', 'proxies.https-proxy', 'httpsProxy', 'text', 'Proxy for HTTPS requests'),
   directive('no-proxy', 'proxies.no-proxy', 'noProxy', 'text', 'Hosts and networks that need no proxy'),
   directive('storage-driver', 'storage-driver', 'storageDriver', 'text', 'Storage driver: erofs, overlay'),
-  directive('bip', 'bip', 'bip', 'text', 'Address and prefix length of the default bridge'),
+  ...NETWORK_DIRECTIVES,
   directive('dns', 'dns', 'dns', 'list', 'DNS server of containers'),
   directive('dns-search', 'dns-search', 'dnsSearch', 'list', 'DNS search domain of containers'),
   directive('dns-opt', 'dns-opts', 'dnsOptions', 'list', 'DNS option of containers'),
@@ -151,16 +144,6 @@ const DIRECTIVES: readonly Directive[] = [
 
 const SHORT_FLAGS: Record<string, string> = { host: '-H', group: '-G', 'log-level': '-l' };
 
-function directive(
-  flag: string,
-  key: string,
-  field: keyof DaemonConfig,
-  kind: Kind,
-  help: string,
-): Directive {
-  return { flag, key, field, kind, help };
-}
-
 function defaults(): DaemonConfig {
   return {
     dataRoot: '/var/lib/mydock',
@@ -175,7 +158,7 @@ function defaults(): DaemonConfig {
     httpsProxy: '',
     noProxy: '',
     storageDriver: '',
-    bip: '',
+    ...networkDefaults(),
     dns: [],
     dnsSearch: [],
     dnsOptions: [],
@@ -207,7 +190,8 @@ export function daemonCommand(): Command {
     const short = SHORT_FLAGS[flag];
     const name = `${short === undefined ? '' : `${short}, `}--${flag}`;
     if (kind === 'flag') command.option(name, help);
-    else if (kind === 'list' || kind === 'map') {
+    else if (kind === 'switch') command.option(`${name} [bool]`, help);
+    else if (REPEATABLE.has(kind)) {
       command.option(`${name} <value>`, `${help} (repeatable)`, (value: string, all: string[] = []) => [
         ...all,
         value,
@@ -228,10 +212,9 @@ export function readConfig(command: Command, args: readonly string[]): DaemonCon
   for (const { flag, key, field, kind } of DIRECTIVES) {
     const flagValue = given[camelCase(flag)];
     const fileValue = file[key];
-    if (flagValue !== undefined && fileValue !== undefined && kind !== 'list' && kind !== 'map')
-      both.push(key);
-    const fromFlag = flagValue === undefined ? undefined : convert(kind, `--${flag}`, flagValue);
-    const fromFile = fileValue === undefined ? undefined : convert(kind, `${path}: "${key}"`, fileValue);
+    if (flagValue !== undefined && fileValue !== undefined && !REPEATABLE.has(kind)) both.push(key);
+    const fromFlag = flagValue === undefined ? undefined : convertValue(kind, `--${flag}`, flagValue);
+    const fromFile = fileValue === undefined ? undefined : convertValue(kind, `${path}: "${key}"`, fileValue);
     Object.assign(config, { [field]: join(kind, fromFile, fromFlag) ?? config[field] });
   }
   if (both.length > 0) {
@@ -279,52 +262,8 @@ function withProxies(path: string, file: Record<string, unknown>): Record<string
   return { ...others, ...Object.fromEntries(entries) };
 }
 
-function convert(kind: Kind, where: string, value: unknown): string | string[] | boolean | number | object {
-  switch (kind) {
-    case 'text':
-      if (typeof value === 'string') return value;
-      break;
-    case 'flag':
-      if (typeof value === 'boolean') return value;
-      break;
-    case 'count': {
-      const number = Number(value);
-      if (Number.isInteger(number) && number > 0) return number;
-      break;
-    }
-    case 'rate': {
-      const match = /^(\d{1,12}(?:\.\d{1,6})?) ?([kmgt]?)(?:i?b)?$/i.exec(String(value));
-      const power = 'kmgt'.indexOf(match?.[2]?.toLowerCase() || '-') + 1;
-      const bytes = Math.floor(Number(match?.[1]) * 1024 ** power);
-      if (bytes >= 0) return bytes;
-      break;
-    }
-    case 'list':
-      if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value;
-      break;
-    case 'map':
-      return convertMap(where, value);
-  }
-  throw new InvalidParameterError(`${where}: invalid value ${JSON.stringify(value)}: expected a ${kind}`);
-}
-
-function convertMap(where: string, value: unknown): Record<string, string> {
-  const map: Record<string, string> = {};
-  const entries = Array.isArray(value)
-    ? value.map((item) => String(item).split(/=(.*)/s))
-    : Object.entries(typeof value === 'object' && value !== null ? value : {});
-  for (const [key, text] of entries) {
-    if (typeof key !== 'string' || key === '' || typeof text !== 'string') {
-      throw new InvalidParameterError(`${where}: expected key=value, got ${JSON.stringify(value)}`);
-    }
-    map[key] = text;
-  }
-  return map;
-}
-
-function join(kind: Kind, fromFile: unknown, fromFlag: unknown): unknown {
-  if (kind === 'list' && Array.isArray(fromFile) && Array.isArray(fromFlag))
-    return [...fromFile, ...fromFlag];
+function join(kind: Directive['kind'], fromFile: unknown, fromFlag: unknown): unknown {
+  if (Array.isArray(fromFile) && Array.isArray(fromFlag)) return [...fromFile, ...fromFlag];
   if (kind === 'map' && fromFile !== undefined && fromFlag !== undefined) {
     return { ...(fromFile as object), ...(fromFlag as object) };
   }
@@ -346,6 +285,7 @@ function validate(config: DaemonConfig): DaemonConfig {
       `invalid --log-level "${config.logLevel}": one of ${LOG_LEVELS.join(', ')}`,
     );
   }
+  checkNetworkConfig(config);
   if (config.tlsVerify) config.tls = true;
   return config;
 }
