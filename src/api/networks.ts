@@ -132,6 +132,11 @@ export interface NetworkCreateResponse {
   Warning: string;
 }
 
+export interface NetworkPruneResponse {
+  /** Names; null where there was nothing to remove. */
+  NetworksDeleted: string[] | null;
+}
+
 export interface NetworkConnectRequest {
   Container: string;
   EndpointConfig?: EndpointSettings | null;
