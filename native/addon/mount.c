@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include "module.h"
+#include "mount_async.h"
 #include "mount_context.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -280,6 +281,8 @@ napi_status register_mount(napi_env env, napi_value exports) {
     static const struct addon_function functions[] = {
         {"mount", mount_},
         {"unmount", unmount},
+        {"mountAsync", mount_async},
+        {"unmountAsync", unmount_async},
         {"mountOverlay", mount_overlay},
         {"mountErofs", mount_erofs},
     };

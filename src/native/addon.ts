@@ -61,6 +61,9 @@ export interface Addon {
   mount(source: string, target: string, type: string, flags: number, data: string): void;
   /** umount2(2); `flags` are MNT_*. */
   unmount(target: string, flags: number): void;
+  /** The same on the thread pool, for what may have to wait for another host: each holds a thread until it ends. */
+  mountAsync(source: string, target: string, type: string, flags: number, data: string): Promise<void>;
+  unmountAsync(target: string, flags: number): Promise<void>;
   /**
    * One overlay through fsopen/fsconfig/fsmount/move_mount, so that any number of lowers fits. `lowers` topmost
    * first; `upper` and `work` empty for a read-only one. `options` are `key=value` or flags (`xino=off`,
