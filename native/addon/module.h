@@ -26,6 +26,7 @@ napi_status register_loop(napi_env env, napi_value exports);
 napi_status register_files(napi_env env, napi_value exports);
 napi_status register_nodes(napi_env env, napi_value exports);
 napi_status register_netns(napi_env env, napi_value exports);
+napi_status register_interfaces(napi_env env, napi_value exports);
 napi_status register_netlink(napi_env env, napi_value exports);
 napi_status register_archive(napi_env env, napi_value exports);
 napi_status register_inflate(napi_env env, napi_value exports);

@@ -26,17 +26,29 @@ static void return_to(int netns) {
     }
 }
 
-int socket_in_netns(const char *path, int domain, int type, int protocol) {
-    if (path == NULL)
-        return socket(domain, type | SOCK_CLOEXEC, protocol);
+int enter_netns(const char *path) {
     cleanup_close int own = open(OWN_NETNS, O_RDONLY | O_CLOEXEC);
     cleanup_close int other = open(path, O_RDONLY | O_CLOEXEC);
     if (own < 0 || other < 0 || setns(other, CLONE_NEWNET) < 0)
         return -1;
-    int fd = socket(domain, type | SOCK_CLOEXEC, protocol);
+    return steal_fd(&own);
+}
+
+void leave_netns(int own) {
     int error = errno;
     return_to(own);
+    close(own);
     errno = error;
+}
+
+int socket_in_netns(const char *path, int domain, int type, int protocol) {
+    if (path == NULL)
+        return socket(domain, type | SOCK_CLOEXEC, protocol);
+    int own = enter_netns(path);
+    if (own < 0)
+        return -1;
+    int fd = socket(domain, type | SOCK_CLOEXEC, protocol);
+    leave_netns(own);
     return fd;
 }
 

@@ -108,6 +108,15 @@ export interface Addon {
   netlinkRequest(fd: number, request: Uint8Array): Promise<Buffer>;
   /** The same on the calling thread, for requests that the kernel answers at once (rtnetlink). */
   netlinkRequestSync(fd: number, request: Uint8Array): Buffer;
+  /**
+   * Writes `values` to the settings at `paths` (below /proc/sys/net) as the namespace at `netnsPath` (null: ours) has
+   * them, in order, up to the first that fails; its path is in the error.
+   */
+  writeSysctls(netnsPath: string | null, paths: readonly string[], values: readonly string[]): void;
+  /** A packet socket of our namespace that only sends. */
+  packetOpen(): number;
+  /** Sends an Ethernet frame as it is out of an interface. */
+  packetSend(fd: number, interfaceIndex: number, frame: Uint8Array): void;
   /** if_nametoindex in our namespace; 0 where there is none. */
   interfaceIndex(name: string): number;
 
