@@ -1,5 +1,11 @@
 /** Networks, the endpoints that join containers to them, and published ports. */
 
+/**
+ * The driver option of a network, and the annotation of a container, that says what may be reached from it: `none`,
+ * or `allow=` and a list of names, addresses and subnets.
+ */
+export const EGRESS_OPTION = 'mydock.egress';
+
 export interface PortBinding {
   /** Empty for all addresses of both families. */
   HostIp: string;

@@ -259,12 +259,24 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
   network: {
     summary: 'Manage networks',
     verbs: {
+      connect: entry(
+        'Connect a container to a network',
+        async () => (await import('./network/connect.ts')).connect,
+      ),
+      create: entry('Create a network', async () => (await import('./network/create.ts')).create),
+      disconnect: entry(
+        'Disconnect a container from a network',
+        async () => (await import('./network/disconnect.ts')).disconnect,
+      ),
       inspect: entry(
         'Show all about networks',
         async () => (await import('./system/inspect.ts')).inspectNetworks,
       ),
       list: entry('List networks', async () => (await import('./network/ls.ts')).ls),
       ls: entry('List networks', async () => (await import('./network/ls.ts')).ls),
+      prune: entry('Remove all unused networks', async () => (await import('./network/prune.ts')).prune),
+      remove: entry('Remove networks', async () => (await import('./network/rm.ts')).rm),
+      rm: entry('Remove networks', async () => (await import('./network/rm.ts')).rm),
     },
   },
   system: {

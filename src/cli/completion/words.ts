@@ -68,7 +68,13 @@ const BY_PATH: Readonly<Record<string, VerbWords>> = {
     remove: many('image'),
     rm: many('image'),
   }),
-  ...prefixed('network', { inspect: many('network'), rm: many('network'), remove: many('network') }),
+  ...prefixed('network', {
+    connect: { kinds: ['network', 'container'] },
+    disconnect: { kinds: ['network', 'container'] },
+    inspect: many('network'),
+    remove: many('network'),
+    rm: many('network'),
+  }),
   ...prefixed('volume', { inspect: many('volume'), rm: many('volume'), remove: many('volume') }),
   completion: one('shell'),
   inspect: many('any-object'),
@@ -90,6 +96,8 @@ export function wordKind(path: string, index: number): WordKind | undefined {
 export const FLAG_VALUES: Readonly<Record<string, readonly string[] | WordKind>> = {
   '--attach': ['stdin', 'stdout', 'stderr'],
   '--cgroupns': ['host', 'private'],
+  '--config-from': 'network',
+  '--egress': ['none', 'allow='],
   '--env-file': 'files',
   '--ipc': ['none', 'private', 'shareable', 'host'],
   '--label-file': 'files',

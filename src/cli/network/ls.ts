@@ -3,6 +3,7 @@ import type { Network } from '../../api/networks.ts';
 import type { Client } from '../../client/client.ts';
 import { boolFlag } from '../flags/declare.ts';
 import { filterFlag, rowFormatFlag } from '../flags/list-flags.ts';
+import { naturalOrder } from '../format/natural-order.ts';
 import { printRows, type RowKind } from '../format/rows.ts';
 import { labelText, shortId } from '../format/text.ts';
 import { goTime } from '../format/units.ts';
@@ -35,7 +36,7 @@ export async function runNetworkLs(client: Client, io: Io, options: NetworkLsOpt
   const networks = await client.json<Network[]>('GET', '/networks', {
     query: { filters: filterQuery(options.filter) },
   });
-  const rows = networks.toSorted((a, b) => (a.Name < b.Name ? -1 : 1));
+  const rows = networks.toSorted((a, b) => naturalOrder(a.Name, b.Name));
   const byDefault = options.quiet ? '{{.ID}}' : 'table {{.ID}}\\t{{.Name}}\\t{{.Driver}}\\t{{.Scope}}';
   printRows(io, networkKind(options.trunc), rows, options.format, byDefault);
   return 0;

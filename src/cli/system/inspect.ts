@@ -15,6 +15,8 @@ export interface InspectOptions {
   platform?: string;
   size: boolean;
   type?: string;
+  /** Of `network inspect` alone. */
+  verbose?: boolean;
 }
 
 /** In the order in which a bare name is looked up. */
@@ -113,7 +115,8 @@ async function inspectAll(
 type ObjectQuery = Readonly<Record<string, QueryValue>>;
 
 /** What a type's request takes of the flags. */
-function objectQuery(type: ObjectType, { size, platform }: InspectOptions): ObjectQuery {
+function objectQuery(type: ObjectType, { size, platform, verbose }: InspectOptions): ObjectQuery {
+  if (type === 'network' && verbose) return { verbose: true };
   if (type === 'container' && size) return { size: true };
   return type === 'image' && platform !== undefined ? { platform: platformQuery(platform) } : {};
 }
