@@ -115,10 +115,22 @@ static napi_value open_socket(napi_env env, napi_callback_info info) {
     return fd < 0 ? throw_errno(env, errno, "socket", path) : make_int32(env, fd);
 }
 
+static napi_value keep_port(napi_env env, napi_callback_info info) {
+    struct call call = call_begin(env, info);
+    int fd = call_int32(&call, 0, "fd");
+    int off = 0;
+    if (call.failed)
+        return NULL;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof off) < 0)
+        return throw_errno(env, errno, "setsockopt", NULL);
+    return make_undefined(env);
+}
+
 napi_status register_port(napi_env env, napi_value exports) {
     static const struct addon_function functions[] = {
         {"bindPort", bind_port},
         {"openSocket", open_socket},
+        {"keepPort", keep_port},
     };
     return addon_export(env, exports, functions, sizeof functions / sizeof functions[0]);
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn as spawnProcess } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import {
   closeSync,
   constants,
@@ -281,6 +282,27 @@ describe('sockets', () => {
     }
     assert.deepEqual(addon().socketInfo(fd), { family: 'inet', listening: true });
     closeSync(fd);
+  });
+
+  it('keeps a UDP port to the socket that dgram took over', async () => {
+    const fd = addon().bindPort('udp', '127.0.0.1', 0);
+    const mine = createSocket('udp4');
+    mine.bind({ fd });
+    const { port } = mine.address();
+    const steal = () =>
+      new Promise<string>((resolve) => {
+        const thief = createSocket({ type: 'udp4', reuseAddr: true });
+        const end = (outcome: string) => {
+          thief.close();
+          resolve(outcome);
+        };
+        thief.on('error', (error) => end(errnoCode(error) ?? ''));
+        thief.bind(port, '127.0.0.1', () => end('stolen'));
+      });
+    assert.equal(await steal(), 'stolen', 'or else keepPort is not needed');
+    addon().keepPort(fd);
+    assert.equal(await steal(), 'EADDRINUSE');
+    mine.close();
   });
 
   it('makes sockets inside a network namespace', needsRoot, async () => {

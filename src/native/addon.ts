@@ -51,6 +51,11 @@ export interface Addon {
   ): number;
   /** A non-blocking socket inside the namespace at `netnsPath` (null: ours), neither bound nor connected. */
   openSocket(protocol: 'tcp' | 'udp', family: 4 | 6, netnsPath: string | null): number;
+  /**
+   * Clears SO_REUSEADDR. libuv sets it on every UDP socket that it takes over, and then any process could bind the same
+   * port and get its datagrams: to be called after dgram's `bind({ fd })`.
+   */
+  keepPort(fd: number): void;
 
   /** flock(2), never waiting: false where somebody else holds it. The lock goes with the descriptor. */
   flock(fd: number, exclusive: boolean): boolean;
