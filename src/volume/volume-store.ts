@@ -1,19 +1,10 @@
 /**
  * Volumes: named folders that outlive containers, `volumes/<name>/_data` under the data root, and which containers
- * use which. Only the plain `local` driver. Names, labels and references stand in the database; the folders hold
- * nothing but the users' data.
+ * use which. Names, labels, options and references stand in the database; the folders hold nothing but the users'
+ * data. What a volume's options name is mounted on its folder while it is used (volume-mounts.ts).
  */
 import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Volume, VolumeCreateRequest } from '../api/volumes.ts';
@@ -21,13 +12,24 @@ import { syncDirectory, TEMPORARY_PREFIX } from '../base/atomic-file.ts';
 import { type Database, type Migrations, transaction } from '../base/database.ts';
 import {
   ConflictError,
+  EngineError,
   errnoCode,
   InvalidParameterError,
   NotFoundError,
-  NotImplementedError,
 } from '../base/errors.ts';
+import { log } from '../base/log.ts';
 import type { EventBus } from '../events/event-bus.ts';
-import { copyTree, emptyDirectory, openDirectory, openInRoot } from './copy-tree.ts';
+import { type DriverOptions, needsMount, parseDriverOptions } from './driver-options.ts';
+import { applySizeLimit, checkSizeOption, liftSizeLimit, sizeLimitStatus } from './quota.ts';
+import {
+  type FillableVolume,
+  forgetFilling,
+  isHalfFilled,
+  isUnfilled,
+  undoFilling,
+  VolumeFilling,
+} from './volume-filling.ts';
+import { type MountableVolume, mountedOn, mountPointsBelow, VolumeMounts } from './volume-mounts.ts';
 
 export const VOLUME_MIGRATIONS: Migrations = {
   concept: 'volume',
@@ -44,6 +46,7 @@ export const VOLUME_MIGRATIONS: Migrations = {
        PRIMARY KEY (volume, container)
      ) STRICT;
      CREATE INDEX volume_references_container ON volume_references (container);`,
+    `ALTER TABLE volumes ADD COLUMN options TEXT NOT NULL DEFAULT '{}'`,
   ],
 };
 
@@ -51,8 +54,6 @@ export const VOLUME_MIGRATIONS: Migrations = {
 export const ANONYMOUS_LABEL = 'com.docker.volume.anonymous';
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
-/** Marks, beside `_data`, a first filling that has not ended. */
-const FILLING = 'filling';
 const REMOVING = `${TEMPORARY_PREFIX}remove-`;
 
 /** Throws InvalidParameter with Docker's texts for what cannot be a local volume's name. */
@@ -71,19 +72,27 @@ export function checkVolumeName(name: string): void {
     throw new InvalidParameterError(`volume name of ${name.length} characters is too long`);
 }
 
+/** No drivers can be installed: those that are asked for are missing. Throws NotFound with Docker's text. */
+export function checkDriver(driver: string): void {
+  if (driver === '' || driver === 'local') return;
+  throw new NotFoundError(`error looking up volume plugin ${driver}: plugin "${driver}" not found`);
+}
+
 interface VolumeRow {
   name: string;
   labels: string;
   created_at: string;
   anonymous: number;
+  /** Of the driver, as they were given. */
+  options: string;
 }
 
 export class VolumeStore {
   readonly #db: Database;
   readonly #root: string;
   readonly #events: EventBus | undefined;
-  /** The tail of each volume's queue of fillings. */
-  readonly #filling = new Map<string, Promise<boolean>>();
+  readonly #mounts = new VolumeMounts();
+  readonly #filling = new VolumeFilling();
 
   /** `root` is `<data root>/volumes`; the database was opened with VOLUME_MIGRATIONS. */
   constructor({ database, root, events }: { database: Database; root: string; events?: EventBus }) {
@@ -100,43 +109,78 @@ export class VolumeStore {
 
   /**
    * Makes a volume, or answers with the one that has this name already; without a name an anonymous one. With
-   * `container` it is in use by that container from the same moment on. Throws InvalidParameter, NotImplemented.
+   * `container` it is in use by that container from the same moment on. Throws InvalidParameter, and NotFound for a
+   * driver other than `local`, with Docker's texts (`create x: invalid option: "y"`).
    */
   create(request: VolumeCreateRequest, container?: string): Volume {
-    const driver = request.Driver ?? '';
-    if (driver !== '' && driver !== 'local') {
-      throw new NotImplementedError(
-        `create ${request.Name ?? ''}: volume driver "${driver}" is not implemented`,
-      );
+    const name = request.Name || randomBytes(32).toString('hex');
+    try {
+      this.#create(name, request, container);
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      throw new EngineError(error.kind, `create ${name}: ${error.message}`, error.cause);
     }
-    const options = Object.entries(request.DriverOpts ?? {}).map(([key, value]) => `${key}=${value}`);
-    if (options.length > 0) {
-      throw new NotImplementedError(
-        `create ${request.Name ?? ''}: volume driver options (${options.join(',')}) are not implemented`,
-      );
-    }
-    const anonymous = (request.Name ?? '') === '';
-    const name = anonymous ? randomBytes(32).toString('hex') : (request.Name ?? '');
-    checkVolumeName(name);
-    const labels = { ...(request.Labels ?? {}), ...(anonymous ? { [ANONYMOUS_LABEL]: '' } : {}) };
-    mkdirSync(this.path(name), { recursive: true, mode: 0o755 });
-    syncDirectory(this.#root);
-    const made = transaction(this.#db, () => {
-      const { changes } = this.#db
-        .prepare('INSERT INTO volumes VALUES (?, ?, ?, ?) ON CONFLICT (name) DO NOTHING')
-        .run(name, JSON.stringify(labels), new Date().toISOString(), anonymous ? 1 : 0);
-      if (container !== undefined) this.#insertReference(name, container);
-      return changes > 0;
-    });
-    if (made) this.#events?.publish('volume', 'create', name, { driver: 'local' });
-    return this.get(name);
+    return this.#volume(this.#row(name));
   }
 
-  /** Throws NotFound with Docker's text. */
+  #create(name: string, request: VolumeCreateRequest, container: string | undefined): void {
+    checkVolumeName(name);
+    checkDriver(request.Driver ?? '');
+    if (this.has(name)) {
+      if (container !== undefined) this.#insertReference(name, container);
+      return;
+    }
+    const given = request.DriverOpts ?? {};
+    const options = parseDriverOptions(given);
+    const anonymous = (request.Name ?? '') === '';
+    const labels = { ...(request.Labels ?? {}), ...(anonymous ? { [ANONYMOUS_LABEL]: '' } : {}) };
+    this.#makeFolder(name, options);
+    transaction(this.#db, () => {
+      this.#db
+        .prepare('INSERT INTO volumes (name, labels, created_at, anonymous, options) VALUES (?, ?, ?, ?, ?)')
+        .run(
+          name,
+          JSON.stringify(labels),
+          new Date().toISOString(),
+          anonymous ? 1 : 0,
+          JSON.stringify(given),
+        );
+      if (container !== undefined) this.#insertReference(name, container);
+    });
+    this.#events?.publish('volume', 'create', name, { driver: 'local' });
+  }
+
+  /** A folder that is there already, with somebody's data, becomes the volume's. */
+  #makeFolder(name: string, options: DriverOptions): void {
+    const path = this.path(name);
+    const made = mkdirSync(path, { recursive: true, mode: 0o755 }) !== undefined;
+    syncDirectory(this.#root);
+    if (options.sizeBytes === 0 || needsMount(options)) return;
+    try {
+      applySizeLimit(name, path, options.sizeBytes);
+    } catch (error) {
+      if (made) removeEmpty(this.#folder(name));
+      throw error;
+    }
+  }
+
+  /** With its status. Throws NotFound with Docker's text. */
   get(name: string): Volume {
+    const row = this.#row(name);
+    const status = this.#status(row);
+    return { ...this.#volume(row), ...(status === undefined ? {} : { Status: status }) };
+  }
+
+  #row(name: string): VolumeRow {
     const row = this.#db.prepare('SELECT * FROM volumes WHERE name = ?').get(name);
     if (row === undefined) throw new NotFoundError(`get ${name}: no such volume`);
-    return this.#volume(row as unknown as VolumeRow);
+    return row as unknown as VolumeRow;
+  }
+
+  #status({ name, options }: VolumeRow): Record<string, unknown> | undefined {
+    const parsed = storedOptions(options);
+    if (needsMount(parsed)) return { Mounted: mountedOn(this.path(name)).length > 0 };
+    return parsed.sizeBytes > 0 ? sizeLimitStatus(this.path(name)) : undefined;
   }
 
   has(name: string): boolean {
@@ -181,56 +225,106 @@ export class VolumeStore {
     this.#db.prepare('DELETE FROM volume_references WHERE container = ?').run(container);
   }
 
+  /** Whether something is mounted on its folder while it is used. Throws NotFound. */
+  isMountable(name: string): boolean {
+    return needsMount(storedOptions(this.#row(name).options));
+  }
+
+  /** The file systems that are mounted on its folder now, the topmost last. */
+  mountedFileSystems(name: string): string[] {
+    return mountedOn(this.path(name));
+  }
+
+  /**
+   * Makes the volume's content reachable at its path until `release` by the same user (a container's ID or any other
+   * unique name). Throws NotFound, and Internal with Docker's text where it cannot be mounted.
+   */
+  async mount(name: string, user: string): Promise<void> {
+    const volume = this.#mountable(name);
+    if (needsMount(volume.options)) await this.#mounts.mount(volume, user);
+  }
+
+  /** `user` no longer needs the volumes' mounts. Idempotent. */
+  async release(names: Iterable<string>, user: string): Promise<void> {
+    for (const name of new Set(names)) {
+      if (this.has(name)) await this.#mounts.release(this.#mountable(name), user);
+    }
+  }
+
+  /** Counts a user whose mounts an earlier daemon made; before `unmountUnused`. */
+  adopt(names: Iterable<string>, user: string): void {
+    for (const name of names) if (this.has(name) && this.isMountable(name)) this.#mounts.adopt(name, user);
+  }
+
+  /** Unmounts what an earlier daemon left mounted and nobody uses. */
+  async unmountUnused(): Promise<void> {
+    for (const { Name } of this.list()) {
+      const volume = this.#mountable(Name);
+      if (needsMount(volume.options)) await this.#mounts.unmountUnused(volume);
+    }
+  }
+
+  #mountable(name: string): MountableVolume {
+    return { name, path: this.path(name), options: storedOptions(this.#row(name).options) };
+  }
+
   /** Removes the volume and its data. `force` does not mind a missing one. Throws NotFound, Conflict while in use. */
   async remove(name: string, force = false): Promise<void> {
     if (!this.has(name)) {
       if (force) return;
       throw new NotFoundError(`get ${name}: no such volume`);
     }
-    const users = this.references(name);
-    if (users.length > 0) throw new ConflictError(`remove ${name}: volume is in use - [${users.join(', ')}]`);
+    this.#requireUnused(name);
+    const volume = this.#mountable(name);
+    if (needsMount(volume.options)) {
+      await this.#mounts.unmountUnused(volume);
+      if (!this.has(name)) return;
+      this.#requireUnused(name);
+    }
+    if (volume.options.sizeBytes > 0 && existsSync(volume.path)) liftSizeLimit(volume.path);
     const removing = join(this.#root, `${REMOVING}${name}`);
     rmSync(removing, { recursive: true, force: true });
-    renameIfThere(join(this.#root, name), removing);
+    renameIfThere(this.#folder(name), removing);
     this.#db.prepare('DELETE FROM volumes WHERE name = ?').run(name);
     await rm(removing, { recursive: true, force: true });
     this.#events?.publish('volume', 'destroy', name, { driver: 'local' });
   }
 
-  /**
-   * Fills an empty volume with what the image has at `destination`, ownership and modes of that folder included.
-   * `rootfs` is the container's mounted root; the path is resolved inside it. Answers whether anything was copied:
-   * not for a volume that has content, nor where the image has no folder there.
-   */
-  copyUp(name: string, rootfs: string, destination: string): Promise<boolean> {
-    const before = this.#filling.get(name) ?? Promise.resolve(false);
-    const run = before.catch(() => false).then(() => this.#fill(name, rootfs, destination));
-    this.#filling.set(name, run);
-    const forget = () => {
-      if (this.#filling.get(name) === run) this.#filling.delete(name);
-    };
-    run.then(forget, forget);
-    return run;
+  /** What is mounted in its folder would be emptied with it. */
+  #requireUnused(name: string): void {
+    const users = this.references(name);
+    if (users.length > 0) throw new ConflictError(`remove ${name}: volume is in use - [${users.join(', ')}]`);
+    if (this.#mounts.inUse(name)) throw new ConflictError(`remove ${name}: volume has active mounts`);
+    const path = this.path(name);
+    const foreign = mountPointsBelow(this.#folder(name)).find(
+      (mountPoint) => !(this.isMountable(name) && mountPoint.endsWith(`/${name}/_data`)),
+    );
+    if (foreign !== undefined) {
+      throw new ConflictError(
+        `remove ${name}: ${foreign} is mounted in the volume at ${path}: unmount it first`,
+      );
+    }
   }
 
-  async #fill(name: string, rootfs: string, destination: string): Promise<boolean> {
-    if (readdirSync(this.path(name)).length > 0) return false;
-    const source = openFolder(rootfs, destination);
-    if (source === undefined) return false;
-    const marker = join(this.#root, name, FILLING);
-    writeFileSync(marker, '');
-    const target = openDirectory(this.path(name));
-    try {
-      await copyTree(source, target, { root: true });
-    } catch (error) {
-      emptyDirectory(target);
-      throw error;
-    } finally {
-      closeSync(source);
-      closeSync(target);
-      rmSync(marker, { force: true });
-    }
-    return true;
+  /**
+   * Fills an empty volume with what the image has at `destination` (VolumeFilling.fill). A volume that has something to
+   * mount must be mounted.
+   */
+  copyUp(name: string, rootfs: string, destination: string): Promise<boolean> {
+    return this.#filling.fill(this.#fillable(name), rootfs, destination);
+  }
+
+  /** Whether a daemon's end has cut its filling short: the next start of its container is to do it again. */
+  isUnfilled(name: string): boolean {
+    return isUnfilled(this.#folder(name));
+  }
+
+  #fillable(name: string): FillableVolume {
+    return { name, path: this.path(name), folder: this.#folder(name) };
+  }
+
+  #folder(name: string): string {
+    return join(this.#root, name);
   }
 
   /**
@@ -248,10 +342,20 @@ export class VolumeStore {
         await rm(folder, { recursive: true, force: true });
       } else if (!this.has(entry)) {
         removeEmpty(folder);
-      } else if (existsSync(join(folder, FILLING))) {
-        await emptyHalfFilled(join(folder, '_data'), join(folder, FILLING));
+      } else if (isHalfFilled(folder)) {
+        this.#settleFilling(entry);
       }
     }
+  }
+
+  #settleFilling(name: string): void {
+    const volume = this.#fillable(name);
+    if (!this.isMountable(name)) {
+      undoFilling(volume);
+      return;
+    }
+    log.warn({ volume: name }, 'the first filling of a volume was cut short: look at what it holds');
+    forgetFilling(volume.folder);
   }
 
   #insertReference(name: string, container: string): void {
@@ -262,13 +366,14 @@ export class VolumeStore {
 
   #volume(row: VolumeRow): Volume {
     const labels = JSON.parse(row.labels) as Record<string, string>;
+    const options = JSON.parse(row.options) as Record<string, string>;
     return {
       CreatedAt: row.created_at.replace(/\.\d+Z$/, 'Z'),
       Driver: 'local',
       Labels: Object.keys(labels).length === 0 ? null : labels,
       Mountpoint: this.path(row.name),
       Name: row.name,
-      Options: null,
+      Options: Object.keys(options).length === 0 ? null : options,
       Scope: 'local',
     };
   }
@@ -282,16 +387,6 @@ function renameIfThere(from: string, to: string): void {
   }
 }
 
-function openFolder(rootfs: string, path: string): number | undefined {
-  try {
-    return openInRoot(rootfs, path, constants.O_RDONLY | constants.O_DIRECTORY);
-  } catch (error) {
-    const code = errnoCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return undefined;
-    throw error;
-  }
-}
-
 /** Folders without a row and with content are somebody's data: they stay. */
 function removeEmpty(folder: string): void {
   const names = readdirSync(folder);
@@ -300,12 +395,7 @@ function removeEmpty(folder: string): void {
   rmSync(folder, { recursive: true });
 }
 
-async function emptyHalfFilled(data: string, marker: string): Promise<void> {
-  const fd = openDirectory(data);
-  try {
-    emptyDirectory(fd);
-  } finally {
-    closeSync(fd);
-  }
-  await rm(marker, { force: true });
+function storedOptions(text: string): DriverOptions {
+  const { type = '', device = '', o = '', size } = JSON.parse(text) as Record<string, string>;
+  return { type, device, o, sizeBytes: size === undefined ? 0 : checkSizeOption(size) };
 }
