@@ -23,6 +23,8 @@ export interface BindOptions {
   CreateMountpoint?: boolean;
   ReadOnlyNonRecursive?: boolean;
   ReadOnlyForceRecursive?: boolean;
+  /** Ours: `owner`, or `uids=FROM-TO-LENGTH#…;gids=…` (src/oci/idmap.ts). */
+  IDMap?: string;
 }
 
 export interface VolumeOptions {
@@ -30,6 +32,8 @@ export interface VolumeOptions {
   Labels?: Record<string, string> | null;
   DriverConfig?: { Name?: string; Options?: Record<string, string> | null } | null;
   Subpath?: string;
+  /** Ours: as in BindOptions. */
+  IDMap?: string;
 }
 
 export interface ImageOptions {

@@ -25,6 +25,7 @@ import type { Linux, LinuxNamespace, NamespaceType, Process, Spec } from './runt
 import { OCI_VERSION } from './runtime-spec.ts';
 import { seccompFor } from './seccomp-profile.ts';
 import { parseSecurityOptions, type SecurityOptions } from './security-options.ts';
+import { lookupUser } from './user.ts';
 
 /** A namespace of its own, the host's, or that at a path (`/proc/1/ns/net`, `/run/…/netns`). */
 export type NamespaceChoice = 'new' | 'host' | { path: string };
@@ -137,6 +138,7 @@ function allMounts(input: SpecInput, security: SecurityOptions) {
     defaults: wantsInit(input) ? [...defaults, init] : defaults,
     mounts: [...fileMounts(input), ...input.mounts],
     readonlyRootfs: hostConfig.ReadonlyRootfs === true,
+    user: () => lookupUser(input.config.User ?? '', input.accounts.passwd, input.accounts.group),
     recursiveReadOnly: input.host.recursiveReadOnly,
   });
 }

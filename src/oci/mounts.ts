@@ -4,6 +4,7 @@
  */
 import { posix } from 'node:path';
 import { InvalidParameterError } from '../base/errors.ts';
+import { type Owner, resolveIdMap } from './idmap.ts';
 import type { Mount } from './runtime-spec.ts';
 
 /** Bytes: HostConfig.ShmSize where nothing is said, 64 MiB. */
@@ -32,6 +33,8 @@ export type ContainerMount =
       readOnlyNonRecursive?: boolean;
       /** Fail where the kernel cannot make mounts below it read-only. */
       readOnlyForceRecursive?: boolean;
+      /** The words of idmap.ts, with all mounts below the source; default: owners are as they are. */
+      idmap?: string | undefined;
     }
   | {
       type: 'tmpfs';
@@ -116,6 +119,8 @@ export interface MountPlan {
   defaults: readonly Mount[];
   mounts: readonly ContainerMount[];
   readonlyRootfs: boolean;
+  /** Whom idmap=owner is for. */
+  user: () => Owner;
   /** mount_setattr(2) with AT_RECURSIVE works: Linux 5.12. */
   recursiveReadOnly: boolean;
 }
@@ -162,7 +167,9 @@ function bindMount(one: ContainerMount & { type: 'bind' }, plan: MountPlan): Mou
     options.push(plan.recursiveReadOnly && one.readOnlyNonRecursive !== true ? 'rro' : 'ro');
   }
   options.push(one.propagation ?? 'rprivate');
-  return mount(cleanPath(one.destination), 'bind', one.source, options);
+  const map = one.idmap === undefined ? undefined : resolveIdMap(one.idmap, one.source, plan.user);
+  if (map !== undefined) options.push(one.nonRecursive === true ? 'idmap' : 'ridmap');
+  return { ...mount(cleanPath(one.destination), 'bind', one.source, options), ...map };
 }
 
 /** Pairs of words of which the later one wins, and keys that take a value. */

@@ -194,6 +194,7 @@ function containerMount(
     nonRecursive: mount.nonRecursive,
     readOnlyNonRecursive: mount.readOnlyNonRecursive,
     readOnlyForceRecursive: mount.readOnlyForceRecursive,
+    ...((mount.idmap ?? '') === '' ? {} : { idmap: mount.idmap }),
   };
 }
 

@@ -5,11 +5,15 @@
 import { posix } from 'node:path';
 import type { Mount, MountPropagation, TmpfsOptions } from '../api/mounts.ts';
 import { InvalidParameterError, NotImplementedError } from '../base/errors.ts';
+import { checkIdMap, OWNER } from '../oci/idmap.ts';
 import { cleanPath } from '../oci/mounts.ts';
 
-/** A checked mount. `source` is a host path for binds, a volume's name (empty: anonymous) for volumes. */
+/**
+ * A checked mount. `source` is a host path for binds, a volume's name (empty: anonymous) for volumes, a reference for
+ * images.
+ */
 export interface MountSpec {
-  type: 'bind' | 'volume' | 'tmpfs';
+  type: 'bind' | 'volume' | 'tmpfs' | 'image';
   source: string;
   destination: string;
   readOnly: boolean;
@@ -21,11 +25,15 @@ export interface MountSpec {
   readOnlyForceRecursive: boolean;
   /** A missing host path is made as a folder (`-v`); otherwise it is an error (`--mount`). */
   createSource: boolean;
+  /** Binds and volumes: `owner` or ranges (src/oci/idmap.ts); empty, or absent in old records: owners are as they are. */
+  idmap?: string;
   /** Volumes: fill an empty one with the image's content. */
   copyUp: boolean;
-  /** Volumes: the part of it that is mounted; empty for all. */
+  /** Volumes and images: the part of it that is mounted; empty for all. */
   subpath: string;
-  /** Volumes: labels of one that is made for this mount. */
+  /** Volumes: driver, its options and labels of one that is made for this mount. */
+  driver?: string;
+  driverOptions?: Record<string, string>;
   labels: Record<string, string>;
   /** Tmpfs: mount options, comma-separated. */
   tmpfsOptions: string;
@@ -42,10 +50,16 @@ const MODE_GROUPS: ReadonlySet<string>[] = [
   new Set(['consistent', 'cached', 'delegated']),
 ];
 
+/** `idmap`, which means the owner, or `idmap=` with a mapping. */
+function isIdMap(word: string): boolean {
+  return word === 'idmap' || word.startsWith('idmap=');
+}
+
 function isValidMode(mode: string): boolean {
   if (mode === '') return true;
   const words = mode.split(',');
-  if (!words.every((word) => MODE_GROUPS.some((group) => group.has(word)))) return false;
+  const known = (word: string) => isIdMap(word) || MODE_GROUPS.some((group) => group.has(word));
+  if (!words.every(known) || words.filter(isIdMap).length > 1) return false;
   return MODE_GROUPS.every((group) => words.filter((word) => group.has(word)).length <= 1);
 }
 
@@ -56,8 +70,8 @@ export interface MountHost {
   exists(path: string): boolean;
 }
 
-/** Reads a `-v` string. Throws InvalidParameter with Docker's text. */
-export function parseBind(raw: string, host: MountHost): MountSpec {
+/** Reads a `-v` string; `driver` is that of its volume. Throws InvalidParameter with Docker's text. */
+export function parseBind(raw: string, host: MountHost, driver = ''): MountSpec {
   const invalid = `invalid volume specification: '${raw}'`;
   const parts = raw.split(':');
   const [first = '', second, third = ''] = parts;
@@ -69,6 +83,7 @@ export function parseBind(raw: string, host: MountHost): MountSpec {
   refuseRelabel(words, host);
   const source = second === undefined ? '' : first;
   const propagation = words.find((word) => PROPAGATIONS.has(word));
+  const idmap = words.find(isIdMap);
   const request: Mount = {
     Type: source.startsWith('/') ? 'bind' : 'volume',
     Source: source,
@@ -78,7 +93,9 @@ export function parseBind(raw: string, host: MountHost): MountSpec {
     ...(words.includes('nocopy') ? { VolumeOptions: { NoCopy: true } } : {}),
   };
   try {
-    return { ...checkMount(request, undefined), mode: third, createSource: true };
+    const spec = checkMount(request, undefined);
+    if (idmap !== undefined) spec.idmap = checkedIdMap(idmap === 'idmap' ? OWNER : idmap.slice(6));
+    return { ...spec, mode: third, createSource: true };
   } catch (error) {
     if (error instanceof InvalidParameterError)
       throw new InvalidParameterError(`${invalid}: ${error.message}`);
@@ -130,7 +147,9 @@ function checkMount(request: Mount, host: MountHost | undefined): MountSpec {
     case 'tmpfs':
       return tmpfsSpec(request, common, fail);
     case 'image':
-      throw new NotImplementedError(`mount at ${target}: mounts of type "image" are not implemented`);
+      return imageSpec(request, common, fail);
+    case 'cluster':
+      throw new NotImplementedError(`mount at ${target}: cluster volumes need a swarm, which mydock is not`);
     default:
       return fail('mount type unknown');
   }
@@ -138,11 +157,20 @@ function checkMount(request: Mount, host: MountHost | undefined): MountSpec {
 
 type Fail = (problem: string) => never;
 
+/** The shape of a request does not look into these options. */
+function checkedIdMap(value: unknown): string {
+  if (value === undefined || value === null || value === '') return '';
+  if (typeof value !== 'string') throw new InvalidParameterError('field IDMap must be a string');
+  checkIdMap(value);
+  return value;
+}
+
 function bindSpec(request: Mount, common: MountSpec, host: MountHost | undefined, fail: Fail): MountSpec {
   const source = common.source;
   if (source === '') fail('field Source must not be empty');
   if (request.VolumeOptions) fail('field VolumeOptions must not be specified');
   if (request.ImageOptions) fail('field ImageOptions must not be specified');
+  if (request.TmpfsOptions) fail('field TmpfsOptions must not be specified');
   if (!source.startsWith('/')) fail(`invalid mount path: '${source}' mount path must be absolute`);
   const options = request.BindOptions ?? {};
   const propagation = options.Propagation || 'rprivate';
@@ -153,6 +181,7 @@ function bindSpec(request: Mount, common: MountSpec, host: MountHost | undefined
   return {
     ...common,
     type: 'bind',
+    idmap: checkedIdMap(options.IDMap),
     source: cleanPath(source),
     propagation,
     nonRecursive: options.NonRecursive === true,
@@ -165,29 +194,45 @@ function bindSpec(request: Mount, common: MountSpec, host: MountHost | undefined
 function volumeSpec(request: Mount, common: MountSpec, fail: Fail): MountSpec {
   if (request.BindOptions) fail('field BindOptions must not be specified');
   if (request.ImageOptions) fail('field ImageOptions must not be specified');
+  if (request.TmpfsOptions) fail('field TmpfsOptions must not be specified');
   const options = request.VolumeOptions ?? {};
   const subpath = options.Subpath ?? '';
-  if (subpath !== '') {
-    if (common.source === '') fail('must not set Subpath when using anonymous volumes');
-    const inside = posix.normalize(subpath);
-    if (inside.startsWith('/') || inside === '..' || inside.startsWith('../')) {
-      fail('subpath must be a relative path within the volume');
-    }
-  }
+  if (subpath !== '' && common.source === '') fail('must not set Subpath when using anonymous volumes');
+  requireLocal(subpath, fail);
   if (common.readOnly && common.source === '')
     fail('must not set ReadOnly mode when using anonymous volumes');
-  const driver = options.DriverConfig?.Name ?? '';
-  if (driver !== '' && driver !== 'local')
-    throw new NotImplementedError(`volume driver "${driver}" is not implemented`);
-  const driverOptions = Object.keys(options.DriverConfig?.Options ?? {});
-  if (driverOptions.length > 0) {
-    throw new NotImplementedError(`volume driver options (${driverOptions.join(', ')}) are not implemented`);
+  return {
+    ...common,
+    copyUp: options.NoCopy !== true,
+    subpath,
+    driver: options.DriverConfig?.Name ?? '',
+    driverOptions: options.DriverConfig?.Options ?? {},
+    labels: options.Labels ?? {},
+  };
+}
+
+/** What looks as if it led outside is refused at once; where links lead is for the kernel to say, at the start. */
+function requireLocal(subpath: string, fail: Fail): void {
+  if (subpath === '') return;
+  const inside = posix.normalize(subpath);
+  if (inside.startsWith('/') || inside === '..' || inside.startsWith('../')) {
+    fail('subpath must be a relative path within the volume');
   }
-  return { ...common, copyUp: options.NoCopy !== true, subpath, labels: options.Labels ?? {} };
+}
+
+function imageSpec(request: Mount, common: MountSpec, fail: Fail): MountSpec {
+  if (request.BindOptions) fail('field BindOptions must not be specified');
+  if (request.VolumeOptions) fail('field VolumeOptions must not be specified');
+  if (request.TmpfsOptions) fail('field TmpfsOptions must not be specified');
+  if (common.source === '') fail('field Source must not be empty');
+  const subpath = request.ImageOptions?.Subpath ?? '';
+  requireLocal(subpath, fail);
+  return { ...common, type: 'image', readOnly: true, propagation: 'rprivate', subpath };
 }
 
 function tmpfsSpec(request: Mount, common: MountSpec, fail: Fail): MountSpec {
   if (request.BindOptions) fail('field BindOptions must not be specified');
+  if (request.VolumeOptions) fail('field VolumeOptions must not be specified');
   if (request.ImageOptions) fail('field ImageOptions must not be specified');
   if (common.source !== '') fail('field Source must not be specified');
   return {

@@ -9,6 +9,7 @@
 #include "launch/cgroup_cases.h"
 #include "launch/exec_cases.h"
 #include "launch/filter_cases.h"
+#include "launch/idmap_cases.h"
 #include "launch/mount_cases.h"
 #include "launch/process_cases.h"
 #include "launch/self_cases.h"
@@ -31,6 +32,7 @@ int main(int count, char **arguments) {
     test_mounts();
     test_proc_and_sys();
     test_hostile_links();
+    test_idmap();
     test_limits();
     test_device_rules();
     test_device_program();

@@ -52,6 +52,13 @@ struct config_process {
     const char *selinux;
 };
 
+/* Whether a bind is idmapped: not, itself alone, or with all mounts below. */
+enum config_idmap {
+    IDMAP_NONE,
+    IDMAP_TOP,
+    IDMAP_ALL,
+};
+
 struct config_mount {
     const char *destination, *type, *source;
     bool bind;
@@ -64,6 +71,11 @@ struct config_mount {
     bool propagation_recursive;
     /* Options for the file system itself: "size=64m", "newinstance". */
     struct text_list data;
+    enum config_idmap idmap;
+    /* Lines of /proc/PID/uid_map and gid_map. */
+    const char *uid_map, *gid_map;
+    /* A user namespace that has them, between idmap_open and idmap_close; else -1. */
+    int idmap_fd;
 };
 
 struct config_namespace {

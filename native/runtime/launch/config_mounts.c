@@ -2,6 +2,7 @@
  * system data. */
 #define _GNU_SOURCE
 #include "config.h"
+#include "idmap.h"
 #include <string.h>
 #include <sys/mount.h>
 
@@ -82,6 +83,10 @@ static bool mount_take_option(struct config_mount *mount, const char *option) {
         mount->propagation_recursive = (propagation & MS_REC) != 0;
         return true;
     }
+    if (strcmp(option, "idmap") == 0 || strcmp(option, "ridmap") == 0) {
+        mount->idmap = option[0] == 'r' ? IDMAP_ALL : IDMAP_TOP;
+        return true;
+    }
     if (strcmp(option, "bind") == 0 || strcmp(option, "rbind") == 0) {
         mount->bind = true;
         mount->recursive = mount->recursive || option[0] == 'r';
@@ -93,20 +98,19 @@ static bool mount_take_option(struct config_mount *mount, const char *option) {
 
 static int mount_refuse_options(const struct fields *entry, const struct text_list *options,
                                 struct error **err) {
-    static const char *const refused[] = {"remount", "tmpcopyup", "idmap", "ridmap", "move"};
+    static const char *const refused[] = {"remount", "tmpcopyup", "move"};
     for (size_t index = 0; index < options->count; index++) {
         for (size_t other = 0; other < sizeof(refused) / sizeof(refused[0]); other++) {
             if (strcmp(options->items[index], refused[other]) == 0)
                 return fields_refuse(entry, refused[other], "is a mount option not supported", err);
         }
     }
-    if (fields_has(entry, "uidMappings") || fields_has(entry, "gidMappings"))
-        return fields_refuse(entry, "uidMappings", "are not supported", err);
     return 0;
 }
 
 static int mount_read(const struct fields *entry, struct config_mount *mount, struct error **err) {
     struct text_list options;
+    mount->idmap_fd = -1;
     if (fields_text(entry, "destination", &mount->destination, err) < 0 ||
         fields_text(entry, "type", &mount->type, err) < 0 ||
         fields_text(entry, "source", &mount->source, err) < 0 ||
@@ -128,7 +132,7 @@ static int mount_read(const struct fields *entry, struct config_mount *mount, st
         return fields_refuse(entry, "type", "is missing", err);
     if (mount->bind && (mount->source == NULL || mount->source[0] == '\0'))
         return fields_refuse(entry, "source", "is missing", err);
-    return 0;
+    return idmap_read(entry, mount, err);
 }
 
 int config_read_mounts(const struct fields *top, struct config *config, struct error **err) {

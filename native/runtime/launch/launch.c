@@ -4,6 +4,7 @@
 #include "launch.h"
 #include "../../common/cleanup.h"
 #include "capabilities.h"
+#include "idmap.h"
 #include "init.h"
 #include "launch_container.h"
 #include "sync.h"
@@ -116,7 +117,10 @@ int launch_create(const char *bundle, const char *seccomp_cache, const struct la
     }
     int result = namespaces_open(container->config, &namespaces, err);
     if (result == 0)
+        result = idmap_open(container->config, err);
+    if (result == 0)
         result = launch_fork(container, path, &namespaces, stdio, init, err);
+    idmap_close(container->config);
     namespaces_close(&namespaces);
     if (result < 0) {
         launch_destroy(container);

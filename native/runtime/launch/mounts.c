@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "mounts.h"
 #include "../../common/cleanup.h"
+#include "idmap.h"
 #include "mounts_cgroup.h"
 #include "root_path.h"
 #include <errno.h>
@@ -33,8 +34,11 @@ static int mounts_open_bind(const struct config_mount *mount, const char *bundle
     if (length >= (int)sizeof(path))
         return error_set(err, ENAMETOOLONG, "open the mount source", mount->source);
     unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
-    int tree = open_tree(AT_FDCWD, path, flags | (mount->recursive ? AT_RECURSIVE : 0));
-    return tree < 0 ? error_set(err, errno, "open the mount source", path) : tree;
+    cleanup_close int tree =
+        open_tree(AT_FDCWD, path, flags | (mount->recursive ? AT_RECURSIVE : 0));
+    if (tree < 0)
+        return error_set(err, errno, "open the mount source", path);
+    return idmap_apply(mount, tree, err) < 0 ? -1 : steal_fd(&tree);
 }
 
 int mounts_open(const struct config *config, const struct cgroup *cgroup, const char *bundle,

@@ -18,6 +18,7 @@ interface Draft {
   target: string;
   readOnly: boolean;
   consistency: string;
+  idmap: string;
   bind: BindOptions;
   volume: VolumeOptions;
   image: ImageOptions;
@@ -34,6 +35,7 @@ export function parseMount(spec: string, cwd = process.cwd()): Mount {
     target: '',
     readOnly: false,
     consistency: '',
+    idmap: '',
     bind: {},
     volume: {},
     image: {},
@@ -43,7 +45,7 @@ export function parseMount(spec: string, cwd = process.cwd()): Mount {
   return finish(draft, cwd);
 }
 
-const FLAG_FIELDS = ['readonly', 'ro', 'volume-nocopy', 'bind-nonrecursive'];
+const FLAG_FIELDS = ['readonly', 'ro', 'volume-nocopy', 'bind-nonrecursive', 'idmap'];
 
 function readField(draft: Draft, field: string): void {
   const [rawKey, value] = splitPair(field);
@@ -87,6 +89,10 @@ const FIELDS: Record<string, FieldReader> = {
     draft.bind.NonRecursive = parseFlag(value, field);
   },
   'bind-recursive': bindRecursive,
+  // Ours, of binds and volumes: alone it is `owner`.
+  idmap: (draft, value, field) => {
+    draft.idmap = field.includes('=') ? value : 'owner';
+  },
   'volume-nocopy': (draft, value, field) => {
     draft.volume.NoCopy = parseFlag(value, field);
   },
@@ -140,6 +146,11 @@ function bindRecursive(draft: Draft, value: string): void {
 function finish(draft: Draft, cwd: string): Mount {
   if (draft.type === '') throw new Error('type is required');
   if (draft.target === '') throw new Error('target is required');
+  if (draft.idmap !== '') {
+    if (draft.type !== 'bind' && draft.type !== 'volume')
+      throw new Error(`cannot mix 'idmap' with mount type '${draft.type}'`);
+    draft[draft.type].IDMap = draft.idmap;
+  }
   const groups = {
     bind: { BindOptions: draft.bind },
     volume: { VolumeOptions: draft.volume },

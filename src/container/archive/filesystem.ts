@@ -10,11 +10,13 @@ import type { SupervisorConfig } from '../../native/supervisor-protocol.ts';
 import { DEFAULT_CGROUP_PARENT } from '../../oci/generate.ts';
 import { planMounts } from '../../oci/mounts.ts';
 import { OCI_VERSION, type Spec } from '../../oci/runtime-spec.ts';
+import { lookupUser } from '../../oci/user.ts';
 import { containerMounts, prepareMounts } from '../../volume/mount-points.ts';
 import type { Container } from '../container.ts';
 import type { EngineContext } from '../engine-context.ts';
 import { newId } from '../names.ts';
 import { containerPaths, seccompCacheDirectory } from '../paths.ts';
+import { readRootFile } from '../root-file.ts';
 import { withRoot } from '../root-view.ts';
 import { isLive } from '../state.ts';
 import { Supervisor } from '../supervisor.ts';
@@ -71,9 +73,8 @@ async function withMounts<T>(
   const { mounts, release } = containerMounts(lasting);
   const closed = Promise.withResolvers<void>();
   try {
-    writeFileSync(join(paths.bundle, 'config.json'), JSON.stringify(mountsOnly(engine, id, root, mounts)), {
-      mode: 0o600,
-    });
+    const spec = mountsOnly(engine, container, { id, root, mounts });
+    writeFileSync(join(paths.bundle, 'config.json'), JSON.stringify(spec), { mode: 0o600 });
     const config: SupervisorConfig = {
       id,
       socket: paths.socket,
@@ -111,10 +112,16 @@ async function withMounts<T>(
 
 function mountsOnly(
   engine: EngineContext,
-  id: string,
-  root: string,
-  mounts: ReturnType<typeof containerMounts>['mounts'],
+  container: Container,
+  made: { id: string; root: string; mounts: ReturnType<typeof containerMounts>['mounts'] },
 ): Spec {
+  const { id, root, mounts } = made;
+  const user = () =>
+    lookupUser(
+      container.record.config.User ?? '',
+      readRootFile(root, '/etc/passwd'),
+      readRootFile(root, '/etc/group'),
+    );
   return {
     ociVersion: OCI_VERSION,
     process: { args: ['/'], cwd: '/', env: [], user: { uid: 0, gid: 0 }, noNewPrivileges: true },
@@ -123,6 +130,7 @@ function mountsOnly(
       defaults: [],
       mounts,
       readonlyRootfs: false,
+      user,
       recursiveReadOnly: engine.host.recursiveReadOnly,
     }),
     linux: {

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { chownSync, mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { checkIdMap, resolveIdMap } from './idmap.ts';
+
+const ROOT = () => ({ uid: 0, gid: 0 });
+const ALL = { containerID: 0, hostID: 0, size: 4294967295 };
+
+test('ranges are read as podman writes them', () => {
+  assert.deepEqual(resolveIdMap('uids=0-1-10#10-11-10;gids=0-100-10', '/', ROOT), {
+    uidMappings: [
+      { containerID: 0, hostID: 1, size: 10 },
+      { containerID: 10, hostID: 11, size: 10 },
+    ],
+    gidMappings: [{ containerID: 0, hostID: 100, size: 10 }],
+  });
+  assert.deepEqual(resolveIdMap('uids=@1000-@0-1', '/', ROOT)?.gidMappings, [ALL]);
+  assert.equal(resolveIdMap('uids=0-0-4294967295', '/', ROOT), undefined);
+});
+
+test('what is no mapping is refused by name', () => {
+  for (const [text, why] of [
+    ['', 'it must be'],
+    ['me', 'it must be'],
+    ['uids=1-2', 'uids must be FROM-TO-LENGTH'],
+    ['uids=1-2-3;', 'it must be'],
+    ['uids=1-2-3;uids=5-6-1', 'uids stands twice'],
+    ['gids=1-2-0', 'gids 1-2-0 is out of range'],
+    ['uids=4294967295-0-1', 'out of range'],
+    ['uids=0-10-5#4-20-1', 'uids: 4 is mapped twice'],
+    ['uids=0-10-5#7-14-1', 'uids: 14 is the target of two ranges'],
+    [`uids=${Array.from({ length: 101 }, (_, id) => `${id}-${id}-1`).join('#')}`, '101 ranges'],
+  ] as const) {
+    assert.throws(
+      () => checkIdMap(text),
+      (error: Error) => {
+        assert.ok(
+          error.message.startsWith(`invalid idmap "${text}": `) && error.message.includes(why),
+          error.message,
+        );
+        return true;
+      },
+    );
+  }
+  checkIdMap('owner');
+});
+
+test('owner: one ID moves, and nothing else passes for it', (context) => {
+  const folder = mkdtempSync(join(tmpdir(), 'idmap-'));
+  context.after(() => rmdirSync(folder));
+  chownSync(folder, 1000, 0);
+  assert.deepEqual(resolveIdMap('owner', folder, ROOT), {
+    uidMappings: [
+      { containerID: 1000, hostID: 0, size: 1 },
+      { containerID: 1, hostID: 1, size: 999 },
+      { containerID: 1001, hostID: 1001, size: 4294966294 },
+    ],
+    gidMappings: [ALL],
+  });
+  chownSync(folder, 1000, 100);
+  const map = resolveIdMap('owner', folder, () => ({ uid: 33, gid: 33 }));
+  assert.deepEqual(map?.gidMappings, [
+    { containerID: 100, hostID: 33, size: 1 },
+    { containerID: 0, hostID: 0, size: 33 },
+    { containerID: 34, hostID: 34, size: 66 },
+    { containerID: 101, hostID: 101, size: 4294967194 },
+  ]);
+  assert.equal(
+    resolveIdMap('owner', folder, () => ({ uid: 1000, gid: 100 })),
+    undefined,
+  );
+});
+
+test("owner: root's files become nobody else's", (context) => {
+  const folder = mkdtempSync(join(tmpdir(), 'idmap-'));
+  context.after(() => rmdirSync(folder));
+  assert.equal(resolveIdMap('owner', folder, ROOT), undefined);
+  assert.throws(() => resolveIdMap('owner', folder, () => ({ uid: 33, gid: 33 })), {
+    kind: 'InvalidParameter',
+    message: `idmap=owner: ${folder} belongs to root, whose files are not given to the container's user 33; name the IDs: idmap=uids=FROM-TO-LENGTH;gids=FROM-TO-LENGTH`,
+  });
+});
