@@ -4,6 +4,7 @@
  * Source: linux/netfilter/nf_tables.h.
  */
 import type { MessageWriter } from './message.ts';
+import type { Verdict } from './nft-sets.ts';
 
 /** Writes one expression (an NFTA_LIST_ELEM's content). */
 export type Expression = (writer: MessageWriter) => void;
@@ -13,13 +14,17 @@ const NFTA_EXPR_DATA = 2;
 const NFTA_DATA_VALUE = 1;
 const NFTA_DATA_VERDICT = 2;
 const NFTA_VERDICT_CODE = 1;
+const NFTA_VERDICT_CHAIN = 2;
 
 /** The verdict register, and the 16 registers of four bytes that follow each other in memory. */
-const REGISTER_VERDICT = 0;
+export const REGISTER_VERDICT = 0;
 export const register = (number: number): number => 8 + number;
 
 const NF_DROP = 0;
 const NF_ACCEPT = 1;
+const NFT_JUMP = -3;
+const NFT_GOTO = -4;
+const NFT_RETURN = -5;
 
 /** Keys of `meta`. */
 const META_IIFNAME = 6;
@@ -35,8 +40,8 @@ const CT_DESTINATION_NAT = 0x20;
 
 const PAYLOAD_NETWORK = 1;
 const PAYLOAD_TRANSPORT = 2;
-const CMP_EQUAL = 0;
-const CMP_NOT_EQUAL = 1;
+export const CMP_EQUAL = 0;
+export const CMP_NOT_EQUAL = 1;
 const FIB_ADDRESS_TYPE = 3;
 const FIB_BY_DESTINATION = 2;
 const RTN_LOCAL = 2;
@@ -46,7 +51,7 @@ const NAT_DESTINATION = 1;
 /** IFNAMSIZ: names are compared with all their padding. */
 export const INTERFACE_NAME_BYTES = 16;
 
-function expression(name: string, data: (writer: MessageWriter) => void): Expression {
+export function expression(name: string, data: (writer: MessageWriter) => void): Expression {
   return (writer) => {
     writer.string(NFTA_EXPR_NAME, name);
     writer.nest(NFTA_EXPR_DATA, () => data(writer));
@@ -58,14 +63,14 @@ export function writeValue(writer: MessageWriter, type: number, value: Uint8Arra
   writer.nest(type, () => writer.attribute(NFTA_DATA_VALUE, value));
 }
 
-function loadMeta(key: number, to: number): Expression {
+export function loadMeta(key: number, to: number): Expression {
   return expression('meta', (writer) => {
     writer.u32be(1, to);
     writer.u32be(2, key);
   });
 }
 
-function compare(from: number, operation: number, value: Uint8Array): Expression {
+export function compare(from: number, operation: number, value: Uint8Array): Expression {
   return expression('cmp', (writer) => {
     writer.u32be(1, from);
     writer.u32be(2, operation);
@@ -73,7 +78,7 @@ function compare(from: number, operation: number, value: Uint8Array): Expression
   });
 }
 
-function loadPayload(base: number, offset: number, length: number, to: number): Expression {
+export function loadPayload(base: number, offset: number, length: number, to: number): Expression {
   return expression('payload', (writer) => {
     writer.u32be(1, to);
     writer.u32be(2, base);
@@ -82,7 +87,7 @@ function loadPayload(base: number, offset: number, length: number, to: number): 
   });
 }
 
-function bitwiseAnd(from: number, mask: Uint8Array): Expression {
+export function bitwiseAnd(from: number, mask: Uint8Array): Expression {
   return expression('bitwise', (writer) => {
     writer.u32be(1, from);
     writer.u32be(2, from);
@@ -92,7 +97,7 @@ function bitwiseAnd(from: number, mask: Uint8Array): Expression {
   });
 }
 
-function hostNumber(value: number): Buffer {
+export function hostNumber(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(value);
   return bytes;
@@ -222,5 +227,37 @@ function verdict(code: number): Expression {
   return expression('immediate', (writer) => {
     writer.u32be(1, REGISTER_VERDICT);
     writer.nest(2, () => writer.nest(NFTA_DATA_VERDICT, () => writer.u32be(NFTA_VERDICT_CODE, code)));
+  });
+}
+
+/** struct nft_data with a verdict. */
+export function writeVerdict(writer: MessageWriter, verdict: Verdict): void {
+  writer.nest(NFTA_DATA_VERDICT, () => {
+    writer.u32be(NFTA_VERDICT_CODE, verdictCode(verdict));
+    if (typeof verdict === 'object')
+      writer.string(NFTA_VERDICT_CHAIN, 'goto' in verdict ? verdict.goto : verdict.jump);
+  });
+}
+
+function verdictCode(verdict: Verdict): number {
+  if (verdict === 'accept') return NF_ACCEPT;
+  if (verdict === 'drop') return NF_DROP;
+  if (verdict === 'return') return NFT_RETURN;
+  return 'goto' in verdict ? NFT_GOTO : NFT_JUMP;
+}
+
+/** The expression that counts, with what it starts from. */
+export function writeCounter(writer: MessageWriter, start?: { packets: bigint; bytes: bigint }): void {
+  writer.string(NFTA_EXPR_NAME, 'counter');
+  writer.nest(NFTA_EXPR_DATA, () => {
+    for (const [attribute, value] of [
+      [1, start?.bytes],
+      [2, start?.packets],
+    ] as const) {
+      if (value === undefined) continue;
+      const bytes = Buffer.alloc(8);
+      bytes.writeBigUInt64BE(value);
+      writer.attribute(attribute, bytes);
+    }
   });
 }

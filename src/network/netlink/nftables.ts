@@ -1,18 +1,25 @@
 /**
  * nftables over nfnetlink: one batch of messages is one transaction, applied whole or not at all. What a rule says is
- * built in nft-expressions.ts. All objects are in the inet family. Source: linux/netfilter/nf_tables.h, nfnetlink.h.
+ * built in nft-expressions.ts and nft-fields.ts. Source: linux/netfilter/nf_tables.h, nfnetlink.h.
  */
 import { NetlinkRequest } from './connection.ts';
 import type { MessageWriter } from './message.ts';
 import { NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE } from './message.ts';
 import type { Expression } from './nft-expressions.ts';
-import { writeValue } from './nft-expressions.ts';
+import type { Element, NftSet } from './nft-sets.ts';
+import { NFTA_LIST_ELEM, writeElement, writeSet } from './nft-sets.ts';
 
-const NFNL_SUBSYS_NFTABLES = 10;
+export type { Element, NftSet } from './nft-sets.ts';
+export { concatenatedType, DATA_TYPE } from './nft-sets.ts';
+
+export const NFNL_SUBSYS_NFTABLES = 10;
 const NFNL_MSG_BATCH_BEGIN = 0x10;
 const NFNL_MSG_BATCH_END = 0x11;
 const NFPROTO_UNSPEC = 0;
-const NFPROTO_INET = 1;
+
+/** Families of tables (NFPROTO_*). */
+export const TABLE_FAMILY = { inet: 1, bridge: 7 } as const;
+export type TableFamily = keyof typeof TABLE_FAMILY;
 
 const NFT_MSG_NEWTABLE = 0;
 const NFT_MSG_DELTABLE = 2;
@@ -22,44 +29,17 @@ const NFT_MSG_NEWSET = 9;
 const NFT_MSG_NEWSETELEM = 12;
 const NFT_MSG_DELSETELEM = 14;
 
-const NFT_SET_MAP = 8;
-const NFTA_LIST_ELEM = 1;
+/** An attribute holds at most 64 KiB, and a message one attribute with all its elements. */
+const ELEMENTS_PER_MESSAGE = 250;
 
-/** Hooks of the inet family. */
+/** Hooks of the inet and bridge families. */
 export const HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
-
-/** nft's own numbers of data types: only its listings need them. A concatenation is six bits each. */
-export const DATA_TYPE = { ipv4Address: 7, protocol: 12, port: 13, interfaceName: 41 } as const;
-
-const DATA_TYPE_BITS = 6;
-
-/** What nft stores with a set to read it back: type 0 (key byte order), four bytes, 1 (host order). */
-const HOST_ORDER_USER_DATA = Uint8Array.of(0, 4, 1, 0, 0, 0);
-
-export function concatenatedType(types: readonly number[]): number {
-  return types.reduce((value, type) => (value << DATA_TYPE_BITS) | type, 0);
-}
 
 export interface Chain {
   name: string;
   type: 'filter' | 'nat';
   hook: keyof typeof HOOK;
   priority: number;
-}
-
-export interface NftSet {
-  name: string;
-  keyType: number;
-  keyBytes: number;
-  /** The key is in the host's byte order (nft's listings ask); the default is network order. */
-  hostByteOrder?: boolean;
-  /** Makes it a map. */
-  data?: { type: number; bytes: number };
-}
-
-export interface Element {
-  key: Uint8Array;
-  data?: Uint8Array;
 }
 
 interface BatchMessage {
@@ -72,11 +52,18 @@ interface BatchMessage {
 /** A transaction on one table: what is added here happens in this order, all of it or nothing. */
 export class NftBatch {
   readonly #table: string;
+  readonly #family: number;
   readonly #messages: BatchMessage[] = [];
   #setId = 1;
 
-  constructor(table: string) {
+  constructor(table: string, family: TableFamily = 'inet') {
     this.#table = table;
+    this.#family = TABLE_FAMILY[family];
+  }
+
+  /** The kernel answers nothing to an empty transaction: send none. */
+  get isEmpty(): boolean {
+    return this.#messages.length === 0;
   }
 
   /** Idempotent: a table that is there stays as it is. */
@@ -105,19 +92,18 @@ export class NftBatch {
     });
   }
 
+  /** A chain that rules and maps jump to. Idempotent. */
+  addTargetChain(name: string): this {
+    return this.#add(`add chain ${name}`, NFT_MSG_NEWCHAIN, NLM_F_CREATE, (writer) => {
+      writer.string(1, this.#table);
+      writer.string(3, name);
+    });
+  }
+
   addSet(set: NftSet): this {
     return this.#add(`add set ${set.name}`, NFT_MSG_NEWSET, NLM_F_CREATE, (writer) => {
       writer.string(1, this.#table);
-      writer.string(2, set.name);
-      writer.u32be(3, set.data === undefined ? 0 : NFT_SET_MAP);
-      writer.u32be(4, set.keyType);
-      writer.u32be(5, set.keyBytes);
-      if (set.data !== undefined) {
-        writer.u32be(6, set.data.type);
-        writer.u32be(7, set.data.bytes);
-      }
-      writer.u32be(10, this.#setId++);
-      if (set.hostByteOrder === true) writer.attribute(13, HOST_ORDER_USER_DATA);
+      writeSet(writer, set, this.#setId++);
     });
   }
 
@@ -147,12 +133,13 @@ export class NftBatch {
    */
   finish(): NetlinkRequest {
     const request = new NetlinkRequest();
-    const frame = (writer: MessageWriter) => writer.bytes(header(NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES));
+    const frame = (writer: MessageWriter) =>
+      writer.bytes(nfnetlinkHeader(NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES));
     request.add('begin nftables batch', NFNL_MSG_BATCH_BEGIN, 0, frame);
     this.#messages.forEach(({ label, type, flags, body }, index) => {
       const acknowledge = index === this.#messages.length - 1 ? NLM_F_ACK : 0;
       request.add(label, type, flags | acknowledge, (writer) => {
-        writer.bytes(header(NFPROTO_INET, 0));
+        writer.bytes(nfnetlinkHeader(this.#family, 0));
         body(writer);
       });
     });
@@ -160,19 +147,16 @@ export class NftBatch {
   }
 
   #elements(label: string, message: number, flags: number, set: string, elements: readonly Element[]): this {
-    if (elements.length === 0) return this;
-    return this.#add(label, message, flags, (writer) => {
-      writer.string(1, this.#table);
-      writer.string(2, set);
-      writer.nest(3, () => {
-        for (const element of elements) {
-          writer.nest(NFTA_LIST_ELEM, () => {
-            writeValue(writer, 1, element.key);
-            if (element.data !== undefined) writeValue(writer, 2, element.data);
-          });
-        }
+    for (let at = 0; at < elements.length; at += ELEMENTS_PER_MESSAGE) {
+      this.#add(label, message, flags, (writer) => {
+        writer.string(1, this.#table);
+        writer.string(2, set);
+        writer.nest(3, () => {
+          for (const element of elements.slice(at, at + ELEMENTS_PER_MESSAGE)) writeElement(writer, element);
+        });
       });
-    });
+    }
+    return this;
   }
 
   #add(label: string, message: number, flags: number, body: (writer: MessageWriter) => void): this {
@@ -183,6 +167,6 @@ export class NftBatch {
 }
 
 /** struct nfgenmsg; the resource number is in network order. */
-function header(family: number, resource: number): Buffer {
+export function nfnetlinkHeader(family: number, resource: number): Buffer {
   return Buffer.from([family, 0, resource >> 8, resource & 255]);
 }
