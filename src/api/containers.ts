@@ -134,6 +134,27 @@ export interface ContainerInspectResponse {
   Mounts: MountPoint[];
   Config: ContainerConfig;
   NetworkSettings: NetworkSettings;
+  /** Not Docker's, while the container runs: which of its published ports other hosts can reach. */
+  OpenPorts?: OpenPort[];
+  /** Not Docker's, where the container or one of its networks restricts what it may reach. */
+  Egress?: EgressState;
+}
+
+/** A published port that other hosts can reach, as far as this host decides. */
+export interface OpenPort {
+  HostIp: string;
+  HostPort: number;
+  ContainerPort: number;
+  Type: 'tcp' | 'udp' | 'sctp';
+}
+
+/** What may leave a container, and what was refused since it started. */
+export interface EgressState {
+  /** Names, addresses and subnets; empty for nothing. */
+  Allowed: string[];
+  BlockedPackets: number;
+  /** Newest first. */
+  Recent: { Time: string; Destination: string }[];
 }
 
 /** A port of a listed container; `PublicPort` and `IP` only where it is published. */
@@ -165,6 +186,8 @@ export interface ContainerSummary {
   HostConfig: { NetworkMode: string; Annotations?: Record<string, string> };
   NetworkSettings: { Networks: Record<string, EndpointSettings> };
   Mounts: MountPoint[];
+  /** Not Docker's: as in inspect. */
+  OpenPorts?: OpenPort[];
 }
 
 export type WaitCondition = 'not-running' | 'next-exit' | 'removed';
@@ -173,6 +196,14 @@ export type WaitCondition = 'not-running' | 'next-exit' | 'removed';
 export interface ContainerWaitResponse {
   StatusCode: number;
   Error?: { Message: string } | null;
+}
+
+/** Not Docker's: the part of `POST /containers/{id}/update` that changes published ports, of running containers too. */
+export interface PublishedPortsUpdate {
+  /** As `-p` takes them. */
+  PublishAdd?: string[] | null;
+  /** Host port with protocol (`8080`, `53/udp`), or `[ip:]hostPort:containerPort[/protocol]`. */
+  PublishRemove?: string[] | null;
 }
 
 export interface ContainerUpdateResponse {

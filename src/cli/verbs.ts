@@ -78,7 +78,7 @@ const unpause = entry(
   async () => (await import('./container/unpause.ts')).unpause,
 );
 const update = entry(
-  'Change limits and restart policy of containers',
+  'Change limits, restart policy and ports of containers',
   async () => (await import('./container/update.ts')).update,
 );
 

@@ -53,6 +53,7 @@ export interface ContainerOptions {
   dnsOption: string[];
   dnsSearch: string[];
   domainname?: string;
+  egress?: string;
   entrypoint?: string;
   env: string[];
   envFile: string[];
@@ -204,6 +205,11 @@ function deviceFlags(command: Command): void {
 
 function networkFlags(command: Command): void {
   parsedListFlag(command, '--network <network>', 'Connect to a network', parseNetworkAttachment);
+  stringFlag(
+    command,
+    '--egress <policy>',
+    'What it may reach outside: none, or allow=NAME|SUBNET,… (*.example.com for all below)',
+  );
   listFlag(command, '--network-alias <list>', "Another name on the container's first network");
   stringFlag(command, '--ip <string>', 'IPv4 address');
   stringFlag(command, '--ip6 <string>', 'IPv6 address');

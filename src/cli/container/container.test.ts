@@ -72,6 +72,16 @@ test('update sends what was given, and wants something', async () => {
   assert.deepEqual([io.out(), io.err()], ['c\n', 'careful\n']);
 });
 
+test('update changes published ports by their specifications', async () => {
+  const words = ['--publish-add', '8081:80', '--publish-add', 'published=53,target=53,protocol=udp'];
+  const { daemon } = await mydock(['update', ...words, '--publish-rm', '8080', 'c'], (_, response) =>
+    sendJson(response, { Warnings: null }),
+  );
+  const body = JSON.parse(daemon.requests[0]?.body ?? '{}') as Record<string, unknown>;
+  assert.deepEqual(body['PublishAdd'], ['8081:80', '53:53/udp']);
+  assert.deepEqual(body['PublishRemove'], ['8080']);
+});
+
 test('port shows addresses in order, and one of them', async () => {
   const Ports = {
     '443/tcp': [{ HostIp: '::', HostPort: '8443' }],
@@ -86,6 +96,47 @@ test('port shows addresses in order, and one of them', async () => {
   assert.equal((await mydock(['port', 'c', '80'], respond)).io.out(), '0.0.0.0:8080\n');
   const none = await mydock(['port', 'c', '9/udp'], respond);
   assert.deepEqual([none.io.err(), none.exitCode], ["Error: No public port '9/udp' published for c\n", 1]);
+});
+
+test('port and ps say what other hosts can reach, where it is asked for or people read it', async () => {
+  const open = { HostIp: '0.0.0.0', HostPort: 8080, ContainerPort: 80, Type: 'tcp' };
+  const Ports = {
+    '80/tcp': [
+      { HostIp: '0.0.0.0', HostPort: '8080' },
+      { HostIp: '127.0.0.1', HostPort: '8081' },
+    ],
+  };
+  const inspected: Respond = (_, response) =>
+    sendJson(response, { NetworkSettings: { Ports }, OpenPorts: [open] });
+  const terminal = { terminal: { rows: 10, columns: 80 } };
+  const bare = '80/tcp -> 0.0.0.0:8080\n80/tcp -> 127.0.0.1:8081\n';
+  const noted = '80/tcp -> 0.0.0.0:8080  (open to other hosts)\n80/tcp -> 127.0.0.1:8081  (this host only)\n';
+  assert.equal((await mydock(['port', 'c'], inspected)).io.out(), bare);
+  assert.equal((await mydock(['port', '--open', 'c'], inspected)).io.out(), noted);
+  assert.equal((await mydock(['port', 'c'], inspected, terminal)).io.out(), noted);
+  assert.equal((await mydock(['port', '--open=false', 'c'], inspected, terminal)).io.out(), bare);
+
+  const row = {
+    Id: ID,
+    Names: ['/web'],
+    Image: 'i',
+    ImageID: '',
+    Command: 'c',
+    Created: 0,
+    Labels: {},
+    Mounts: [],
+  };
+  const listed: Respond = (_, response) =>
+    sendJson(response, [
+      { ...row, State: 'running', Status: 'Up', Ports: [], OpenPorts: [open, { ...open, HostIp: '::' }] },
+    ]);
+  const piped = await mydock(['ps'], listed);
+  assert.deepEqual([piped.io.out().includes('OPEN'), piped.io.err()], [false, '']);
+  const seen = await mydock(['ps'], listed, terminal);
+  assert.deepEqual([seen.io.out(), seen.io.err()], [piped.io.out(), 'Open to other hosts: web 8080/tcp\n']);
+  const column = await mydock(['ps', '--open'], listed, terminal);
+  assert.match(column.io.out(), /OPEN TO OTHER HOSTS\n.* 0\.0\.0\.0:8080\/tcp, \[::\]:8080\/tcp\n$/);
+  assert.equal(column.io.err(), '');
 });
 
 test('export refuses a terminal; top aligns its columns', async () => {

@@ -5,6 +5,7 @@ import {
   RESTART_UNHEALTHY_LABEL,
 } from '../../api/containers.ts';
 import type { HostConfig, RestartPolicy, RestartPolicyName } from '../../api/host-config.ts';
+import { EGRESS_OPTION } from '../../api/networks.ts';
 import { CliError } from '../cli-error.ts';
 import type { Io } from '../io.ts';
 import { environmentOf, keyValueMap, labelsOf } from '../options/environment.ts';
@@ -191,9 +192,17 @@ function lifecycle(options: ContainerOptions, io: Io): HostConfig {
     LogConfig: { Type: options.logDriver ?? '', Config: keyValueMap(options.logOpt) },
     ...defined('Runtime', options.runtime),
     ...defined('Init', options.init),
-    ...(options.annotation.length === 0 ? {} : { Annotations: keyValueMap(options.annotation) }),
+    ...annotations(options),
     ...(options.tty && rows !== undefined && columns !== undefined ? { ConsoleSize: [rows, columns] } : {}),
   };
+}
+
+function annotations({ annotation, egress }: ContainerOptions): Pick<HostConfig, 'Annotations'> {
+  const all = {
+    ...keyValueMap(annotation),
+    ...(egress === undefined ? {} : { [EGRESS_OPTION]: egress }),
+  };
+  return Object.keys(all).length === 0 ? {} : { Annotations: all };
 }
 
 /** `no`, `always`, `unless-stopped`, `on-failure[:count]`. Whether the name is one of these the daemon says. */

@@ -1,17 +1,33 @@
-/** `mydock port`: where a container's ports are published. */
+/**
+ * `mydock port`: where a container's ports are published, in Docker's lines. On a terminal, and with --open, each says
+ * who can reach it; scripts that read the lines get them bare.
+ */
+import type { OpenPort } from '../../api/containers.ts';
+import type { PortBinding } from '../../api/networks.ts';
 import type { Client } from '../../client/client.ts';
 import { CliError } from '../cli-error.ts';
+import { optionalBoolFlag } from '../flags/declare.ts';
 import { hostPort } from '../format/ports.ts';
 import { type Io, printLine } from '../io.ts';
 import { defineVerb } from '../verb.ts';
 import { inspectContainer } from './lookup.ts';
 
-export const port = defineVerb<Record<string, never>>({
-  usage: 'CONTAINER [PRIVATE_PORT[/PROTO]]',
-  summary: "Show where a container's ports, or one of them, are published",
+export interface PortOptions {
+  open?: boolean;
+}
+
+export const port = defineVerb<PortOptions>({
+  usage: '[OPTIONS] CONTAINER [PRIVATE_PORT[/PROTO]]',
+  summary: "Show where a container's ports, or one of them, are published, and who can reach them",
   args: { min: 1, max: 2 },
-  flags() {},
-  run: ({ client, io }, [name = '', wanted]) => runPort(client, io, name, wanted),
+  flags(command) {
+    optionalBoolFlag(
+      command,
+      '--open',
+      'Say behind each port whether other hosts can reach it (default true on a terminal)',
+    );
+  },
+  run: ({ client, io }, [name = '', wanted], options) => runPort(client, io, name, wanted, options),
 });
 
 /** `80` means `80/tcp`. */
@@ -20,22 +36,42 @@ export async function runPort(
   io: Io,
   name: string,
   wanted: string | undefined,
+  options: PortOptions = {},
 ): Promise<number> {
-  const { NetworkSettings } = await inspectContainer(client, name);
+  const { NetworkSettings, OpenPorts } = await inspectContainer(client, name);
+  const noted = options.open ?? io.stdout.isTTY === true;
+  // Docker's daemon does not say who can reach a port.
+  const note = noted && OpenPorts !== undefined ? reachNote(OpenPorts) : () => '';
   const published = Object.entries(NetworkSettings.Ports ?? {}).toSorted(([a], [b]) => byNumber(a, b));
   if (wanted !== undefined && wanted !== '') {
     const key = wanted.includes('/') ? wanted : `${wanted}/tcp`;
     const bindings = published.find(([inside]) => inside === key)?.[1];
     if (!bindings?.length) throw new CliError(`Error: No public port '${wanted}' published for ${name}`);
-    for (const { HostIp, HostPort } of bindings) printLine(io, hostPort(HostIp ?? '', HostPort ?? ''));
+    for (const binding of bindings) printLine(io, address(binding) + note(key, binding));
     return 0;
   }
   for (const [inside, bindings] of published) {
-    for (const { HostIp, HostPort } of bindings ?? []) {
-      printLine(io, `${inside} -> ${hostPort(HostIp ?? '', HostPort ?? '')}`);
+    for (const binding of bindings ?? []) {
+      printLine(io, `${inside} -> ${address(binding)}${note(inside, binding)}`);
     }
   }
   return 0;
+}
+
+function address({ HostIp, HostPort }: PortBinding): string {
+  return hostPort(HostIp ?? '', HostPort ?? '');
+}
+
+function reachNote(open: readonly OpenPort[]): (inside: string, binding: PortBinding) => string {
+  return (inside, { HostIp, HostPort }) => {
+    const found = open.some(
+      (port) =>
+        inside === `${port.ContainerPort}/${port.Type}` &&
+        port.HostIp === HostIp &&
+        String(port.HostPort) === HostPort,
+    );
+    return found ? '  (open to other hosts)' : '  (this host only)';
+  };
 }
 
 function byNumber(a: string, b: string): number {

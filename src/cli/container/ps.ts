@@ -2,15 +2,15 @@
 import type { ContainerSummary } from '../../api/containers.ts';
 import { humanDuration } from '../../base/human-duration.ts';
 import type { Client } from '../../client/client.ts';
-import { boolFlag, parsedFlag, parseInteger } from '../flags/declare.ts';
+import { boolFlag, optionalBoolFlag, parsedFlag, parseInteger } from '../flags/declare.ts';
 import { filterFlag, rowFormatFlag } from '../flags/list-flags.ts';
-import { displayPorts } from '../format/ports.ts';
+import { displayOpenPorts, displayPorts } from '../format/ports.ts';
 import { formatUses, printRows, type RowKind } from '../format/rows.ts';
 import { goQuote } from '../format/template/printf.ts';
 import { GoNil } from '../format/template/values.ts';
 import { ellipsis, labelText, shortId } from '../format/text.ts';
 import { goTime, humanSize } from '../format/units.ts';
-import type { Io } from '../io.ts';
+import { type Io, printError } from '../io.ts';
 import { filterQuery } from '../options/filter.ts';
 import { defineVerb } from '../verb.ts';
 
@@ -20,6 +20,7 @@ export interface PsOptions {
   format?: string;
   last: number;
   latest: boolean;
+  open?: boolean;
   quiet: boolean;
   size: boolean;
   /** False with `--no-trunc`. */
@@ -37,6 +38,11 @@ export const ps = defineVerb<PsOptions>({
     parsedFlag(command, '-n, --last <int>', 'Show the last containers made, in any state', parseInteger, -1);
     boolFlag(command, '-l, --latest', 'Show the last container made');
     boolFlag(command, '--no-trunc', 'Do not shorten the output');
+    optionalBoolFlag(
+      command,
+      '--open',
+      'Show which published ports other hosts can reach (on a terminal a line behind the list says so)',
+    );
     boolFlag(command, '-q, --quiet', 'Show only IDs');
     boolFlag(command, '-s, --size', 'Show sizes');
   },
@@ -57,9 +63,29 @@ export async function runPs(client: Client, io: Io, options: PsOptions): Promise
       filters: filterQuery(options.filter),
     },
   });
-  const byDefault = options.quiet ? '{{.ID}}' : options.size ? `${TABLE}\\t{{.Size}}` : TABLE;
-  printRows(io, containerRows(io.now(), options.trunc), containers, options.format, byDefault);
+  printRows(io, containerRows(io.now(), options.trunc), containers, options.format, defaultFormat(options));
+  const forPeople = io.stdout.isTTY === true && !options.quiet && !options.format;
+  if (forPeople && options.open === undefined) noteOpenPorts(io, containers);
   return 0;
+}
+
+function defaultFormat({ quiet, size, open }: PsOptions): string {
+  if (quiet) return '{{.ID}}';
+  return `${TABLE}${size ? '\\t{{.Size}}' : ''}${open === true ? '\\t{{.OpenPorts}}' : ''}`;
+}
+
+const NOTED_PORTS = 8;
+
+/** The table is Docker's, so that this stands behind it, on stderr. */
+function noteOpenPorts(io: Io, containers: readonly ContainerSummary[]): void {
+  const ports = containers.flatMap((row) => {
+    const numbers = (row.OpenPorts ?? []).map(({ HostPort, Type }) => `${HostPort}/${Type}`);
+    return [...new Set(numbers)].map((number) => `${names(row, true)} ${number}`);
+  });
+  if (ports.length === 0) return;
+  const more = ports.length - NOTED_PORTS;
+  const shown = ports.slice(0, NOTED_PORTS).join(', ');
+  printError(io, `Open to other hosts: ${shown}${more > 0 ? ` and ${more} more (mydock ps --open)` : ''}`);
 }
 
 /** Fields in alphabetical order, as JSON output has them. */
@@ -83,6 +109,7 @@ export function containerRows(nowMs: number, trunc: boolean): RowKind<ContainerS
         heading: 'NETWORKS',
         value: (row) => Object.keys(row.NetworkSettings?.Networks ?? {}).join(','),
       },
+      OpenPorts: { heading: 'OPEN TO OTHER HOSTS', value: (row) => displayOpenPorts(row.OpenPorts ?? []) },
       Platform: { heading: 'PLATFORM', value: platform },
       Ports: { heading: 'PORTS', value: (row) => displayPorts(row.Ports) },
       RunningFor: { heading: 'CREATED', value: (row) => `${humanDuration(nowMs - row.Created * 1000)} ago` },

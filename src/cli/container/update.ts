@@ -1,10 +1,11 @@
-/** `mydock update`: changes limits and the restart policy of containers that exist. */
+/** `mydock update`: changes limits, restart policy and published ports of containers that exist. */
 import type { Command } from 'commander';
-import type { ContainerUpdateResponse } from '../../api/containers.ts';
+import type { ContainerUpdateResponse, PublishedPortsUpdate } from '../../api/containers.ts';
 import type { Client } from '../../client/client.ts';
 import { CliError } from '../cli-error.ts';
-import { stringFlag } from '../flags/declare.ts';
+import { listFlag, stringFlag } from '../flags/declare.ts';
 import { type Io, printError } from '../io.ts';
+import { shortForm } from '../options/ports.ts';
 import { defineVerb } from '../verb.ts';
 import { changeableLimitFlags } from './container-flags.ts';
 import { parseRestartPolicy } from './create-request.ts';
@@ -25,12 +26,14 @@ export interface UpdateOptions {
   memoryReservation?: number;
   memorySwap?: number;
   pidsLimit?: number;
+  publishAdd: string[];
+  publishRm: string[];
   restart?: string;
 }
 
 export const update = defineVerb<UpdateOptions>({
   usage: '[OPTIONS] CONTAINER [CONTAINER...]',
-  summary: 'Change limits and the restart policy of containers',
+  summary: 'Change limits, restart policy and published ports of containers',
   args: { min: 1 },
   flags: updateFlags,
   run: ({ client, io }, names, options) => runUpdate(client, io, names, options),
@@ -38,6 +41,12 @@ export const update = defineVerb<UpdateOptions>({
 
 function updateFlags(command: Command): void {
   changeableLimitFlags(command);
+  listFlag(command, '--publish-add <list>', 'Publish one more port, also while it runs (as -p of run)');
+  listFlag(
+    command,
+    '--publish-rm <list>',
+    'Withdraw a published port: HOST_PORT[/PROTO] or [IP:]HOST_PORT:PORT[/PROTO]',
+  );
   stringFlag(command, '--restart <string>', 'What to do when the container exits');
 }
 
@@ -48,7 +57,7 @@ export async function runUpdate(
   names: readonly string[],
   options: UpdateOptions,
 ): Promise<number> {
-  if (Object.values(options).every((value) => value === undefined)) {
+  if (Object.values(options).every(isAbsent)) {
     throw new CliError('you must provide one or more flags when using this command');
   }
   const request = updateRequest(options);
@@ -60,8 +69,13 @@ export async function runUpdate(
   });
 }
 
+function isAbsent(value: unknown): boolean {
+  return value === undefined || (Array.isArray(value) && value.length === 0);
+}
+
 function updateRequest(options: UpdateOptions) {
   return {
+    ...publishedPorts(options),
     BlkioWeight: options.blkioWeight ?? 0,
     CpuPeriod: options.cpuPeriod ?? 0,
     CpuQuota: options.cpuQuota ?? 0,
@@ -77,4 +91,15 @@ function updateRequest(options: UpdateOptions) {
     ...(options.pidsLimit === undefined ? {} : { PidsLimit: options.pidsLimit }),
     ...(options.restart === undefined ? {} : { RestartPolicy: parseRestartPolicy(options.restart) }),
   };
+}
+
+function publishedPorts({ publishAdd, publishRm }: UpdateOptions): PublishedPortsUpdate {
+  try {
+    return {
+      ...(publishAdd.length === 0 ? {} : { PublishAdd: publishAdd.map(shortForm) }),
+      ...(publishRm.length === 0 ? {} : { PublishRemove: publishRm }),
+    };
+  } catch (error) {
+    throw new CliError(error instanceof Error ? error.message : String(error));
+  }
 }

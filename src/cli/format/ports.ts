@@ -1,5 +1,5 @@
 /** The PORTS column: `0.0.0.0:8080->80/tcp`, neighbours joined to ranges. */
-import type { Port } from '../../api/containers.ts';
+import type { OpenPort, Port } from '../../api/containers.ts';
 
 interface Range {
   first: number;
@@ -26,6 +26,16 @@ export function displayPorts(ports: readonly Port[]): string {
     open.set(key, { first: port.PrivatePort, last: port.PrivatePort });
   }
   return [...ranges, ...[...open].map(([key, range]) => rangeText(key, range)), ...mapped].join(', ');
+}
+
+/** `0.0.0.0:8080/tcp`: what other hosts can reach, by the host's ports. */
+export function displayOpenPorts(ports: readonly OpenPort[]): string {
+  return ports
+    .toSorted(
+      (a, b) => a.HostPort - b.HostPort || compareText(a.HostIp, b.HostIp) || compareText(a.Type, b.Type),
+    )
+    .map(({ HostIp, HostPort, Type }) => `${hostPort(HostIp, String(HostPort))}/${Type}`)
+    .join(', ');
 }
 
 function comparePorts(a: Port, b: Port): number {
