@@ -160,11 +160,11 @@ export class Links {
     route.dumpAddresses(dump);
     const present = route
       .parseAddresses(await this.#connection.request(dump))
-      .filter((entry) => entry.index === link.index);
+      .filter((entry) => entry.index === link.index && entry.address.family === 4);
     const request = new NetlinkRequest();
     for (const entry of present) {
-      if (entry.address === address && entry.prefixLength === subnet.prefixLength) continue;
-      route.deleteAddress(request, { ...entry, address: ipv4Bytes(entry.address) });
+      if (Number(entry.address.value) === address && entry.prefixLength === subnet.prefixLength) continue;
+      route.deleteAddress(request, { ...entry, address: ipv4Bytes(Number(entry.address.value)) });
     }
     route.addAddress(request, this.#addressEntry(link.index, address));
     route.setLinkUp(request, link);
@@ -211,12 +211,12 @@ export async function usedSubnets(except: string): Promise<Subnet[]> {
     return [
       ...route
         .parseRoutes(await connection.request(routes))
-        .filter(({ index }) => index !== own)
-        .map(({ destination, prefixLength }) => ({ base: destination, prefixLength })),
+        .filter(({ destination, index }) => destination.family === 4 && index !== own)
+        .map(({ destination: { base, prefixLength } }) => ({ base: Number(base), prefixLength })),
       ...route
         .parseAddresses(await connection.request(addresses))
-        .filter(({ index }) => index !== own)
-        .map(({ address, prefixLength }) => ({ base: address, prefixLength })),
+        .filter(({ address, index }) => address.family === 4 && index !== own)
+        .map(({ address, prefixLength }) => ({ base: Number(address.value), prefixLength })),
     ];
   } finally {
     await connection.close();

@@ -46,16 +46,23 @@ let nextSequence = 1;
 /** One or more messages that go out together. */
 export class NetlinkRequest {
   readonly writer = new MessageWriter();
-  readonly #labels = new Map<number, string>();
+  readonly #labels = new Map<number, { text: string; mayFail: boolean }>();
 
   /**
    * Adds a message; `body` writes the family's header and the attributes. `label` names the action in errors.
-   * `flags` join NLM_F_REQUEST; without NLM_F_ACK or NLM_F_DUMP only a refusal is answered.
+   * `flags` join NLM_F_REQUEST; without NLM_F_ACK or NLM_F_DUMP only a refusal is answered. The refusal of a message
+   * that `mayFail` is no error.
    */
-  add(label: string, type: number, flags: number, body: (writer: MessageWriter) => void): this {
+  add(
+    label: string,
+    type: number,
+    flags: number,
+    body: (writer: MessageWriter) => void,
+    options: { mayFail?: boolean } = {},
+  ): this {
     const sequence = nextSequence;
     nextSequence = nextSequence >= 0x7fffffff ? 1 : nextSequence + 1;
-    this.#labels.set(sequence, label);
+    this.#labels.set(sequence, { text: label, mayFail: options.mayFail ?? false });
     this.writer.begin(type, NLM_F_REQUEST | flags, sequence);
     body(this.writer);
     this.writer.end();
@@ -74,7 +81,7 @@ export class NetlinkRequest {
         continue;
       }
       const errno = message.payload.length >= 4 ? -message.payload.readInt32LE(0) : 0;
-      if (errno > 0) throw new NetlinkError(label, errno, explanation(message));
+      if (errno > 0 && !label.mayFail) throw new NetlinkError(label.text, errno, explanation(message));
     }
     return data;
   }

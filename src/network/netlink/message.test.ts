@@ -184,21 +184,63 @@ describe('rtnetlink', () => {
           index: 4,
           name: 'v0',
           up: true,
+          loopback: false,
           master: 2,
           kind: 'veth',
           macAddress: Buffer.from('0242ac110002', 'hex'),
+          mtu: 0,
+          alias: '',
         },
       ],
     );
     assert.deepEqual(
       route.parseAddresses(parse(20, '02 18 80 00 03000000 0800 0100 c0000201 0800 0200 c0000201')),
-      [{ index: 3, address: 0xc0000201, prefixLength: 24 }],
+      [{ index: 3, address: { family: 4, value: 0xc0000201n }, prefixLength: 24, protocol: 0 }],
+    );
+    assert.deepEqual(
+      route.parseAddresses(
+        parse(20, '0a 40 80 00 01000000 1400 0100 fd000000000000000000000000000001 0500 0b00 6d000000'),
+      ),
+      [{ index: 1, address: { family: 6, value: (0xfdn << 120n) + 1n }, prefixLength: 64, protocol: 0x6d }],
+    );
+    assert.deepEqual(
+      route.parseAddresses(parse(20, '0a 40 80 00 01000000')),
+      [],
+      'one without its address is left out',
     );
     assert.deepEqual(
       route.parseRoutes(parse(24, '02 10 00 00 fe 02 fd 01 00000000 0800 0100 ac110000 0800 0400 05000000')),
-      [{ destination: 0xac110000, prefixLength: 16, index: 5 }],
+      [
+        {
+          destination: { family: 4, base: 0xac110000n, prefixLength: 16 },
+          index: 5,
+          mainTable: true,
+          protocol: 2,
+          type: 1,
+          metric: 0,
+        },
+      ],
     );
-    assert.deepEqual(route.parseAddresses(parse(20, '0a 40 80 00 01000000')), [], 'IPv6 is left out');
+    // A default route by two hops, of a table whose number does not fit the header.
+    assert.deepEqual(
+      route.parseRoutes(
+        parse(
+          24,
+          `0a 00 00 00 00 09 00 01 00000000 0800 0f00 10270000 0800 0600 00040000
+           1400 0900 0800 0000 07000000 0800 0000 08000000`,
+        ),
+      ),
+      [
+        {
+          destination: { family: 6, base: 0n, prefixLength: 0 },
+          index: 7,
+          mainTable: false,
+          protocol: 9,
+          type: 1,
+          metric: 1024,
+        },
+      ],
+    );
   });
 });
 

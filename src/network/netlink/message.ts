@@ -64,6 +64,12 @@ export class MessageWriter {
     this.attribute(type, Uint8Array.of(value));
   }
 
+  u16(type: number, value: number): void {
+    const data = Buffer.alloc(2);
+    data.writeUInt16LE(value);
+    this.attribute(type, data);
+  }
+
   u16be(type: number, value: number): void {
     const data = Buffer.alloc(2);
     data.writeUInt16BE(value);
