@@ -9,8 +9,8 @@ import type { NetworkingConfig } from '../api/networks.ts';
 import { InvalidParameterError, NotFoundError, NotImplementedError } from '../base/errors.ts';
 import type { Image } from '../image/store/image-store.ts';
 import { validateCreate } from '../oci/validate.ts';
-import { collectMounts, createVolumes, prepareMounts, realMountHost } from '../volume/mount-points.ts';
-import type { MountSpec } from '../volume/mount-spec.ts';
+import { collectMounts, createVolumes, realMountHost } from '../volume/mount-points.ts';
+import { fillsWhole, fillVolumes } from '../volume/run-mounts.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { mergeHealthcheck } from './health-rules.ts';
@@ -52,6 +52,7 @@ export async function createContainer(
     config,
     hostConfig,
     mountPointsOf: (reference) => engine.containers.get(reference).record.mounts,
+    imageOf: (reference) => engine.images.resolve(reference),
     host: realMountHost(engine.host.selinux),
   });
   const record: ContainerRecord = {
@@ -202,18 +203,18 @@ function withProtocol(port: string): string {
 async function prepare(
   engine: EngineContext,
   container: Container,
-  mounts: readonly MountSpec[],
+  mounts: ReturnType<typeof collectMounts>,
 ): Promise<void> {
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   mkdirSync(paths.home, { recursive: true, mode: 0o710 });
   if (mounts.length === 0) return;
-  container.record.mounts = createVolumes(mounts, engine.volumes, container.id);
+  createVolumes(mounts, engine.volumes, container.id, container.record.mounts);
   container.save();
-  const filled = container.record.mounts.filter(({ type, copyUp }) => type === 'volume' && copyUp);
+  const filled = container.record.mounts.filter(fillsWhole);
   if (filled.length === 0) return;
   const root = await mountRoot(engine, container);
   try {
-    await prepareMounts(filled, engine.volumes, root);
+    await fillVolumes(filled, engine.volumes, { user: `create ${container.id}`, rootfs: root });
   } finally {
     await unmountRoot(engine, container.id);
   }

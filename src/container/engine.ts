@@ -295,10 +295,13 @@ export class ContainerEngine {
     return imageDifference(this.#context, request);
   }
 
-  /** IDs of the containers of an image; running ones are told apart for `rmi`. */
+  /** IDs of the containers of an image, and of those that mount it; running ones are told apart for `rmi`. */
   usersOfImage(imageId: string): { containerId: string; running: boolean }[] {
     return this.all()
-      .filter(({ record }) => record.imageId === imageId)
+      .filter(
+        ({ record }) =>
+          record.imageId === imageId || record.mounts.some(({ image }) => image?.id === imageId),
+      )
       .map((container) => ({ containerId: container.id, running: container.running }));
   }
 }

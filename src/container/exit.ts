@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { ExitRecord } from '../native/supervisor-protocol.ts';
+import { volumeNames } from '../volume/run-mounts.ts';
 import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
@@ -51,6 +52,7 @@ export async function releaseRun(engine: EngineContext, container: Container): P
   const results = await Promise.allSettled([
     unmountRoot(engine, container.id),
     disconnectNetwork(engine, container),
+    engine.volumes.release(volumeNames(container.record.mounts), container.id),
   ]);
   tellDisconnected(engine, container);
   tellVolumesUnmounted(engine, container);

@@ -1,6 +1,8 @@
 /** Removing a container with all that belongs to it. */
 import { rmSync } from 'node:fs';
-import { ConflictError } from '../base/errors.ts';
+import { ConflictError, errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import { mountedLayers } from '../volume/mount-points.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { containerPaths } from './paths.ts';
@@ -46,7 +48,7 @@ export async function removeContainer(
   rmSync(paths.home, { recursive: true, force: true, maxRetries: 3 });
   await releaseVolumes(engine, container, options.volumes);
   engine.containers.delete(container);
-  await engine.images.collectLayers(container.record.layers);
+  await engine.images.collectLayers([...container.record.layers, ...mountedLayers(container.record.mounts)]);
   engine.events.container(container, 'destroy');
   container.removed();
 }
@@ -57,11 +59,15 @@ export async function releaseVolumes(
   container: Container,
   anonymous: boolean,
 ): Promise<void> {
-  const used = engine.volumes.volumesOf(container.id);
   engine.volumes.releaseReferences(container.id);
   if (!anonymous) return;
-  for (const name of used) {
-    if (!engine.volumes.isAnonymous(name) || engine.volumes.references(name).length > 0) continue;
-    await engine.volumes.remove(name, true);
+  for (const mount of container.record.mounts) {
+    if (mount.type !== 'volume') continue;
+    // Records of earlier builds do not say how their mount came by its volume.
+    const wanted = mount.anonymous ?? engine.volumes.isAnonymous(mount.name);
+    if (!wanted || engine.volumes.references(mount.name).length > 0) continue;
+    await engine.volumes.remove(mount.name, true).catch((error: unknown) => {
+      log.warn({ volume: mount.name, error: errorMessage(error) }, 'cannot remove an anonymous volume');
+    });
   }
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { EventMessage } from '../native/supervisor-protocol.ts';
+import { volumeNames } from '../volume/run-mounts.ts';
 import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import { sweepImageTrees } from './changes.ts';
 import type { Container } from './container.ts';
@@ -55,6 +56,7 @@ export async function restoreContainers(engine: EngineContext): Promise<void> {
       .filter(({ running }) => running)
       .map(({ id }) => id),
   );
+  await engine.volumes.unmountUnused();
   const endpoints = await engine.networks.reconcile(live);
   for (const [id, endpoint] of endpoints) {
     const container = engine.containers.find(id);
@@ -142,6 +144,7 @@ async function takeOver(engine: EngineContext, container: Container): Promise<vo
   if (running) {
     container.onNetwork = true;
     container.volumesMounted = true;
+    engine.volumes.adopt(volumeNames(container.record.mounts), container.id);
     watchHealth(engine, container, true);
     readPaused(engine, container);
     log.info({ container: container.id }, 'took over a running container');

@@ -10,7 +10,7 @@ import type { SupervisorConfig } from '../native/supervisor-protocol.ts';
 import { generateSpec, type NamespaceChoice } from '../oci/generate.ts';
 import type { ContainerMount } from '../oci/mounts.ts';
 import type { Spec } from '../oci/runtime-spec.ts';
-import { containerMounts, prepareMounts } from '../volume/mount-points.ts';
+import { containerMounts, prepareMounts } from '../volume/run-mounts.ts';
 import { handOverPending } from './attach.ts';
 import { makeBaseMountPoints } from './base-mount-points.ts';
 import type { Container } from './container.ts';
@@ -66,9 +66,9 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
   writeNetworkFiles(engine, container, paths);
   makeBaseMountPoints(rootfs);
   prepareWorkingDirectory(rootfs, container);
-  await prepareMounts(container.record.mounts, engine.volumes, rootfs);
+  await prepareMounts(container.record.mounts, engine, { user: container.id, bundle: paths.bundle, rootfs });
   tellVolumesMounted(engine, container);
-  const { mounts, release } = containerMounts(container.record.mounts);
+  const { mounts, release } = containerMounts(container.record.mounts, paths.bundle);
   try {
     const spec = buildSpec(engine, container, { rootfs, network, mounts });
     await writeBundle(engine, container, paths, spec);

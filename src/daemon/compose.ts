@@ -21,6 +21,7 @@ import { IMAGE_MIGRATIONS, ImageStore } from '../image/store/image-store.ts';
 import { addon, libraryDirectory } from '../native/addon.ts';
 import { NETWORK_MIGRATIONS, NetworkManager } from '../network/network-manager.ts';
 import { readHostFacts } from '../oci/host-facts.ts';
+import { mountedLayers } from '../volume/mount-points.ts';
 import { VOLUME_MIGRATIONS, VolumeStore } from '../volume/volume-store.ts';
 import { composeImages } from './compose-images.ts';
 import type { DaemonConfig } from './config.ts';
@@ -101,7 +102,9 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     events,
     host,
   });
-  images.setLayerUsers(() => engine.all().flatMap(({ record }) => record.layers));
+  images.setLayerUsers(() =>
+    engine.all().flatMap(({ record }) => [...record.layers, ...mountedLayers(record.mounts)]),
+  );
   await engine.restore();
   await images.sweep();
   const registry = {

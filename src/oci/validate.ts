@@ -92,7 +92,6 @@ function refuseUnbuilt(config: ContainerConfig, host: HostConfig): void {
     ],
     [Object.keys(host.StorageOpt ?? {}).length > 0, 'storage options (--storage-opt)'],
     [(host.Links ?? []).length > 0, 'links (--link)'],
-    [!['', 'local'].includes(host.VolumeDriver ?? ''), `volume driver "${host.VolumeDriver}"`],
     [!['', 'mydock-runtime', 'runc'].includes(host.Runtime ?? ''), `runtime "${host.Runtime}"`],
     [(host.Cgroup ?? '') !== '', `cgroup "${host.Cgroup}"`],
     [isCustomNetwork(host.NetworkMode ?? ''), `network "${host.NetworkMode}": user-defined networks`],

@@ -1,28 +1,35 @@
 /**
  * The mounts of one container: `--volumes-from`, `-v`, `--mount`, `--tmpfs` and the image's VOLUMEs put together in
- * Docker's order of precedence, volumes made for them, and what they are at start: host folders made, volumes filled,
- * OCI mounts.
+ * Docker's order of precedence, volumes made for them, and how they are described. What a run makes of them stands in
+ * run-mounts.ts.
  */
-import { mkdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { ContainerConfig } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
 import type { MountPoint } from '../api/mounts.ts';
-import { errnoCode, InvalidParameterError } from '../base/errors.ts';
-import { byDepth, type ContainerMount, cleanPath } from '../oci/mounts.ts';
-import { type MountHost, type MountSpec, parseBind, parseMount } from './mount-spec.ts';
-import { openVolumeSubpath } from './subpath.ts';
+import { EngineError, InvalidParameterError } from '../base/errors.ts';
+import type { DiffID, ImageID } from '../image/digest.ts';
+import { byDepth, cleanPath } from '../oci/mounts.ts';
+import { isValidMode, type MountHost, type MountSpec, parseBind, parseMount } from './mount-spec.ts';
 import type { VolumeStore } from './volume-store.ts';
 
-/** What is kept with a container: plain data, survives JSON. `name` is set for volumes. */
+/** What is kept with a container: plain data, survives JSON. */
 export interface ContainerMountPoint extends MountSpec {
+  /** Of a volume; of a mounted image, the reference as the user wrote it. */
   name: string;
+  /** A volume made without a name for this mount, or for that of another container: it goes with `rm -v` and `--rm`. */
+  anonymous?: boolean;
+  /** Of a mounted image, which a later image of that name does not change. */
+  image?: { id: ImageID; layers: DiffID[] };
 }
 
 export interface MountRequest {
   config: Pick<ContainerConfig, 'Volumes'>;
-  hostConfig: Pick<HostConfig, 'Binds' | 'Mounts' | 'VolumesFrom' | 'Tmpfs'>;
+  hostConfig: Pick<HostConfig, 'Binds' | 'Mounts' | 'VolumesFrom' | 'Tmpfs' | 'VolumeDriver'>;
   /** The mount points of a container by name or ID, for VolumesFrom. Throws NotFound. */
   mountPointsOf(container: string): readonly ContainerMountPoint[];
+  /** The image that is to be mounted. Throws NotFound. */
+  imageOf(reference: string): { id: ImageID; diffIds: DiffID[] };
   host: MountHost;
 }
 
@@ -35,16 +42,16 @@ export function realMountHost(selinux: boolean): MountHost {
  * All mounts of a container, checked, parents before what lies below them. Nothing is changed: call it before
  * anything is made. Throws InvalidParameter with Docker's texts (`Duplicate mount point: /x`).
  */
-export function collectMounts(request: MountRequest): MountSpec[] {
+export function collectMounts(request: MountRequest): RequestedMount[] {
   const { hostConfig, config } = request;
-  const found = new Map<string, MountSpec>();
+  const found = new Map<string, RequestedMount>();
   for (const from of hostConfig.VolumesFrom ?? []) {
     for (const mount of volumesFrom(from, request)) found.set(mount.destination, mount);
   }
   const tmpfs = Object.entries(hostConfig.Tmpfs ?? {}).map(([path, options]) => tmpfsSpec(path, options));
   const taken = new Set(tmpfs.map(({ destination }) => destination));
   const explicit = [
-    ...(hostConfig.Binds ?? []).map((raw) => parseBind(raw, request.host)),
+    ...(hostConfig.Binds ?? []).map((raw) => parseBind(raw, request.host, hostConfig.VolumeDriver ?? '')),
     ...(hostConfig.Mounts ?? []).map((mount) => parseMount(mount, request.host)),
   ];
   for (const mount of explicit) {
@@ -52,31 +59,54 @@ export function collectMounts(request: MountRequest): MountSpec[] {
       throw new InvalidParameterError(`Duplicate mount point: ${mount.destination}`);
     }
     taken.add(mount.destination);
-    found.set(mount.destination, mount);
+    found.set(mount.destination, mount.type === 'image' ? withImage(mount, request) : mount);
   }
   for (const mount of tmpfs) found.set(mount.destination, mount);
   for (const path of Object.keys(config.Volumes ?? {})) {
-    const mount = imageVolume(path, request.host);
+    const mount = { ...imageVolume(path, request.host), driver: hostConfig.VolumeDriver ?? '' };
     if (!found.has(mount.destination)) found.set(mount.destination, mount);
   }
   return byDepth([...found.values()]);
 }
 
-function volumesFrom(text: string, request: MountRequest): MountSpec[] {
+/** A mount that is not made yet; of volumes-from and images more is known than of others. */
+type RequestedMount = MountSpec & Pick<ContainerMountPoint, 'anonymous' | 'image'>;
+
+function withImage(mount: MountSpec, request: MountRequest): RequestedMount {
+  const { id, diffIds } = request.imageOf(mount.source);
+  return { ...mount, image: { id, layers: diffIds } };
+}
+
+/** Modes that say how a mount propagates or is filled were said where it was first asked for. */
+const FROM_MODES = new Set(['rw', 'ro', 'z', 'Z', 'consistent', 'cached', 'delegated']);
+
+function volumesFrom(text: string, request: MountRequest): RequestedMount[] {
   if (text === '') throw new InvalidParameterError('volumes-from specification cannot be an empty string');
-  const [container = '', mode] = text.split(':', 2);
-  if (mode !== undefined && !['', 'rw', 'ro', 'z', 'Z'].includes(mode)) {
+  const [, container = '', mode = ''] = /^([^:]*):?(.*)$/s.exec(text) ?? [];
+  const words = mode === '' ? [] : mode.split(',');
+  if (!isValidMode(mode) || !words.every((word) => FROM_MODES.has(word))) {
     throw new InvalidParameterError(`invalid mode: ${mode}`);
   }
-  return request
-    .mountPointsOf(container)
+  return mountPointsFrom(container, request)
     .filter(({ type }) => type !== 'tmpfs')
     .map(({ name, ...mount }) => ({
       ...mount,
-      source: mount.type === 'volume' ? name : mount.source,
-      readOnly: mount.readOnly || mode === 'ro',
+      source: mount.type === 'bind' ? mount.source : name,
+      readOnly: mount.readOnly || words.includes('ro'),
       copyUp: false,
     }));
+}
+
+/** A container that is missing is a mistake in the request, as in Docker's answer, and no missing object of it. */
+function mountPointsFrom(container: string, request: MountRequest): readonly ContainerMountPoint[] {
+  try {
+    return request.mountPointsOf(container);
+  } catch (error) {
+    if (error instanceof EngineError && error.kind === 'NotFound') {
+      throw new InvalidParameterError(error.message);
+    }
+    throw error;
+  }
 }
 
 /** A VOLUME may also be written as a bind with its colon; it is a path in the container. */
@@ -104,98 +134,44 @@ function tmpfsSpec(path: string, options: string): MountSpec {
 }
 
 /**
- * Makes the volumes that are missing and declares their use by `container`. On failure what was made for it stays
- * unused: call `releaseReferences` and remove anonymous ones as for a removed container.
+ * Makes the volumes that are missing and declares their use by `container`. What is made is added to `made` one by one,
+ * so that its owner can let go of it where a later one fails. Throws InvalidParameter, NotFound.
  */
 export function createVolumes(
-  mounts: readonly MountSpec[],
+  mounts: readonly RequestedMount[],
   store: VolumeStore,
   container: string,
+  made: ContainerMountPoint[] = [],
 ): ContainerMountPoint[] {
-  return mounts.map((mount) => {
-    if (mount.type !== 'volume') return { ...mount, name: '' };
-    const volume = store.create({ Name: mount.source, Driver: 'local', Labels: mount.labels }, container);
-    const mode = mount.mode === '' && mount.source !== '' ? 'z' : mount.mode;
-    return { ...mount, name: volume.Name, source: volume.Mountpoint, mode };
-  });
-}
-
-/**
- * What a start needs before the container's mounts are made: missing host folders of `-v`, and empty volumes filled
- * from the mounted `rootfs`. Throws InvalidParameter where a bind's source has gone.
- */
-export async function prepareMounts(
-  mounts: readonly ContainerMountPoint[],
-  store: VolumeStore,
-  rootfs: string,
-): Promise<void> {
   for (const mount of mounts) {
-    if (mount.type === 'bind') prepareBind(mount);
-    else if (mount.type === 'volume' && mount.copyUp && mount.subpath === '') {
-      await store.copyUp(mount.name, rootfs, mount.destination);
-    }
+    if (mount.type === 'volume') made.push(createVolume(mount, store, container));
+    else made.push({ ...mount, name: mount.type === 'image' ? mount.source : '' });
   }
+  return made;
 }
 
-function prepareBind(mount: ContainerMountPoint): void {
-  if (statSync(mount.source, { throwIfNoEntry: false }) !== undefined) return;
-  if (!mount.createSource) {
-    throw new InvalidParameterError(
-      `invalid mount config for type "bind": bind source path does not exist: ${mount.source}`,
-    );
-  }
-  try {
-    mkdirSync(mount.source, { recursive: true, mode: 0o755 });
-  } catch (error) {
-    if (errnoCode(error) === 'EEXIST') return;
-    throw new InvalidParameterError(`error while creating mount source path '${mount.source}'`, error);
-  }
-}
-
-/**
- * The mounts for generateSpec. Subpaths of volumes are resolved inside the volume and pinned by descriptors, whose
- * `/proc/<pid>/fd` paths are the sources: keep them open until the container's mounts are made, then call `release`.
- */
-export function containerMounts(mounts: readonly ContainerMountPoint[]): {
-  mounts: ContainerMount[];
-  release(): void;
-} {
-  const pins: { path: string; close(): void }[] = [];
-  const sourceOf = (mount: ContainerMountPoint) => {
-    if (mount.type !== 'volume' || mount.subpath === '') return mount.source;
-    const pin = openVolumeSubpath(mount.source, mount.subpath);
-    pins.push(pin);
-    return pin.path;
-  };
-  const release = () => {
-    for (const pin of pins.splice(0)) pin.close();
-  };
-  try {
-    return { mounts: mounts.map((mount) => containerMount(mount, sourceOf)), release };
-  } catch (error) {
-    release();
-    throw error;
-  }
-}
-
-function containerMount(
-  mount: ContainerMountPoint,
-  sourceOf: (mount: ContainerMountPoint) => string,
-): ContainerMount {
-  if (mount.type === 'tmpfs') {
-    return { type: 'tmpfs', destination: mount.destination, options: mount.tmpfsOptions };
-  }
+function createVolume(mount: RequestedMount, store: VolumeStore, container: string): ContainerMountPoint {
+  const volume = store.create(
+    {
+      Name: mount.source,
+      Driver: mount.driver ?? '',
+      DriverOpts: mount.driverOptions ?? {},
+      Labels: mount.labels,
+    },
+    container,
+  );
   return {
-    type: 'bind',
-    source: sourceOf(mount),
-    destination: mount.destination,
-    readOnly: mount.readOnly,
-    propagation: mount.propagation === '' ? 'rprivate' : mount.propagation,
-    nonRecursive: mount.nonRecursive,
-    readOnlyNonRecursive: mount.readOnlyNonRecursive,
-    readOnlyForceRecursive: mount.readOnlyForceRecursive,
-    ...((mount.idmap ?? '') === '' ? {} : { idmap: mount.idmap }),
+    ...mount,
+    name: volume.Name,
+    source: volume.Mountpoint,
+    anonymous: mount.source === '' || mount.anonymous === true,
+    mode: mount.mode === '' && mount.source !== '' ? 'z' : mount.mode,
   };
+}
+
+/** The layers of the images among the mounts, which must stay as long as the container. */
+export function mountedLayers(mounts: readonly ContainerMountPoint[]): DiffID[] {
+  return mounts.flatMap(({ image }) => image?.layers ?? []);
 }
 
 /** As inspect and list show them; `--tmpfs` mounts stand in HostConfig.Tmpfs alone. */
@@ -209,7 +185,7 @@ export function describeMounts(
     .map((mount) => ({
       Type: mount.type,
       ...(mount.name === '' ? {} : { Name: mount.name }),
-      Source: mount.source,
+      Source: mount.image?.id ?? mount.source,
       Destination: mount.destination,
       ...(mount.type === 'volume' ? { Driver: 'local' } : {}),
       Mode: mount.mode,

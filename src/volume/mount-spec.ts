@@ -55,7 +55,8 @@ function isIdMap(word: string): boolean {
   return word === 'idmap' || word.startsWith('idmap=');
 }
 
-function isValidMode(mode: string): boolean {
+/** The words after the second colon: known ones, and none twice of a group. */
+export function isValidMode(mode: string): boolean {
   if (mode === '') return true;
   const words = mode.split(',');
   const known = (word: string) => isIdMap(word) || MODE_GROUPS.some((group) => group.has(word));

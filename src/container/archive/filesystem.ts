@@ -11,7 +11,7 @@ import { DEFAULT_CGROUP_PARENT } from '../../oci/generate.ts';
 import { planMounts } from '../../oci/mounts.ts';
 import { OCI_VERSION, type Spec } from '../../oci/runtime-spec.ts';
 import { lookupUser } from '../../oci/user.ts';
-import { containerMounts, prepareMounts } from '../../volume/mount-points.ts';
+import { containerMounts, prepareMounts, releaseMounts } from '../../volume/run-mounts.ts';
 import type { Container } from '../container.ts';
 import type { EngineContext } from '../engine-context.ts';
 import { newId } from '../names.ts';
@@ -69,10 +69,14 @@ async function withMounts<T>(
   mkdirSync(paths.bundle, { recursive: true, mode: 0o700 });
   // A tmpfs of a stopped container is empty and would be gone at once.
   const lasting = container.record.mounts.filter(({ type }) => type !== 'tmpfs');
-  await prepareMounts(lasting, engine.volumes, root);
-  const { mounts, release } = containerMounts(lasting);
+  const run = { user: id, bundle: paths.bundle };
   const closed = Promise.withResolvers<void>();
+  let release = (): void => undefined;
   try {
+    await prepareMounts(lasting, engine, { ...run, rootfs: root });
+    const made = containerMounts(lasting, paths.bundle);
+    const { mounts } = made;
+    release = made.release;
     const spec = mountsOnly(engine, container, { id, root, mounts });
     writeFileSync(join(paths.bundle, 'config.json'), JSON.stringify(spec), { mode: 0o600 });
     const config: SupervisorConfig = {
@@ -105,6 +109,7 @@ async function withMounts<T>(
     }
   } finally {
     release();
+    await releaseMounts(lasting, engine, run);
     rmSync(paths.bundle, { recursive: true, force: true });
     rmSync(paths.socket, { force: true });
   }

@@ -1,0 +1,190 @@
+/**
+ * What a run makes of a container's mounts: host folders made, volumes mounted, images mounted, and all of it put into
+ * OCI mounts. Mounts of images lie in the run's bundle, `images/<n>`; volumes are held by the run's name.
+ */
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errnoCode, InternalError, InvalidParameterError } from '../base/errors.ts';
+import type { Snapshotter } from '../image/layers/snapshotter.ts';
+import type { ContainerMount } from '../oci/mounts.ts';
+import type { ContainerMountPoint } from './mount-points.ts';
+import { openSubpath } from './subpath.ts';
+import type { VolumeStore } from './volume-store.ts';
+
+export interface MountedRun {
+  /** Holds the volumes, until `releaseMounts`: a container's ID, or another unique name. */
+  user: string;
+  /** The folder of the run's own, for the mounts of images. */
+  bundle: string;
+  /** The container's mounted root, from which volumes are filled. */
+  rootfs: string;
+}
+
+export interface MountSources {
+  volumes: VolumeStore;
+  snapshotter: Snapshotter;
+}
+
+/**
+ * What a run needs before the container's mounts are made: missing host folders of `-v`, volumes and images mounted.
+ * Volumes whose first filling a crash has cut short are filled. Call `releaseMounts` at the end, also where this fails.
+ * Throws InvalidParameter where a bind's source has gone.
+ */
+export async function prepareMounts(
+  mounts: readonly ContainerMountPoint[],
+  { volumes, snapshotter }: MountSources,
+  { user, bundle, rootfs }: MountedRun,
+): Promise<void> {
+  for (const [index, mount] of mounts.entries()) {
+    if (mount.type === 'bind') await prepareBind(mount);
+    if (mount.type === 'image') await mountImage(mount, snapshotter, imagePath(bundle, index));
+    if (mount.type !== 'volume') continue;
+    await volumes.mount(mount.name, user);
+    if (fillsWhole(mount) && volumes.isUnfilled(mount.name)) {
+      await volumes.copyUp(mount.name, rootfs, mount.destination);
+    }
+  }
+}
+
+/** Undoes `prepareMounts`; nothing to undo is no error. */
+export async function releaseMounts(
+  mounts: readonly ContainerMountPoint[],
+  { volumes, snapshotter }: MountSources,
+  { user, bundle }: Omit<MountedRun, 'rootfs'>,
+): Promise<void> {
+  await volumes.release(volumeNames(mounts), user);
+  await unmountImages(snapshotter, bundle);
+}
+
+/** Fills the empty ones among a new container's volumes with what its image has in their places. */
+export async function fillVolumes(
+  mounts: readonly ContainerMountPoint[],
+  volumes: VolumeStore,
+  { user, rootfs }: Omit<MountedRun, 'bundle'>,
+): Promise<void> {
+  for (const mount of mounts.filter(fillsWhole)) {
+    try {
+      await volumes.mount(mount.name, user);
+      await volumes.copyUp(mount.name, rootfs, mount.destination);
+    } finally {
+      await volumes.release([mount.name], user);
+    }
+  }
+}
+
+/** Whether an empty volume is filled for this mount. A part of a volume is taken as it is. */
+export function fillsWhole({ type, copyUp, subpath }: ContainerMountPoint): boolean {
+  return type === 'volume' && copyUp && subpath === '';
+}
+
+/** Names of the volumes among the mounts. */
+export function volumeNames(mounts: readonly ContainerMountPoint[]): string[] {
+  return mounts.filter(({ type }) => type === 'volume').map(({ name }) => name);
+}
+
+/** Sources on hosts that do not answer hold up this call, not the daemon. */
+async function prepareBind(mount: ContainerMountPoint): Promise<void> {
+  if (await exists(mount.source)) return;
+  if (!mount.createSource) {
+    throw new InvalidParameterError(
+      `invalid mount config for type "bind": bind source path does not exist: ${mount.source}`,
+    );
+  }
+  try {
+    await mkdir(mount.source, { recursive: true, mode: 0o755 });
+  } catch (error) {
+    if (errnoCode(error) === 'EEXIST') return;
+    throw new InvalidParameterError(`error while creating mount source path '${mount.source}'`, error);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT' || errnoCode(error) === 'ENOTDIR') return false;
+    throw new InvalidParameterError(
+      `invalid mount config for type "bind": cannot look at bind source path ${path}`,
+      error,
+    );
+  }
+}
+
+function imagePath(bundle: string, index: number): string {
+  return join(bundle, 'images', String(index));
+}
+
+async function mountImage(
+  mount: ContainerMountPoint,
+  snapshotter: Snapshotter,
+  target: string,
+): Promise<void> {
+  const { image } = mount;
+  if (image === undefined) throw new InternalError(`mount at ${mount.destination}: its image is not known`);
+  mkdirSync(target, { recursive: true, mode: 0o700 });
+  await snapshotter.mount({ layers: image.layers, target });
+}
+
+/** Takes away the mounts of images in a run's bundle, whoever made them; before the bundle is removed. */
+export async function unmountImages(snapshotter: Snapshotter, bundle: string): Promise<void> {
+  const folder = join(bundle, 'images');
+  for (const name of namesIn(folder)) await snapshotter.unmount(join(folder, name));
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/**
+ * The mounts for generateSpec, once they are prepared. Parts of volumes and images are resolved inside them and pinned
+ * by descriptors, whose `/proc/<pid>/fd` paths are the sources: keep them open until the container's mounts are made,
+ * then call `release`.
+ */
+export function containerMounts(
+  mounts: readonly ContainerMountPoint[],
+  bundle: string,
+): { mounts: ContainerMount[]; release(): void } {
+  const pins: { path: string; close(): void }[] = [];
+  const sourceOf = (mount: ContainerMountPoint, index: number): string => {
+    const whole = mount.type === 'image' ? imagePath(bundle, index) : mount.source;
+    if (mount.subpath === '') return whole;
+    const pin = openSubpath(whole, mount);
+    pins.push(pin);
+    return pin.path;
+  };
+  const release = (): void => {
+    for (const pin of pins.splice(0)) pin.close();
+  };
+  try {
+    return { mounts: mounts.map((mount, index) => containerMount(mount, sourceOf(mount, index))), release };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function containerMount(mount: ContainerMountPoint, source: string): ContainerMount {
+  if (mount.type === 'tmpfs') {
+    return { type: 'tmpfs', destination: mount.destination, options: mount.tmpfsOptions };
+  }
+  return {
+    type: 'bind',
+    source,
+    destination: mount.destination,
+    readOnly: mount.readOnly,
+    propagation: mount.propagation === '' ? 'rprivate' : mount.propagation,
+    // A part of a file system of ours has nothing below it.
+    nonRecursive: mount.nonRecursive || mount.type === 'image',
+    readOnlyNonRecursive: mount.readOnlyNonRecursive,
+    readOnlyForceRecursive: mount.readOnlyForceRecursive,
+    ...((mount.idmap ?? '') === '' ? {} : { idmap: mount.idmap }),
+  };
+}
