@@ -104,6 +104,40 @@ static napi_value copy_data(napi_env env, napi_callback_info info) {
     return make_double(env, (double)position);
 }
 
+/* dataSegments(fd, most): [offset, end, …] of at most `most` stretches of data; the last one of a
+ * file that has more reaches to its end. */
+static napi_value data_segments(napi_env env, napi_callback_info info) {
+    struct call call = call_begin(env, info);
+    int fd = call_int32(&call, 0, "fd");
+    int most = call_int32(&call, 1, "most");
+    struct stat status;
+    napi_value result = NULL;
+    if (call.failed || napi_create_array(env, &result) != napi_ok)
+        return NULL;
+    if (fstat(fd, &status) != 0)
+        return throw_errno(env, errno, "fstat", NULL);
+    off_t end = 0;
+    for (uint32_t count = 0; end < status.st_size && count / 2 < (uint32_t)most; count += 2) {
+        off_t data = lseek(fd, end, SEEK_DATA);
+        if (data < 0 && errno == ENXIO)
+            break;
+        end = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+        /* Cut off between the two calls. */
+        if (end < 0 && data >= 0 && errno == ENXIO)
+            break;
+        if (end < 0)
+            return throw_errno(env, errno, "lseek", NULL);
+        if (end > status.st_size || count / 2 + 1 == (uint32_t)most)
+            end = status.st_size;
+        if (data >= end)
+            break;
+        if (napi_set_element(env, result, count, make_double(env, (double)data)) != napi_ok ||
+            napi_set_element(env, result, count + 1, make_double(env, (double)end)) != napi_ok)
+            return NULL;
+    }
+    return result;
+}
+
 /* exchange(a, b): renameat2(2) with RENAME_EXCHANGE. */
 static napi_value exchange(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
@@ -216,10 +250,11 @@ static napi_value limit_project(napi_env env, napi_callback_info info) {
 
 napi_status register_volume(napi_env env, napi_value exports) {
     static const struct addon_function functions[] = {
-        {"cloneFile", clone_file},       {"copyData", copy_data},
-        {"exchange", exchange},          {"projectQuotas", project_quotas},
-        {"projectOf", project_of},       {"setProject", set_project},
-        {"projectUsage", project_usage}, {"limitProject", limit_project},
+        {"cloneFile", clone_file},         {"copyData", copy_data},
+        {"dataSegments", data_segments},   {"exchange", exchange},
+        {"projectQuotas", project_quotas}, {"projectOf", project_of},
+        {"setProject", set_project},       {"projectUsage", project_usage},
+        {"limitProject", limit_project},
     };
     return addon_export(env, exports, functions, sizeof functions / sizeof functions[0]);
 }

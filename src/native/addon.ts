@@ -139,6 +139,11 @@ export interface Addon {
    * passed over. Returns where to go on, -1 where no data follows (a hole at the end is the caller's: ftruncate). Blocks.
    */
   copyData(fromFd: number, toFd: number, position: number, maxBytes: number): number;
+  /**
+   * Where a file has data: [offset, end, …], ascending, at most `most` of them; the last one of a file that has more
+   * reaches to its end. Holes are between them.
+   */
+  dataSegments(fd: number, most: number): number[];
   /** renameat2(2) with RENAME_EXCHANGE: each takes the other's name, at one stroke. */
   exchange(first: string, second: string): void;
 

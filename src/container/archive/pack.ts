@@ -22,14 +22,18 @@ import {
 } from '../../image/layers/native-archive.ts';
 import { type ByteString, byteString, bytesOf } from '../../image/layers/tar/byte-string.ts';
 import type { TarType, TarXattr } from '../../image/layers/tar/tar-format.ts';
+import type { SparseSegment } from '../../image/layers/tar/tar-sparse.ts';
 import type { TarHeader } from '../../image/layers/tar/tar-writer.ts';
 import { TarChunks } from '../../image/layers/work/layer-output.ts';
+import { addon } from '../../native/addon.ts';
 import { byDescriptor, ifThere, kernelFilesystem, O_DIRECTORY, O_PATH, openChild } from './inside.ts';
 
 const SLICE_MS = 5;
 const READ_BYTES = 256 * 1024;
 /** Smaller files are read at once: a trip to the thread pool costs more. */
 const SYNC_READ_BYTES = 64 * 1024;
+/** Of one file; what lies behind is written with its holes. */
+const SEGMENTS_PACKED_MAX = 64 * 1024;
 /** overlayfs's own attributes, and those that say something about this host and not about the file. */
 const LOCAL_XATTR = /^(?:(?:trusted|user)\.overlay\.|security\.(?:selinux|ima|evm)$)/;
 
@@ -51,6 +55,8 @@ export interface PackSource {
   base: string;
   /** The name that it has in the archive; empty leaves its own entry out. */
   name: string;
+  /** Keep holes of files, in GNU's format (PAX 1.0), which not every program reads. Default false. */
+  sparse?: boolean;
 }
 
 /** Writes one file or tree. `write` resolves when it wants more; a signal that fires ends it with its reason. */
@@ -68,7 +74,7 @@ export async function packTree(
     // A client that takes nothing more must not keep the tree.
     await Promise.race([write(chunk), ended.promise]);
   });
-  const packer = new Packer(chunks, signal);
+  const packer = new Packer(chunks, signal, source.sparse === true);
   try {
     await packer.top(source);
     await chunks.finish();
@@ -87,13 +93,15 @@ interface Child {
 class Packer {
   readonly #chunks: TarChunks;
   readonly #signal: AbortSignal;
+  readonly #sparse: boolean;
   readonly #firstNames = new Map<string, ByteString>();
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
   #sliceStart = performance.now();
 
-  constructor(chunks: TarChunks, signal: AbortSignal) {
+  constructor(chunks: TarChunks, signal: AbortSignal, sparse: boolean) {
     this.#chunks = chunks;
     this.#signal = signal;
+    this.#sparse = sparse;
   }
 
   async top({ parentFd, base, name }: PackSource): Promise<void> {
@@ -168,9 +176,13 @@ class Packer {
       return;
     }
     try {
-      const size = fstatSync(fd).size;
-      this.#chunks.tar.entry({ ...header, size });
-      for (let position = 0; position < size; ) position += await this.#piece(fd, position, size);
+      const { size, blocks } = fstatSync(fd);
+      const sparse = this.#sparse && blocks * 512 < size ? holesOf(fd, size) : undefined;
+      this.#chunks.tar.entry({ ...header, size, sparse });
+      for (const { offset, length } of sparse ?? [{ offset: 0, length: size }]) {
+        const end = offset + length;
+        for (let position = offset; position < end; ) position += await this.#piece(fd, position, end);
+      }
     } finally {
       closeSync(fd);
     }
@@ -200,6 +212,18 @@ class Packer {
   }
 }
 
+/** The stretches of data of a file with holes; undefined where it has none. */
+function holesOf(fd: number, size: number): SparseSegment[] | undefined {
+  const ends = addon().dataSegments(fd, SEGMENTS_PACKED_MAX);
+  const segments: SparseSegment[] = [];
+  for (let at = 0; at + 1 < ends.length; at += 2) {
+    const [offset = 0, end = 0] = [ends[at], ends[at + 1]];
+    if (offset < size) segments.push({ offset, length: Math.min(end, size) - offset });
+  }
+  const [first] = segments;
+  return first?.length === size ? undefined : segments;
+}
+
 /** Opens a regular file for reading; undefined for what is gone, or something else by now. */
 function openRegular(parentFd: number, name: Uint8Array): number | undefined {
   const fd = ifThere(() => openChild(parentFd, name, O_PATH));
@@ -222,6 +246,12 @@ function headerOf(fd: number, name: ByteString): TarHeader {
     gid: Number(stat.gid),
     mtimeSec: Number((stat.mtimeNs - nanoseconds) / 1_000_000_000n),
     mtimeNsec: Number(nanoseconds),
+    // The path must not end in the magic link: it would be the link's own.
+    xattrs: addon()
+      .listXattrs(`${byDescriptor(fd)}/.`)
+      .filter(({ name: attribute }) => !LOCAL_XATTR.test(attribute))
+      .map(({ name: attribute, value }) => ({ name: byteString(attribute), value }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1)),
   };
 }
 

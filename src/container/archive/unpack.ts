@@ -11,7 +11,6 @@ import {
   fchmodSync,
   fchownSync,
   ftruncateSync,
-  futimesSync,
   lchownSync,
   linkSync,
   lstatSync,
@@ -65,6 +64,7 @@ export class ContainerUnpacker implements TarSink {
   readonly #base: ByteString;
   readonly #links = new Set<string>();
   readonly #times: { path: ByteString; entry: TarEntry }[] = [];
+  #rootEntry: TarEntry | undefined;
   #parent: { path: ByteString; fd: number } | undefined;
   #file: { fd: number; place: Place; entry: TarEntry } | undefined;
   #offset = 0;
@@ -111,6 +111,7 @@ export class ContainerUnpacker implements TarSink {
         if (errnoCode(error) !== 'ENOENT') throw this.#explain(entry, error);
       }
     }
+    if (this.#rootEntry !== undefined) this.#rootTimes(this.#rootEntry);
   }
 
   close(): void {
@@ -128,7 +129,18 @@ export class ContainerUnpacker implements TarSink {
       const { uid, gid } = this.#ownerOf(entry);
       fchownSync(fd, uid, gid);
       fchmodSync(fd, entry.mode);
-      futimesSync(fd, seconds(entry), seconds(entry));
+      // The path must not end in the magic link, which is not followed.
+      this.#xattrs(entry, { parentFd: fd, name: Buffer.from('.') });
+    } finally {
+      closeSync(fd);
+    }
+    this.#rootEntry = entry;
+  }
+
+  #rootTimes(entry: TarEntry): void {
+    const fd = openInside(this.#target.rootFd, bytesOf(this.#base), O_PATH | O_DIRECTORY);
+    try {
+      addon().setTimes(`${byDescriptor(fd)}/.`, entry.mtimeSec, entry.mtimeNsec);
     } finally {
       closeSync(fd);
     }
@@ -342,10 +354,6 @@ export class ContainerUnpacker implements TarSink {
 
 function parentOf(path: ByteString): ByteString {
   return path.slice(0, Math.max(0, path.lastIndexOf('/'))) as ByteString;
-}
-
-function seconds({ mtimeSec, mtimeNsec }: TarEntry): number {
-  return mtimeSec + mtimeNsec / 1e9;
 }
 
 function writeAll(fd: number, chunk: Buffer, position: number): void {

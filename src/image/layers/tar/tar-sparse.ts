@@ -2,7 +2,7 @@
  * The maps of sparse files in GNU tar's formats (GNU tar manual, "Storing Sparse Files"): old GNU in header blocks, PAX
  * 0.0 and 0.1 in records, PAX 1.0 in front of the data.
  */
-import { readNumber } from './tar-format.ts';
+import { padding, readNumber } from './tar-format.ts';
 import { parseDecimal } from './tar-pax.ts';
 
 /** A stretch of a sparse file that is stored; all else is a hole. */
@@ -20,7 +20,7 @@ export interface SparseMap {
   push(block: Buffer): boolean | string;
 }
 
-const SEGMENTS_MAX = 1024 * 1024;
+export const SEGMENTS_MAX = 1024 * 1024;
 const INVALID = 'invalid sparse map';
 
 /** Old GNU: four segments in the header, 21 in each block that follows it. */
@@ -81,6 +81,13 @@ export class PaxSparseMap implements SparseMap {
   #isComplete(): boolean {
     return this.#count === this.segments.length;
   }
+}
+
+/** The map of PAX 1.0 as it stands in front of the data, padded to whole blocks. */
+export function formatSparseMap(segments: readonly SparseSegment[]): Buffer {
+  const numbers = [segments.length, ...segments.flatMap(({ offset, length }) => [offset, length])];
+  const text = numbers.map((number) => `${number}\n`).join('');
+  return Buffer.from(text + '\0'.repeat(padding(text.length)), 'latin1');
 }
 
 /** `offset,length,…` of PAX sparse formats 0.0 and 0.1. */

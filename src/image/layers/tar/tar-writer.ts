@@ -7,9 +7,14 @@ import type { ByteString } from './byte-string.ts';
 import { printable } from './byte-string.ts';
 import { BLOCK_BYTES, FIELD, padding, type TarEntry, type TarType, ZERO_BLOCK } from './tar-format.ts';
 import { formatPaxRecords, xattrKey } from './tar-pax.ts';
+import { formatSparseMap, type SparseSegment } from './tar-sparse.ts';
 
 /** What an entry needs; all else defaults to 0, or to nothing. Mode defaults to 0644, directories to 0755. */
-export type TarHeader = Pick<TarEntry, 'name' | 'type'> & Partial<TarEntry>;
+export type TarHeader = Pick<TarEntry, 'name' | 'type'> &
+  Partial<TarEntry> & {
+    /** A file with holes, in GNU's PAX format 1.0: only these stretches of its `size` bytes follow as data. */
+    sparse?: readonly SparseSegment[] | undefined;
+  };
 
 const TYPE_FLAGS: Readonly<Record<TarType, string>> = {
   file: '0',
@@ -35,12 +40,32 @@ export class TarWriter {
     this.#write = write;
   }
 
-  /** Begins an entry; exactly `size` bytes of `data` must follow where it is a file. */
+  /** Begins an entry; exactly `size` bytes of `data` must follow where it is a file (of its stretches, with `sparse`). */
   entry(header: TarHeader): void {
+    if (header.sparse !== undefined) this.#sparse(header, header.sparse);
+    else this.#entry(header, new Map());
+  }
+
+  #sparse({ sparse: _, ...header }: TarHeader, segments: readonly SparseSegment[]): void {
+    const map = formatSparseMap(segments);
+    const stored = segments.reduce((sum, { length }) => sum + length, 0);
+    const records = new Map<string, ByteString>([
+      ['GNU.sparse.major', '1' as ByteString],
+      ['GNU.sparse.minor', '0' as ByteString],
+      ['GNU.sparse.name', header.name],
+      ['GNU.sparse.realsize', String(header.size ?? 0) as ByteString],
+    ]);
+    // Programs that do not know the format make this file of it.
+    const slash = header.name.lastIndexOf('/') + 1;
+    const shown = `${header.name.slice(0, slash)}GNUSparseFile.0/${header.name.slice(slash)}` as ByteString;
+    this.#entry({ ...header, name: shown, size: map.length + stored }, records);
+    this.data(map);
+  }
+
+  #entry(header: TarHeader, records: Map<string, ByteString>): void {
     this.#checkComplete();
     this.#name = header.name;
     const size = header.type === 'file' ? (header.size ?? 0) : 0;
-    const records = new Map<string, ByteString>();
     const block = formatHeader(header, size, records);
     if (records.size > 0) {
       const data = formatPaxRecords(records);
