@@ -96,7 +96,7 @@ export function parseBind(raw: string, host: MountHost, driver = ''): MountSpec 
   try {
     const spec = checkMount(request, undefined);
     if (idmap !== undefined) spec.idmap = checkedIdMap(idmap === 'idmap' ? OWNER : idmap.slice(6));
-    return { ...spec, mode: third, createSource: true };
+    return { ...spec, ...(spec.type === 'volume' ? { driver } : {}), mode: third, createSource: true };
   } catch (error) {
     if (error instanceof InvalidParameterError)
       throw new InvalidParameterError(`${invalid}: ${error.message}`);
@@ -204,6 +204,7 @@ function volumeSpec(request: Mount, common: MountSpec, fail: Fail): MountSpec {
     fail('must not set ReadOnly mode when using anonymous volumes');
   return {
     ...common,
+    idmap: checkedIdMap(options.IDMap),
     copyUp: options.NoCopy !== true,
     subpath,
     driver: options.DriverConfig?.Name ?? '',

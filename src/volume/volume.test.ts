@@ -20,14 +20,10 @@ import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import { openDatabase } from '../base/database.ts';
 import { addon } from '../native/addon.ts';
-import {
-  collectMounts,
-  containerMounts,
-  createVolumes,
-  describeMounts,
-  prepareMounts,
-} from './mount-points.ts';
+import { DEFAULT_IMAGE, noSnapshotter } from './mount-fixture.ts';
+import { collectMounts, createVolumes, describeMounts } from './mount-points.ts';
 import { parseBind, parseMount } from './mount-spec.ts';
+import { containerMounts, fillVolumes, prepareMounts, releaseMounts } from './run-mounts.ts';
 import { VOLUME_MIGRATIONS, VolumeStore } from './volume-store.ts';
 
 const HOST = { selinux: false, exists: (path: string) => existsSync(path) };
@@ -80,13 +76,19 @@ test('names and drivers that cannot be are refused', () => {
   assert.throws(() => store.create({ Name: 'x/y' }), {
     kind: 'InvalidParameter',
     message:
-      '"x/y" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path',
+      'create x/y: "x/y" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path',
   });
   for (const name of ['.', '..', '../x', '-a', 'a b', 'x\n', 'a'.repeat(256), 'x']) {
     assert.throws(() => store.create({ Name: name }), { kind: 'InvalidParameter' }, name);
   }
-  assert.throws(() => store.create({ Name: 'ab', Driver: 'nfs' }), { kind: 'NotImplemented' });
-  assert.throws(() => store.create({ Name: 'ab', DriverOpts: { o: 'bind' } }), { kind: 'NotImplemented' });
+  assert.throws(() => store.create({ Name: 'ab', Driver: 'nfs' }), {
+    kind: 'NotFound',
+    message: 'create ab: error looking up volume plugin nfs: plugin "nfs" not found',
+  });
+  assert.throws(() => store.create({ Name: 'ab', DriverOpts: { o: 'bind' } }), {
+    kind: 'InvalidParameter',
+    message: 'create ab: missing required option: "device"',
+  });
   assert.deepEqual(readdirSync(join(root, 'volumes')), []);
 });
 
@@ -166,6 +168,11 @@ test('a crash in a filling or a removal is cleaned up, data is not', async () =>
   assert.deepEqual(readdirSync(join(root, 'volumes')).sort(), ['full', 'half', 'lost']);
   assert.deepEqual(readdirSync(store.path('half')), []);
   assert.deepEqual(readdirSync(store.path('full')), ['x']);
+  const rootfs = makeRootfs();
+  const next = newStore();
+  assert.ok(next.isUnfilled('half') && !next.isUnfilled('full'));
+  assert.equal(await next.copyUp('half', rootfs, '/data'), true);
+  assert.ok(!next.isUnfilled('half'));
   assert.deepEqual(
     store.list().map(({ Name }) => Name),
     ['full', 'half'],
@@ -228,6 +235,12 @@ test('--mount objects are read as Docker reads them', () => {
     ],
     [{ Type: 'tmpfs', Source: 'a', Target: '/x' }, /field Source must not be specified/],
     [{ Type: 'npipe', Target: '/x' }, /mount type unknown/],
+    [{ Type: 'image', Target: '/x' }, /field Source must not be empty/],
+    [
+      { Type: 'image', Source: 'x', Target: '/x', BindOptions: {} },
+      /field BindOptions must not be specified/,
+    ],
+    [{ Type: 'image', Source: 'x', Target: '/x', ImageOptions: { Subpath: '..' } }, /relative path/],
   ];
   for (const [request, message] of wrong)
     assert.throws(() => parseMount(request, HOST), { kind: 'InvalidParameter', message });
@@ -236,9 +249,11 @@ test('--mount objects are read as Docker reads them', () => {
     HOST,
   );
   assert.equal(tmpfs.tmpfsOptions, 'mode=1770,size=4096,exec');
-  assert.throws(() => parseMount({ Type: 'image', Source: 'x', Target: '/x' }, HOST), {
-    kind: 'NotImplemented',
-  });
+  const image = parseMount(
+    { Type: 'image', Source: 'x', Target: '/x', ImageOptions: { Subpath: 'a/b' } },
+    HOST,
+  );
+  assert.deepEqual([image.type, image.source, image.readOnly, image.subpath], ['image', 'x', true, 'a/b']);
 });
 
 test('the mounts of a container come together in order', async () => {
@@ -253,6 +268,7 @@ test('the mounts of a container come together in order', async () => {
       VolumesFrom: ['other:ro'],
     },
     mountPointsOf: () => createVolumes([parseBind('shared:/data/from', HOST)], store, 'other'),
+    imageOf: () => DEFAULT_IMAGE,
     host: HOST,
   };
   const mounts = createVolumes(collectMounts(request), store, 'c1');
@@ -260,12 +276,16 @@ test('the mounts of a container come together in order', async () => {
     mounts.map(({ destination }) => destination),
     ['/bind', '/data', '/scratch', '/t', '/data/from', '/image/volume'],
   );
-  await prepareMounts(mounts, store, rootfs);
+  const sources = { volumes: store, snapshotter: noSnapshotter };
+  const run = { user: 'c1', bundle: join(root, 'bundle') };
+  await fillVolumes(mounts, store, { user: 'c1', rootfs });
+  await prepareMounts(mounts, sources, { ...run, rootfs });
   assert.ok(lstatSync(made).isDirectory());
   assert.equal(readFileSync(join(store.path('named'), 'file'), 'utf8'), 'content');
   assert.deepEqual(store.references('shared'), ['c1', 'other']);
-  const { mounts: oci, release } = containerMounts(mounts);
+  const { mounts: oci, release } = containerMounts(mounts, run.bundle);
   release();
+  await releaseMounts(mounts, sources, run);
   assert.deepEqual(
     oci.map((one) =>
       one.type === 'bind' ? [one.destination, one.source, one.readOnly] : [one.destination, one.options],
@@ -306,10 +326,10 @@ test('a part of a volume is pinned inside it', () => {
       store,
       'c',
     );
-  const { mounts, release } = containerMounts(spec('a'));
+  const { mounts, release } = containerMounts(spec('a'), root);
   const [mount] = mounts;
   assert.ok(mount?.type === 'bind');
   assert.equal(readlinkSync(mount.source), join(volume.Mountpoint, 'a'));
   release();
-  assert.throws(() => containerMounts(spec('out')), /cannot access subpath "out"/);
+  assert.throws(() => containerMounts(spec('out'), root), /cannot access subpath "out" of volume parts/);
 });
