@@ -30,3 +30,8 @@ export interface VolumeListResponse {
   Volumes: Volume[];
   Warnings: string[] | null;
 }
+
+export interface VolumePruneResponse {
+  VolumesDeleted: string[];
+  SpaceReclaimed: number;
+}

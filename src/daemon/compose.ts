@@ -22,6 +22,7 @@ import { addon, libraryDirectory } from '../native/addon.ts';
 import { NETWORK_MIGRATIONS, NetworkManager } from '../network/network-manager.ts';
 import { readHostFacts } from '../oci/host-facts.ts';
 import { mountedLayers } from '../volume/mount-points.ts';
+import { VolumePruner } from '../volume/prune.ts';
 import { VOLUME_MIGRATIONS, VolumeStore } from '../volume/volume-store.ts';
 import { composeImages } from './compose-images.ts';
 import type { DaemonConfig } from './config.ts';
@@ -155,6 +156,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     volumes,
     summarizeImages: () => summarizeImages(imageBackend, { sharedSize: true }),
   };
+  const pruner = new VolumePruner(volumes, events);
   const router = new Router([
     ...systemRoutes({
       version: () => systemVersion(host),
@@ -176,6 +178,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
       list: () => volumes.list(),
       references: (name) => volumes.references(name),
       remove: (name, force) => volumes.remove(name, force),
+      prune: (matches, signal) => pruner.prune(matches, signal),
     }),
   ]);
   return {

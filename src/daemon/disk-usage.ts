@@ -12,6 +12,7 @@ import type { ContainerEngine } from '../container/engine.ts';
 import { containerPaths } from '../container/paths.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { ImageStore } from '../image/store/image-store.ts';
+import { volumeSize } from '../volume/volume-size.ts';
 import type { VolumeStore } from '../volume/volume-store.ts';
 
 export interface DiskUsageSources {
@@ -69,7 +70,7 @@ async function volumes(store: VolumeStore): Promise<DiskUsage['Volumes']> {
   const found: DiskUsage['Volumes'] = [];
   for (const volume of store.list()) {
     const UsageData = {
-      Size: await measured(volume.Mountpoint),
+      Size: await volumeSize(store, volume),
       RefCount: store.references(volume.Name).length,
     };
     found.push({ ...volume, UsageData });
