@@ -77,9 +77,10 @@ test('update changes published ports by their specifications', async () => {
   const { daemon } = await mydock(['update', ...words, '--publish-rm', '8080', 'c'], (_, response) =>
     sendJson(response, { Warnings: null }),
   );
-  const body = JSON.parse(daemon.requests[0]?.body ?? '{}') as Record<string, unknown>;
-  assert.deepEqual(body['PublishAdd'], ['8081:80', '53:53/udp']);
-  assert.deepEqual(body['PublishRemove'], ['8080']);
+  assert.deepEqual(JSON.parse(daemon.requests[0]?.body ?? '{}'), {
+    PublishAdd: ['8081:80', '53:53/udp'],
+    PublishRemove: ['8080'],
+  });
 });
 
 test('port shows addresses in order, and one of them', async () => {

@@ -74,8 +74,13 @@ function isAbsent(value: unknown): boolean {
 }
 
 function updateRequest(options: UpdateOptions) {
+  const { publishAdd: _, publishRm: __, ...limits } = options;
+  const ports = publishedPorts(options);
+  return Object.values(limits).every(isAbsent) ? ports : { ...ports, ...limitsRequest(options) };
+}
+
+function limitsRequest(options: UpdateOptions) {
   return {
-    ...publishedPorts(options),
     BlkioWeight: options.blkioWeight ?? 0,
     CpuPeriod: options.cpuPeriod ?? 0,
     CpuQuota: options.cpuQuota ?? 0,
