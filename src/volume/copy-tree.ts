@@ -8,14 +8,13 @@ import {
   chownSync,
   closeSync,
   constants,
-  copyFileSync,
   fstatSync,
+  ftruncateSync,
   lchownSync,
   linkSync,
   lstatSync,
   mkdirSync,
   openSync,
-  promises,
   readdirSync,
   readlinkSync,
   rmdirSync,
@@ -36,8 +35,8 @@ const AT_FDCWD = -100;
 
 const BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
-/** Files above this are copied on the thread pool. */
-const SYNC_COPY_MAX = 256 * 1024;
+/** What is copied of a file before others get a turn. */
+const PIECE_BYTES = 4 * 1024 * 1024;
 /** The loop gets a turn at least this often. */
 const TURN_MS = 15;
 /** Belong to the file system or its policy, not to the file. */
@@ -119,11 +118,7 @@ async function copyChildren(
   for (const name of readdirSync(at(source), { encoding: 'buffer' })) {
     const path = relative === '' ? name.toString() : `${relative}/${name.toString()}`;
     if (walk.options.filter?.(path) === false) continue;
-    if (performance.now() - walk.turn > TURN_MS) {
-      await setImmediate();
-      walk.turn = performance.now();
-    }
-    walk.options.signal?.throwIfAborted();
+    await breathe(walk);
     await copyNamed(walk, source, name, target, name, path, targetPath);
   }
 }
@@ -153,7 +148,7 @@ async function copyNamed(
   if (stat.isSymbolicLink()) {
     symlinkSync(readlinkSync(at(source, name), { encoding: 'buffer' }), to);
   } else if (stat.isFile()) {
-    await copyFile(source, name, to);
+    await copyFile(walk, source, name, to);
   } else {
     const device = stat.rdev;
     const major = Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n));
@@ -244,17 +239,41 @@ function linkToFirst(
 }
 
 /** O_NONBLOCK: a fifo that was put in the file's place must not hang us. */
-async function copyFile(source: number, name: Buffer, to: Buffer): Promise<void> {
+async function copyFile(walk: Walk, source: number, name: Buffer, to: Buffer): Promise<void> {
   const from = openBeneath(source, name, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const stat = fstatSync(from);
     if (!stat.isFile()) throw new InvalidParameterError(`${name.toString()} changed while it was copied`);
-    const flags = constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE;
-    if (stat.size > SYNC_COPY_MAX) await promises.copyFile(at(from), to, flags);
-    else copyFileSync(at(from), to, flags);
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+    const target = openSync(to, flags, 0o600);
+    try {
+      await copyContent(walk, from, target, stat.size);
+    } finally {
+      closeSync(target);
+    }
   } finally {
     closeSync(from);
   }
+}
+
+/** Shared where the file systems can; else copied, holes left out. */
+async function copyContent(walk: Walk, from: number, to: number, size: number): Promise<void> {
+  const native = addon();
+  if (size === 0 || native.cloneFile(from, to)) return;
+  for (let position = 0; position >= 0 && position < size; ) {
+    position = native.copyData(from, to, position, PIECE_BYTES);
+    await breathe(walk);
+  }
+  if (fstatSync(to).size < size) ftruncateSync(to, size);
+}
+
+/** Lets other work have its turn, and ends where that is wanted. */
+async function breathe(walk: Walk): Promise<void> {
+  if (performance.now() - walk.turn > TURN_MS) {
+    await setImmediate();
+    walk.turn = performance.now();
+  }
+  walk.options.signal?.throwIfAborted();
 }
 
 /** Attributes of an open directory. */
