@@ -89,7 +89,7 @@ export function systemInfo(sources: InfoSources): SystemInfo {
     DriverStatus: snapshotter.status(),
     Plugins: {
       Volume: ['local'],
-      Network: ['bridge', 'host', 'null'],
+      Network: ['bridge', 'host', 'ipvlan', 'macvlan', 'null'],
       Authorization: null,
       Log: [...LOG_DRIVERS],
     },
@@ -143,10 +143,25 @@ export function systemInfo(sources: InfoSources): SystemInfo {
     RuncCommit: { ID: '' },
     InitCommit: { ID: '' },
     SecurityOptions: securityOptions(host),
-    FirewallBackend: { Driver: 'nftables' },
+    ...addressPools(config),
+    FirewallBackend: firewallBackend(sources),
     CDISpecDirs: [],
     Warnings: warnings(host, config),
   };
+}
+
+/** Only where the configuration names some, as Docker. */
+function addressPools({ defaultAddressPools }: DaemonConfig): Pick<SystemInfo, 'DefaultAddressPools'> {
+  if (defaultAddressPools.length === 0) return {};
+  return { DefaultAddressPools: defaultAddressPools.map(({ base, size }) => ({ Base: base, Size: size })) };
+}
+
+function firewallBackend({ config }: InfoSources): NonNullable<SystemInfo['FirewallBackend']> {
+  const ports =
+    config.firewall === 'strict'
+      ? "strict (as the host's input rules allow)"
+      : 'default (open to other hosts)';
+  return { Driver: 'nftables', Info: [['Published Ports', ports]] };
 }
 
 function openDescriptors(): number {

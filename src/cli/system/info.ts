@@ -149,8 +149,23 @@ function settingLines(server: SystemInfo): string[] {
     ...(insecure.length > 0 ? ['Insecure Registries:', ...insecure.map((name) => ` ${name}`)] : []),
     ...mirrorLines(registry),
     `Live Restore Enabled: ${server.LiveRestoreEnabled}`,
-    ...(server.FirewallBackend ? [`Firewall Backend: ${server.FirewallBackend.Driver}`] : []),
+    ...poolLines(server),
+    ...firewallLines(server),
   ];
+}
+
+function poolLines({ DefaultAddressPools }: SystemInfo): string[] {
+  if (!DefaultAddressPools?.length) return [];
+  return [
+    'Default Address Pools:',
+    ...DefaultAddressPools.map(({ Base, Size }) => `  Base: ${Base}, Size: ${Size}`),
+  ];
+}
+
+function firewallLines({ FirewallBackend }: SystemInfo): string[] {
+  if (FirewallBackend === undefined) return [];
+  const details = (FirewallBackend.Info ?? []).map(([key, value]) => ` ${key}: ${value}`);
+  return [`Firewall Backend: ${FirewallBackend.Driver}`, ...details];
 }
 
 /** Docker Hub's as Docker prints them, other registries' with the registry before them. */
