@@ -6,6 +6,7 @@
  */
 import type { Expression } from './nft-expressions.ts';
 import {
+  bitwiseAnd,
   CMP_EQUAL,
   CMP_NOT_EQUAL,
   compare,
@@ -34,7 +35,8 @@ const FIB_ADDRESS_TYPE = 3;
 const FIB_BY_DESTINATION = 2;
 const FIB_OF_INPUT_INTERFACE = 8;
 const CT_STATE = 0;
-const CT_DIRECTION = 1;
+const CT_STATUS = 2;
+const CT_DESTINATION_NAT = 0x20;
 const NAT_DESTINATION = 1;
 const LOOKUP_INVERTED = 1;
 const DYNSET_ADD = 0;
@@ -92,6 +94,19 @@ function conntrack(key: number, bytes: number): Field {
   };
 }
 
+/** A value that is the same for all packets. */
+export function constant(value: Uint8Array, type: number): Field {
+  return {
+    bytes: value.length,
+    type,
+    load: (to) =>
+      expression('immediate', (writer) => {
+        writer.u32be(1, to);
+        writer.nest(2, () => writer.attribute(1, value));
+      }),
+  };
+}
+
 export const field = {
   inputInterface: meta(META_IIFNAME, 16, DATA_TYPE.interfaceName),
   outputInterface: meta(META_OIFNAME, 16, DATA_TYPE.interfaceName),
@@ -115,7 +130,6 @@ export const field = {
   destinationType: destinationType(FIB_BY_DESTINATION),
   /** The same, where only addresses of the interface that the packet came in by count as local. */
   destinationTypeHere: destinationType(FIB_BY_DESTINATION | FIB_OF_INPUT_INTERFACE),
-  connectionDirection: conntrack(CT_DIRECTION, 1),
 } as const satisfies Record<string, Field>;
 
 /** Source and destination addresses of a family. */
@@ -173,6 +187,19 @@ export function inSet(set: string, fields: readonly Field[], member = true): Exp
       writer.string(1, set);
       writer.u32be(2, register(0));
       if (!member) writer.u32be(5, LOOKUP_INVERTED);
+    }),
+  ];
+}
+
+/** The rule ends unless a map of values has the fields. */
+export function inMap(map: string, fields: readonly Field[]): Expression[] {
+  return [
+    ...load(fields),
+    expression('lookup', (writer) => {
+      writer.string(1, map);
+      writer.u32be(2, register(0));
+      // The kernel wants a place for the value of a map.
+      writer.u32be(3, register(0));
     }),
   ];
 }
@@ -250,17 +277,31 @@ export function reject(): Expression[] {
   ];
 }
 
-/** The rule ends unless the connection's state is one of `bits`. */
-export function connectionState(bits: number): Expression[] {
+/** The rule ends unless the connection's state is one of `bits`, or with `any` false, none of them. */
+export function connectionState(bits: number, any = true): Expression[] {
+  return [conntrack(CT_STATE, 4).load(register(0)), ...anyBit(hostNumber(bits), any)];
+}
+
+/** The rule ends unless the connection's destination was translated. */
+export function destinationTranslated(): Expression[] {
+  return [conntrack(CT_STATUS, 4).load(register(0)), ...anyBit(hostNumber(CT_DESTINATION_NAT))];
+}
+
+/** The rule ends unless the first bits of the field are those of `value`. */
+export function hasPrefix(part: Field, value: Uint8Array, mask: Uint8Array, equal = true): Expression[] {
   return [
-    conntrack(CT_STATE, 4).load(register(0)),
-    expression('bitwise', (writer) => {
-      writer.u32be(1, register(0));
-      writer.u32be(2, register(0));
-      writer.u32be(3, 4);
-      writer.nest(4, () => writer.attribute(1, hostNumber(bits)));
-      writer.nest(5, () => writer.attribute(1, hostNumber(0)));
-    }),
-    compare(register(0), CMP_NOT_EQUAL, hostNumber(0)),
+    part.load(register(0)),
+    bitwiseAnd(register(0), mask),
+    compare(register(0), equal ? CMP_EQUAL : CMP_NOT_EQUAL, value),
   ];
+}
+
+export function masquerade(): Expression[] {
+  return [expression('masq', () => undefined)];
+}
+
+/** The rule ends unless register 0 has one of these bits, or with `any` false, none. */
+function anyBit(bits: Uint8Array, any = true): Expression[] {
+  const operation = any ? CMP_NOT_EQUAL : CMP_EQUAL;
+  return [bitwiseAnd(register(0), bits), compare(register(0), operation, new Uint8Array(bits.length))];
 }

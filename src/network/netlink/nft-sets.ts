@@ -69,6 +69,8 @@ export interface Element {
   data?: Uint8Array;
   verdict?: Verdict;
   timeoutMs?: number;
+  /** What is left of timeoutMs; default all. */
+  expiresInMs?: number;
   counter?: { packets: bigint; bytes: bigint };
 }
 
@@ -113,13 +115,14 @@ function writeFields(writer: MessageWriter, fields: readonly number[]): void {
 
 /** One NFTA_LIST_ELEM of NFT_MSG_NEWSETELEM or DELSETELEM. */
 export function writeElement(writer: MessageWriter, element: Element): void {
-  const { verdict, timeoutMs, counter } = element;
+  const { verdict, timeoutMs, expiresInMs, counter } = element;
   writer.nest(NFTA_LIST_ELEM, () => {
     writeValue(writer, 1, element.key);
     if (element.data !== undefined) writeValue(writer, 2, element.data);
     if (verdict !== undefined) writer.nest(2, () => writeVerdict(writer, verdict));
     if (element.intervalEnd === true) writer.u32be(3, NFT_SET_ELEM_INTERVAL_END);
     if (timeoutMs !== undefined) writer.attribute(4, networkU64(BigInt(Math.ceil(timeoutMs))));
+    if (expiresInMs !== undefined) writer.attribute(5, networkU64(BigInt(Math.ceil(expiresInMs))));
     if (counter !== undefined) writer.nest(7, () => writeCounter(writer, counter));
     if (element.keyEnd !== undefined) writeValue(writer, 10, element.keyEnd);
   });

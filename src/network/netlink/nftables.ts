@@ -44,6 +44,7 @@ export interface Chain {
 
 interface BatchMessage {
   label: string;
+  family: number;
   type: number;
   flags: number;
   body: (writer: MessageWriter) => void;
@@ -127,6 +128,20 @@ export class NftBatch {
     return this.#elements(`delete element of ${set}`, NFT_MSG_DELSETELEM, 0, set, elements);
   }
 
+  /** Empties a set; the set stays. */
+  flushSet(set: string): this {
+    return this.#add(`flush set ${set}`, NFT_MSG_DELSETELEM, 0, (writer) => {
+      writer.string(1, this.#table);
+      writer.string(2, set);
+    });
+  }
+
+  /** What another transaction, of another table, holds becomes part of this one. */
+  join(other: NftBatch): this {
+    this.#messages.push(...other.#messages);
+    return this;
+  }
+
   /**
    * The whole transaction as one request. Only its last message asks for an acknowledgement; a refusal of any other
    * is answered all the same.
@@ -136,10 +151,10 @@ export class NftBatch {
     const frame = (writer: MessageWriter) =>
       writer.bytes(nfnetlinkHeader(NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES));
     request.add('begin nftables batch', NFNL_MSG_BATCH_BEGIN, 0, frame);
-    this.#messages.forEach(({ label, type, flags, body }, index) => {
+    this.#messages.forEach(({ label, family, type, flags, body }, index) => {
       const acknowledge = index === this.#messages.length - 1 ? NLM_F_ACK : 0;
       request.add(label, type, flags | acknowledge, (writer) => {
-        writer.bytes(nfnetlinkHeader(this.#family, 0));
+        writer.bytes(nfnetlinkHeader(family, 0));
         body(writer);
       });
     });
@@ -161,7 +176,13 @@ export class NftBatch {
 
   #add(label: string, message: number, flags: number, body: (writer: MessageWriter) => void): this {
     const type = (NFNL_SUBSYS_NFTABLES << 8) | message;
-    this.#messages.push({ label: `nftables ${this.#table}: ${label}`, type, flags, body });
+    this.#messages.push({
+      label: `nftables ${this.#table}: ${label}`,
+      family: this.#family,
+      type,
+      flags,
+      body,
+    });
     return this;
   }
 }
