@@ -309,8 +309,10 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
       ),
       list: entry('List volumes', async () => (await import('./volume/ls.ts')).ls),
       ls: entry('List volumes', async () => (await import('./volume/ls.ts')).ls),
+      prune: entry('Remove unused volumes', async () => (await import('./volume/prune.ts')).prune),
       remove: entry('Remove volumes', async () => (await import('./volume/rm.ts')).rm),
       rm: entry('Remove volumes', async () => (await import('./volume/rm.ts')).rm),
+      update: entry('Update a cluster volume', async () => (await import('./volume/update.ts')).update),
     },
   },
 };

@@ -75,7 +75,12 @@ const BY_PATH: Readonly<Record<string, VerbWords>> = {
     remove: many('network'),
     rm: many('network'),
   }),
-  ...prefixed('volume', { inspect: many('volume'), rm: many('volume'), remove: many('volume') }),
+  ...prefixed('volume', {
+    inspect: many('volume'),
+    rm: many('volume'),
+    remove: many('volume'),
+    update: one('volume'),
+  }),
   completion: one('shell'),
   inspect: many('any-object'),
   rmi: many('image'),

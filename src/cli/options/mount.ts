@@ -41,11 +41,12 @@ export function parseMount(spec: string, cwd = process.cwd()): Mount {
     image: {},
     tmpfs: {},
   };
+  if (spec === '') throw new Error('EOF');
   for (const field of splitCsv(spec)) readField(draft, field);
   return finish(draft, cwd);
 }
 
-const FLAG_FIELDS = ['readonly', 'ro', 'volume-nocopy', 'bind-nonrecursive', 'idmap'];
+const FLAG_FIELDS = ['readonly', 'ro', 'volume-nocopy', 'bind-nonrecursive', 'bind-create-src', 'idmap'];
 
 function readField(draft: Draft, field: string): void {
   const [rawKey, value] = splitPair(field);
@@ -89,6 +90,9 @@ const FIELDS: Record<string, FieldReader> = {
     draft.bind.NonRecursive = parseFlag(value, field);
   },
   'bind-recursive': bindRecursive,
+  'bind-create-src': (draft, value, field) => {
+    draft.bind.CreateMountpoint = parseFlag(value, field);
+  },
   // Ours, of binds and volumes: alone it is `owner`.
   idmap: (draft, value, field) => {
     draft.idmap = field.includes('=') ? value : 'owner';
@@ -97,16 +101,14 @@ const FIELDS: Record<string, FieldReader> = {
     draft.volume.NoCopy = parseFlag(value, field);
   },
   'volume-label': (draft, value) => {
-    const [key, text] = splitPair(value);
-    draft.volume.Labels = { ...draft.volume.Labels, [key]: text };
+    draft.volume.Labels = withPair(draft.volume.Labels, value);
   },
   'volume-driver': (draft, value) => {
     draft.volume.DriverConfig = { ...draft.volume.DriverConfig, Name: value };
   },
   'volume-opt': (draft, value) => {
-    const [key, text] = splitPair(value);
-    const options = { ...draft.volume.DriverConfig?.Options, [key]: text };
-    draft.volume.DriverConfig = { ...draft.volume.DriverConfig, Options: options };
+    const Options = withPair(draft.volume.DriverConfig?.Options, value);
+    draft.volume.DriverConfig = { ...draft.volume.DriverConfig, Options };
   },
   'volume-subpath': (draft, value) => {
     draft.volume.Subpath = value;
@@ -115,13 +117,23 @@ const FIELDS: Record<string, FieldReader> = {
     draft.image.Subpath = value;
   },
   'tmpfs-size': (draft, value) => {
-    draft.tmpfs.SizeBytes = parseBytes(value);
+    draft.tmpfs.SizeBytes = parseSize(value);
   },
   'tmpfs-mode': (draft, value) => {
     if (!/^[0-7]+$/.test(value)) throw new Error(`invalid value for tmpfs-mode: ${value}`);
     draft.tmpfs.Mode = Number.parseInt(value, 8);
   },
+  // Ours: one word, as `exec`; several fields add up.
+  'tmpfs-options': (draft, value) => {
+    draft.tmpfs.Options = [...(draft.tmpfs.Options ?? []), value.split('=', 2)];
+  },
 };
+
+/** A pair without a key is none. */
+function withPair(map: Record<string, string> | null | undefined, pair: string): Record<string, string> {
+  const [key, value] = splitPair(pair);
+  return key === '' ? { ...map } : { ...map, [key]: value };
+}
 
 function bindRecursive(draft: Draft, value: string): void {
   switch (value) {
@@ -158,7 +170,7 @@ function finish(draft: Draft, cwd: string): Mount {
     tmpfs: { TmpfsOptions: draft.tmpfs },
   };
   const mount: Mount = { Type: draft.type as MountType, Target: draft.target };
-  const relative = draft.type === 'bind' && /^\.{1,2}(\/|$)/.test(draft.source);
+  const relative = draft.source.startsWith('.');
   if (draft.source !== '') mount.Source = relative ? resolve(cwd, draft.source) : draft.source;
   if (draft.readOnly) mount.ReadOnly = true;
   if (draft.consistency !== '') mount.Consistency = draft.consistency;
@@ -169,7 +181,27 @@ function finish(draft: Draft, cwd: string): Mount {
       throw new Error(`cannot mix '${type}-*' options with mount type '${draft.type}'`);
     Object.assign(mount, group);
   }
+  checkRecursion(mount);
   return mount;
+}
+
+/** Told here in the words of the flag, before the daemon would. */
+function checkRecursion({ ReadOnly: readOnly, BindOptions: bind }: Mount): void {
+  const needs = (word: string, what: string): void => {
+    throw new Error(`option 'bind-recursive=${word}' requires '${what}' to be specified in conjunction`);
+  };
+  if (bind?.ReadOnlyNonRecursive === true && readOnly !== true) needs('writable', 'readonly');
+  if (bind?.ReadOnlyForceRecursive !== true) return;
+  if (readOnly !== true) needs('readonly', 'readonly');
+  if (bind.Propagation !== 'rprivate') needs('readonly', 'bind-propagation=rprivate');
+}
+
+function parseSize(value: string): number {
+  try {
+    return parseBytes(value);
+  } catch {
+    throw new Error(`invalid value for tmpfs-size: ${value}`);
+  }
 }
 
 function parseFlag(value: string, field: string): boolean {

@@ -47,12 +47,17 @@ export const VOLUMES: RowKind<Volume> = {
     Driver: { heading: 'DRIVER', value: (row) => row.Driver },
     Group: { heading: 'GROUP', value: () => 'N/A' },
     Labels: { heading: 'LABELS', value: (row) => labelText(row.Labels) },
-    Links: { heading: 'LINKS', value: ({ UsageData }) => (UsageData ? String(UsageData.RefCount) : 'N/A') },
+    Links: { heading: 'LINKS', value: ({ UsageData }) => known(UsageData?.RefCount, String) },
     Mountpoint: { heading: 'MOUNTPOINT', value: (row) => row.Mountpoint },
     Name: { heading: 'VOLUME NAME', value: (row) => row.Name },
     Scope: { heading: 'SCOPE', value: (row) => row.Scope },
-    Size: { heading: 'SIZE', value: ({ UsageData }) => (UsageData ? humanSize(UsageData.Size) : 'N/A') },
+    Size: { heading: 'SIZE', value: ({ UsageData }) => known(UsageData?.Size, humanSize) },
     Status: { heading: 'STATUS', value: () => 'N/A' },
   },
   methods: { Label: (row, key) => row.Labels?.[key] ?? '' },
 };
+
+/** Only `system df` measures; -1 is not known. */
+function known(figure: number | undefined, text: (figure: number) => string): string {
+  return figure === undefined || figure < 0 ? 'N/A' : text(figure);
+}
