@@ -13,7 +13,7 @@ export interface RunStep {
   cwd: string;
   /** `user[:group]`; empty is root. */
   user: string;
-  /** As `--network` of a build: empty or `default`, `bridge`, `host`, `none`, `container:<id>`. */
+  /** As `--network` of a build: empty or `default`, `bridge`, `host`, `none`, `container:<id>`, a network's name or ID. */
   network: string;
   extraHosts: string[];
   limits: StepLimits;

@@ -81,7 +81,7 @@ export class ContainerSet {
 
   find(reference: string): Container | undefined {
     const name = reference.replace(/^\//, '');
-    const exact = this.#byId.get(name) ?? this.#byName.get(name);
+    const exact = this.#byId.get(name) ?? this.#byName.get(name) ?? this.#findLinked(name);
     if (exact !== undefined || !/^[0-9a-f]+$/.test(name)) return exact;
     const matches = this.all().filter((container) => container.id.startsWith(name));
     if (matches.length > 1) {
@@ -95,6 +95,14 @@ export class ContainerSet {
     const container = this.find(reference);
     if (container === undefined) throw new NotFoundError(`No such container: ${reference}`);
     return container;
+  }
+
+  /** `parent/alias`: the container that `parent` is linked to under that alias. */
+  #findLinked(name: string): Container | undefined {
+    const [parent = '', alias] = name.split('/');
+    if (alias === undefined) return undefined;
+    const link = this.#byName.get(parent)?.record.links.find((one) => one.alias === alias);
+    return link === undefined ? undefined : this.#byId.get(link.containerId);
   }
 
   #insert(container: Container): void {

@@ -37,8 +37,8 @@ export class Container {
   teardown: Promise<void> = Promise.resolve();
   /** Not to be removed at the end of its run, `--rm` or not: a restart is under way. */
   keep = false;
-  /** What its run holds, as far as events have told: see network.ts and volume-events.ts. */
-  onNetwork = false;
+  /** What its run holds, as far as events have told: networks by ID (network.ts), volumes (volume-events.ts). */
+  readonly toldNetworks = new Map<string, { name: string; type: string }>();
   volumesMounted = false;
   /** A stop waits for its run to end. */
   stopping = false;

@@ -5,8 +5,8 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import type { ContainerConfig, ContainerCreateRequest, ContainerCreateResponse } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
-import type { NetworkingConfig } from '../api/networks.ts';
-import { InvalidParameterError, NotFoundError, NotImplementedError } from '../base/errors.ts';
+import { API_VERSION } from '../api/version.ts';
+import { InvalidParameterError, NotFoundError } from '../base/errors.ts';
 import type { Image } from '../image/store/image-store.ts';
 import { validateCreate } from '../oci/validate.ts';
 import { collectMounts, createVolumes, realMountHost } from '../volume/mount-points.ts';
@@ -14,13 +14,16 @@ import { fillsWhole, fillVolumes } from '../volume/run-mounts.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { mergeHealthcheck } from './health-rules.ts';
+import { requestedLinks } from './links.ts';
 import { validateLogConfig, withLogDefaults } from './log-options.ts';
 import { newId, parseName, randomName } from './names.ts';
 import { sharedWith } from './namespaces.ts';
-import { networkKind, portMapping } from './network.ts';
+import { networkKind } from './network-mode.ts';
 import { containerPaths } from './paths.ts';
+import { portMappings, portRequests } from './port-bindings.ts';
 import type { ContainerRecord } from './record.ts';
 import { releaseVolumes } from './remove.ts';
+import { requestedNetworks } from './requested-networks.ts';
 import { mountRoot, unmountRoot } from './rootfs.ts';
 import { createdState } from './state.ts';
 
@@ -29,6 +32,8 @@ export interface CreateOptions {
   name: string | undefined;
   /** `os[/arch[/variant]]` that the image must be for; undefined for any. */
   platform: string | undefined;
+  /** Of the API that the client speaks; the newest where left out. */
+  apiVersion?: string;
 }
 
 /** Creates a container. Throws NotFound for its image, Conflict for its name, InvalidParameter or NotImplemented. */
@@ -44,10 +49,18 @@ export async function createContainer(
   const LogConfig = withLogDefaults(hostRequest?.LogConfig, engine.settings);
   const judged = validateCreate(configRequest, { ...hostRequest, LogConfig }, engine.host);
   const hostConfig = completeHostConfig(engine, judged.hostConfig, configRequest.NetworkDisabled === true);
-  validateNetworking(engine, hostConfig, networking ?? {});
+  requireShared(engine, hostConfig);
+  const asked = requestedNetworks(engine.networks, {
+    config: judged.config,
+    hostConfig,
+    networking: networking ?? {},
+    apiVersion: options.apiVersion ?? API_VERSION,
+  });
+  hostConfig.NetworkMode = asked.mode;
+  const links = requestedLinks(engine, hostConfig);
   validateLogConfig(hostConfig.LogConfig);
   const id = newId();
-  const { config, warnings } = mergeConfig(judged.config, image, hostConfig, id);
+  const { config, warnings: healthWarnings } = mergeConfig(judged.config, image, hostConfig, id);
   const mounts = collectMounts({
     config,
     hostConfig,
@@ -64,12 +77,13 @@ export async function createContainer(
     layers: image.diffIds,
     config,
     hostConfig,
-    networkingConfig: networking ?? {},
+    networks: asked.networks,
+    links,
     mounts: [],
     state: createdState(),
     restartCount: 0,
     stoppedByUser: false,
-    endpoint: null,
+    sandbox: null,
   };
   const container = engine.containers.add(record);
   try {
@@ -79,7 +93,7 @@ export async function createContainer(
     throw error;
   }
   engine.events.container(container, 'create');
-  return { Id: id, Warnings: [...judged.warnings, ...warnings] };
+  return { Id: id, Warnings: [...judged.warnings, ...asked.warnings, ...healthWarnings] };
 }
 
 function requestedImage(engine: EngineContext, config: ContainerConfig, platform: string | undefined): Image {
@@ -113,36 +127,12 @@ function completeHostConfig(
   };
 }
 
-/** Networks and namespaces that the request shares must exist; addresses are the bridge's to give. */
-function validateNetworking(
-  engine: EngineContext,
-  hostConfig: HostConfig,
-  networking: NetworkingConfig,
-): void {
-  sharedWith(engine, hostConfig.NetworkMode);
-  sharedWith(engine, hostConfig.PidMode);
-  sharedWith(engine, hostConfig.IpcMode);
-  for (const [name, endpoint] of Object.entries(networking.EndpointsConfig ?? {})) {
-    if (!['bridge', 'default', 'host', 'none'].includes(name)) {
-      throw new NotImplementedError(`network "${name}": user-defined networks are not implemented`);
-    }
-    if (endpoint?.IPAMConfig?.IPv4Address || endpoint?.IPAMConfig?.IPv6Address) {
-      throw new InvalidParameterError(
-        'invalid config for network bridge: invalid endpoint settings:\nuser specified IP address is supported on user defined networks only',
-      );
-    }
-    if ((endpoint?.Aliases ?? []).length > 0) {
-      throw new InvalidParameterError(
-        'invalid config for network bridge: invalid endpoint settings:\nnetwork-scoped aliases are only supported for user-defined networks',
-      );
-    }
-    if ((endpoint?.Links ?? []).length > 0) throw new NotImplementedError('links are not implemented');
-  }
-  if (networkKind(hostConfig.NetworkMode) !== 'bridge') return;
-  const ports = Object.entries(hostConfig.PortBindings ?? {}).flatMap(([port, bindings]) =>
-    (bindings ?? []).map((binding) => portMapping(port, binding)),
-  );
-  engine.networks.validatePorts(ports);
+/** Containers whose namespaces are shared must exist, and ports must be such that a host can publish them. */
+function requireShared(engine: EngineContext, hostConfig: HostConfig): void {
+  for (const mode of [hostConfig.NetworkMode, hostConfig.PidMode, hostConfig.IpcMode])
+    sharedWith(engine, mode);
+  if (networkKind(hostConfig.NetworkMode) !== 'own') return;
+  engine.networks.validatePorts(portMappings(portRequests(hostConfig, null)));
 }
 
 /** The request over the image's defaults (moby's rules for Entrypoint and Cmd: a new entrypoint drops the image's command). */

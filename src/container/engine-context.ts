@@ -4,7 +4,7 @@ import type { EventBus } from '../events/event-bus.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { ContentStore } from '../image/store/content-store.ts';
 import type { ImageStore } from '../image/store/image-store.ts';
-import type { NetworkManager } from '../network/network-manager.ts';
+import type { Networking } from '../network/model.ts';
 import type { HostFacts } from '../oci/host-facts.ts';
 import type { VolumeStore } from '../volume/volume-store.ts';
 import type { Container } from './container.ts';
@@ -32,7 +32,7 @@ export interface EngineContext {
   images: ImageStore;
   contentStore: Pick<ContentStore, 'ingestFile'>;
   snapshotter: Snapshotter;
-  networks: NetworkManager;
+  networks: Networking;
   volumes: VolumeStore;
   containers: ContainerSet;
   events: EventBus;

@@ -9,17 +9,21 @@ import type {
   ContainerPruneResponse,
   ContainerSummary,
   ContainerTopResponse,
+  EgressState,
   WaitCondition,
 } from '../api/containers.ts';
 import type { ExecCreateRequest, ExecInspectResponse, ExecStartRequest } from '../api/exec.ts';
 import type { Filters } from '../api/filters.ts';
 import type { ImageDifference } from '../api/image-difference.ts';
+import type { EndpointSettings } from '../api/networks.ts';
 import type { ContainerStats } from '../api/stats.ts';
 import type { CheckRun } from '../base/check.ts';
 import { ConflictError, InvalidParameterError, NotImplementedError } from '../base/errors.ts';
 import { afterRun } from './after-run.ts';
 import { type AttachRequest, attachConnection, type ClientConnection } from './attach.ts';
+import { changePorts, type PortsRequest } from './change-ports.ts';
 import { checkContainers } from './check.ts';
+import { connectNetwork, disconnectNetwork } from './connect-network.ts';
 import type { Container, ExitStatus } from './container.ts';
 import { ContainerSet } from './container-set.ts';
 import { type CreateOptions, createContainer } from './create.ts';
@@ -28,6 +32,8 @@ import { ExecSessions, inspectExec, requireExecStartable, startExec } from './ex
 import { ContainerFiles } from './files.ts';
 import { type DifferenceRequest, imageDifference } from './image-difference.ts';
 import { inspectContainer } from './inspect.ts';
+import { egressState } from './inspect-network.ts';
+import { removeLink } from './links.ts';
 import { type ListOptions, listContainers } from './list.ts';
 import { logFile } from './log-config.ts';
 import { clearLogFiles } from './log-files.ts';
@@ -208,6 +214,38 @@ export class ContainerEngine {
   update(reference: string, request: UpdateRequest): Promise<string[]> {
     const container = this.get(reference);
     return container.mutex.run(async () => updateContainer(this.#context, container, request));
+  }
+
+  /** Publishes and withdraws ports, of a running container at once. All or nothing. */
+  changePorts(reference: string, request: PortsRequest): Promise<void> {
+    const container = this.get(reference);
+    return container.mutex.run(() => changePorts(this.#context, container, request));
+  }
+
+  connectNetwork(reference: string, network: string, settings: EndpointSettings): Promise<void> {
+    const container = this.get(reference);
+    return container.mutex.run(() => connectNetwork(this.#context, container, network, settings));
+  }
+
+  disconnectNetwork(reference: string, network: string, force: boolean): Promise<void> {
+    const container = this.get(reference);
+    return container.mutex.run(() => disconnectNetwork(this.#context, container, network, force));
+  }
+
+  /** IDs of the networks that running containers are on: what a prune leaves. */
+  networksInUse(): Set<string> {
+    const live = this.all().filter(({ running }) => running);
+    return new Set(live.flatMap(({ toldNetworks }) => [...toldNetworks.keys()]));
+  }
+
+  /** What may leave a container; undefined where nothing restricts that, or it does not run. */
+  egress(reference: string): Promise<EgressState | undefined> {
+    return egressState(this.#context, this.get(reference));
+  }
+
+  /** Takes away a link by its name `parent/alias`. Throws NotFound, and Conflict for a container's own name. */
+  removeLink(reference: string): void {
+    removeLink(this.#context, reference);
   }
 
   top(reference: string, psArgs: string): Promise<ContainerTopResponse> {

@@ -19,6 +19,7 @@ import type { Process, Spec } from '../oci/runtime-spec.ts';
 import { type ClientConnection, lendTo, parseDetachKeys } from './attach.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
+import { linkVariablesIn } from './links.ts';
 import { newId } from './names.ts';
 import { containerHostname } from './network.ts';
 import { containerPaths } from './paths.ts';
@@ -187,7 +188,10 @@ function execSpec(engine: EngineContext, session: ExecSession, start: ExecStartR
   if (bundle.process === undefined) throw new ConflictError(`container ${container.id} has no process`);
   const root = isLive(state) ? `/proc/${state.pid}/root` : paths.rootfs;
   return execProcess({
-    config,
+    config: {
+      ...config,
+      Env: [...linkVariablesIn(container, bundle.process.env ?? []), ...(config.Env ?? [])],
+    },
     hostConfig,
     init: bundle.process,
     hostname: containerHostname(engine, container),

@@ -11,7 +11,7 @@ import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { endHealth } from './health-monitor.ts';
-import { disconnectNetwork, tellDisconnected } from './network.ts';
+import { detachNetworks, tellAllDisconnected } from './network.ts';
 import { containerPaths } from './paths.ts';
 import { shouldRestart } from './restart-policy.ts';
 import { unmountRoot } from './rootfs.ts';
@@ -51,10 +51,10 @@ export async function releaseRun(engine: EngineContext, container: Container): P
   if (existsSync(paths.socket)) await removeCgroupLeftovers(paths.bundle);
   const results = await Promise.allSettled([
     unmountRoot(engine, container.id),
-    disconnectNetwork(engine, container),
+    detachNetworks(engine, container),
     engine.volumes.release(volumeNames(container.record.mounts), container.id),
   ]);
-  tellDisconnected(engine, container);
+  tellAllDisconnected(engine, container);
   tellVolumesUnmounted(engine, container);
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }

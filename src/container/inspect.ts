@@ -2,17 +2,15 @@
 import type {
   ContainerInspectResponse,
   ContainerSummary,
-  Port,
   ContainerState as WireState,
 } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
-import type { EndpointSettings, NetworkSettings, PortMap } from '../api/networks.ts';
-import type { Endpoint } from '../network/network-manager.ts';
 import { MASKED_PATHS, READONLY_PATHS } from '../oci/mounts.ts';
 import { describeMounts } from '../volume/mount-points.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
-import { networkKind } from './network.ts';
+import { endpointsOf, listedPorts, networkSettings, openPorts } from './inspect-network.ts';
+import { describeLinks } from './links.ts';
 import { containerPaths } from './paths.ts';
 import { endOf, isLive } from './state.ts';
 import { statusText } from './status-text.ts';
@@ -42,7 +40,7 @@ export function inspectContainer(engine: EngineContext, container: Container): C
     ProcessLabel: '',
     AppArmorProfile: '',
     ExecIDs: execs.length === 0 ? null : execs,
-    HostConfig: completeHostConfig(record.hostConfig),
+    HostConfig: { ...completeHostConfig(record.hostConfig), Links: describeLinks(engine, container) },
     GraphDriver: {
       Name: engine.snapshotter.driver,
       Data: { UpperDir: paths.upper, WorkDir: paths.work, MergedDir: paths.rootfs },
@@ -50,15 +48,20 @@ export function inspectContainer(engine: EngineContext, container: Container): C
     Mounts: describeMounts(record.mounts, record.hostConfig),
     Config: completeConfig(container),
     NetworkSettings: networkSettings(engine, container),
+    ...openPorts(engine, container),
   };
 }
 
 /** One entry of the list. Never throws: a list does not fail for one container. */
-export function summarize(container: Container, nowMs: number): ContainerSummary {
+export function summarize(
+  engine: EngineContext,
+  container: Container,
+  facts: { nowMs: number; linkNames: readonly string[] },
+): ContainerSummary {
   const { record } = container;
   return {
     Id: record.id,
-    Names: [`/${record.name}`],
+    Names: [`/${record.name}`, ...facts.linkNames],
     Image: record.image,
     ImageID: record.imageId,
     Command: commandText([...(record.config.Entrypoint ?? []), ...(record.config.Cmd ?? [])]),
@@ -66,10 +69,11 @@ export function summarize(container: Container, nowMs: number): ContainerSummary
     Ports: listedPorts(container),
     Labels: record.config.Labels ?? {},
     State: record.state.status,
-    Status: statusText(record.state, nowMs, record.health),
+    Status: statusText(record.state, facts.nowMs, record.health),
     HostConfig: { NetworkMode: record.hostConfig.NetworkMode ?? '' },
-    NetworkSettings: { Networks: endpoints(container) },
+    NetworkSettings: { Networks: endpointsOf(engine, container) },
     Mounts: describeMounts(record.mounts, record.hostConfig),
+    ...openPorts(engine, container),
   };
 }
 
@@ -188,93 +192,4 @@ function completeHostConfig(host: HostConfig): HostConfig {
     MaskedPaths: host.MaskedPaths ?? (privileged ? null : [...MASKED_PATHS]),
     ReadonlyPaths: host.ReadonlyPaths ?? (privileged ? null : [...READONLY_PATHS]),
   };
-}
-
-function networkSettings(engine: EngineContext, container: Container): NetworkSettings {
-  const { endpoint } = container.record;
-  const running = container.running;
-  const networks = endpoints(container);
-  const bridge = networks['bridge'];
-  return {
-    Bridge: '',
-    SandboxID: running && endpoint !== null ? container.id : '',
-    SandboxKey: running && endpoint !== null ? endpoint.netnsPath : '',
-    Ports: running ? portMap(container) : {},
-    HairpinMode: false,
-    LinkLocalIPv6Address: '',
-    LinkLocalIPv6PrefixLen: 0,
-    SecondaryIPAddresses: null,
-    SecondaryIPv6Addresses: null,
-    EndpointID: bridge?.EndpointID ?? '',
-    Gateway: bridge?.Gateway ?? '',
-    GlobalIPv6Address: bridge?.GlobalIPv6Address ?? '',
-    GlobalIPv6PrefixLen: bridge?.GlobalIPv6PrefixLen ?? 0,
-    IPAddress: bridge?.IPAddress ?? '',
-    IPPrefixLen: bridge?.IPPrefixLen ?? 0,
-    IPv6Gateway: bridge?.IPv6Gateway ?? '',
-    MacAddress: bridge?.MacAddress ?? '',
-    Networks: withNetworkIds(engine, networks),
-  };
-}
-
-function withNetworkIds(
-  engine: EngineContext,
-  networks: Record<string, EndpointSettings>,
-): Record<string, EndpointSettings> {
-  for (const network of engine.networks.list()) {
-    const settings = networks[network.Name];
-    if (settings !== undefined) settings.NetworkID = network.Id;
-  }
-  return networks;
-}
-
-function endpoints(container: Container): Record<string, EndpointSettings> {
-  const { hostConfig, endpoint } = container.record;
-  const kind = networkKind(hostConfig.NetworkMode);
-  if (kind === 'container') return {};
-  return { [kind]: endpointSettings(container.running ? endpoint : null) };
-}
-
-function endpointSettings(endpoint: Endpoint | null): EndpointSettings {
-  return {
-    IPAMConfig: null,
-    Links: null,
-    Aliases: null,
-    MacAddress: endpoint?.macAddress ?? '',
-    DriverOpts: null,
-    GwPriority: 0,
-    NetworkID: endpoint?.networkId ?? '',
-    EndpointID: endpoint?.endpointId ?? '',
-    Gateway: endpoint?.gateway ?? '',
-    IPAddress: endpoint?.ipAddress ?? '',
-    IPPrefixLen: endpoint?.prefixLength ?? 0,
-    IPv6Gateway: endpoint?.ipv6Gateway ?? '',
-    GlobalIPv6Address: endpoint?.ipv6Address ?? '',
-    GlobalIPv6PrefixLen: endpoint?.ipv6PrefixLength ?? 0,
-    DNSNames: null,
-  };
-}
-
-/** Exposed ports, with where they are published: `80/tcp` to its bindings, null for none. */
-function portMap(container: Container): PortMap {
-  const map: PortMap = {};
-  for (const port of Object.keys(container.record.config.ExposedPorts ?? {})) map[port] = null;
-  for (const bound of container.record.endpoint?.ports ?? []) {
-    const key = `${bound.containerPort}/${bound.protocol}`;
-    map[key] = [...(map[key] ?? []), { HostIp: bound.hostIp, HostPort: String(bound.hostPort) }];
-  }
-  return map;
-}
-
-function listedPorts(container: Container): Port[] {
-  if (!container.running) return [];
-  return Object.entries(portMap(container)).flatMap(([port, bindings]): Port[] => {
-    const [number, type] = port.split('/');
-    const common = {
-      PrivatePort: Number(number),
-      Type: type === 'udp' ? ('udp' as const) : ('tcp' as const),
-    };
-    if (bindings === null) return [common];
-    return bindings.map(({ HostIp, HostPort }) => ({ IP: HostIp, ...common, PublicPort: Number(HostPort) }));
-  });
 }

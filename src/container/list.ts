@@ -1,12 +1,13 @@
 /** `GET /containers/json`: which containers a list shows (Engine API, "List containers"). */
 import type { ContainerSummary } from '../api/containers.ts';
 import { type Filters, InvalidFilterError, requireKnownFilters } from '../api/filters.ts';
+import type { EndpointSettings } from '../api/networks.ts';
 import { InvalidParameterError } from '../base/errors.ts';
 import { compileExpression } from '../base/expression/expression.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { summarize } from './inspect.ts';
-import { networkKind } from './network.ts';
+import { linkNames } from './links.ts';
 import { isRunning } from './state.ts';
 
 export interface ListOptions {
@@ -50,9 +51,10 @@ export function listContainers(engine: EngineContext, options: ListOptions): Con
     .filter((container) => all || isRunning(container.record.state))
     .filter(matches);
   const nowMs = Date.now();
+  const links = linkNames(engine);
   const imageName = shownImages(engine);
   return (options.limit > 0 ? found.slice(0, options.limit) : found).map((one) => ({
-    ...summarize(one, nowMs),
+    ...summarize(engine, one, { nowMs, linkNames: links.get(one.id) ?? [] }),
     Image: imageName(one),
   }));
 }
@@ -89,7 +91,7 @@ function buildFilter(engine: EngineContext, filters: Filters): (container: Conta
     since: ({ id }, value) => (order.get(id) ?? 0) > position(value),
     volume: ({ record }, value) =>
       record.mounts.some((mount) => mount.destination === value || ('name' in mount && mount.name === value)),
-    network: ({ record }, value) => matchesNetwork(engine, record.hostConfig.NetworkMode, value),
+    network: ({ record }, value) => matchesNetwork(record.networks, value),
     publish: (container, value) =>
       portsOf(container).some((port) => port.published && matchesPort(port, value)),
     expose: (container, value) => portsOf(container).some((port) => matchesPort(port, value)),
@@ -165,10 +167,11 @@ function descendsFrom(engine: EngineContext, imageId: string, wanted: string): b
   return own !== undefined && ancestor.diffIds.every((diffId, index) => own.diffIds[index] === diffId);
 }
 
-function matchesNetwork(engine: EngineContext, mode: string | undefined, wanted: string): boolean {
-  const kind = networkKind(mode);
-  if (kind === wanted) return true;
-  return engine.networks.list().some(({ Name, Id }) => Name === kind && Id.startsWith(wanted));
+function matchesNetwork(networks: Record<string, EndpointSettings>, wanted: string): boolean {
+  if (wanted === '') return false;
+  return Object.entries(networks).some(
+    ([name, { NetworkID }]) => name === wanted || NetworkID?.startsWith(wanted) === true,
+  );
 }
 
 interface ListedPort {

@@ -4,13 +4,14 @@
  */
 import type { ContainerConfig, Health } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
-import type { NetworkingConfig } from '../api/networks.ts';
+import type { EndpointSettings } from '../api/networks.ts';
 import type { Database, Migrations } from '../base/database.ts';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { DiffID, ImageID } from '../image/digest.ts';
-import type { Endpoint } from '../network/network-manager.ts';
+import type { BoundPort, Endpoint, Sandbox } from '../network/model.ts';
 import type { ContainerMountPoint } from '../volume/mount-points.ts';
+import { networksOfMode } from './network-mode.ts';
 import type { ContainerState } from './state.ts';
 
 export interface ContainerRecord {
@@ -26,7 +27,13 @@ export interface ContainerRecord {
   /** The request merged with the image's configuration. */
   config: ContainerConfig;
   hostConfig: HostConfig;
-  networkingConfig: NetworkingConfig;
+  /**
+   * The networks that it is on whenever it runs, by name, in the order of being connected, with what was asked for.
+   * `NetworkID` is there once it was on the network: from then on that network is meant, whatever its name is given to.
+   */
+  networks: Record<string, EndpointSettings>;
+  /** Containers of the default bridge that it finds in its hosts file and environment (`--link`). */
+  links: ContainerLink[];
   mounts: ContainerMountPoint[];
   state: ContainerState;
   /** Only with a health check that was run. Stored when its status changes. */
@@ -34,8 +41,15 @@ export interface ContainerRecord {
   restartCount: number;
   /** A user stopped it: `unless-stopped` leaves it so when the daemon starts. */
   stoppedByUser: boolean;
-  /** Its life in the network, while it runs on the bridge. */
-  endpoint: Endpoint | null;
+  /** Its network namespace while it runs, where that is its own. */
+  sandbox: Sandbox | null;
+  /** SHA-256 of the resolv.conf that its run began with: what somebody has changed since is left alone. */
+  resolvConfHash?: string;
+}
+
+export interface ContainerLink {
+  alias: string;
+  containerId: string;
 }
 
 export const CONTAINER_MIGRATIONS: Migrations = {
@@ -98,8 +112,32 @@ function readRecord(id: string, text: string): ContainerRecord {
   if (typeof value !== 'object' || value === null) throw new Error('it is no object');
   const fields = value as Record<string, unknown>;
   if (fields['id'] !== id) throw new Error('it is of another container');
-  for (const name of ['config', 'hostConfig', 'networkingConfig', 'layers', 'mounts', 'state']) {
+  for (const name of ['config', 'hostConfig', 'layers', 'mounts', 'state']) {
     if (typeof fields[name] !== 'object' || fields[name] === null) throw new Error(`it has no ${name}`);
   }
-  return value as ContainerRecord;
+  return upgradeNetworks(value as ContainerRecord & BridgeOnly);
+}
+
+/** What stood in records when the default bridge was the only network. */
+interface BridgeOnly {
+  networkingConfig?: unknown;
+  endpoint?: (Endpoint & { ports: BoundPort[]; netnsPath: string }) | null;
+}
+
+function upgradeNetworks(stored: ContainerRecord & BridgeOnly): ContainerRecord {
+  const { networkingConfig: _, endpoint, ...record } = stored;
+  record.networks ??= networksOfMode(record.hostConfig);
+  record.links ??= [];
+  record.sandbox ??= endpoint ? sandboxOf(endpoint) : null;
+  return record;
+}
+
+function sandboxOf(old: Endpoint & { ports: BoundPort[]; netnsPath: string }): Sandbox {
+  const { ports, netnsPath, ...endpoint } = old;
+  return {
+    netnsPath,
+    ports,
+    dns: false,
+    endpoints: [{ ...endpoint, dnsNames: [], containerInterface: 'eth0' }],
+  };
 }

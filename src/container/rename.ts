@@ -17,5 +17,6 @@ export function renameContainer(engine: EngineContext, container: Container, wan
     if (!(error instanceof EngineError)) throw error;
     throw new EngineError(error.kind, `Error when allocating new name: ${errorMessage(error)}`);
   }
+  if (container.running) engine.networks.rename(container.id, container.record.name);
   engine.events.container(container, 'rename', { oldName: `/${old}` });
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { EventMessage } from '../native/supervisor-protocol.ts';
+import type { Sandbox } from '../network/model.ts';
 import { volumeNames } from '../volume/run-mounts.ts';
 import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import { sweepImageTrees } from './changes.ts';
@@ -15,6 +16,7 @@ import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { handleExit, lostRun } from './exit.ts';
 import { watchHealth } from './health-monitor.ts';
+import { recallNetworks } from './network.ts';
 import {
   bundlesDirectory,
   containerPaths,
@@ -57,10 +59,9 @@ export async function restoreContainers(engine: EngineContext): Promise<void> {
       .map(({ id }) => id),
   );
   await engine.volumes.unmountUnused();
-  const endpoints = await engine.networks.reconcile(live);
-  for (const [id, endpoint] of endpoints) {
+  for (const [id, sandbox] of await engine.networks.reconcile(live)) {
     const container = engine.containers.find(id);
-    if (container !== undefined) container.record.endpoint = endpoint;
+    if (container?.running === true) adoptSandbox(engine, container, sandbox);
   }
   await sweepBundles(engine, live);
   await sweepImageTrees(engine);
@@ -68,15 +69,50 @@ export async function restoreContainers(engine: EngineContext): Promise<void> {
   for (const container of engine.containers.all()) await finishRemoval(engine, container);
 }
 
+/** A daemon that was killed while it connected a network may not have stored that. */
+function adoptSandbox(engine: EngineContext, container: Container, sandbox: Sandbox): void {
+  const { record } = container;
+  record.sandbox = sandbox;
+  for (const { networkName, networkId } of sandbox.endpoints) {
+    record.networks[networkName] = { ...record.networks[networkName], NetworkID: networkId };
+  }
+  recallNetworks(engine, container);
+}
+
 /** Starts what restart policies want up. To be called when the API answers. */
 export async function startByPolicy(engine: EngineContext): Promise<void> {
-  const queue = engine.containers.all().filter((container) => wantsStart(container));
+  const queue = startOrder(engine.containers.all().filter((container) => wantsStart(container)));
+  const started = new Map<string, Promise<void>>();
   const worker = async (): Promise<void> => {
     for (let container = queue.shift(); container !== undefined; container = queue.shift()) {
-      await startOne(engine, container);
+      const needed = neededBy(container).map((id) => started.get(id));
+      const start = Promise.all(needed).then(() => startOne(engine, container));
+      started.set(container.id, start);
+      await start;
     }
   };
   await Promise.all(Array.from({ length: STARTS_AT_ONCE }, worker));
+}
+
+/** Those whose network or addresses others need come before these; in a circle, whoever was made first. */
+function startOrder(containers: readonly Container[]): Container[] {
+  const waiting = new Map(containers.map((container) => [container.id, container]));
+  const ordered: Container[] = [];
+  const place = (container: Container): void => {
+    waiting.delete(container.id);
+    for (const id of neededBy(container)) {
+      const needed = waiting.get(id);
+      if (needed !== undefined) place(needed);
+    }
+    ordered.push(container);
+  };
+  for (const container of containers) if (waiting.has(container.id)) place(container);
+  return ordered;
+}
+
+/** IDs of the containers that have to run before this one starts. */
+function neededBy({ record }: Container): string[] {
+  return record.links.map(({ containerId }) => containerId);
 }
 
 async function startOne(engine: EngineContext, container: Container): Promise<void> {
@@ -142,7 +178,7 @@ async function takeOver(engine: EngineContext, container: Container): Promise<vo
   const running = await status.promise;
   clearTimeout(timer);
   if (running) {
-    container.onNetwork = true;
+    recallNetworks(engine, container);
     container.volumesMounted = true;
     engine.volumes.adopt(volumeNames(container.record.mounts), container.id);
     watchHealth(engine, container, true);

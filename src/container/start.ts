@@ -17,9 +17,11 @@ import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { releaseRun } from './exit.ts';
 import { watchHealth } from './health-monitor.ts';
+import { linkEnvironment, tellLinkAddresses } from './links.ts';
 import { supervisorLog } from './log-config.ts';
 import { namespaceOf, sharedWith } from './namespaces.ts';
-import { connectNetwork, containerHostname, writeNetworkFiles } from './network.ts';
+import { attachNetworks, containerHostname } from './network.ts';
+import { writeNetworkFiles } from './network-files.ts';
 import { type ContainerPaths, containerPaths, seccompCacheDirectory } from './paths.ts';
 import { makeRootDirectory, readRootFile } from './root-file.ts';
 import { mountRoot } from './rootfs.ts';
@@ -61,7 +63,7 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
   mkdirSync(paths.bundle, { recursive: true, mode: 0o700 });
   const [rootfs, network] = await Promise.all([
     mountRoot(engine, container),
-    connectNetwork(engine, container),
+    attachNetworks(engine, container),
   ]);
   writeNetworkFiles(engine, container, paths);
   makeBaseMountPoints(rootfs);
@@ -73,6 +75,7 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
     const spec = buildSpec(engine, container, { rootfs, network, mounts });
     await writeBundle(engine, container, paths, spec);
     await launch(engine, container, paths.bundle);
+    tellLinkAddresses(engine, container);
   } finally {
     release();
   }
@@ -95,9 +98,10 @@ function buildSpec(
   const pid = sharedWith(engine, hostConfig.PidMode);
   const ipc = sharedWith(engine, hostConfig.IpcMode);
   const files = networkFileOwner(engine, container);
+  const links = linkEnvironment(engine, container);
   return generateSpec({
     id: container.id,
-    config,
+    config: links.length === 0 ? config : { ...config, Env: [...links, ...(config.Env ?? [])] },
     hostConfig,
     hostname: containerHostname(engine, container),
     rootfs,

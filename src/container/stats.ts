@@ -12,7 +12,7 @@ import { bundleCgroupsPath, ContainerCgroup } from './cgroup/hierarchy.ts';
 import { cpuUsage, memoryUsage, NO_CPU_STATS, pidsUsage } from './cgroup/usage.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
-import { networkKind } from './network.ts';
+import { networkKind } from './network-mode.ts';
 import { containerPaths } from './paths.ts';
 import { isLive, NEVER } from './state.ts';
 

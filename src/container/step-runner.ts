@@ -8,25 +8,28 @@ import { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { HostConfig } from '../api/host-config.ts';
 import { FrameDecoder, STREAM_STDERR } from '../api/stream.ts';
-import { InternalError } from '../base/errors.ts';
+import { InternalError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
 import type { RunStep, StepRunner } from '../build/step-runner.ts';
 import { addon } from '../native/addon.ts';
 import type { SupervisorConfig } from '../native/supervisor-protocol.ts';
-import { buildHosts, buildResolvConf } from '../network/hosts-files.ts';
+import { buildHosts } from '../network/hosts-files.ts';
+import type { Sandbox } from '../network/model.ts';
 import { generateSpec, type NamespaceChoice } from '../oci/generate.ts';
 import type { Spec } from '../oci/runtime-spec.ts';
 import type { EngineContext } from './engine-context.ts';
 import { MountStubs } from './mount-stubs.ts';
 import { namespaceOf, sharedWith } from './namespaces.ts';
-import { networkKind } from './network.ts';
+import { dnsSettings } from './network.ts';
+import { hostGateway, resolvConfOf, sandboxHostLines } from './network-files.ts';
+import { networkKind } from './network-mode.ts';
 import { seccompCacheDirectory, socketsDirectory } from './paths.ts';
 import { makeRootDirectory, readRootFile } from './root-file.ts';
 import { Supervisor } from './supervisor.ts';
 
 interface StepNetwork {
   choice: NamespaceChoice;
-  address: string;
-  gateway: string;
+  /** Null where the step shares somebody else's network. */
+  sandbox: Sandbox | null;
 }
 
 export class EngineStepRunner implements StepRunner {
@@ -62,36 +65,41 @@ export class EngineStepRunner implements StepRunner {
   }
 
   async #connect(step: RunStep): Promise<StepNetwork> {
-    const { networks } = this.#engine;
-    switch (networkKind(step.network)) {
+    const mode = networkMode(step);
+    switch (networkKind(mode)) {
       case 'host':
-        return { choice: 'host', address: '', gateway: '127.0.0.1' };
-      case 'none':
-        return {
-          choice: { path: await networks.createBareNetns(step.id) },
-          address: '',
-          gateway: '127.0.0.1',
-        };
+        return { choice: 'host', sandbox: null };
       case 'container': {
-        const other = sharedWith(this.#engine, step.network);
-        if (other === undefined) throw new InternalError(`no container for network "${step.network}"`);
-        return { choice: { path: namespaceOf(other, 'net') }, address: '', gateway: '127.0.0.1' };
+        const other = sharedWith(this.#engine, mode);
+        if (other === undefined) throw new InternalError(`no container for network "${mode}"`);
+        return { choice: { path: namespaceOf(other, 'net') }, sandbox: null };
       }
-      case 'bridge': {
-        const endpoint = await networks.attach({ containerId: step.id, network: 'bridge', ports: [] });
-        return {
-          choice: { path: endpoint.netnsPath },
-          address: endpoint.ipAddress,
-          gateway: endpoint.gateway,
-        };
+      case 'own': {
+        const sandbox = await this.#attach(step, mode);
+        return { choice: { path: sandbox.netnsPath }, sandbox };
       }
     }
   }
 
+  async #attach(step: RunStep, mode: string): Promise<Sandbox> {
+    try {
+      return await this.#engine.networks.attach({
+        containerId: step.id,
+        containerName: step.id.slice(0, 12),
+        hostname: step.id.slice(0, 12),
+        networks: mode === 'none' ? [] : [{ network: mode, settings: {} }],
+        ports: [],
+        dns: dnsSettings(this.#engine, { hostConfig: {} }),
+        egress: null,
+      });
+    } catch (error) {
+      // NotFound is for images in a build.
+      throw error instanceof NotFoundError ? new InvalidParameterError(error.message) : error;
+    }
+  }
+
   async #disconnect(step: RunStep): Promise<void> {
-    const kind = networkKind(step.network);
-    if (kind === 'bridge') await this.#engine.networks.detach(step.id);
-    if (kind === 'none') await this.#engine.networks.removeNetns(step.id);
+    if (networkKind(networkMode(step)) === 'own') await this.#engine.networks.detach(step.id);
   }
 
   #spec(step: RunStep, bundle: string, network: StepNetwork): Spec {
@@ -107,21 +115,18 @@ export class EngineStepRunner implements StepRunner {
       files.hosts,
       buildHosts({
         extraHosts: step.extraHosts,
-        hostGateway: network.gateway,
-        address: network.address,
-        hostname,
-        domainname: '',
+        hostGateway: hostGateway(this.#engine, network.sandbox),
+        own: sandboxHostLines({ config: { Hostname: hostname } }, network.sandbox),
       }),
       { mode: 0o644 },
     );
     writeFileSync(
       files.resolvConf,
-      buildResolvConf({
-        host: network.choice === 'host',
-        servers: settings.dns,
-        search: settings.dnsSearch,
-        options: settings.dnsOptions,
-      }),
+      resolvConfOf(
+        dnsSettings(this.#engine, { hostConfig: {} }),
+        network.choice === 'host',
+        network.sandbox?.dns === true,
+      ),
       { mode: 0o644 },
     );
     return generateSpec({
@@ -175,7 +180,7 @@ export class EngineStepRunner implements StepRunner {
         closed.resolve();
       },
     });
-    const output = this.#attach(supervisor, step);
+    const output = this.#attachOutput(supervisor, step);
     const cancel = (): void => {
       if (supervisor.open) supervisor.send('kill', { process: '', signal: 9, all: true });
     };
@@ -193,7 +198,7 @@ export class EngineStepRunner implements StepRunner {
     }
   }
 
-  #attach(supervisor: Supervisor, step: RunStep): Promise<void> {
+  #attachOutput(supervisor: Supervisor, step: RunStep): Promise<void> {
     const [near, far] = addon().socketPair();
     const done = Promise.withResolvers<void>();
     const decoder = new FrameDecoder((code, payload) => {
@@ -214,9 +219,14 @@ export class EngineStepRunner implements StepRunner {
   }
 }
 
-function hostConfigOf({ limits, network }: RunStep): HostConfig {
+function networkMode({ network }: RunStep): string {
+  return network === '' || network === 'default' ? 'bridge' : network;
+}
+
+function hostConfigOf(step: RunStep): HostConfig {
+  const { limits } = step;
   return {
-    NetworkMode: network === '' || network === 'default' ? 'bridge' : network,
+    NetworkMode: networkMode(step),
     IpcMode: 'private',
     CgroupnsMode: 'private',
     Memory: limits.memory,

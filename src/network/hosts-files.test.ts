@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { buildHosts, buildResolvConf } from './hosts-files.ts';
+import { buildHosts, buildResolvConf, ownHostLines, replaceHostLines } from './hosts-files.ts';
 
 const LOCALHOST = `127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -14,9 +14,7 @@ describe('buildHosts', () => {
   const request = {
     extraHosts: [],
     hostGateway: '172.17.0.1',
-    address: '172.17.0.2',
-    hostname: 'web',
-    domainname: '',
+    own: ['172.17.0.2\tweb'],
   };
 
   it('has localhost, extra hosts, and the container itself', () => {
@@ -37,18 +35,22 @@ describe('buildHosts', () => {
     );
   });
 
-  it('names the domain first, and leaves out an address that is not there', () => {
-    assert.equal(
-      buildHosts({ ...request, domainname: 'example.org' }),
-      `${LOCALHOST}172.17.0.2\tweb.example.org web\n`,
-    );
-    assert.equal(buildHosts({ ...request, address: '' }), LOCALHOST);
+  it('has a line for each own address, the domain first, and the bare name last', () => {
+    assert.deepEqual(ownHostLines(['172.17.0.2', ''], 'web', 'example.org'), [
+      '172.17.0.2\tweb.example.org web',
+    ]);
+    assert.deepEqual(ownHostLines(['172.17.0.2', 'fd00::2'], 'web.example.org', ''), [
+      '172.17.0.2\tweb.example.org web',
+      'fd00::2\tweb.example.org web',
+    ]);
+    assert.deepEqual(ownHostLines(['172.17.0.2'], '', ''), []);
+    assert.equal(buildHosts({ ...request, own: [] }), LOCALHOST);
   });
 
   it('extends a given file', () => {
     const base = '127.0.0.1 localhost\n10.1.1.1 mine\n\n';
     assert.equal(
-      buildHosts({ ...request, address: '', base, extraHosts: ['a:1.2.3.4'] }),
+      buildHosts({ ...request, own: [], base, extraHosts: ['a:1.2.3.4'] }),
       '127.0.0.1 localhost\n10.1.1.1 mine\n1.2.3.4\ta\n',
     );
   });
@@ -61,6 +63,28 @@ describe('buildHosts', () => {
         entry,
       );
     }
+  });
+});
+
+describe('replaceHostLines', () => {
+  const text = '127.0.0.1\tlocalhost\n10.0.0.2\tweb\n# mine\n1.2.3.4\tfriend\n';
+
+  it('puts new lines where old ones were, and leaves what others wrote', () => {
+    assert.equal(
+      replaceHostLines(text, ['10.0.0.2\tweb'], ['10.1.0.2\tweb', 'fd00::2\tweb']),
+      '127.0.0.1\tlocalhost\n10.1.0.2\tweb\nfd00::2\tweb\n# mine\n1.2.3.4\tfriend\n',
+    );
+    assert.equal(
+      replaceHostLines(text, ['10.0.0.2\tweb'], []),
+      '127.0.0.1\tlocalhost\n# mine\n1.2.3.4\tfriend\n',
+    );
+  });
+
+  it('adds behind the rest what has no place, once', () => {
+    const added = replaceHostLines(text, [], ['10.1.0.2\tweb', '10.0.0.2\tweb']);
+    assert.equal(added, `${text}10.1.0.2\tweb\n`);
+    assert.equal(replaceHostLines(added, ['10.0.0.2\tweb'], ['10.1.0.2\tweb', '10.0.0.2\tweb']), added);
+    assert.equal(replaceHostLines('', ['gone'], ['10.1.0.2\tweb']), '10.1.0.2\tweb\n');
   });
 });
 
@@ -110,6 +134,19 @@ options ndots:2 edns0 trust-ad
       kind: 'InvalidParameter',
       message: 'dns.example is not an ip address',
     });
+  });
+
+  it('names the resolver inside instead of servers, and takes names without dots to it first', () => {
+    const hostFile = 'nameserver 192.168.1.1\nsearch a.example\noptions edns0\n';
+    const internal = { ...none, hostFile, internal: true };
+    assert.equal(
+      buildResolvConf({ ...internal, servers: ['1.1.1.1'] }),
+      'nameserver 127.0.0.11\nsearch a.example\noptions edns0 ndots:0\n',
+    );
+    assert.equal(
+      buildResolvConf({ ...internal, search: ['.'], options: ['ndots:2'] }),
+      'nameserver 127.0.0.11\noptions ndots:2\n',
+    );
   });
 
   it('is the host file as it is for network host, loopback servers included', () => {

@@ -19,6 +19,9 @@ const LOCALHOST_LINES = [
 /** Used where the host has no name server that a container could reach. */
 const PUBLIC_NAME_SERVERS = ['8.8.8.8', '8.8.4.4'];
 
+/** Where containers of user-defined networks find the daemon's resolver. */
+const INTERNAL_NAME_SERVER = '127.0.0.11';
+
 /** Where systemd-resolved lists the servers that stand behind its stub 127.0.0.53. */
 const RESOLVED_CONF = '/run/systemd/resolve/resolv.conf';
 
@@ -29,22 +32,41 @@ export interface HostsRequest {
   extraHosts: readonly string[];
   /** What `host-gateway` stands for. */
   hostGateway: string;
-  /** The container's own address; empty for none. */
-  address: string;
-  hostname: string;
-  domainname: string;
+  /** The lines of the container's own addresses, and of those that it is linked to. */
+  own: readonly string[];
 }
 
 /** The whole of /etc/hosts. Throws InvalidParameter on an extra host that is no `name:address`. */
 export function buildHosts(request: HostsRequest): string {
   const base = request.base === undefined ? LOCALHOST_LINES : [request.base.replace(/\n+$/, '')];
   const extra = request.extraHosts.map((entry) => extraHostLine(entry, request.hostGateway));
-  const names = [
-    ...(request.domainname === '' ? [] : [`${request.hostname}.${request.domainname}`]),
-    request.hostname,
-  ].join(' ');
-  const own = request.address === '' || request.hostname === '' ? [] : [`${request.address}\t${names}`];
-  return `${[...base, ...extra, ...own].join('\n')}\n`;
+  return `${[...base, ...extra, ...request.own].join('\n')}\n`;
+}
+
+/**
+ * One line for each address. Of a name with dots, wherever it was given, the first part is a name too; empty names
+ * give no lines.
+ */
+export function ownHostLines(addresses: readonly string[], hostname: string, domainname: string): string[] {
+  if (hostname === '') return [];
+  const full = domainname === '' ? hostname : `${hostname}.${domainname}`;
+  const names = full.includes('.') ? `${full} ${full.split('.', 1)[0]}` : full;
+  return addresses.filter((address) => address !== '').map((address) => `${address}\t${names}`);
+}
+
+/**
+ * Takes lines out of a hosts file and puts others in, where the first one was taken out or at the end. What else the
+ * file has stays as it is; a line that is to come and is there already is left where it is.
+ */
+export function replaceHostLines(text: string, remove: readonly string[], add: readonly string[]): string {
+  const trimmed = text.replace(/\n+$/, '');
+  const lines = trimmed === '' ? [] : trimmed.split('\n');
+  const gone = new Set(remove.filter((line) => !add.includes(line)));
+  const missing = add.filter((line) => !lines.includes(line));
+  const place = lines.findIndex((line) => gone.has(line));
+  const kept = lines.filter((line) => !gone.has(line));
+  kept.splice(place === -1 ? kept.length : place, 0, ...missing);
+  return `${kept.join('\n')}\n`;
 }
 
 function extraHostLine(entry: string, hostGateway: string): string {
@@ -61,6 +83,8 @@ function extraHostLine(entry: string, hostGateway: string): string {
 export interface ResolvConfRequest {
   /** `--network host`: the host's file unchanged where nothing is overridden. */
   host: boolean;
+  /** The resolver at 127.0.0.11 answers: it stands in place of all servers, and asks them. */
+  internal?: boolean;
   /** `--dns`, `--dns-search`, `--dns-option`; an empty list keeps what the host has. A search of `.` means none. */
   servers: readonly string[];
   search: readonly string[];
@@ -82,9 +106,15 @@ export function buildResolvConf(request: ResolvConfRequest): string {
   const reachable = request.host
     ? inherited.servers
     : inherited.servers.filter((server) => !isLoopback(server) && !isLinkLocal(server));
-  const servers = firstNotEmpty(request.servers, reachable, request.host ? [] : PUBLIC_NAME_SERVERS);
+  const servers =
+    request.internal === true
+      ? [INTERNAL_NAME_SERVER]
+      : firstNotEmpty(request.servers, reachable, request.host ? [] : PUBLIC_NAME_SERVERS);
   const search = firstNotEmpty(request.search, inherited.search).filter((domain) => domain !== '.');
-  const options = firstNotEmpty(request.options, inherited.options);
+  const given = firstNotEmpty(request.options, inherited.options);
+  // Names without dots are those of containers: they go to the resolver before any search domain is tried.
+  const dots = request.internal === true && !given.some((option) => option.startsWith('ndots:'));
+  const options = dots ? [...given, 'ndots:0'] : given;
   const lines = [
     ...servers.map((server) => `nameserver ${server}`),
     ...(search.length === 0 ? [] : [`search ${search.join(' ')}`]),

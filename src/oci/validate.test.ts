@@ -73,6 +73,8 @@ test('wrong words and conflicts are refused', () => {
   refused({ NetworkMode: 'container:a' }, 'conflicting options: hostname and the network mode', {
     Hostname: 'h',
   });
+  refused({ NetworkMode: 'container:a', Links: ['a:b'] }, /container type network can't be used with links/);
+  refused({ NetworkMode: 'host', Links: ['a:b'] }, /host type networking can't be used with links/);
   refused({ UTSMode: 'host' }, 'conflicting options: hostname and the UTS mode', { Hostname: 'h' });
   refused({ ExtraHosts: ['a'] }, 'bad format for add-host: "a"');
   refused({ ExtraHosts: ['a:b'] }, 'invalid IP address in add-host: "b"');
@@ -95,8 +97,6 @@ test('what is not built is refused by name', () => {
     [{ DeviceRequests: [{ Count: -1 }] }, /--gpus/],
     [{ UsernsMode: 'private' }, /user namespace mode "private"/],
     [{ StorageOpt: { size: '1G' } }, /storage-opt/],
-    [{ Links: ['a:b'] }, /--link/],
-    [{ NetworkMode: 'mine' }, /network "mine"/],
     [{ Runtime: 'kata' }, /runtime "kata"/],
     [{ SecurityOpt: ['label=type:x'] }, /SELinux/],
   ];

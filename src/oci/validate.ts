@@ -42,7 +42,7 @@ export function validateCreate(
 ): ValidatedCreate {
   const host = structuredClone(hostConfig);
   const checkedConfig = validateConfig(structuredClone(config));
-  refuseUnbuilt(checkedConfig, host);
+  refuseUnbuilt(host);
   validateModes(host);
   validateNetworkConflicts(checkedConfig, host);
   validateRestartPolicy(host);
@@ -83,7 +83,7 @@ function validateHealthcheck(health: HealthConfig): void {
 }
 
 /** Options of the Engine API that this engine does not have: never dropped silently. */
-function refuseUnbuilt(config: ContainerConfig, host: HostConfig): void {
+function refuseUnbuilt(host: HostConfig): void {
   const notBuilt: [boolean, string][] = [
     [(host.DeviceRequests ?? []).length > 0, 'device requests (--gpus)'],
     [
@@ -91,11 +91,8 @@ function refuseUnbuilt(config: ContainerConfig, host: HostConfig): void {
       `user namespace mode "${host.UsernsMode}"`,
     ],
     [Object.keys(host.StorageOpt ?? {}).length > 0, 'storage options (--storage-opt)'],
-    [(host.Links ?? []).length > 0, 'links (--link)'],
     [!['', 'mydock-runtime', 'runc'].includes(host.Runtime ?? ''), `runtime "${host.Runtime}"`],
     [(host.Cgroup ?? '') !== '', `cgroup "${host.Cgroup}"`],
-    [isCustomNetwork(host.NetworkMode ?? ''), `network "${host.NetworkMode}": user-defined networks`],
-    [(config.MacAddress ?? '') !== '', 'a MAC address (--mac-address)'],
   ];
   for (const [asked, what] of notBuilt) {
     if (asked) throw new NotImplementedError(`not implemented: ${what}`);
@@ -103,12 +100,6 @@ function refuseUnbuilt(config: ContainerConfig, host: HostConfig): void {
   if (!['', 'default'].includes((host.Isolation ?? '').toLowerCase())) {
     refuse(`invalid isolation (${host.Isolation}): linux only supports 'default'`);
   }
-}
-
-const BUILT_IN_NETWORKS = new Set(['', 'default', 'bridge', 'host', 'none']);
-
-function isCustomNetwork(mode: string): boolean {
-  return !BUILT_IN_NETWORKS.has(mode) && mode !== 'container' && !mode.startsWith('container:');
 }
 
 function validateModes(host: HostConfig): void {
@@ -133,6 +124,11 @@ function validateNetworkConflicts(config: ContainerConfig, host: HostConfig): vo
       refuse('invalid network mode: invalid container format container:<name|id>');
     }
     if (hostname !== '') refuse('conflicting options: hostname and the network mode');
+    if ((host.Links ?? []).length > 0) {
+      refuse(
+        "conflicting options: container type network can't be used with links. This would result in undefined behavior",
+      );
+    }
     if ((host.Dns ?? []).length > 0) refuse('conflicting options: dns and the network mode');
     if ((host.ExtraHosts ?? []).length > 0) {
       refuse('conflicting options: custom host-to-IP mapping and the network mode');
@@ -143,6 +139,11 @@ function validateNetworkConflicts(config: ContainerConfig, host: HostConfig): vo
     if (Object.keys(config.ExposedPorts ?? {}).length > 0) {
       refuse('conflicting options: port exposing and the container type network mode');
     }
+  }
+  if (mode === 'host' && (host.Links ?? []).length > 0) {
+    refuse(
+      "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
+    );
   }
   if (host.UTSMode === 'host' && hostname !== '') refuse('conflicting options: hostname and the UTS mode');
   validateNames(host);

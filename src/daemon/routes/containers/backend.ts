@@ -9,6 +9,7 @@ import type {
   ContainerPruneResponse,
   ContainerSummary,
   ContainerTopResponse,
+  EgressState,
   FilesystemChange,
 } from '../../../api/containers.ts';
 import type { Filters } from '../../../api/filters.ts';
@@ -60,10 +61,12 @@ export interface ContainerFilesBackend {
 export interface ContainersBackend {
   list(options: { all: boolean; limit: number; filters: Filters }): ContainerSummary[];
   inspect(reference: string): ContainerInspectResponse;
+  /** Undefined where nothing restricts what may leave the container, or it does not run. */
+  egress(reference: string): Promise<EgressState | undefined>;
   sizes(reference: string): Promise<{ SizeRw: number; SizeRootFs: number }>;
   create(
     request: ContainerCreateRequest,
-    options: { name: string | undefined; platform: string | undefined },
+    options: { name: string | undefined; platform: string | undefined; apiVersion: string },
   ): Promise<ContainerCreateResponse>;
   start(reference: string): Promise<void>;
   stop(
@@ -81,10 +84,17 @@ export interface ContainersBackend {
     condition: string,
     signal: AbortSignal,
   ): Promise<{ exitCode: number; error: string }>;
+  /** By a link's name, `PARENT/ALIAS`. */
+  removeLink(reference: string): void;
   pause(reference: string): Promise<void>;
   unpause(reference: string): void;
   rename(reference: string, name: string): Promise<void>;
   update(reference: string, request: Resources & Pick<HostConfig, 'RestartPolicy'>): Promise<string[]>;
+  /** Specifications as in `PublishedPortsUpdate`. All or nothing. */
+  changePorts(
+    reference: string,
+    request: { add: readonly string[]; remove: readonly string[] },
+  ): Promise<void>;
   top(reference: string, psArgs: string): Promise<ContainerTopResponse>;
   stats(
     reference: string,

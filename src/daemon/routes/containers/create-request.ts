@@ -5,12 +5,13 @@
 import type { ContainerConfig, ContainerCreateRequest } from '../../../api/containers.ts';
 import { InvalidParameterError } from '../../../base/errors.ts';
 import { checkShape, type Shape } from '../../shape.ts';
+import { ENDPOINT_SETTINGS } from '../networks/request-shapes.ts';
 
 const NAMED_SET: Shape = { map: 'object' };
 const BINDING: Shape = { object: { HostIp: 'string', HostPort: 'string' } };
 const DEVICE_RATES: Shape = { list: { object: { Path: 'string', Rate: 'number' } } };
 
-export const HOST_CONFIG: Shape = {
+export const HOST_CONFIG: { object: Record<string, Shape> } = {
   object: {
     Binds: { list: 'string' },
     ContainerIDFile: 'string',
@@ -136,7 +137,7 @@ const CREATE_REQUEST: Shape = {
     StopTimeout: 'integer',
     Shell: { list: 'string' },
     HostConfig: HOST_CONFIG,
-    NetworkingConfig: { object: { EndpointsConfig: { map: 'object' } } },
+    NetworkingConfig: { object: { EndpointsConfig: { map: ENDPOINT_SETTINGS } } },
   },
 };
 

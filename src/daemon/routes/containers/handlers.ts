@@ -1,5 +1,6 @@
 /** Container operations that answer with one status and one body. */
-import { ConflictError, errorMessage, InvalidParameterError } from '../../../base/errors.ts';
+import type { ContainerInspectResponse } from '../../../api/containers.ts';
+import { errorMessage, InvalidParameterError } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
 import type { ApiRequest } from '../../request.ts';
 import type { Handler } from '../../router.ts';
@@ -30,6 +31,7 @@ export function containerHandlers(backend: ContainersBackend): ContainerHandlers
       const created = await backend.create(body, {
         name: request.text('name') || undefined,
         platform: request.text('platform') || undefined,
+        apiVersion: request.version,
       });
       response.json(201, created);
     },
@@ -38,7 +40,9 @@ export function containerHandlers(backend: ContainersBackend): ContainerHandlers
       const reference = request.param('id');
       const found = backend.inspect(reference);
       const sizes = request.flag('size') ? await backend.sizes(reference) : {};
-      response.json(200, { ...found, ...sizes });
+      const egress = await backend.egress(found.Id);
+      const shown = { ...found, ...sizes, ...(egress === undefined ? {} : { Egress: egress }) };
+      response.json(200, inspectAsOf(request, shown));
     },
 
     start: async (request, response) => {
@@ -84,17 +88,30 @@ export function containerHandlers(backend: ContainersBackend): ContainerHandlers
     },
 
     remove: async (request, response) => {
-      if (request.flag('link')) removeLink(backend, request.param('id'));
+      if (request.flag('link')) {
+        backend.removeLink(request.param('id'));
+        return response.empty(204);
+      }
       await backend.remove(request.param('id'), { force: request.flag('force'), volumes: request.flag('v') });
       response.empty(204);
     },
   };
 }
 
-/** Links are no more than their container's own name here; a path of two names is a link that does not exist. */
-function removeLink(backend: ContainersBackend, reference: string): never {
-  backend.inspect(reference);
-  throw new ConflictError('Conflict, cannot remove the default link name of the container');
+/** What older API versions had elsewhere: short ID and hostname among the aliases, and the container's MAC address. */
+function inspectAsOf(request: ApiRequest, found: ContainerInspectResponse): ContainerInspectResponse {
+  if (!request.atLeast('1.45')) {
+    for (const [network, endpoint] of Object.entries(found.NetworkSettings.Networks)) {
+      if (['bridge', 'host', 'none'].includes(network)) continue;
+      const names = [...(endpoint.Aliases ?? []), found.Id.slice(0, 12), found.Config.Hostname ?? ''];
+      endpoint.Aliases = [...new Set(names.filter((name) => name !== ''))];
+    }
+  }
+  if (!request.atLeast('1.44')) {
+    const main = found.NetworkSettings.Networks[found.HostConfig.NetworkMode ?? ''];
+    found.Config.MacAddress = main?.MacAddress ?? '';
+  }
+  return found;
 }
 
 /** Rows and columns of a resize, which may be 0. */

@@ -1,0 +1,138 @@
+/**
+ * The files that tell programs in a container about its network: /etc/hosts, /etc/hostname, /etc/resolv.conf. They
+ * are written anew at a start. In a running container they are bound over its own, so they are changed in place, and
+ * only what the engine has put there: whatever somebody has edited stays.
+ */
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import { buildHosts, buildResolvConf, ownHostLines, replaceHostLines } from '../network/hosts-files.ts';
+import type { DnsSettings, Sandbox } from '../network/model.ts';
+import type { Container } from './container.ts';
+import type { EngineContext } from './engine-context.ts';
+import { linkHostLines } from './links.ts';
+import { containerHostname, dnsSettings, tryFindNetwork } from './network.ts';
+import { networkKind } from './network-mode.ts';
+import { type ContainerPaths, containerPaths } from './paths.ts';
+import type { ContainerRecord } from './record.ts';
+
+/** Larger ones were filled by the container, and are left alone. */
+const EDITED_FILE_MAX_BYTES = 1024 * 1024;
+
+/** Writes the files of a container that is about to start. */
+export function writeNetworkFiles(engine: EngineContext, container: Container, paths: ContainerPaths): void {
+  const { record } = container;
+  const { hostConfig, sandbox } = record;
+  const kind = networkKind(hostConfig.NetworkMode);
+  if (kind === 'container') return;
+  const host = kind === 'host';
+  const hostname = containerHostname(engine, container);
+  writeFileSync(paths.hostname, `${hostname}\n`, { mode: 0o644 });
+  writeFileSync(
+    paths.hosts,
+    host && (hostConfig.ExtraHosts ?? []).length === 0
+      ? readFileSync('/etc/hosts')
+      : buildHosts({
+          base: host ? readFileSync('/etc/hosts', 'utf8') : undefined,
+          extraHosts: hostConfig.ExtraHosts ?? [],
+          hostGateway: hostGateway(engine, sandbox),
+          own: [...sandboxHostLines(record, sandbox), ...linkHostLines(engine, container)],
+        }),
+    { mode: 0o644 },
+  );
+  const resolvConf = resolvConfOf(dnsSettings(engine, record), host, sandbox?.dns === true);
+  writeFileSync(paths.resolvConf, resolvConf, { mode: 0o644 });
+  record.resolvConfHash = hash(resolvConf);
+}
+
+/** After a change of a running container's networks; `before` is its sandbox before that. */
+export function refreshNetworkFiles(engine: EngineContext, container: Container, before: Sandbox): void {
+  const { record } = container;
+  const { sandbox } = record;
+  if (sandbox === null) return;
+  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+  editFile(container, paths.hosts, (text) =>
+    replaceHostLines(text, sandboxHostLines(record, before), sandboxHostLines(record, sandbox)),
+  );
+  if (before.dns === sandbox.dns) return;
+  editFile(container, paths.resolvConf, (text) => {
+    if (hash(text) !== record.resolvConfHash) return text;
+    const changed = resolvConfOf(dnsSettings(engine, record), false, sandbox.dns);
+    record.resolvConfHash = hash(changed);
+    return changed;
+  });
+}
+
+/** In a running container's hosts file, the lines whose first name is an alias, as a link has them now. */
+export function replaceLinkLines(
+  engine: EngineContext,
+  container: Container,
+  alias: string,
+  lines: readonly string[],
+): void {
+  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+  editFile(container, paths.hosts, (text) => {
+    const old = text.split('\n').filter((line) => line.split('\t')[1]?.split(' ')[0] === alias);
+    return replaceHostLines(text, old, lines);
+  });
+}
+
+/** The whole of resolv.conf. Throws InvalidParameter for a server that is no IP address. */
+export function resolvConfOf(dns: DnsSettings, host: boolean, internal: boolean): string {
+  return buildResolvConf({ host, internal, ...dns });
+}
+
+/** The container's own lines in its hosts file: every address of every network. */
+export function sandboxHostLines(
+  { config }: Pick<ContainerRecord, 'config'>,
+  sandbox: Sandbox | null,
+): string[] {
+  const addresses = sandbox?.endpoints.flatMap(({ ipAddress, ipv6Address }) => [ipAddress, ipv6Address]);
+  return ownHostLines(addresses ?? [], config.Hostname ?? '', config.Domainname ?? '');
+}
+
+/** What `host-gateway` stands for: the host's address on a bridge of the container, else on the default one. */
+export function hostGateway(engine: EngineContext, sandbox: Sandbox | null): string {
+  if (sandbox === null) return '127.0.0.1';
+  for (const { networkId, gateway, ipv6Gateway } of sandbox.endpoints) {
+    const own = gateway || ipv6Gateway;
+    if (own !== '' && tryFindNetwork(engine, networkId)?.driver === 'bridge') return own;
+  }
+  return tryFindNetwork(engine, 'bridge')?.pools[0]?.gateway || '127.0.0.1';
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** Changes a file that the container may write to: same inode, never empty in between. Failures are logged. */
+function editFile(container: Container, path: string, change: (text: string) => string): void {
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
+    if (fstatSync(fd).size > EDITED_FILE_MAX_BYTES) throw new Error('it is larger than 1 MiB');
+    const before = readFileSync(fd, 'utf8');
+    const after = change(before);
+    if (after === before) return;
+    const bytes = Buffer.from(after);
+    writeSync(fd, bytes, 0, bytes.length, 0);
+    ftruncateSync(fd, bytes.length);
+  } catch (error) {
+    log.warn(
+      { container: container.id, path, reason: errorMessage(error) },
+      'cannot change a file of a running container',
+    );
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
