@@ -1,27 +1,52 @@
 /**
  * What networks and endpoints are in the kernel: bridges, cables, macvlan and ipvlan interfaces, their addresses and
- * routes, made over rtnetlink. Decides nothing about who gets which address.
+ * routes, made over rtnetlink. Decides nothing about who gets which address; this file chooses by driver and keeps in
+ * mind which interface each network lives on, the work is done in the files beside it.
  */
-import { NotImplementedError } from '../../base/errors.ts';
-import type { Subnet } from '../ip-address.ts';
+import { closeSync, existsSync, openSync } from 'node:fs';
+import { ConflictError, errnoCode, InternalError, InvalidParameterError } from '../../base/errors.ts';
+import { addon } from '../../native/addon.ts';
+import { OPTION } from '../driver-options.ts';
+import { addressBytes, parseMac } from '../ip-address.ts';
 import type { NetworkRecord } from '../model.ts';
-import { NETLINK_ROUTE, NetlinkConnection } from '../netlink/connection.ts';
-import type { Link } from '../netlink/route.ts';
+import { NetlinkRequest } from '../netlink/connection.ts';
+import type { IpvlanFlag, IpvlanMode, Link, MacvlanMode } from '../netlink/route.ts';
+import * as route from '../netlink/route.ts';
+import { Announcer } from './announcement.ts';
+import { ensureBridge, notABridge, removeBridge } from './bridge.ts';
 import type { DefaultRoute, EndpointPlan } from './endpoint-plan.ts';
+import type { HostInterface } from './host-links.ts';
+import { HostLinks } from './host-links.ts';
+import {
+  configureInside,
+  deleteInside,
+  interfaceNames,
+  nameTaken,
+  plannedAddresses,
+  setDefaultRoutesInside,
+} from './inside.ts';
+import type { SettledInterface } from './parent.ts';
+import { ensureParent, parentRefusal, settleParent } from './parent.ts';
+import type { UsedSubnet } from './used-subnets.ts';
+import { usedSubnets } from './used-subnets.ts';
 
 export type { Link } from '../netlink/route.ts';
 export type { DefaultRoute, EndpointPlan, PlannedAddress } from './endpoint-plan.ts';
+export type { SettledInterface } from './parent.ts';
+export type { UsedSubnet } from './used-subnets.ts';
 
-/** A subnet that the host uses, and by what: the interface, or `/etc/resolv.conf`. */
-export interface UsedSubnet {
-  subnet: Subnet;
-  interface: string;
-}
+/** There where the kernel passes bridged packets through the IP firewall. */
+const BRIDGE_NETFILTER_SYSCTLS = '/proc/sys/net/bridge';
 
 export class NetworkLinks {
-  readonly #connection = new NetlinkConnection(NETLINK_ROUTE, null);
+  readonly #links: HostLinks;
+  readonly #announcer = new Announcer();
+  /** By network: what `ensure` found or made, or is about to. */
+  readonly #homes = new Map<string, Promise<HostInterface>>();
 
-  private constructor(_instance: string) {}
+  private constructor(instance: string) {
+    this.#links = new HostLinks(instance);
+  }
 
   /** `instance` marks what is made, so that daemons side by side know their own. */
   static async open(options: { instance: string } = { instance: '' }): Promise<NetworkLinks> {
@@ -33,30 +58,72 @@ export class NetworkLinks {
    * and goes with it. Makes nothing. Throws Conflict for an interface that is there and of another kind,
    * InvalidParameter for a parent that cannot be, NotImplemented where the kernel has no such links.
    */
-  async settle(
-    _network: Omit<NetworkRecord, 'hostInterface' | 'ownsHostInterface'>,
-  ): Promise<{ hostInterface: string; ownsHostInterface: boolean }> {
-    throw new NotImplementedError('network: not there yet');
+  async settle(network: Pick<NetworkRecord, 'id' | 'driver' | 'options'>): Promise<SettledInterface> {
+    switch (network.driver) {
+      case 'host':
+      case 'null':
+        return { hostInterface: '', ownsHostInterface: false };
+      case 'bridge': {
+        const asked = network.options[OPTION.bridgeName] ?? '';
+        const name = asked === '' ? `br-${network.id.slice(0, 12)}` : asked;
+        const link = await this.#links.find(name);
+        if (link !== undefined && link.kind !== 'bridge') throw notABridge(name);
+        if (link !== undefined && asked === '') {
+          throw new ConflictError(`network: the interface ${name} exists already`);
+        }
+        return { hostInterface: name, ownsHostInterface: link === undefined };
+      }
+      default:
+        return settleParent(this.#links, network);
+    }
   }
 
   /** Makes the network's interface of the host, or makes right what is there. Idempotent. */
-  async ensure(_network: NetworkRecord): Promise<void> {
-    throw new NotImplementedError('network: not there yet');
+  async ensure(network: NetworkRecord): Promise<void> {
+    if (network.driver === 'host' || network.driver === 'null') return;
+    await this.#ensureAnew(network);
   }
 
-  /** Takes away what `ensure` made. Idempotent. */
-  async remove(_network: NetworkRecord): Promise<void> {
-    throw new NotImplementedError('network: not there yet');
+  /** Takes away what `ensure` made; what other networks live on too stays. Idempotent. */
+  async remove(network: NetworkRecord): Promise<void> {
+    const name = network.hostInterface;
+    this.#homes.delete(network.id);
+    if (network.driver === 'bridge') return removeBridge(this.#links, network);
+    const link =
+      network.driver === 'host' || network.driver === 'null' ? undefined : await this.#links.find(name);
+    if (link === undefined) return;
+    const marked = this.#links.markedNetwork(link);
+    // Without a mark: whoever made it was interrupted before he wrote one.
+    if (marked !== network.id && !(marked === undefined && network.ownsHostInterface)) return;
+    const heir = await this.#otherAt(link.index);
+    if (heir === undefined) return this.#links.remove(name);
+    const request = new NetlinkRequest();
+    route.setAlias(request, link, this.#links.mark(heir));
+    await this.#links.request(request);
   }
 
   /** Connects a namespace to the network: interface, addresses, routes. All or nothing. */
-  async plug(_network: NetworkRecord, _plan: EndpointPlan, _netnsPath: string): Promise<void> {
-    throw new NotImplementedError('network: not there yet');
+  async plug(network: NetworkRecord, plan: EndpointPlan, netnsPath: string): Promise<void> {
+    const home = await this.#home(network);
+    const bridged = network.driver === 'bridge';
+    await this.#create(network, home, plan, netnsPath);
+    try {
+      configureInside(network, plan, netnsPath);
+    } catch (error) {
+      await this.unplug(network, plan, netnsPath);
+      throw bridged ? error : parentRefusal(network, error);
+    }
+    if (!bridged) return;
+    const addresses = plannedAddresses(network.driver, plan).map(({ address }) => address);
+    this.#announcer.announce(home.index, parseMac(plan.macAddress), addresses);
   }
 
   /** Takes an endpoint's interface away; with `netnsPath` undefined, the namespace is gone or about to be. Idempotent. */
-  async unplug(_network: NetworkRecord, _plan: EndpointPlan, _netnsPath: string | undefined): Promise<void> {
-    throw new NotImplementedError('network: not there yet');
+  async unplug(network: NetworkRecord, plan: EndpointPlan, netnsPath: string | undefined): Promise<void> {
+    if (network.driver === 'bridge') return this.#links.remove(plan.hostInterface);
+    // Links that were born in a namespace end with it.
+    if (netnsPath === undefined || (network.driver !== 'macvlan' && network.driver !== 'ipvlan')) return;
+    await deleteInside(netnsPath, plan.containerInterface, network.driver);
   }
 
   /**
@@ -64,43 +131,168 @@ export class NetworkLinks {
    * removed. To be called before the interface of the old gateway goes.
    */
   async setDefaultRoutes(
-    _netnsPath: string,
-    _routes: { ipv4?: DefaultRoute; ipv6?: DefaultRoute },
+    netnsPath: string,
+    routes: { ipv4?: DefaultRoute; ipv6?: DefaultRoute },
   ): Promise<void> {
-    throw new NotImplementedError('network: not there yet');
+    setDefaultRoutesInside(netnsPath, routes);
   }
 
-  /** Cables of this host, whatever bridge they are at or fell off. */
+  /** The names of a namespace's interfaces, those that the container made itself included. */
+  interfaceNames(netnsPath: string): string[] {
+    return interfaceNames(netnsPath);
+  }
+
+  /** Cables of this host, of whatever bridge they are at or fell off, and whoever made them: see `isOwn`. */
   async cables(): Promise<Link[]> {
-    throw new NotImplementedError('network: not there yet');
+    return (await this.#links.list()).filter((link) => link.kind === 'veth');
   }
 
-  /** Whether a cable is at the network's bridge. */
-  async isPort(_network: NetworkRecord, _link: Link): Promise<boolean> {
-    throw new NotImplementedError('network: not there yet');
+  /** Whether a cable was made by this instance, or is at one of its bridges. */
+  async isOwn(link: Link): Promise<boolean> {
+    if (this.#links.markedNetwork(link) !== undefined) return true;
+    return link.master !== 0 && (await this.#otherAt(link.master)) !== undefined;
   }
 
   /** Puts a cable back on its network's bridge, and up. */
-  async replug(_network: NetworkRecord, _link: Link): Promise<void> {
-    throw new NotImplementedError('network: not there yet');
+  async replug(network: NetworkRecord, link: Link): Promise<void> {
+    const { index } = await this.#home(network);
+    const request = new NetlinkRequest();
+    if (link.master !== index) route.setMaster(request, link.name, index);
+    if (existsSync(BRIDGE_NETFILTER_SYSCTLS)) route.setHairpin(request, link.name);
+    route.setLinkUp(request, link, {
+      ipv6: hasIpv6(link.mtu),
+      alias: this.#links.mark(network.id),
+    });
+    await this.#links.request(request);
   }
 
   /** Bridges and parents that this instance made for networks that are not in `known` (IDs). */
-  async strays(_known: ReadonlySet<string>): Promise<Link[]> {
-    throw new NotImplementedError('network: not there yet');
+  async strays(known: ReadonlySet<string>): Promise<Link[]> {
+    return (await this.#links.list()).filter((link) => {
+      const network = this.#links.markedNetwork(link);
+      return link.kind !== 'veth' && network !== undefined && !known.has(network);
+    });
   }
 
   /** Deletes a link of the host. One that is gone is no error. */
-  async removeLink(_name: string): Promise<void> {
-    throw new NotImplementedError('network: not there yet');
+  removeLink(name: string): Promise<void> {
+    return this.#links.remove(name);
   }
 
   /** What routes and addresses of both families and the name servers of the host use, links `except` left out. */
-  async usedSubnets(_except: readonly string[]): Promise<UsedSubnet[]> {
-    throw new NotImplementedError('network: not there yet');
+  usedSubnets(except: readonly string[]): Promise<UsedSubnet[]> {
+    return usedSubnets(this.#links, except);
   }
 
-  close(): Promise<void> {
-    return this.#connection.close();
+  /** Lets go of its sockets; everything made stays. */
+  async close(): Promise<void> {
+    this.#announcer.close();
+    await this.#links.close();
   }
+
+  /** The network's interface of the host, made anew where somebody deleted it. */
+  async #home(network: NetworkRecord): Promise<HostInterface> {
+    const home = await this.#homes.get(network.id);
+    if (home !== undefined && addon().interfaceIndex(home.name) === home.index) return home;
+    return this.#ensureAnew(network);
+  }
+
+  #ensureAnew(network: NetworkRecord): Promise<HostInterface> {
+    const before = this.#homes.get(network.id)?.catch(() => undefined);
+    const ensure = network.driver === 'bridge' ? ensureBridge : ensureParent;
+    // One after the other: two starts on a new network would both make its bridge.
+    const home = Promise.resolve(before).then(() => ensure(this.#links, network));
+    this.#homes.set(network.id, home);
+    home.catch(() => {
+      if (this.#homes.get(network.id) === home) this.#homes.delete(network.id);
+    });
+    return home;
+  }
+
+  /** A network that lives on the link with this index. */
+  async #otherAt(index: number): Promise<string | undefined> {
+    for (const [network, home] of this.#homes) {
+      if ((await home.catch(() => undefined))?.index === index) return network;
+    }
+    return undefined;
+  }
+
+  /** The endpoint's link, down inside, without addresses. */
+  async #create(
+    network: NetworkRecord,
+    home: HostInterface,
+    plan: EndpointPlan,
+    netnsPath: string,
+  ): Promise<void> {
+    const netnsFd = openSync(netnsPath, 'r');
+    try {
+      const request = new NetlinkRequest();
+      if (network.driver === 'bridge') this.#addCable(request, network, home, plan, netnsFd);
+      else addSubordinate(request, network, home, plan, netnsFd);
+      await this.#links.request(request);
+    } catch (error) {
+      if (errnoCode(error) === 'EEXIST') throw nameTaken(plan, error);
+      throw network.driver === 'bridge' ? error : parentRefusal(network, error);
+    } finally {
+      closeSync(netnsFd);
+    }
+  }
+
+  #addCable(
+    request: NetlinkRequest,
+    network: NetworkRecord,
+    home: HostInterface,
+    plan: EndpointPlan,
+    netnsFd: number,
+  ): void {
+    const { hostInterface: name, containerInterface } = plan;
+    const { mtu } = home;
+    const macAddress = parseMac(plan.macAddress);
+    route.createVeth(request, {
+      name,
+      master: home.index,
+      mtu,
+      peer: { name: containerInterface, netnsFd, macAddress },
+    });
+    if (existsSync(BRIDGE_NETFILTER_SYSCTLS)) route.setHairpin(request, name);
+    const alias = this.#links.mark(network.id);
+    route.setLinkUp(request, { index: 0, name }, { ipv6: hasIpv6(mtu), alias });
+    for (const { address } of plannedAddresses(network.driver, plan)) {
+      route.correctNeighbour(request, { index: home.index, address: addressBytes(address), macAddress });
+    }
+  }
+}
+
+function hasIpv6(mtu: number): boolean {
+  return mtu >= route.IPV6_MINIMUM_MTU && route.kernelHasIpv6();
+}
+
+function addSubordinate(
+  request: NetlinkRequest,
+  network: NetworkRecord,
+  home: HostInterface,
+  plan: EndpointPlan,
+  netnsFd: number,
+): void {
+  const link = { name: plan.containerInterface, parent: home.index, netnsFd, mtu: home.mtu };
+  const { options } = network;
+  if (network.driver === 'macvlan') {
+    const mode = oneOf<MacvlanMode>(options[OPTION.macvlanMode], ['bridge', 'private', 'vepa', 'passthru']);
+    route.createMacvlan(request, { ...link, mode, macAddress: parseMac(plan.macAddress) });
+  } else if (network.driver === 'ipvlan') {
+    const mode = oneOf<IpvlanMode>(options[OPTION.ipvlanMode], ['l2', 'l3', 'l3s']);
+    const flag = oneOf<IpvlanFlag>(options[OPTION.ipvlanFlag], ['bridge', 'private', 'vepa']);
+    route.createIpvlan(request, { ...link, mode, flag });
+  } else {
+    throw new InternalError(`network driver ${network.driver} has no interfaces`);
+  }
+}
+
+/** The first of `known` where nothing is said. */
+function oneOf<T extends string>(value: string | undefined, known: readonly [T, ...T[]]): T {
+  if (value === undefined || value === '') return known[0];
+  const found = known.find((one) => one === value);
+  if (found === undefined)
+    throw new InvalidParameterError(`unknown mode "${value}": want ${known.join(', ')}`);
+  return found;
 }

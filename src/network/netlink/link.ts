@@ -206,8 +206,27 @@ export function probeKind(request: NetlinkRequest, kind: 'macvlan' | 'ipvlan' | 
 }
 
 /**
- * Brings a link up, by index or (index 0) by name, without a link-local IPv6 address: where the kernel would make one,
- * duplicate detection and multicast would come with it. `ipv6` false: the link has no IPv6 that could be told so.
+ * Where the kernel would give a link a link-local IPv6 address, it gives none, and no duplicate detection and no
+ * multicast come with it. The link must have IPv6, disabled or not.
+ */
+function noLinkLocalAddress(writer: MessageWriter): void {
+  writer.nest(IFLA_AF_SPEC, () => {
+    writer.nest(AF_INET6, () => writer.u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE));
+  });
+}
+
+/** For links that have their carrier as soon as they are up, before that: in one message it would come too late. */
+export function setNoLinkLocalAddress(request: NetlinkRequest, link: { index: number; name: string }): void {
+  request.add(`set the address mode of ${link.name}`, RTM_NEWLINK, NLM_F_ACK, (writer) => {
+    writer.bytes(linkHeader(link.index));
+    if (link.index === 0) writer.string(IFLA_IFNAME, link.name);
+    noLinkLocalAddress(writer);
+  });
+}
+
+/**
+ * Brings a link up, by index or (index 0) by name; without a link-local IPv6 address where it has no carrier yet,
+ * unless `ipv6` is false. `alias` is written on it.
  */
 export function setLinkUp(
   request: NetlinkRequest,
@@ -218,11 +237,7 @@ export function setLinkUp(
     writer.bytes(linkHeader(link.index, true));
     if (link.index === 0) writer.string(IFLA_IFNAME, link.name);
     if (options.alias !== undefined) writer.string(IFLA_IFALIAS, options.alias);
-    if (options.ipv6 ?? true) {
-      writer.nest(IFLA_AF_SPEC, () => {
-        writer.nest(AF_INET6, () => writer.u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE));
-      });
-    }
+    if (options.ipv6 ?? true) noLinkLocalAddress(writer);
   });
 }
 

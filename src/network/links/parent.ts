@@ -1,0 +1,144 @@
+/**
+ * The interface of the host below the links of a macvlan or ipvlan network: one that is there, a VLAN of one that is
+ * made where it is missing, or, where the user names none, a wire that leads nowhere. That is a bridge without ports:
+ * unlike dummy links every kernel that runs this engine has it.
+ */
+import { ConflictError, errnoCode, InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
+import { addon } from '../../native/addon.ts';
+import { OPTION } from '../driver-options.ts';
+import type { NetworkRecord } from '../model.ts';
+import { NetlinkRequest } from '../netlink/connection.ts';
+import type { Link } from '../netlink/route.ts';
+import * as route from '../netlink/route.ts';
+import type { HostInterface, HostLinks } from './host-links.ts';
+
+const VLAN_ID_MAX = 4094;
+
+/** What `settleParent` found out; to be stored with the network. */
+export interface SettledInterface {
+  hostInterface: string;
+  ownsHostInterface: boolean;
+}
+
+/**
+ * Judges the `parent` option without making anything. Throws NotImplemented where the kernel does not know the driver's
+ * links or VLANs, InvalidParameter for a parent that cannot be.
+ */
+export async function settleParent(
+  links: HostLinks,
+  network: Pick<NetworkRecord, 'id' | 'driver' | 'options'>,
+): Promise<SettledInterface> {
+  const { driver } = network;
+  if (driver !== 'macvlan' && driver !== 'ipvlan') {
+    throw new InvalidParameterError(`network driver ${driver} has no parent interface`);
+  }
+  await requireKind(links, driver, `network driver "${driver}"`);
+  const parent = network.options[OPTION.parent] ?? '';
+  if (parent === '') return { hostInterface: `dm-${network.id.slice(0, 12)}`, ownsHostInterface: true };
+  const link = await links.find(parent);
+  if (link?.loopback === true) {
+    throw new InvalidParameterError(`loopback interface is not a valid ${driver} parent link`);
+  }
+  if (link !== undefined) return { hostInterface: parent, ownsHostInterface: false };
+  await findVlanBase(links, parent);
+  await requireKind(links, 'vlan', `the parent interface ${parent} is missing and cannot be made`);
+  return { hostInterface: parent, ownsHostInterface: true };
+}
+
+/** The parent is there afterwards; one that was made is up. */
+export async function ensureParent(links: HostLinks, network: NetworkRecord): Promise<HostInterface> {
+  const name = network.hostInterface;
+  let link = await links.find(name);
+  const found = link !== undefined;
+  if (link === undefined) {
+    const request = new NetlinkRequest();
+    if (name.startsWith('dm-') && (network.options[OPTION.parent] ?? '') === '') {
+      const macAddress = Buffer.from(`0242${network.id.slice(0, 8)}`, 'hex');
+      route.createBridge(request, { name, macAddress, mtu: mtuOf(network) || 1500 });
+    } else {
+      const { base, vlanId } = await findVlanBase(links, name);
+      route.createVlan(request, { name, parent: base.index, vlanId });
+    }
+    await links.request(request);
+    link = await links.find(name);
+  }
+  if (link === undefined) throw missing(name);
+  // A VLAN that another network had made counts as this one's once it had to be made again.
+  if (network.ownsHostInterface || !found) await bringUp(links, network, link);
+  return { name, index: link.index, mtu: mtuOf(network) };
+}
+
+function mtuOf(network: Pick<NetworkRecord, 'options'>): number {
+  return Number(network.options[OPTION.mtu] ?? 0);
+}
+
+/** A parent of our own is only a wire: without addresses. Its mark stays with the network that has it. */
+async function bringUp(links: HostLinks, network: NetworkRecord, link: Link): Promise<void> {
+  if (route.kernelHasIpv6() && link.mtu >= route.IPV6_MINIMUM_MTU) {
+    addon().writeSysctls(null, [`/proc/sys/net/ipv6/conf/${link.name}/disable_ipv6`], ['1']);
+  }
+  const request = new NetlinkRequest();
+  const marked = links.markedNetwork(link) !== undefined;
+  route.setLinkUp(request, link, { ipv6: false, ...(marked ? {} : { alias: links.mark(network.id) }) });
+  await links.request(request);
+}
+
+/** Throws NotImplemented, with `what` before the reason, where the kernel does not know this kind of link. */
+async function requireKind(
+  links: HostLinks,
+  kind: 'macvlan' | 'ipvlan' | 'vlan',
+  what: string,
+): Promise<void> {
+  try {
+    const request = new NetlinkRequest();
+    route.probeKind(request, kind);
+    await links.request(request);
+  } catch (error) {
+    if (errnoCode(error) === 'EOPNOTSUPP') {
+      throw new NotImplementedError(`${what}: the kernel has no ${kind} links`, error);
+    }
+    // Any other refusal is for what the request lacks.
+  }
+}
+
+/** `eth0.50` as the link `eth0` and 50. */
+async function findVlanBase(links: HostLinks, name: string): Promise<{ base: Link; vlanId: number }> {
+  const parts = /^(.+)\.(\d{1,5})$/.exec(name);
+  if (parts?.[1] === undefined) throw missing(name);
+  const vlanId = Number(parts[2]);
+  if (vlanId < 1 || vlanId > VLAN_ID_MAX) {
+    throw new InvalidParameterError(`vlan id must be between 1-${VLAN_ID_MAX}, received: ${vlanId}`);
+  }
+  const base = await links.find(parts[1]);
+  if (base === undefined) {
+    throw new InvalidParameterError(`failed to find master interface ${parts[1]} on the host`);
+  }
+  return { base, vlanId };
+}
+
+function missing(name: string): InvalidParameterError {
+  return new InvalidParameterError(
+    `invalid subinterface vlan name ${name}, example formatting is eth0.10: no interface of the host is called so`,
+  );
+}
+
+/** The kernel's refusal to put a link on the parent, in the user's terms. */
+export function parentRefusal(network: NetworkRecord, error: unknown): unknown {
+  const { driver, hostInterface } = network;
+  switch (errnoCode(error)) {
+    case 'EOPNOTSUPP':
+      return new NotImplementedError(`network driver "${driver}": the kernel has no such links`, error);
+    case 'EBUSY':
+      return new ConflictError(
+        `network ${network.name}: the parent interface ${hostInterface} is in use in another way (as a bridge's port, or by another driver or mode)`,
+        error,
+      );
+    case 'ENETDOWN':
+      return new ConflictError(
+        `network ${network.name}: the parent interface ${hostInterface} is down`,
+        error,
+      );
+    default:
+      return error;
+  }
+}
