@@ -15,7 +15,8 @@ import { driveCreate, driveLifecycle, driveListAndInspect, drivePrune } from './
 import { driveExec } from './situations/exec.ts';
 import { driveFiles } from './situations/files.ts';
 import { driveDistribution, driveImages } from './situations/images.ts';
-import { driveBuild, driveNetworks, drivePlugins, driveVolumes } from './situations/objects.ts';
+import { driveNetworks } from './situations/networks.ts';
+import { driveBuild, drivePlugins, driveVolumes } from './situations/objects.ts';
 import type { Stage } from './situations/stage.ts';
 import { driveAttach, driveLogs, driveStats, driveWait } from './situations/streams.ts';
 import { driveEvents, driveSystem } from './situations/system.ts';

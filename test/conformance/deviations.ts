@@ -94,6 +94,16 @@ const DEVIATIONS: readonly Deviation[] = [
     why: 'null where the network has none: host and none have no addresses',
   },
   {
+    operation: /^POST \/networks\/prune$/,
+    complaint: /^\/NetworksDeleted: must be array$/,
+    why: 'null where there was nothing to remove',
+  },
+  {
+    operation: /^GET \/containers\/(json|\{id\}\/json)$/,
+    complaint: /^\/(\d+)?: must NOT have unevaluated properties \((OpenPorts|Egress)\)$/,
+    why: 'not Docker’s: what other hosts can reach, and what may leave the container',
+  },
+  {
     operation: /^GET \/info$/,
     complaint: /^\/(Plugins\/Authorization|GenericResources|Warnings): must be array$/,
     why: 'null where there are none',

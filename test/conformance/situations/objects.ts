@@ -1,5 +1,4 @@
-/** Builds, volumes and networks, as far as containers need them; and what a host without plugins or swarm answers. */
-import assert from 'node:assert/strict';
+/** Builds and volumes, and what a host without plugins or swarm answers. */
 import { makeTar, NOBODY, removed, running, type Stage } from './stage.ts';
 
 export async function driveBuild({ recorder, daemon }: Stage): Promise<void> {
@@ -52,34 +51,6 @@ export async function driveVolumes(stage: Stage): Promise<void> {
   await recorder.drive({ operation: remove, what: 'by name', expect: 204, path: { name: 'kept' } });
   await recorder.drive({ operation: remove, what: 'a missing one', expect: 404, path: { name: 'kept' } });
   await recorder.drive({ operation: 'POST /volumes/prune', what: 'unused ones', expect: 200 });
-}
-
-export async function driveNetworks(stage: Stage): Promise<void> {
-  const { recorder } = stage;
-  const id = await running(stage, 'connected');
-  const list = 'GET /networks';
-  await recorder.drive({
-    operation: list,
-    what: 'all',
-    expect: 200,
-    verify: (answer) => {
-      const names = answer.json<{ Name: string }[]>().map(({ Name }) => Name);
-      assert.deepEqual(names.toSorted(), ['bridge', 'host', 'none']);
-    },
-  });
-  await recorder.drive({
-    operation: list,
-    what: 'filter name',
-    expect: 200,
-    query: { filters: '{"name":["host"]}' },
-    verify: (answer) => assert.equal(answer.json<unknown[]>().length, 1),
-  });
-  const inspect = 'GET /networks/{id}';
-  for (const name of ['bridge', 'host', 'none']) {
-    await recorder.drive({ operation: inspect, what: name, expect: 200, path: { id: name } });
-  }
-  await recorder.drive({ operation: inspect, what: 'a missing one', expect: 404, path: { id: NOBODY } });
-  await removed(stage, id);
 }
 
 export async function drivePlugins({ recorder }: Stage): Promise<void> {

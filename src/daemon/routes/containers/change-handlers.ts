@@ -1,10 +1,17 @@
 /** Handlers of the verbs that change a running container or look into it: pause, update, rename, top, stats, prune. */
+import type { PublishedPortsUpdate } from '../../../api/containers.ts';
 import type { HostConfig, Resources } from '../../../api/host-config.ts';
 import { InvalidParameterError } from '../../../base/errors.ts';
 import type { Handler } from '../../router.ts';
-import { checkShape } from '../../shape.ts';
+import { checkShape, type Shape } from '../../shape.ts';
 import type { ContainersBackend } from './backend.ts';
 import { HOST_CONFIG } from './create-request.ts';
+
+const UPDATE: Shape = {
+  object: { ...HOST_CONFIG.object, PublishAdd: { list: 'string' }, PublishRemove: { list: 'string' } },
+};
+
+type UpdateRequest = Resources & Pick<HostConfig, 'RestartPolicy'> & PublishedPortsUpdate;
 
 export function changeHandlers(
   backend: ContainersBackend,
@@ -29,9 +36,14 @@ export function changeHandlers(
       const body = await request.json();
       if (body === undefined)
         throw new InvalidParameterError('invalid JSON: got EOF while reading request body');
-      checkShape(body, HOST_CONFIG, '');
-      const update = body as Resources & Pick<HostConfig, 'RestartPolicy'>;
-      const warnings = await backend.update(request.param('id'), update);
+      checkShape(body, UPDATE, '');
+      const { PublishAdd, PublishRemove, ...update } = body as UpdateRequest;
+      const ports = { add: PublishAdd ?? [], remove: PublishRemove ?? [] };
+      // Limits first: they are judged before anything changes, and a failure leaves the ports as they were.
+      const changesPorts = ports.add.length + ports.remove.length > 0;
+      const changesLimits = !changesPorts || Object.keys(update).length > 0;
+      const warnings = changesLimits ? await backend.update(request.param('id'), update) : [];
+      if (changesPorts) await backend.changePorts(request.param('id'), ports);
       response.json(200, { Warnings: warnings });
     },
 

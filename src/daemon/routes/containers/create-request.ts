@@ -5,6 +5,7 @@
 import type { ContainerConfig, ContainerCreateRequest } from '../../../api/containers.ts';
 import { InvalidParameterError } from '../../../base/errors.ts';
 import { checkShape, type Shape } from '../../shape.ts';
+import { MOUNT } from './mount-request.ts';
 import { ENDPOINT_SETTINGS } from '../networks/request-shapes.ts';
 
 const NAMED_SET: Shape = { map: 'object' };
@@ -22,20 +23,7 @@ export const HOST_CONFIG: { object: Record<string, Shape> } = {
     AutoRemove: 'boolean',
     VolumeDriver: 'string',
     VolumesFrom: { list: 'string' },
-    Mounts: {
-      list: {
-        object: {
-          Type: 'string',
-          Source: 'string',
-          Target: 'string',
-          ReadOnly: 'boolean',
-          BindOptions: 'object',
-          VolumeOptions: 'object',
-          ImageOptions: 'object',
-          TmpfsOptions: 'object',
-        },
-      },
-    },
+    Mounts: { list: MOUNT },
     ConsoleSize: { list: 'integer' },
     Annotations: { map: 'string' },
     CapAdd: { list: 'string' },
