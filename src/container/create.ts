@@ -5,7 +5,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import type { ContainerConfig, ContainerCreateRequest, ContainerCreateResponse } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
-import { API_VERSION } from '../api/version.ts';
+import { API_VERSION, compareApiVersions } from '../api/version.ts';
 import { InvalidParameterError, NotFoundError } from '../base/errors.ts';
 import type { Image } from '../image/store/image-store.ts';
 import { validateCreate } from '../oci/validate.ts';
@@ -67,6 +67,7 @@ export async function createContainer(
     mountPointsOf: (reference) => engine.containers.get(reference).record.mounts,
     imageOf: (reference) => engine.images.resolve(reference),
     host: realMountHost(engine.host.selinux),
+    readOnlyNonRecursive: compareApiVersions(options.apiVersion ?? API_VERSION, '1.44') < 0,
   });
   const record: ContainerRecord = {
     id,

@@ -31,6 +31,8 @@ export interface MountRequest {
   /** The image that is to be mounted. Throws NotFound. */
   imageOf(reference: string): { id: ImageID; diffIds: DiffID[] };
   host: MountHost;
+  /** Read-only binds of `-v` leave the mounts below them writable: clients before version 1.44 of the API mean that. */
+  readOnlyNonRecursive?: boolean;
 }
 
 /** The host as it is; `selinux` from HostFacts. */
@@ -51,7 +53,7 @@ export function collectMounts(request: MountRequest): RequestedMount[] {
   const tmpfs = Object.entries(hostConfig.Tmpfs ?? {}).map(([path, options]) => tmpfsSpec(path, options));
   const taken = new Set(tmpfs.map(({ destination }) => destination));
   const explicit = [
-    ...(hostConfig.Binds ?? []).map((raw) => parseBind(raw, request.host, hostConfig.VolumeDriver ?? '')),
+    ...(hostConfig.Binds ?? []).map((raw) => requestedBind(raw, request)),
     ...(hostConfig.Mounts ?? []).map((mount) => parseMount(mount, request.host)),
   ];
   for (const mount of explicit) {
@@ -67,6 +69,12 @@ export function collectMounts(request: MountRequest): RequestedMount[] {
     if (!found.has(mount.destination)) found.set(mount.destination, mount);
   }
   return byDepth([...found.values()]);
+}
+
+function requestedBind(raw: string, { hostConfig, host, readOnlyNonRecursive }: MountRequest): MountSpec {
+  const mount = parseBind(raw, host, hostConfig.VolumeDriver ?? '');
+  if (mount.type !== 'bind' || readOnlyNonRecursive !== true) return mount;
+  return { ...mount, readOnlyNonRecursive: true };
 }
 
 /** A mount that is not made yet; of volumes-from and images more is known than of others. */

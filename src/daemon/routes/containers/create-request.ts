@@ -5,8 +5,8 @@
 import type { ContainerConfig, ContainerCreateRequest } from '../../../api/containers.ts';
 import { InvalidParameterError } from '../../../base/errors.ts';
 import { checkShape, type Shape } from '../../shape.ts';
-import { MOUNT } from './mount-request.ts';
 import { ENDPOINT_SETTINGS } from '../networks/request-shapes.ts';
+import { MOUNT } from './mount-request.ts';
 
 const NAMED_SET: Shape = { map: 'object' };
 const BINDING: Shape = { object: { HostIp: 'string', HostPort: 'string' } };

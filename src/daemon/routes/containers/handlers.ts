@@ -6,6 +6,7 @@ import type { ApiRequest } from '../../request.ts';
 import type { Handler } from '../../router.ts';
 import type { ContainersBackend } from './backend.ts';
 import { checkCreateRequest } from './create-request.ts';
+import { adaptMounts } from './mount-request.ts';
 
 export type ContainerHandlers = Record<
   'list' | 'create' | 'inspect' | 'start' | 'stop' | 'restart' | 'kill' | 'wait' | 'resize' | 'remove',
@@ -27,7 +28,9 @@ export function containerHandlers(backend: ContainersBackend): ContainerHandlers
     },
 
     create: async (request, response) => {
-      const body = checkCreateRequest(await request.json());
+      const body = adaptMounts(checkCreateRequest(await request.json()), (version) =>
+        request.atLeast(version),
+      );
       const created = await backend.create(body, {
         name: request.text('name') || undefined,
         platform: request.text('platform') || undefined,
