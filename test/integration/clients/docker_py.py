@@ -54,6 +54,41 @@ def check_version_negotiation():
                                   version=version).ping(), True)
 
 
+def check_networks():
+    pool = docker.types.IPAMPool(subnet="10.171.0.0/24", gateway="10.171.0.254")
+    network = client.networks.create("py", driver="bridge", ipam=docker.types.IPAMConfig(pool_configs=[pool]),
+                                     labels={"made": "by py"}, check_duplicate=True)
+    try:
+        equal(client.networks.get("py").id, network.id)
+        equal([found.name for found in client.networks.list(filters={"label": "made=by py"})], ["py"])
+        server = sleeper(name="py-server", network="py")
+        other = sleeper(name="py-other")
+        try:
+            network.connect(other, ipv4_address="10.171.0.50", aliases=["nick"])
+            network.reload()
+            equal(sorted(one.name for one in network.containers), ["py-other", "py-server"])
+            code, output = server.exec_run(["ping", "-c", "1", "-W", "2", "nick"])
+            assert code == 0 and b"10.171.0.50" in output, output
+            try:
+                network.remove()
+                raise AssertionError("a network in use was removed")
+            except APIError as error:
+                equal(error.status_code, 403)
+            network.disconnect(other, force=True)
+            network.reload()
+            equal([one.name for one in network.containers], ["py-server"])
+        finally:
+            server.remove(force=True)
+            other.remove(force=True)
+    finally:
+        equal(client.networks.prune()["NetworksDeleted"], ["py"])
+    try:
+        client.networks.get("py")
+        raise AssertionError("no NotFound")
+    except NotFound:
+        pass
+
+
 def check_run():
     equal(client.containers.run("busybox", "echo hello", remove=True), b"hello\n")
     equal(client.containers.run("busybox", ["sh", "-c", "echo err >&2; echo out"], stderr=True, stdout=False,

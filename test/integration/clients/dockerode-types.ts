@@ -45,6 +45,14 @@ export interface Image {
   remove(options?: Options): Promise<unknown>;
 }
 
+export interface Network {
+  readonly id: string;
+  inspect(): Promise<Fields & { Name: string; Containers: Record<string, { IPv4Address: string }> }>;
+  connect(options: Options): Promise<unknown>;
+  disconnect(options: Options): Promise<unknown>;
+  remove(): Promise<unknown>;
+}
+
 export interface Docker {
   readonly modem: {
     demuxStream(stream: Readable, stdout: Writable, stderr: Writable): void;
@@ -59,6 +67,10 @@ export interface Docker {
   getImage(name: string): Image;
   listContainers(options?: Options): Promise<(Fields & { Id: string; Names: string[]; State: string })[]>;
   listImages(options?: Options): Promise<(Fields & { RepoTags: string[] })[]>;
+  createNetwork(options: Options): Promise<Network>;
+  getNetwork(id: string): Network;
+  listNetworks(options?: Options): Promise<(Fields & { Id: string; Name: string })[]>;
+  pruneNetworks(options?: Options): Promise<{ NetworksDeleted: string[] | null }>;
   pruneContainers(options?: Options): Promise<{ ContainersDeleted: string[] | null }>;
   run(
     image: string,

@@ -221,4 +221,29 @@ describe('dockerode', { skip: clientsMissing() }, () => {
     await container.stop({ t: 0 });
     assert.deepEqual((await docker.pruneContainers()).ContainersDeleted, [container.id]);
   });
+
+  test('networks: create, list, connect, inspect, disconnect, prune', async () => {
+    const network = await docker.createNetwork({
+      Name: 'node',
+      CheckDuplicate: true,
+      IPAM: { Config: [{ Subnet: '10.172.0.0/24' }] },
+    });
+    const { id } = network;
+    assert.deepEqual(
+      (await docker.listNetworks({ filters: { name: ['node'] } })).map(({ Id }) => Id),
+      [id],
+    );
+    const container = await running({ name: 'joins' });
+    await network.connect({
+      Container: container.id,
+      EndpointConfig: { IPAMConfig: { IPv4Address: '10.172.0.50' } },
+    });
+    const { Containers } = await docker.getNetwork('node').inspect();
+    assert.equal(Containers[container.id]?.IPv4Address, '10.172.0.50/24');
+    await assert.rejects(network.connect({ Container: container.id }), { statusCode: 403 });
+    await assert.rejects(network.remove(), { statusCode: 403 });
+    await network.disconnect({ Container: 'joins' });
+    assert.deepEqual((await docker.pruneNetworks()).NetworksDeleted, ['node']);
+    await assert.rejects(network.inspect(), { statusCode: 404 });
+  });
 });
