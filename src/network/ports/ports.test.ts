@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import type { AddressInfo, Server } from 'node:net';
+import { createConnection, createServer } from 'node:net';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { log } from '../../base/log.ts';
+import { formatAddress, parseAddress } from '../ip-address.ts';
+import type { PortMapping } from '../model.ts';
+import type { PortTarget } from './port-rules.ts';
+import { publishedPorts, validatePorts } from './port-rules.ts';
+import { Ports } from './ports.ts';
+
+const LOOPBACK: PortTarget = {
+  networkId: 'n',
+  ipv4: parseAddress('127.0.0.1'),
+  gatewayMode: { ipv4: 'nat', ipv6: 'nat' },
+  hostBinding: '',
+};
+
+describe('Ports', () => {
+  const ports = new Ports();
+  let server: Server;
+  let target = 0;
+
+  before(async () => {
+    log.level = 'fatal';
+    server = createServer({ allowHalfOpen: true }, (socket) => {
+      let text = '';
+      socket.on('data', (data) => {
+        text += String(data);
+      });
+      // Answers only once the client has ended its side.
+      socket.on('end', () => socket.end(`got ${text}`));
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    target = (server.address() as AddressInfo).port;
+  });
+  after(() => server.close());
+  afterEach(() => ports.close());
+
+  const mapping = (more: Partial<PortMapping> = {}): PortMapping => ({
+    containerPort: target,
+    protocol: 'tcp',
+    hostIp: '127.0.0.1',
+    hostPort: 0,
+    ...more,
+  });
+
+  it('carries connections on, half-closed ones too', async () => {
+    const [bound] = ports.bind([mapping()], LOOPBACK);
+    const socket = createConnection({ host: '127.0.0.1', port: bound?.hostPort ?? 0, allowHalfOpen: true });
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk) => chunks.push(chunk));
+    socket.end('x'.repeat(1_000_000));
+    await once(socket, 'end');
+    assert.equal(Buffer.concat(chunks).length, 1_000_004);
+  });
+
+  it('resets a connection where nothing listens behind it', async () => {
+    const [bound] = ports.bind([mapping({ containerPort: 1 })], LOOPBACK);
+    const socket = createConnection({ host: '127.0.0.1', port: bound?.hostPort ?? 0 });
+    socket.resume();
+    const [error] = await once(socket, 'error').catch((thrown: unknown) => [thrown]);
+    assert.equal(Reflect.get(Object(error), 'code'), 'ECONNRESET');
+  });
+
+  it('carries datagrams of several clients, each answer to its own', async () => {
+    const echo = createSocket('udp4');
+    echo.on('message', (data, from) => echo.send(`to ${data}`, from.port, from.address));
+    echo.bind(0, '127.0.0.1');
+    await once(echo, 'listening');
+    const [bound] = ports.bind([mapping({ protocol: 'udp', containerPort: echo.address().port })], LOOPBACK);
+    for (const name of ['a', 'b', 'c']) {
+      const client = createSocket('udp4');
+      const answer = once(client, 'message');
+      client.send(name, bound?.hostPort ?? 0, '127.0.0.1');
+      assert.equal(String((await answer)[0]), `to ${name}`);
+      client.close();
+    }
+    echo.close();
+  });
+
+  it('gives all or none', () => {
+    const [taken] = ports.bind([mapping()], LOOPBACK);
+    const [free] = ports.bind([mapping()], LOOPBACK);
+    ports.release(free === undefined ? [] : [free]);
+    const wanted = [mapping({ hostPort: free?.hostPort ?? 0 }), mapping({ hostPort: taken?.hostPort ?? 0 })];
+    assert.throws(() => ports.bind(wanted, LOOPBACK), {
+      message: `Bind for 127.0.0.1:${taken?.hostPort} failed: port is already allocated`,
+    });
+    assert.equal(ports.bind(wanted.slice(0, 1), LOOPBACK)[0]?.hostPort, free?.hostPort);
+  });
+
+  it('keeps one that another program took as its own after a restart', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    ports.restore([{ ...mapping(), hostPort: port }], LOOPBACK);
+    assert.throws(() => ports.bind([mapping({ hostPort: port })], LOOPBACK), /already allocated/);
+    other.close();
+  });
+
+  it('lists what the kernel translates', () => {
+    const bound = { containerPort: 80, protocol: 'tcp', hostPort: 8080 } as const;
+    const hostIps = ['0.0.0.0', '::', '127.0.0.1', '::1', 'fe80::1', '2001:db8::1'];
+    const translated = (target: PortTarget) =>
+      publishedPorts(
+        hostIps.map((hostIp) => ({ ...bound, hostIp })),
+        target,
+      ).map(({ hostIp, containerAddress }) => `${hostIp} ${formatAddress(containerAddress)}`);
+    const ipv6 = parseAddress('fd00::2');
+    const { ipv4: _, ...without4 } = LOOPBACK;
+    assert.deepEqual(translated(LOOPBACK), [' 127.0.0.1', '127.0.0.1 127.0.0.1']);
+    assert.deepEqual(translated({ ...without4, ipv6 }), [' fd00::2', '2001:db8::1 fd00::2']);
+    assert.equal(translated({ ...LOOPBACK, ipv6 }).length, 4);
+  });
+
+  it('binds where the network says unless the mapping does, and canonical addresses', () => {
+    const hosts = (hostBinding: string, hostIp: string) => {
+      const bound = ports.bind([mapping({ hostIp })], { ...LOOPBACK, hostBinding });
+      ports.release(bound);
+      return bound.map((port) => port.hostIp).join(' ');
+    };
+    assert.equal(hosts('', ''), '0.0.0.0 ::');
+    assert.equal(hosts('0.0.0.0', ''), '0.0.0.0 ::');
+    assert.equal(hosts('127.0.0.1', ''), '127.0.0.1');
+    assert.equal(hosts('127.0.0.1', '::1'), '::1');
+    assert.equal(hosts('', '0:0:0:0:0:0:0:1'), '::1');
+  });
+
+  it('holds nothing in routed networks', () => {
+    const routed: PortTarget = { ...LOOPBACK, gatewayMode: { ipv4: 'routed', ipv6: 'nat' } };
+    const wanted = mapping({ hostIp: '', hostPort: 0, containerPort: 80 });
+    const bound = ports.bind([wanted], routed);
+    assert.deepEqual(
+      bound.map(({ hostIp, hostPort }) => `${hostIp} ${hostPort === 0}`),
+      [':: false', '0.0.0.0 true'],
+    );
+    assert.deepEqual(
+      publishedPorts(bound, routed).map(({ hostPort }) => hostPort),
+      [0],
+    );
+    ports.release(bound);
+  });
+
+  it('gives SCTP only the families that the container has', () => {
+    const bound = ports.bind([mapping({ hostIp: '', protocol: 'sctp' })], LOOPBACK);
+    assert.deepEqual(
+      bound.map(({ hostIp }) => hostIp),
+      ['0.0.0.0'],
+    );
+    ports.release(bound);
+    assert.throws(
+      () => ports.bind([mapping({ hostIp: '::1', protocol: 'sctp' })], LOOPBACK),
+      /the container has no IPv6 address/,
+    );
+  });
+
+  it('sends to the new address after the container has moved', async () => {
+    const [bound] = ports.bind([mapping({ containerPort: target })], {
+      ...LOOPBACK,
+      ipv4: parseAddress('127.9.9.9'),
+    });
+    assert.ok(bound);
+    ports.retarget([bound], LOOPBACK);
+    const socket = createConnection({ host: '127.0.0.1', port: bound.hostPort, allowHalfOpen: true });
+    socket.end('moved');
+    assert.equal(String((await once(socket, 'data'))[0]), 'got moved');
+  });
+
+  it('takes a thousand ports of both families in well under a second', () => {
+    const range = Array.from({ length: 1000 }, (_, i) =>
+      mapping({ hostIp: '', hostPort: 20_000 + i, containerPort: 20_000 + i }),
+    );
+    const start = performance.now();
+    const bound = ports.bind(range, LOOPBACK);
+    ports.release(bound);
+    assert.equal(bound.length, 2000);
+    assert.ok(performance.now() - start < 1000);
+  });
+
+  it('refuses what no host can publish', () => {
+    const wrong = [{ hostIp: 'fe80::1%eth0' }, { hostIp: 'x' }, { containerPort: 0 }, { hostPort: 65536 }];
+    for (const more of wrong) {
+      assert.throws(() => validatePorts([mapping(more)]), { kind: 'InvalidParameter' });
+    }
+    validatePorts([mapping({ protocol: 'sctp' })]);
+  });
+});
