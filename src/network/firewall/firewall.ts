@@ -49,7 +49,7 @@ export interface FirewallOptions {
 
 export class Firewall {
   readonly #connection = new NetlinkConnection(NETLINK_NETFILTER, null);
-  readonly #options: FirewallOptions;
+  #options: FirewallOptions;
   /** One change at a time, so that memory and kernel agree. */
   readonly #mutex = new Mutex();
   readonly #networks = new Map<string, FirewallNetwork>();
@@ -66,6 +66,7 @@ export class Firewall {
 
   constructor(options: FirewallOptions) {
     this.#options = options;
+    this.#uplinks = options.uplinks;
   }
 
   /** Makes the table say exactly this, whatever it said before, in one transaction. */
@@ -79,6 +80,23 @@ export class Firewall {
       for (const rule of state.restricted) this.#rulesOf(rule.containerId).set(rule.hostInterface, rule);
       await this.#writeAll();
       this.#watch ??= setInterval(() => void this.#look(), WATCH_MS).unref();
+    });
+  }
+
+  /** Replaces the interfaces between which the host is not to forward. */
+  keepApart(uplinks: FirewallOptions['uplinks']): Promise<void> {
+    return this.#mutex.run(async () => {
+      this.#options = { ...this.#options, uplinks };
+      await this.#writeAll();
+    });
+  }
+
+  /** Other uplinks from now on: forwarding was switched on for one more family. */
+  keepApart(uplinks: FirewallOptions['uplinks']): Promise<void> {
+    return this.#mutex.run(async () => {
+      const before = uplinkElements(this.#uplinks);
+      this.#uplinks = uplinks;
+      await this.#change({ remove: before, add: uplinkElements(uplinks) });
     });
   }
 
@@ -324,7 +342,7 @@ export class Firewall {
   }
 
   async #writeAll(): Promise<void> {
-    const { table, mode, uplinks } = this.#options;
+    const { table, mode } = this.#options;
     const rules = this.#allRules();
     const sources = rules.flatMap(ruleAddresses);
     const kept = await rememberedOf(this.#connection, table, sources);
@@ -334,12 +352,7 @@ export class Firewall {
     const elements = bySet([
       ...Object.values(PORT_PROTOCOL_NUMBERS).map((n) => byteElement(SETS.portProtocols, n)),
       ...NEIGHBOUR_DISCOVERY_TYPES.map((n) => byteElement(SETS.neighbourDiscovery, n)),
-      ...FAMILIES.flatMap((family) =>
-        (family === 4 ? uplinks.ipv4 : uplinks.ipv6).map((name) => ({
-          set: familySets(family).uplinks,
-          element: { key: interfaceNameBytes(name) },
-        })),
-      ),
+      ...uplinkElements(this.#uplinks),
       ...[...this.#networks.values()].flatMap(networkElements),
       ...[...this.#ports.values()].map((port) => this.#portElement(port)),
       ...withCounters(rules.flatMap(ruleElements), kept),
@@ -447,6 +460,15 @@ export class Firewall {
 
 function sameTarget(a: PublishedPort, b: PublishedPort): boolean {
   return sameAddress(a.containerAddress, b.containerAddress) && a.containerPort === b.containerPort;
+}
+
+function uplinkElements(uplinks: FirewallOptions['uplinks']): Placed[] {
+  return FAMILIES.flatMap((family) =>
+    (family === 4 ? uplinks.ipv4 : uplinks.ipv6).map((name) => ({
+      set: familySets(family).uplinks,
+      element: { key: interfaceNameBytes(name) },
+    })),
+  );
 }
 
 function byteElement(set: string, value: number): Placed {

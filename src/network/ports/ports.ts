@@ -7,12 +7,14 @@ import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { errnoCode, errorMessage, InternalError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
-import { formatAddress } from '../ip-address.ts';
 import type { BoundPort, PortMapping } from '../model.ts';
-import type { PortTarget } from './port-rules.ts';
+import type { ForwardAddresses } from './port-rules.ts';
 import { ANY_IPV4, ANY_IPV6, containerAddress, familyOf, hostAddresses, isRouted } from './port-rules.ts';
 import type { ForwardTarget, PortSocket } from './port-socket.ts';
 import { openPortSocket } from './port-socket.ts';
+
+export type { ForwardAddresses } from './port-rules.ts';
+export { validatePorts } from './port-rules.ts';
 
 /** Where the kernel's own range cannot be read. */
 const EPHEMERAL_DEFAULT = [32768, 60999] as const;
@@ -42,7 +44,7 @@ export class Ports {
    * own port `Bind for 0.0.0.0:8080 failed: port is already allocated`, another program's `listen tcp4 0.0.0.0:8080:
    * bind: address already in use`.
    */
-  bind(mappings: readonly PortMapping[], target: PortTarget): BoundPort[] {
+  bind(mappings: readonly PortMapping[], target: ForwardAddresses): BoundPort[] {
     const bound: BoundPort[] = [];
     try {
       for (const mapping of mappings) bound.push(...this.#bindMapping(mapping, target));
@@ -57,7 +59,7 @@ export class Ports {
    * Takes ports again that were bound before a restart. One that another program took meanwhile is logged and stays
    * ours: its rules have been in the kernel all the time.
    */
-  restore(ports: readonly BoundPort[], target: PortTarget): void {
+  restore(ports: readonly BoundPort[], target: ForwardAddresses): void {
     for (const port of ports) {
       const forward = forwardTarget(port, target);
       if (port.hostPort === 0 || forward === undefined) continue;
@@ -72,7 +74,7 @@ export class Ports {
   }
 
   /** The container is reached at other addresses from now on; its ports stay held. */
-  retarget(ports: readonly BoundPort[], target: PortTarget): void {
+  retarget(ports: readonly BoundPort[], target: ForwardAddresses): void {
     for (const port of ports) {
       const forward = forwardTarget(port, target);
       if (forward !== undefined) this.#find(port)?.socket?.retarget(forward);
@@ -101,9 +103,9 @@ export class Ports {
     return this.#held.get(keyOf(port))?.find((holder) => holder.port.hostIp === port.hostIp);
   }
 
-  #bindMapping(mapping: PortMapping, target: PortTarget): BoundPort[] {
+  #bindMapping(mapping: PortMapping, target: ForwardAddresses): BoundPort[] {
     const { containerPort, protocol } = mapping;
-    const addresses = hostAddresses(mapping, target);
+    const addresses = hostAddresses(mapping);
     const routed = addresses.filter((hostIp) => isRouted(target, familyOf(hostIp)));
     const bound = this.#bindAddresses(
       mapping,
@@ -117,7 +119,7 @@ export class Ports {
     return bound;
   }
 
-  #bindAddresses(mapping: PortMapping, addresses: readonly string[], target: PortTarget): BoundPort[] {
+  #bindAddresses(mapping: PortMapping, addresses: readonly string[], target: ForwardAddresses): BoundPort[] {
     if (addresses.length === 0) return [];
     if (mapping.hostPort !== 0 && (mapping.hostPortEnd ?? mapping.hostPort) === mapping.hostPort) {
       return this.#bindNumber(mapping, mapping.hostPort, addresses, target);
@@ -152,7 +154,7 @@ export class Ports {
     mapping: PortMapping,
     hostPort: number,
     addresses: readonly string[],
-    target: PortTarget,
+    target: ForwardAddresses,
   ): BoundPort[] {
     const { containerPort, protocol } = mapping;
     const bound: BoundPort[] = [];
@@ -209,11 +211,11 @@ export class Ports {
 class PortTakenError extends InternalError {}
 
 /** Undefined where nothing of the container can be reached that way. */
-function forwardTarget(port: BoundPort, target: PortTarget): ForwardTarget | undefined {
+function forwardTarget(port: BoundPort, target: ForwardAddresses): ForwardTarget | undefined {
   const family = familyOf(port.hostIp);
   const address = containerAddress(target, family);
-  if (address === undefined || (port.protocol === 'sctp' && address.family !== family)) return undefined;
-  return { address: formatAddress(address), family: address.family, port: port.containerPort };
+  if (address === undefined || (port.protocol === 'sctp' && familyOf(address) !== family)) return undefined;
+  return { address, family: familyOf(address), port: port.containerPort };
 }
 
 function keyOf(port: BoundPort): string {
