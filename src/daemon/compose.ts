@@ -9,7 +9,7 @@ import { BUILD_MIGRATIONS } from '../build/build-cache.ts';
 import { Builder } from '../build/builder.ts';
 import { ContainerEngine } from '../container/engine.ts';
 import { validateLogConfig, withLogDefaults } from '../container/log-options.ts';
-import { CONTAINER_MIGRATIONS } from '../container/record.ts';
+import { CONTAINER_MIGRATIONS, type ContainerRecord } from '../container/record.ts';
 import { EventBus } from '../events/event-bus.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import { openSnapshotter } from '../image/layers/storage-driver.ts';
@@ -23,8 +23,11 @@ import { NETWORK_MIGRATIONS, NetworkManager } from '../network/network-manager.t
 import { readHostFacts } from '../oci/host-facts.ts';
 import { mountedLayers } from '../volume/mount-points.ts';
 import { VolumePruner } from '../volume/prune.ts';
+import { VolumeSnapshots } from '../volume/transfer/volume-snapshots.ts';
+import { VolumeTransfers } from '../volume/transfer/volume-transfers.ts';
 import { VOLUME_MIGRATIONS, VolumeStore } from '../volume/volume-store.ts';
 import { composeImages } from './compose-images.ts';
+import { composeNetworks } from './compose-networks.ts';
 import type { DaemonConfig } from './config.ts';
 import { systemDiskUsage } from './disk-usage.ts';
 import { systemInfo, systemVersion } from './info.ts';
@@ -40,6 +43,7 @@ import { imageRoutes } from './routes/images/routes.ts';
 import { networkRoutes } from './routes/networks/routes.ts';
 import { systemRoutes } from './routes/system/routes.ts';
 import { volumeRoutes } from './routes/volumes/routes.ts';
+import { volumeTransferRoutes } from './routes/volumes/transfer.ts';
 import { checkSystem } from './system-check.ts';
 
 export interface Daemon {
@@ -78,13 +82,13 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   const images = new ImageStore({ database, contentStore, snapshotter, events });
   const volumesRoot = join(config.dataRoot, 'volumes');
   const volumes = new VolumeStore({ database, root: volumesRoot, events });
-  await Promise.all([snapshotter.sweep(), volumes.sweep()]);
+  const transfers = new VolumeTransfers({ store: volumes, root: volumesRoot, events });
+  await Promise.all([snapshotter.sweep(), volumes.sweep().then(() => transfers.sweep())]);
   contentStore.sweep();
   const networks = await NetworkManager.open({
+    ...config,
     database,
-    execRoot: config.execRoot,
     instance: instanceName(config.execRoot),
-    ...(config.bip === '' ? {} : { bip: config.bip }),
   });
   const runtimePath = join(config.execRoot, 'mydock-runtime');
   mountReadOnly(join(libraryDirectory(), 'mydock-runtime'), runtimePath);
@@ -171,7 +175,11 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     ...imageRoutes(imageBackend),
     differenceRoute((request) => engine.difference(request)),
     ...buildRoutes(builder),
-    ...networkRoutes(networks),
+    ...networkRoutes(composeNetworks({ networks, engine, events })),
+    ...volumeTransferRoutes(
+      transfers,
+      new VolumeSnapshots({ store: volumes, events, runningUsers: (volume) => runningUsers(engine, volume) }),
+    ),
     ...volumeRoutes({
       create: (request) => volumes.create(request),
       get: (name) => volumes.get(name),
@@ -204,6 +212,15 @@ async function close(parts: {
   await parts.contentStore.close();
   settleDatabase(parts.database);
   closeSync(parts.lock);
+}
+
+function runningUsers(engine: ContainerEngine, volume: string): string[] {
+  const uses = ({ record, running }: { record: ContainerRecord; running: boolean }) =>
+    running && record.mounts.some((mount) => mount.type === 'volume' && mount.name === volume);
+  return engine
+    .all()
+    .filter(uses)
+    .map(({ id }) => id);
 }
 
 function createSnapshotter({ dataRoot, execRoot, storageDriver }: DaemonConfig): Snapshotter {
