@@ -66,7 +66,6 @@ export class Firewall {
 
   constructor(options: FirewallOptions) {
     this.#options = options;
-    this.#uplinks = options.uplinks;
   }
 
   /** Makes the table say exactly this, whatever it said before, in one transaction. */
@@ -86,17 +85,9 @@ export class Firewall {
   /** Replaces the interfaces between which the host is not to forward. */
   keepApart(uplinks: FirewallOptions['uplinks']): Promise<void> {
     return this.#mutex.run(async () => {
+      const remove = uplinkElements(this.#options.uplinks);
       this.#options = { ...this.#options, uplinks };
-      await this.#writeAll();
-    });
-  }
-
-  /** Other uplinks from now on: forwarding was switched on for one more family. */
-  keepApart(uplinks: FirewallOptions['uplinks']): Promise<void> {
-    return this.#mutex.run(async () => {
-      const before = uplinkElements(this.#uplinks);
-      this.#uplinks = uplinks;
-      await this.#change({ remove: before, add: uplinkElements(uplinks) });
+      await this.#change({ remove, add: uplinkElements(uplinks) });
     });
   }
 
@@ -352,7 +343,7 @@ export class Firewall {
     const elements = bySet([
       ...Object.values(PORT_PROTOCOL_NUMBERS).map((n) => byteElement(SETS.portProtocols, n)),
       ...NEIGHBOUR_DISCOVERY_TYPES.map((n) => byteElement(SETS.neighbourDiscovery, n)),
-      ...uplinkElements(this.#uplinks),
+      ...uplinkElements(this.#options.uplinks),
       ...[...this.#networks.values()].flatMap(networkElements),
       ...[...this.#ports.values()].map((port) => this.#portElement(port)),
       ...withCounters(rules.flatMap(ruleElements), kept),
