@@ -33,7 +33,8 @@ NATIVE_TESTS := $(patsubst test/native/%.c,build/native-tests/%,$(wildcard test/
 C_FILES := $(wildcard native/*/*.[ch] native/*/*/*.[ch] test/native/*.[ch] test/native/*/*.[ch] test/fixtures/*.c)
 
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' ! -name '*-suite.ts')
-BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/difference-worker.cjs
+BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/difference-worker.cjs \
+	dist/transfer-worker.cjs
 # ISA-L is a shared library in Debian: a copy lies beside the addon, which looks for it there.
 ISAL := dist/libisal.so.2
 BINARIES := dist/mydock-runtime dist/addon.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
@@ -132,6 +133,8 @@ dist/layer-worker.cjs: $(SOURCES) node_modules/.mydock
 	@$(call bundle,src/image/layers/work/layer-worker.ts)
 dist/difference-worker.cjs: $(SOURCES) node_modules/.mydock
 	@$(call bundle,src/image/difference/difference-worker.ts)
+dist/transfer-worker.cjs: $(SOURCES) node_modules/.mydock
+	@$(call bundle,src/volume/transfer/transfer-worker.ts)
 
 # Compiled code is kept beside the bundles, never in /tmp, where others could plant it. `--`: node reads no flag of ours.
 launcher = printf '%s\n' '\#!/bin/sh' 'export NODE_COMPILE_CACHE="$(2)/.compile-cache"' \

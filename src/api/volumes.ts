@@ -35,3 +35,18 @@ export interface VolumePruneResponse {
   VolumesDeleted: string[];
   SpaceReclaimed: number;
 }
+
+/** Ours: POST /volumes/{name}/clone. */
+export interface VolumeCloneRequest {
+  /** The new volume's. */
+  Name: string;
+  Labels?: Record<string, string> | null;
+}
+
+/** Ours: of GET /volumes/{name}/snapshots. */
+export interface VolumeSnapshot {
+  Name: string;
+  Volume: string;
+  /** RFC 3339. */
+  CreatedAt: string;
+}

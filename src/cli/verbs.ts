@@ -302,7 +302,16 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
   volume: {
     summary: 'Manage volumes',
     verbs: {
+      clone: entry('Copy a volume', async () => (await import('./volume/clone.ts')).clone),
       create: entry('Create a volume', async () => (await import('./volume/create.ts')).create),
+      export: entry(
+        'Write a volume as a tar archive',
+        async () => (await import('./volume/export.ts')).exportVolume,
+      ),
+      import: entry(
+        'Unpack a tar archive into a volume',
+        async () => (await import('./volume/import.ts')).importVolume,
+      ),
       inspect: entry(
         'Show all about volumes',
         async () => (await import('./system/inspect.ts')).inspectVolumes,
@@ -312,6 +321,10 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
       prune: entry('Remove unused volumes', async () => (await import('./volume/prune.ts')).prune),
       remove: entry('Remove volumes', async () => (await import('./volume/rm.ts')).rm),
       rm: entry('Remove volumes', async () => (await import('./volume/rm.ts')).rm),
+      snapshot: entry(
+        'Manage snapshots of a volume',
+        async () => (await import('./volume/snapshot.ts')).snapshot,
+      ),
       update: entry('Update a cluster volume', async () => (await import('./volume/update.ts')).update),
     },
   },

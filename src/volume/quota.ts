@@ -13,6 +13,8 @@ const FIRST_PROJECT = 0x6d79_0000;
 const PROJECTS = 0x1_0000;
 /** Below this not even an empty volume fits. */
 const MIN_BYTES = 64 * 1024;
+/** A limit that is none, and still says that the project's number is taken. */
+const UNLIMITED_BYTES = 2 ** 50;
 
 const UNITS = ['', 'k', 'm', 'g', 't', 'p'];
 const SIZE = /^(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?$/i;
@@ -116,8 +118,35 @@ export function sizeLimitOf(path: string): SizeLimit | undefined {
   }
 }
 
-/** The project of a limited tree, for trees that are to take its place; 0 where it has none. */
-export function projectOfTree(path: string): number {
+/**
+ * Makes the empty directory `path` a part of what the limit of the tree at `of` counts: what is put together there can
+ * be renamed into that tree. Nothing where that has no limit.
+ */
+export function shareSizeLimit(path: string, of: string): void {
+  const project = projectOfTree(of);
+  if (project === 0) return;
+  const fd = openDirectory(path);
+  try {
+    addon().setProject(fd, project);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Lets the tree at `path` grow as it likes until its limit is applied again; it keeps its project. */
+export function suspendSizeLimit(path: string): void {
+  const project = projectOfTree(path);
+  if (project === 0) return;
+  const fd = openDirectory(path);
+  try {
+    addon().limitProject(fd, project, UNLIMITED_BYTES);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** 0 where it has none. */
+function projectOfTree(path: string): number {
   const fd = openDirectory(path);
   try {
     const project = addon().projectOf(fd);

@@ -21,6 +21,7 @@ import { log } from '../base/log.ts';
 import type { EventBus } from '../events/event-bus.ts';
 import { type DriverOptions, needsMount, parseDriverOptions } from './driver-options.ts';
 import { applySizeLimit, checkSizeOption, liftSizeLimit, sizeLimitStatus } from './quota.ts';
+import { snapshotNames } from './snapshot-folder.ts';
 import {
   type FillableVolume,
   forgetFilling,
@@ -29,6 +30,7 @@ import {
   undoFilling,
   VolumeFilling,
 } from './volume-filling.ts';
+import { VolumeHolds } from './volume-holds.ts';
 import { type MountableVolume, mountedOn, mountPointsBelow, VolumeMounts } from './volume-mounts.ts';
 
 export const VOLUME_MIGRATIONS: Migrations = {
@@ -93,6 +95,8 @@ export class VolumeStore {
   readonly #events: EventBus | undefined;
   readonly #mounts = new VolumeMounts();
   readonly #filling = new VolumeFilling();
+  /** Whoever works on whole volumes (transfer/): they are not removed meanwhile. */
+  readonly holds = new VolumeHolds();
 
   /** `root` is `<data root>/volumes`; the database was opened with VOLUME_MIGRATIONS. */
   constructor({ database, root, events }: { database: Database; root: string; events?: EventBus }) {
@@ -100,6 +104,11 @@ export class VolumeStore {
     this.#events = events;
     this.#root = root;
     mkdirSync(root, { recursive: true, mode: 0o711 });
+  }
+
+  /** What holds the volume's content and all that belongs to it. */
+  folder(name: string): string {
+    return this.#folder(name);
   }
 
   /** Absolute path of the volume's content. */
@@ -225,6 +234,12 @@ export class VolumeStore {
     this.#db.prepare('DELETE FROM volume_references WHERE container = ?').run(container);
   }
 
+  /** The limit that its options name, in bytes; 0 for none, and where a mount has it. Throws NotFound. */
+  sizeLimitBytes(name: string): number {
+    const options = storedOptions(this.#row(name).options);
+    return needsMount(options) ? 0 : options.sizeBytes;
+  }
+
   /** Whether something is mounted on its folder while it is used. Throws NotFound. */
   isMountable(name: string): boolean {
     return needsMount(storedOptions(this.#row(name).options));
@@ -275,6 +290,7 @@ export class VolumeStore {
       throw new NotFoundError(`get ${name}: no such volume`);
     }
     this.#requireUnused(name);
+    if (!force) refuseSnapshots(name, this.#folder(name));
     const volume = this.#mountable(name);
     if (needsMount(volume.options)) {
       await this.#mounts.unmountUnused(volume);
@@ -293,6 +309,7 @@ export class VolumeStore {
   /** What is mounted in its folder would be emptied with it. */
   #requireUnused(name: string): void {
     const users = this.references(name);
+    this.holds.requireNone(name, 'remove');
     if (users.length > 0) throw new ConflictError(`remove ${name}: volume is in use - [${users.join(', ')}]`);
     if (this.#mounts.inUse(name)) throw new ConflictError(`remove ${name}: volume has active mounts`);
     const path = this.path(name);
@@ -377,6 +394,15 @@ export class VolumeStore {
       Scope: 'local',
     };
   }
+}
+
+/** Snapshots go with their volume only where that is said. */
+function refuseSnapshots(name: string, folder: string): void {
+  const snapshots = snapshotNames(folder);
+  if (snapshots.length === 0) return;
+  throw new ConflictError(
+    `remove ${name}: volume has snapshots (${snapshots.join(', ')}): remove them first, or force its removal`,
+  );
 }
 
 function renameIfThere(from: string, to: string): void {

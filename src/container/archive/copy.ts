@@ -2,7 +2,6 @@
 import { closeSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { Readable } from 'node:stream';
-import { setImmediate } from 'node:timers/promises';
 import type { ContainerPathStat } from '../../api/containers.ts';
 import {
   EngineError,
@@ -11,8 +10,6 @@ import {
   InternalError,
   InvalidParameterError,
 } from '../../base/errors.ts';
-import { TarReader } from '../../image/layers/tar/tar-reader.ts';
-import { detectCompression, inflate } from '../../image/layers/work/inflate.ts';
 import { lookupUser } from '../../oci/user.ts';
 import type { Container } from '../container.ts';
 import type { EngineContext } from '../engine-context.ts';
@@ -21,11 +18,8 @@ import { withFilesystem } from './filesystem.ts';
 import { byDescriptor, pathInside, refuseKernelFilesystem } from './inside.ts';
 import { packTree } from './pack.ts';
 import { type FoundPath, findPath } from './path-stat.ts';
+import { readArchive } from './read-archive.ts';
 import { ContainerUnpacker } from './unpack.ts';
-
-/** The first bytes of an archive tell how it is compressed. */
-const HEAD_BYTES = 8;
-const SLICE_MS = 5;
 
 export interface CopyInOptions {
   path: string;
@@ -90,7 +84,7 @@ export async function copyIn(
       owner: request.copyOwner ? configuredOwner(container, rootFd) : undefined,
     });
     try {
-      await unpack(archive, unpacker, AbortSignal.any([request.signal, removed]));
+      await readArchive(archive, unpacker, AbortSignal.any([request.signal, removed]));
     } catch (error) {
       if (error instanceof EngineError) throw error;
       throw new InternalError(`Error processing tar file: ${errorMessage(error)}`);
@@ -150,38 +144,4 @@ function configuredOwner(container: Container, rootFd: number): { uid: number; g
   const [passwd, group] = [readRootFile(root, '/etc/passwd'), readRootFile(root, '/etc/group')];
   const { uid, gid } = lookupUser(user, passwd, group);
   return { uid, gid };
-}
-
-async function unpack(archive: Readable, unpacker: ContainerUnpacker, signal: AbortSignal): Promise<void> {
-  const reader = new TarReader(unpacker);
-  const { head, rest } = await peek(archive);
-  if (head.length === 0) return;
-  let sliceStart = performance.now();
-  for await (const chunk of inflate(rest, detectCompression(head))) {
-    signal.throwIfAborted();
-    reader.push(chunk);
-    // Chunks that wait already would come one after the other, without a turn for anybody else.
-    if (performance.now() - sliceStart < SLICE_MS) continue;
-    await setImmediate();
-    sliceStart = performance.now();
-  }
-  reader.finish();
-  unpacker.finish();
-}
-
-/** The first bytes of a stream, and the whole stream. */
-async function peek(source: AsyncIterable<Buffer>): Promise<{ head: Buffer; rest: AsyncIterable<Buffer> }> {
-  const iterator = source[Symbol.asyncIterator]();
-  let head: Buffer = Buffer.alloc(0);
-  while (head.length < HEAD_BYTES) {
-    const step = await iterator.next();
-    if (step.done === true) break;
-    head = Buffer.concat([head, step.value]);
-  }
-  const first = head;
-  async function* rest(): AsyncGenerator<Buffer> {
-    if (first.length > 0) yield first;
-    for (let step = await iterator.next(); step.done !== true; step = await iterator.next()) yield step.value;
-  }
-  return { head: first, rest: rest() };
 }
