@@ -80,6 +80,7 @@ export function askOverTcp(upstream: Upstream, query: Query): Attempt {
       socket.destroy();
     });
     socket.connect({ host: upstream.address, port: DNS_PORT, lookup: noLookup as never });
+    socket.resume();
     socket.write(framed(packet));
   });
   return { answer, cancel: () => socket.destroy() };
@@ -88,7 +89,7 @@ export function askOverTcp(upstream: Upstream, query: Query): Attempt {
 function openTcp({ address, netnsPath }: Upstream): Socket {
   if (netnsPath === null) return new Socket();
   const fd = addon().openSocket('tcp', isIPv6(address) ? 6 : 4, netnsPath);
-  // Paused: it would be read from before it is connected.
+  // Paused, or it would be read from before it is connected.
   const options = { fd, pauseOnCreate: true };
   return new Socket(options);
 }
