@@ -131,11 +131,13 @@ async function wordsOf(request: CompletionRequest, kind: WordKind): Promise<Cand
     case 'image':
       return await imageNames(client);
     case 'network':
-      return named(await client.json<{ Name: string; Driver: string }[]>('GET', '/networks'));
+      return await networkNames(client);
     case 'volume':
       return await volumeNames(client);
     case 'any-object':
-      return (await Promise.all([containers(client), imageNames(client), volumeNames(client)])).flat();
+      return (
+        await Promise.all([containers(client), imageNames(client), networkNames(client), volumeNames(client)])
+      ).flat();
     case 'container-path': {
       const names = (await containers(client)).map((one) => ({ ...one, value: `${one.value}:` }));
       const fits = names.some(({ value }) => value.startsWith(request.current));
@@ -169,6 +171,10 @@ async function imageNames(client: Client): Promise<Candidate[]> {
     .flatMap(({ RepoTags }) => RepoTags ?? [])
     .filter((tag) => !tag.startsWith('<none>'))
     .map((value) => ({ value, description: 'image' }));
+}
+
+async function networkNames(client: Client): Promise<Candidate[]> {
+  return named(await client.json<{ Name: string; Driver: string }[]>('GET', '/networks'));
 }
 
 async function volumeNames(client: Client): Promise<Candidate[]> {
