@@ -2,14 +2,15 @@
  * Tells the neighbours of a new endpoint which MAC address its IP addresses have now, so that whoever remembers an
  * earlier owner finds the new one at once: gratuitous ARP (RFC 5227) and unsolicited neighbour advertisements
  * (RFC 4861, 4.4). They are sent out of the bridge itself: the container's own first packets would be lost, because
- * the bridge opens a new port only a moment after its cable is up.
+ * the bridge opens a new port only a moment after its cable is up. A frame goes to every container of the network, so
+ * that none is sent where all that anybody can remember is right.
  */
 import { closeSync } from 'node:fs';
 import { errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import { addon } from '../../native/addon.ts';
 import type { IpAddress } from '../ip-address.ts';
-import { addressBytes, parseAddress } from '../ip-address.ts';
+import { addressBytes, formatAddress, formatMac, macForAddress, parseAddress } from '../ip-address.ts';
 
 const BROADCAST_MAC = Buffer.from('ffffffffffff', 'hex');
 const ALL_NODES_MAC = Buffer.from('333300000001', 'hex');
@@ -25,17 +26,28 @@ const OPTION_TARGET_LINK_ADDRESS = 2;
 
 export class Announcer {
   #fd: number | undefined;
+  /** IPv4 addresses, by bridge, whose last owner had another MAC address than the one that goes with the address. */
+  readonly #unusual = new Set<string>();
 
-  /** Once for each address. What cannot be sent costs its neighbours time and nothing else, and is no error. */
+  /** What cannot be sent costs the neighbours time and nothing else, and is no error. */
   announce(interfaceIndex: number, macAddress: Uint8Array, addresses: readonly IpAddress[]): void {
     try {
-      this.#fd ??= addon().packetOpen();
       for (const address of addresses) {
+        if (!this.#isNews(interfaceIndex, macAddress, address)) continue;
+        this.#fd ??= addon().packetOpen();
         addon().packetSend(this.#fd, interfaceIndex, announcement(macAddress, address));
       }
     } catch (error) {
       log.debug({ reason: errorMessage(error) }, 'network: an address cannot be announced');
     }
+  }
+
+  #isNews(interfaceIndex: number, macAddress: Uint8Array, address: IpAddress): boolean {
+    if (address.family === 6) return true;
+    const key = `${interfaceIndex} ${formatAddress(address)}`;
+    if (macForAddress(address) === formatMac(macAddress)) return this.#unusual.delete(key);
+    this.#unusual.add(key);
+    return true;
   }
 
   close(): void {

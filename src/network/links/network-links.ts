@@ -104,9 +104,16 @@ export class NetworkLinks {
 
   /** Connects a namespace to the network: interface, addresses, routes. All or nothing. */
   async plug(network: NetworkRecord, plan: EndpointPlan, netnsPath: string): Promise<void> {
-    const home = await this.#home(network);
+    let home = await this.#home(network);
     const bridged = network.driver === 'bridge';
-    await this.#create(network, home, plan, netnsPath);
+    try {
+      await this.#create(network, home, plan, netnsPath);
+    } catch (error) {
+      if (addon().interfaceIndex(home.name) === home.index) throw error;
+      // Somebody deleted the interface of the host, or made another of that name.
+      home = await this.#ensureAnew(network);
+      await this.#create(network, home, plan, netnsPath);
+    }
     try {
       configureInside(network, plan, netnsPath);
     } catch (error) {
@@ -114,8 +121,13 @@ export class NetworkLinks {
       throw bridged ? error : parentRefusal(network, error);
     }
     if (!bridged) return;
-    const addresses = plannedAddresses(network.driver, plan).map(({ address }) => address);
-    this.#announcer.announce(home.index, parseMac(plan.macAddress), addresses);
+    // A link-local address is made of the MAC address: nobody had it before.
+    const addresses = plannedAddresses(network.driver, plan).filter(({ linkLocal }) => !linkLocal);
+    this.#announcer.announce(
+      home.index,
+      parseMac(plan.macAddress),
+      addresses.map(({ address }) => address),
+    );
   }
 
   /** Takes an endpoint's interface away; with `netnsPath` undefined, the namespace is gone or about to be. Idempotent. */
@@ -190,11 +202,9 @@ export class NetworkLinks {
     await this.#links.close();
   }
 
-  /** The network's interface of the host, made anew where somebody deleted it. */
-  async #home(network: NetworkRecord): Promise<HostInterface> {
-    const home = await this.#homes.get(network.id);
-    if (home !== undefined && addon().interfaceIndex(home.name) === home.index) return home;
-    return this.#ensureAnew(network);
+  /** The network's interface of the host. */
+  #home(network: NetworkRecord): Promise<HostInterface> {
+    return this.#homes.get(network.id) ?? this.#ensureAnew(network);
   }
 
   #ensureAnew(network: NetworkRecord): Promise<HostInterface> {

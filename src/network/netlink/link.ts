@@ -75,9 +75,12 @@ function linkHeader(index: number, up?: boolean): Buffer {
   return header;
 }
 
+let kernelIpv6: boolean | undefined;
+
 /** False where the kernel was built or booted without IPv6 (`ipv6.disable=1`). */
 export function kernelHasIpv6(): boolean {
-  return existsSync('/proc/net/if_inet6');
+  kernelIpv6 ??= existsSync('/proc/net/if_inet6');
+  return kernelIpv6;
 }
 
 function create(request: NetlinkRequest, label: string, body: (writer: MessageWriter) => void): void {
