@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import * as address from './address.ts';
-import { chooseSubnet, defaultPools } from './subnet-choice.ts';
 
 const subnet = (text: string) => address.parseCidr(text).subnet;
 
@@ -42,15 +41,4 @@ it('derives and reads MAC addresses', () => {
   for (const text of ['', '02:42:ac:11:00', '01:00:5e:00:00:01', '00:00:00:00:00:00', '02:42:ac:11:00:0g']) {
     assert.throws(() => address.parseMac(text), { kind: 'InvalidParameter' });
   }
-});
-
-it('chooses the first pool that nothing uses', () => {
-  const choose = (...used: string[]) => address.formatSubnet(chooseSubnet(used.map(subnet)));
-  assert.equal(choose(), '172.17.0.0/16');
-  assert.equal(choose('0.0.0.0/0', '10.0.0.0/8'), '172.17.0.0/16');
-  assert.equal(choose('172.17.200.0/24', '172.18.0.1/32'), '172.19.0.0/16');
-  assert.equal(choose('172.16.0.0/12'), '192.168.0.0/20');
-  assert.equal(choose('172.16.0.0/12', '192.168.1.0/24'), '192.168.16.0/20');
-  assert.throws(() => choose('172.16.0.0/12', '192.168.0.0/16'), /--bip/);
-  assert.equal([...defaultPools()].length, 31);
 });

@@ -28,6 +28,8 @@ export interface AddressPool {
   gateway: string;
   /** Addresses that are never given out, by name. */
   auxiliary: Record<string, string>;
+  /** A user asked for this subnet: only then may containers ask for addresses of it. */
+  configured: boolean;
 }
 
 /** A network as it is stored, settled: every pool has its subnet and gateway. */
@@ -127,6 +129,9 @@ export interface EgressReport {
   policy: EgressPolicy;
   /** Packets that were refused since the container started, and the last destinations of those, newest first. */
   blockedPackets: number;
+  /** Lookups of names outside the policy, since the daemon started. */
+  refusedQueries: number;
+  /** Addresses with ports, and names. */
   recent: { time: string; destination: string }[];
 }
 

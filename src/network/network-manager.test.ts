@@ -23,12 +23,13 @@ import type { Database } from '../base/database.ts';
 import { openDatabase } from '../base/database.ts';
 import { log } from '../base/log.ts';
 import { addon } from '../native/addon.ts';
-import { ipv4Bytes, parseIPv4 } from './address.ts';
+import { addressBytes, parseAddress } from './ip-address.ts';
+import type { AttachRequest, Endpoint, PortMapping, Sandbox } from './model.ts';
 import { NETLINK_ROUTE, NetlinkConnection, NetlinkRequest } from './netlink/connection.ts';
 import * as route from './netlink/route.ts';
 import { NetnsAgent } from './netns-agent-fixture.ts';
 import { removeNetns } from './netns-pool.ts';
-import type { Endpoint, NetworkManagerOptions, PortMapping } from './network-manager.ts';
+import type { NetworkManagerOptions } from './network-manager.ts';
 import { NETWORK_MIGRATIONS, NetworkManager } from './network-manager.ts';
 
 const INSIDE = 'MYDOCK_TEST_NETNS';
@@ -65,7 +66,7 @@ async function connect(netnsPath: string, name: string, ours: string, theirs: st
   const host = new NetlinkConnection(NETLINK_ROUTE, null);
   const other = new NetlinkConnection(NETLINK_ROUTE, netnsPath);
   const netnsFd = openSync(netnsPath, 'r');
-  const macAddress = Buffer.concat([Buffer.from([0x02, 0x99]), ipv4Bytes(parseIPv4(theirs))]);
+  const macAddress = Buffer.concat([Buffer.from([0x02, 0x99]), addressBytes(parseAddress(theirs))]);
   const create = new NetlinkRequest();
   route.createVeth(create, { name, master: 0, mtu: 1500, peer: { name: 'eth0', netnsFd, macAddress } });
   route.setLinkUp(create, { index: 0, name });
@@ -74,7 +75,7 @@ async function connect(netnsPath: string, name: string, ours: string, theirs: st
   const address = new NetlinkRequest();
   route.addAddress(address, {
     index: addon().interfaceIndex(name),
-    address: ipv4Bytes(parseIPv4(ours)),
+    address: addressBytes(parseAddress(ours)),
     prefixLength: 24,
   });
   host.requestSync(address);
@@ -84,9 +85,13 @@ async function connect(netnsPath: string, name: string, ours: string, theirs: st
   assert.ok(link);
   const inside = new NetlinkRequest();
   route.setLinkUp(inside, link);
-  route.addAddress(inside, { index: link.index, address: ipv4Bytes(parseIPv4(theirs)), prefixLength: 24 });
+  route.addAddress(inside, {
+    index: link.index,
+    address: addressBytes(parseAddress(theirs)),
+    prefixLength: 24,
+  });
   // So that it could reach containers directly, if it were let.
-  route.addDefaultRoute(inside, link.index, ipv4Bytes(parseIPv4(ours)));
+  route.addDefaultRoute(inside, link.index, addressBytes(parseAddress(ours)));
   other.requestSync(inside);
   host.closeNow();
   other.closeNow();
@@ -115,17 +120,27 @@ function suite(): void {
     manager: NetworkManager,
     containerId: string,
     ports: PortMapping[] = [],
-  ): Promise<{ endpoint: Endpoint; agent: NetnsAgent }> {
-    const endpoint = await manager.attach({
-      containerId,
-      ports,
-      network: 'bridge',
-      containerName: `name-${containerId}`,
-    });
-    const agent = await NetnsAgent.start(endpoint.netnsPath);
+    networks: AttachRequest['networks'] = [{ network: 'bridge', settings: {} }],
+  ): Promise<{ sandbox: Sandbox; endpoint: Endpoint; agent: NetnsAgent }> {
+    const sandbox = await manager.attach(request({ containerId, ports, networks }));
+    const agent = await NetnsAgent.start(sandbox.netnsPath);
     agents.push(agent);
-    return { endpoint, agent };
+    return { sandbox, endpoint: only(sandbox), agent };
   }
+
+  const only = ({ endpoints: [endpoint] }: Sandbox): Endpoint => {
+    assert.ok(endpoint);
+    return endpoint;
+  };
+  const request = (wanted: Partial<AttachRequest> & { containerId: string }): AttachRequest => ({
+    containerName: `name-${wanted.containerId}`,
+    hostname: '',
+    networks: [{ network: 'bridge', settings: {} }],
+    ports: [],
+    dns: { servers: [], search: [], options: [] },
+    egress: null,
+    ...wanted,
+  });
 
   async function withManager(body: (manager: NetworkManager) => Promise<void>): Promise<void> {
     const manager = await NetworkManager.open(options());
@@ -260,7 +275,7 @@ function suite(): void {
         assert.notEqual(a.endpoint.ipAddress, b.endpoint.ipAddress);
         const hex = a.endpoint.ipAddress.split('.').map((part) => Number(part).toString(16).padStart(2, '0'));
         assert.equal(a.endpoint.macAddress, ['02', '42', ...hex].join(':'));
-        const link = run('nsenter', `--net=${a.endpoint.netnsPath}`, 'ip', 'addr', 'show', 'eth0');
+        const link = run('nsenter', `--net=${a.sandbox.netnsPath}`, 'ip', 'addr', 'show', 'eth0');
         assert.match(
           link,
           new RegExp(
@@ -281,28 +296,19 @@ function suite(): void {
       });
     });
 
-    it('take a wanted address and MAC address, and never one that is taken', async () => {
+    it('take a wanted MAC address, and no wanted IP address', async () => {
       await withManager(async (manager) => {
-        const request = { ports: [], network: 'bridge' as const };
-        const first = await manager.attach({
-          ...request,
-          containerId: 'a',
-          ipAddress: '172.17.5.5',
-          macAddress: '02:00:00:00:00:07',
-        });
-        assert.equal(first.ipAddress, '172.17.5.5');
+        const networks = [{ network: 'bridge', settings: { MacAddress: '02:00:00:00:00:07' } }];
+        const first = await manager.attach(request({ containerId: 'a', networks }));
+        assert.equal(only(first).macAddress, '02:00:00:00:00:07');
         const link = run('nsenter', `--net=${first.netnsPath}`, 'ip', 'link', 'show', 'eth0');
         assert.match(link, /02:00:00:00:00:07/);
-        await assert.rejects(manager.attach({ ...request, containerId: 'a' }), { kind: 'Conflict' });
-        for (const [ipAddress, kind] of [
-          ['172.17.5.5', 'Forbidden'],
-          ['172.17.0.1', 'Forbidden'],
-          ['172.17.255.255', 'InvalidParameter'],
-          ['10.1.1.1', 'InvalidParameter'],
-          ['nonsense', 'InvalidParameter'],
-        ] as const) {
-          await assert.rejects(manager.attach({ ...request, containerId: 'b', ipAddress }), { kind });
-        }
+        await assert.rejects(manager.attach(request({ containerId: 'a' })), { kind: 'Conflict' });
+        const settings = { IPAMConfig: { IPv4Address: '172.17.5.5' } };
+        await assert.rejects(
+          manager.attach(request({ containerId: 'b', networks: [{ network: 'bridge', settings }] })),
+          /user specified IP address is supported on user defined networks only/,
+        );
         assert.deepEqual(Object.keys(manager.inspect('bridge').Containers), ['a']);
       });
     });
@@ -316,7 +322,7 @@ function suite(): void {
         bip: '10.9.0.1/29',
       });
       const attach = async (containerId: string) =>
-        (await manager.attach({ containerId, ports: [], network: 'bridge' })).ipAddress.slice(7);
+        only(await manager.attach(request({ containerId }))).ipAddress.slice(7);
       const given = [await attach('a'), await attach('b')];
       await manager.detach('a');
       given.push(await attach('c'), await attach('d'), await attach('e'), await attach('f'));
@@ -329,13 +335,14 @@ function suite(): void {
 
     it('of network none have a loopback only', async () => {
       await withManager(async (manager) => {
-        const path = await manager.createBareNetns('n');
-        const links = run('nsenter', `--net=${path}`, 'ip', '-o', 'link', 'show', 'up');
+        const networks = [{ network: 'none', settings: {} }];
+        const { netnsPath, endpoints } = await manager.attach(request({ containerId: 'n', networks }));
+        assert.deepEqual(endpoints, []);
+        const links = run('nsenter', `--net=${netnsPath}`, 'ip', '-o', 'link', 'show', 'up');
         assert.match(links, /^1: lo: .*UP.*\n$/);
-        await assert.rejects(manager.createBareNetns('n'), { kind: 'Conflict' });
-        await manager.removeNetns('n');
-        await manager.removeNetns('n');
-        assert.equal(existsSync(path), false);
+        await manager.detach('n');
+        await manager.detach('n');
+        assert.equal(existsSync(netnsPath), false);
       });
     });
   });
@@ -392,11 +399,7 @@ function suite(): void {
         assert.equal(await local.ask('tcp', '::1', 8082), 'web 172.17.0.1');
         assert.equal(await local.ask('tcp', '127.0.0.1', 8082), 'ECONNREFUSED');
         await assert.rejects(
-          manager.attach({
-            containerId: 'x',
-            network: 'bridge',
-            ports: mappings([1, 1, 'tcp', '203.0.113.9']),
-          }),
+          manager.attach(request({ containerId: 'x', ports: mappings([1, 1, 'tcp', '203.0.113.9']) })),
           /listen tcp4 203\.0\.113\.9:1: bind: cannot assign requested address$/,
         );
       });
@@ -415,7 +418,7 @@ function suite(): void {
         }`;
         run('nft', watch);
         for (const [path, gateway, agent] of [
-          [evil.endpoint.netnsPath, '172.17.0.1', evil.agent],
+          [evil.sandbox.netnsPath, '172.17.0.1', evil.agent],
           [join(directory, 'outside'), HOST, outside],
         ] as const) {
           const script = `echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet
@@ -444,7 +447,7 @@ function suite(): void {
           containers: Object.keys(manager.inspect('bridge').Containers),
         };
         const attempt = (ports: PortMapping[]) =>
-          manager.attach({ containerId: 'b', containerName: 'second', network: 'bridge', ports });
+          manager.attach(request({ containerId: 'b', containerName: 'second', ports }));
         const prefix =
           '^driver failed programming external connectivity on endpoint second \\([0-9a-f]{64}\\): ';
         await assert.rejects(
@@ -482,11 +485,7 @@ function suite(): void {
 
     it('are held against other programs, and freed at the end', async () => {
       await withManager(async (manager) => {
-        await manager.attach({
-          containerId: 'a',
-          network: 'bridge',
-          ports: mappings([8080, 80], [8081, 81, 'udp']),
-        });
+        await manager.attach(request({ containerId: 'a', ports: mappings([8080, 80], [8081, 81, 'udp']) }));
         await assert.rejects(local.listen('tcp', '0.0.0.0', 8080, 'x'), /EADDRINUSE/);
         await assert.rejects(local.listen('tcp', '127.0.0.1', 8080, 'x'), /EADDRINUSE/);
         await assert.rejects(local.listen('udp', '127.0.0.1', 8081, 'x'), /EADDRINUSE/);
@@ -503,11 +502,11 @@ function suite(): void {
         const range = { ...mappings([9100, 80])[0], hostPortEnd: 9101 } as PortMapping;
         const given: number[] = [];
         for (const containerId of ['a', 'b']) {
-          const { ports } = await manager.attach({ containerId, network: 'bridge', ports: [range] });
+          const { ports } = await manager.attach(request({ containerId, ports: [range] }));
           given.push(...ports.map(({ hostPort }) => hostPort));
         }
         assert.deepEqual(given, [9100, 9100, 9101, 9101]);
-        const third = { containerId: 'c', network: 'bridge' as const };
+        const third = request({ containerId: 'c' });
         await assert.rejects(manager.attach({ ...third, ports: [range] }), /all ports are allocated/);
         const { ports } = await manager.attach({
           ...third,
@@ -577,7 +576,7 @@ function suite(): void {
       const first = await NetworkManager.open(options());
       const live = await container(first, 'live', mappings([8080, 80], [5300, 53, 'udp']));
       const dead = await container(first, 'dead', mappings([8081, 80]));
-      await first.createBareNetns('bare');
+      await first.attach(request({ containerId: 'bare', networks: [] }));
       await live.agent.listen('tcp', '0.0.0.0', 80, 'live');
       await live.agent.listen('udp', '0.0.0.0', 53, 'dns');
       // What a SIGKILL does to the process's sockets; nothing else is undone.
@@ -590,16 +589,16 @@ function suite(): void {
       const second = await NetworkManager.open(options());
       assert.equal(await outside.ask('tcp', HOST, 8080), `live ${OUTSIDE}`);
       const endpoints = await second.reconcile(new Set(['live']));
-      assert.deepEqual([...endpoints], [['live', live.endpoint]]);
+      assert.deepEqual([...endpoints], [['live', live.sandbox]]);
       assert.equal(await outside.ask('tcp', HOST, 8080), `live ${OUTSIDE}`);
       assert.equal(await local.ask('tcp', '::1', 8080), 'live 172.17.0.1');
       await assert.rejects(local.listen('tcp', '0.0.0.0', 8080, 'x'), /EADDRINUSE/);
       assert.doesNotMatch(run('nft', 'list', 'ruleset'), /8081/);
       assert.doesNotMatch(run('ip', 'link'), new RegExp(dead.endpoint.hostInterface));
-      assert.equal(existsSync(dead.endpoint.netnsPath), false);
+      assert.equal(existsSync(dead.sandbox.netnsPath), false);
       await sleep(200);
       const files = readdirSync(join(directory, 'netns')).filter(
-        (name) => !live.endpoint.netnsPath.endsWith(name),
+        (name) => !live.sandbox.netnsPath.endsWith(name),
       );
       assert.equal(files.includes('leftover'), false);
       assert.ok(files.length <= 2, 'only namespaces made ahead');
@@ -651,7 +650,7 @@ function suite(): void {
       assert.match(await a.agent.ask('tcp', HOST, 8081), /^b 172\.18\.0\.1$/);
       assert.equal(await a.agent.ask('tcp', b.endpoint.ipAddress, 80, 300), 'timeout');
       await assert.rejects(
-        second.attach({ containerId: 'c', network: 'bridge', ports: mappings([8080, 80]) }),
+        second.attach(request({ containerId: 'c', ports: mappings([8080, 80]) })),
         /listen tcp4 0\.0\.0\.0:8080: bind: address already in use/,
       );
       await second.reconcile(new Set());

@@ -1,155 +1,191 @@
 /**
- * What networking remembers in the database: the predefined networks, the address that was given out last, the
- * network namespace of each container, and its endpoint. Everything that is written here before it is made in the
- * kernel can be found and removed after a crash.
+ * What networking remembers: networks, each container's sandbox, and its endpoint on each network. The database holds
+ * it, and memory a copy that all questions are answered from; only this daemon writes it. Everything is written here
+ * before it is made in the kernel, so that whatever an interruption leaves behind can be found and removed.
  */
 import { randomBytes } from 'node:crypto';
 import type { StatementSync } from 'node:sqlite';
 import type { Database, Migrations } from '../base/database.ts';
 import { transaction } from '../base/database.ts';
-import { ForbiddenError, InvalidParameterError, UnavailableError } from '../base/errors.ts';
-import type { Subnet } from './address.ts';
-import { contains, formatIPv4, subnetSize } from './address.ts';
-import type { BoundPort } from './ports.ts';
+import type { DnsPorts } from './dns/dns-server.ts';
+import type { BoundPort, DnsSettings, EgressPolicy, NetworkRecord, PortMapping } from './model.ts';
+import { NETWORK_SCHEMA } from './network-schema.ts';
 
-export const NETWORK_MIGRATIONS: Migrations = {
-  concept: 'network',
-  steps: [
-    `CREATE TABLE network_predefined (
-       name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, created TEXT NOT NULL,
-       subnet TEXT NOT NULL DEFAULT '', gateway TEXT NOT NULL DEFAULT '', last_address INTEGER NOT NULL DEFAULT 0
-     ) STRICT;
-     CREATE TABLE network_sandbox (container_id TEXT PRIMARY KEY, netns_path TEXT NOT NULL UNIQUE) STRICT;
-     CREATE TABLE network_endpoint (
-       container_id TEXT PRIMARY KEY, endpoint_id TEXT NOT NULL UNIQUE, container_name TEXT NOT NULL,
-       address INTEGER NOT NULL UNIQUE, mac_address TEXT NOT NULL, host_interface TEXT NOT NULL,
-       ports TEXT NOT NULL DEFAULT '[]'
-     ) STRICT;
-     CREATE TABLE network_host (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;`,
-  ],
-};
+export const NETWORK_MIGRATIONS: Migrations = { concept: 'network', steps: NETWORK_SCHEMA };
 
 export const PREDEFINED_NAMES = ['bridge', 'host', 'none'] as const;
-export type PredefinedName = (typeof PREDEFINED_NAMES)[number];
 
-export interface PredefinedNetwork {
-  name: PredefinedName;
-  id: string;
-  /** RFC 3339. */
-  created: string;
-  /** `172.17.0.0/16` and its gateway; empty for host and none, and before a subnet was chosen. */
-  subnet: string;
-  gateway: string;
+/** `coming` and `going`: what the kernel has of it is unknown, and it is removed when a daemon starts. */
+export type NetworkState = 'coming' | 'ready' | 'going';
+
+export interface StoredNetwork {
+  record: NetworkRecord;
+  state: NetworkState;
+  /** The address that was given out last, by subnet. */
+  lastAddresses: Record<string, string>;
+}
+
+export interface SandboxRow {
+  containerId: string;
+  containerName: string;
+  hostname: string;
+  netnsPath: string;
+  /** What is to be published whenever there is a network to publish by; ephemeral numbers are settled once. */
+  mappings: PortMapping[];
+  /** What is published. */
+  ports: BoundPort[];
+  dns: DnsSettings;
+  /** The container's own; null where only its networks may have one. */
+  egress: EgressPolicy | null;
+  /** The resolver's, once there is one. */
+  dnsPorts: DnsPorts | null;
+  /** By prefix (`eth`), the number of the next interface. */
+  nextInterface: Record<string, number>;
 }
 
 export interface EndpointRow {
   containerId: string;
+  networkId: string;
   endpointId: string;
-  containerName: string;
-  address: number;
+  /** Text; empty where the network has no such family. */
+  ipv4: string;
+  ipv6: string;
   macAddress: string;
+  containerInterface: string;
   hostInterface: string;
-  ports: BoundPort[];
+  gwPriority: number;
+  aliases: string[];
+  /** Names of other containers and what only this one calls them. */
+  links: { name: string; alias: string }[];
+  linkLocal: string[];
+  driverOptions: Record<string, string>;
 }
-
-type Row = Record<string, unknown>;
 
 export class NetworkStore {
   readonly #db: Database;
-
   readonly #statements = new Map<string, StatementSync>();
+  readonly #networks = new Map<string, StoredNetwork>();
+  readonly #sandboxes = new Map<string, SandboxRow>();
+  /** By container, in the order of being connected. */
+  readonly #endpoints = new Map<string, EndpointRow[]>();
+  /** By network. */
+  readonly #taken = new Map<string, Set<string>>();
 
   constructor(db: Database) {
     this.#db = db;
-    transaction(db, () => {
-      const insert = db.prepare(
-        'INSERT OR IGNORE INTO network_predefined (name, id, created) VALUES (?, ?, ?)',
-      );
-      for (const name of PREDEFINED_NAMES) insert.run(name, randomId(), new Date().toISOString());
-    });
+    for (const row of this.#statement('SELECT state, last_addresses, record FROM network').all()) {
+      const record = JSON.parse(String(row['record'])) as NetworkRecord;
+      const lastAddresses = JSON.parse(String(row['last_addresses'])) as Record<string, string>;
+      this.#networks.set(record.id, { record, state: row['state'] as NetworkState, lastAddresses });
+    }
+    for (const row of this.#statement('SELECT record FROM network_sandbox').all()) {
+      const sandbox = JSON.parse(String(row['record'])) as SandboxRow;
+      this.#sandboxes.set(sandbox.containerId, sandbox);
+    }
+    for (const row of this.#statement('SELECT record FROM network_endpoint ORDER BY rowid').all()) {
+      this.#remember(JSON.parse(String(row['record'])) as EndpointRow);
+    }
   }
 
-  predefined(name: PredefinedName): PredefinedNetwork {
-    const row: Row = this.#statement('SELECT * FROM network_predefined WHERE name = ?').get(name) ?? {};
-    return {
-      name,
-      id: String(row['id']),
-      created: String(row['created']),
-      subnet: String(row['subnet']),
-      gateway: String(row['gateway']),
-    };
+  /** All of them, also those that are coming or going. */
+  networks(): StoredNetwork[] {
+    return [...this.#networks.values()];
   }
 
-  setBridgeSubnet(subnet: string, gateway: string): void {
+  network(id: string): StoredNetwork | undefined {
+    return this.#networks.get(id);
+  }
+
+  /** Written anew or over what was there. */
+  putNetwork(record: NetworkRecord, state: NetworkState): void {
+    const lastAddresses = this.#networks.get(record.id)?.lastAddresses ?? {};
     this.#statement(
-      "UPDATE network_predefined SET subnet = ?, gateway = ?, last_address = 0 WHERE name = 'bridge'",
-    ).run(subnet, gateway);
+      `INSERT INTO network (id, name, state, record) VALUES (?, ?, ?, ?)
+       ON CONFLICT (id) DO UPDATE SET state = excluded.state, record = excluded.record`,
+    ).run(record.id, record.name, state, JSON.stringify(record));
+    this.#networks.set(record.id, { record, state, lastAddresses });
   }
 
-  sandbox(containerId: string): string | undefined {
-    const row = this.#statement('SELECT netns_path FROM network_sandbox WHERE container_id = ?').get(
-      containerId,
-    );
-    return row === undefined ? undefined : String(row['netns_path']);
+  removeNetwork(id: string): void {
+    this.#statement('DELETE FROM network WHERE id = ?').run(id);
+    this.#networks.delete(id);
+    this.#taken.delete(id);
   }
 
-  /** Paths of namespaces by container. */
-  sandboxes(): Map<string, string> {
-    const rows = this.#statement('SELECT container_id, netns_path FROM network_sandbox').all();
-    return new Map(rows.map((row) => [String(row['container_id']), String(row['netns_path'])]));
+  sandbox(containerId: string): SandboxRow | undefined {
+    return this.#sandboxes.get(containerId);
   }
 
-  addSandbox(containerId: string, netnsPath: string): void {
-    this.#statement('INSERT INTO network_sandbox VALUES (?, ?)').run(containerId, netnsPath);
+  sandboxes(): SandboxRow[] {
+    return [...this.#sandboxes.values()];
   }
 
-  removeSandbox(containerId: string): void {
-    this.#statement('DELETE FROM network_sandbox WHERE container_id = ?').run(containerId);
+  endpoints(containerId: string): readonly EndpointRow[] {
+    return this.#endpoints.get(containerId) ?? [];
   }
 
-  endpoint(containerId: string): EndpointRow | undefined {
-    const row = this.#statement('SELECT * FROM network_endpoint WHERE container_id = ?').get(containerId);
-    return row === undefined ? undefined : endpointRow(row);
+  endpointsOf(networkId: string): EndpointRow[] {
+    return [...this.#endpoints.values()].flat().filter((row) => row.networkId === networkId);
   }
 
-  endpoints(): EndpointRow[] {
-    return this.#statement('SELECT * FROM network_endpoint').all().map(endpointRow);
+  /** Addresses of both families that containers of a network have, as text. */
+  takenAddresses(networkId: string): ReadonlySet<string> {
+    return this.#taken.get(networkId) ?? new Set();
   }
 
   /**
-   * Writes an endpoint with a free address: `wanted`, or the next one after the last that was given out. Throws
-   * Forbidden where the wanted one is taken, Unavailable where none is left.
+   * Writes a sandbox and endpoints, all or nothing. `lastAddresses` are what was given out last, by network and subnet.
    */
-  addEndpoint(
-    endpoint: Omit<EndpointRow, 'address' | 'ports' | 'macAddress'>,
-    choice: { subnet: Subnet; gateway: number; wanted?: number; mac: (address: number) => string },
-  ): EndpointRow {
-    return transaction(this.#db, () => {
-      const address = choice.wanted ?? this.#nextAddress(choice.subnet, choice.gateway);
-      if (choice.wanted !== undefined) this.#checkWanted(choice.wanted, choice.subnet, choice.gateway);
-      const row: EndpointRow = { ...endpoint, address, macAddress: choice.mac(address), ports: [] };
-      this.#db
-        .prepare(
-          `INSERT INTO network_endpoint (container_id, endpoint_id, container_name, address, mac_address,
-             host_interface) VALUES (?, ?, ?, ?, ?, ?)`,
-        )
-        .run(row.containerId, row.endpointId, row.containerName, address, row.macAddress, row.hostInterface);
-      return row;
+  put(
+    sandbox: SandboxRow,
+    endpoints: readonly EndpointRow[],
+    lastAddresses: readonly { networkId: string; subnet: string; address: string }[],
+  ): void {
+    transaction(this.#db, () => {
+      this.#writeSandbox(sandbox);
+      for (const row of endpoints) {
+        this.#statement(
+          'INSERT INTO network_endpoint (container_id, network_id, record) VALUES (?, ?, ?)',
+        ).run(row.containerId, row.networkId, JSON.stringify(row));
+      }
+      for (const { networkId, subnet, address } of lastAddresses) {
+        this.#statement(
+          'UPDATE network SET last_addresses = json_set(last_addresses, ?, ?) WHERE id = ?',
+        ).run(`$."${subnet}"`, address, networkId);
+      }
     });
+    this.#sandboxes.set(sandbox.containerId, sandbox);
+    for (const row of endpoints) this.#remember(row);
+    for (const { networkId, subnet, address } of lastAddresses) {
+      const network = this.#networks.get(networkId);
+      if (network !== undefined) network.lastAddresses[subnet] = address;
+    }
   }
 
-  setPorts(containerId: string, ports: readonly BoundPort[]): void {
-    this.#statement('UPDATE network_endpoint SET ports = ? WHERE container_id = ?').run(
-      JSON.stringify(ports),
+  putSandbox(sandbox: SandboxRow): void {
+    this.#writeSandbox(sandbox);
+    this.#sandboxes.set(sandbox.containerId, sandbox);
+  }
+
+  removeEndpoint(containerId: string, networkId: string): void {
+    this.#statement('DELETE FROM network_endpoint WHERE container_id = ? AND network_id = ?').run(
       containerId,
+      networkId,
     );
+    this.#forget(containerId, (row) => row.networkId === networkId);
   }
 
-  removeEndpoint(containerId: string): void {
-    this.#statement('DELETE FROM network_endpoint WHERE container_id = ?').run(containerId);
+  /** With its endpoints. */
+  removeSandbox(containerId: string): void {
+    transaction(this.#db, () => {
+      this.#statement('DELETE FROM network_endpoint WHERE container_id = ?').run(containerId);
+      this.#statement('DELETE FROM network_sandbox WHERE container_id = ?').run(containerId);
+    });
+    this.#forget(containerId, () => true);
+    this.#sandboxes.delete(containerId);
   }
 
-  /** Facts about this boot of the host, forgotten with the next one. */
+  /** Facts about the host: of this boot (forwarding), or for ever (the daemon's IPv6 prefix). */
   hostFact(key: string): string | undefined {
     const row = this.#statement('SELECT value FROM network_host WHERE key = ?').get(key);
     return row === undefined ? undefined : String(row['value']);
@@ -161,6 +197,31 @@ export class NetworkStore {
     ).run(key, value);
   }
 
+  #writeSandbox(sandbox: SandboxRow): void {
+    this.#statement(
+      `INSERT INTO network_sandbox VALUES (?, ?, ?)
+       ON CONFLICT (container_id) DO UPDATE SET netns_path = excluded.netns_path, record = excluded.record`,
+    ).run(sandbox.containerId, sandbox.netnsPath, JSON.stringify(sandbox));
+  }
+
+  #remember(row: EndpointRow): void {
+    const rows = this.#endpoints.get(row.containerId) ?? [];
+    this.#endpoints.set(row.containerId, [...rows, row]);
+    const taken = this.#taken.get(row.networkId) ?? new Set<string>();
+    this.#taken.set(row.networkId, taken);
+    for (const address of addressesOf(row)) taken.add(address);
+  }
+
+  #forget(containerId: string, which: (row: EndpointRow) => boolean): void {
+    const rows = this.#endpoints.get(containerId) ?? [];
+    for (const row of rows.filter(which)) {
+      for (const address of addressesOf(row)) this.#taken.get(row.networkId)?.delete(address);
+    }
+    const rest = rows.filter((row) => !which(row));
+    if (rest.length > 0) this.#endpoints.set(containerId, rest);
+    else this.#endpoints.delete(containerId);
+  }
+
   /** Compiled once. */
   #statement(sql: string): StatementSync {
     let statement = this.#statements.get(sql);
@@ -170,55 +231,14 @@ export class NetworkStore {
     }
     return statement;
   }
+}
 
-  #isTaken(address: number): boolean {
-    return this.#statement('SELECT 1 FROM network_endpoint WHERE address = ?').get(address) !== undefined;
-  }
-
-  #checkWanted(address: number, subnet: Subnet, gateway: number): void {
-    if (
-      !contains(subnet, address) ||
-      address === subnet.base ||
-      address === subnet.base + subnetSize(subnet) - 1
-    ) {
-      throw new InvalidParameterError(
-        `invalid address ${formatIPv4(address)}: it does not belong to the subnet of the network`,
-      );
-    }
-    if (address === gateway || this.#isTaken(address)) {
-      throw new ForbiddenError(`address ${formatIPv4(address)} is already in use`);
-    }
-  }
-
-  #nextAddress(subnet: Subnet, gateway: number): number {
-    const row = this.#statement("SELECT last_address FROM network_predefined WHERE name = 'bridge'").get();
-    const usable = subnetSize(subnet) - 2;
-    const last = Number(row?.['last_address'] ?? 0);
-    // Offsets 1 to usable, going round; 0 is the network's own address, the one behind them the broadcast.
-    const start = contains(subnet, last) ? last - subnet.base : 0;
-    for (let i = 0; i < usable; i++) {
-      const address = subnet.base + ((start + i) % usable) + 1;
-      if (address === gateway || this.#isTaken(address)) continue;
-      this.#statement("UPDATE network_predefined SET last_address = ? WHERE name = 'bridge'").run(address);
-      return address;
-    }
-    throw new UnavailableError("no available IPv4 addresses on this network's address pools: bridge");
-  }
+/** Those that it has, of both families. */
+export function addressesOf(row: Pick<EndpointRow, 'ipv4' | 'ipv6'>): string[] {
+  return [row.ipv4, row.ipv6].filter((address) => address !== '');
 }
 
 /** 64 hex digits. */
 export function randomId(): string {
   return randomBytes(32).toString('hex');
-}
-
-function endpointRow(row: Row): EndpointRow {
-  return {
-    containerId: String(row['container_id']),
-    endpointId: String(row['endpoint_id']),
-    containerName: String(row['container_name']),
-    address: Number(row['address']),
-    macAddress: String(row['mac_address']),
-    hostInterface: String(row['host_interface']),
-    ports: JSON.parse(String(row['ports'])) as BoundPort[],
-  };
 }

@@ -17,7 +17,7 @@ import {
 import { log } from '../../base/log.ts';
 import { Mutex } from '../../base/mutex.ts';
 import type { IpAddress } from '../ip-address.ts';
-import { addressBytes, formatAddress, parseAddress, sameAddress } from '../ip-address.ts';
+import { addressBytes, formatAddress, parseAddress, readAddress, sameAddress } from '../ip-address.ts';
 import { NETLINK_NETFILTER, NetlinkConnection, NetlinkRequest } from '../netlink/connection.ts';
 import { readGeneration, tableShape } from '../netlink/nft-dump.ts';
 import { interfaceNameBytes } from '../netlink/nft-expressions.ts';
@@ -36,6 +36,8 @@ import { forgetAnswersFrom, forgetDatagramsTo } from './tracked-connections.ts';
 const WATCH_MS = 3000;
 /** Addresses that one container may have been admitted to at a time; names can have any number of them. */
 const ADMITTED_MAX = 4096;
+/** Each search for flows reads the whole table of them: those to ports of large ranges time out by themselves. */
+const FORGOTTEN_MAX = 64;
 /** What has less time left is not carried over to a new table. */
 const EXPIRES_SOON_MS = 1000;
 
@@ -77,6 +79,8 @@ export class Firewall {
       for (const network of state.networks) this.#networks.set(network.id, network);
       for (const port of state.ports) this.#ports.set(this.#portKey(port), port);
       for (const rule of state.restricted) this.#rulesOf(rule.containerId).set(rule.hostInterface, rule);
+      // What an earlier process left of it goes too.
+      this.#guarding ||= (await tableShape(this.#connection, this.#options.table, 'bridge')) !== '';
       await this.#writeAll();
       this.#watch ??= setInterval(() => void this.#look(), WATCH_MS).unref();
     });
@@ -395,15 +399,19 @@ export class Firewall {
 
   /** A client that goes on sending would stay with what was at the port before. */
   async #forgetDatagrams(ports: readonly PublishedPort[]): Promise<void> {
+    const udp = ports.filter(({ protocol, hostPort }) => protocol === 'udp' && hostPort !== 0);
+    if (udp.length === 0) return;
+    const local = localAddresses();
+    const flows = udp.flatMap(({ hostIp, hostPort, containerAddress: { family } }) =>
+      (hostIp === '' ? local : [parseAddress(hostIp)])
+        .filter((address) => address.family === family)
+        .map((address) => ({ address, hostPort })),
+    );
     const request = new NetlinkRequest();
-    const seen = new Set<string>();
-    for (const { protocol, hostPort, containerAddress } of ports) {
-      const key = `${containerAddress.family} ${hostPort}`;
-      if (protocol !== 'udp' || seen.has(key)) continue;
-      seen.add(key);
-      forgetDatagramsTo(request, containerAddress.family, hostPort);
+    for (const { address, hostPort } of flows.slice(0, FORGOTTEN_MAX)) {
+      forgetDatagramsTo(request, address, hostPort);
     }
-    if (seen.size > 0) await this.#tryRequest(request);
+    await this.#tryRequest(request);
   }
 
   /** For what some kernels refuse. */
@@ -459,6 +467,12 @@ function uplinkElements(uplinks: FirewallOptions['uplinks']): Placed[] {
       set: familySets(family).uplinks,
       element: { key: interfaceNameBytes(name) },
     })),
+  );
+}
+
+function localAddresses(): IpAddress[] {
+  return Object.values(networkInterfaces()).flatMap((addresses) =>
+    (addresses ?? []).flatMap(({ address }) => readAddress(address) ?? []),
   );
 }
 

@@ -1,0 +1,396 @@
+/**
+ * Containers' networking: namespace, endpoints, ports, names and policies. This file decides the order of things and
+ * what is undone when one fails. Everything is written down before it is made, and struck out after it is gone, so that
+ * detach and reconcile find whatever an interruption left. Operations on one container go one after the other.
+ */
+import type { EndpointSettings } from '../api/networks.ts';
+import {
+  ConflictError,
+  errorMessage,
+  ForbiddenError,
+  InvalidParameterError,
+  NotFoundError,
+} from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import { Mutex } from '../base/mutex.ts';
+import type { NetworkOf } from './describe-network.ts';
+import { describeSandbox, prefixLength } from './describe-network.ts';
+import { isBridged } from './driver-options.ts';
+import type { EgressControl } from './egress-control.ts';
+import { chooseEndpoint, judgeEndpoint } from './endpoint-request.ts';
+import type { Firewall } from './firewall/firewall.ts';
+import type { DefaultRoutes } from './gateway-choice.ts';
+import { defaultRoutes, sameRoutes } from './gateway-choice.ts';
+import { parseAddress } from './ip-address.ts';
+import type { LinkReaper } from './link-reaper.ts';
+import type { EndpointPlan, Link, NetworkLinks } from './links/network-links.ts';
+import type { AttachRequest, BoundPort, NetworkRecord, PortMapping, Sandbox } from './model.ts';
+import type { NameService } from './name-service.ts';
+import type { NetnsPool } from './netns-pool.ts';
+import { removeNetns } from './netns-pool.ts';
+import type { NetworkCatalog } from './network-catalog.ts';
+import type { EndpointRow, NetworkStore, SandboxRow } from './network-store.ts';
+import { addressesOf } from './network-store.ts';
+import type { PortPublisher } from './published-ports.ts';
+
+export interface SandboxParts {
+  store: NetworkStore;
+  catalog: NetworkCatalog;
+  links: NetworkLinks;
+  firewall: Firewall;
+  pool: NetnsPool;
+  reaper: LinkReaper;
+  publisher: PortPublisher;
+  egress: EgressControl;
+  names: NameService;
+}
+
+interface Wanted {
+  network: NetworkRecord;
+  settings: EndpointSettings;
+}
+
+export class Sandboxes {
+  readonly #parts: SandboxParts;
+  readonly #networkOf: NetworkOf;
+  readonly #mutexes = new Map<string, { mutex: Mutex; users: number }>();
+
+  constructor(parts: SandboxParts) {
+    this.#parts = parts;
+    this.#networkOf = (id) => parts.catalog.byId(id);
+  }
+
+  attach(request: AttachRequest): Promise<Sandbox> {
+    const { containerId } = request;
+    return this.#serially(containerId, async () => {
+      // Before anything is made: the clean-up after a failure removes all that the container has.
+      if (this.#parts.store.sandbox(containerId) !== undefined) {
+        throw new ConflictError(`container ${containerId} already has a network namespace`);
+      }
+      this.#wanted(request);
+      const sandbox = await this.#begin(request);
+      try {
+        for (const row of this.#rows(containerId)) await this.#plug(sandbox, row);
+        await Promise.all([
+          this.#parts.publisher.publish(sandbox, this.#rows(containerId)),
+          this.#parts.names.refresh(sandbox, this.#rows(containerId)),
+        ]);
+        return this.#describe(sandbox);
+      } catch (error) {
+        await this.#detachQuietly(containerId);
+        throw error;
+      }
+    });
+  }
+
+  detach(containerId: string): Promise<void> {
+    return this.#serially(containerId, () => this.#detach(containerId));
+  }
+
+  connect(containerId: string, reference: string, settings: EndpointSettings): Promise<Sandbox> {
+    return this.#serially(containerId, async () => {
+      const { store, catalog, egress } = this.#parts;
+      const sandbox = this.#require(containerId);
+      const network = catalog.find(reference);
+      this.#judge({ network, settings });
+      const before = this.#rows(containerId);
+      if (before.some((row) => row.networkId === network.id)) {
+        throw new ForbiddenError(
+          `endpoint with name ${sandbox.containerName} already exists in network ${network.name}`,
+        );
+      }
+      egress.requireEnforceable(sandbox, [...before.map((row) => this.#networkOf(row.networkId)), network]);
+      const chosen = chooseEndpoint(store, network, sandbox, settings, before);
+      store.put(sandbox, [chosen.row], chosen.lastAddresses);
+      try {
+        await this.#plug(sandbox, chosen.row);
+        await this.#settle(sandbox, before, this.#rows(containerId));
+      } catch (error) {
+        await this.#disconnectQuietly(sandbox, chosen.row);
+        throw error;
+      }
+      return this.#describe(sandbox);
+    });
+  }
+
+  disconnect(containerId: string, reference: string): Promise<Sandbox> {
+    return this.#serially(containerId, async () => {
+      const sandbox = this.#require(containerId);
+      const network = this.#parts.catalog.find(reference);
+      const row = this.#rows(containerId).find(({ networkId }) => networkId === network.id);
+      if (row === undefined) {
+        throw new ForbiddenError(`container ${containerId} is not connected to network ${network.name}`);
+      }
+      await this.#disconnect(sandbox, row);
+      return this.#describe(sandbox);
+    });
+  }
+
+  changePorts(
+    containerId: string,
+    change: { add: readonly PortMapping[]; remove: readonly BoundPort[] },
+  ): Promise<Sandbox> {
+    return this.#serially(containerId, async () => {
+      const sandbox = this.#require(containerId);
+      await this.#parts.publisher.change(sandbox, this.#rows(containerId), change);
+      return this.#describe(sandbox);
+    });
+  }
+
+  rename(containerId: string, name: string): void {
+    const { store, names } = this.#parts;
+    const sandbox = store.sandbox(containerId);
+    if (sandbox === undefined) return;
+    sandbox.containerName = name;
+    store.putSandbox(sandbox);
+    names.changed(this.#rows(containerId));
+  }
+
+  /** Removes what belongs to no container of `live`, in database and kernel, and mends the rest. */
+  async reconcile(live: ReadonlySet<string>): Promise<Map<string, Sandbox>> {
+    await this.#removeDead(live);
+    const { store, links } = this.#parts;
+    const cables = new Map((await links.cables()).map((link) => [link.name, link]));
+    const sandboxes = new Map<string, Sandbox>();
+    for (const sandbox of store.sandboxes()) {
+      await this.#serially(sandbox.containerId, () => this.#mend(sandbox, cables));
+      sandboxes.set(sandbox.containerId, this.#describe(sandbox));
+    }
+    return sandboxes;
+  }
+
+  /** Throws what `attach` would throw of networks that cannot be had. The predefined `none` is no endpoint. */
+  #wanted(request: AttachRequest): Wanted[] {
+    const wanted = request.networks
+      .map(({ network, settings }) => ({ network: this.#parts.catalog.find(network), settings }))
+      .filter(({ network }) => network.driver !== 'null');
+    for (const each of wanted) this.#judge(each);
+    wanted.forEach(({ network }, index) => {
+      if (wanted.slice(0, index).some((other) => other.network.id === network.id)) {
+        throw new InvalidParameterError(`network ${network.name} is given twice`);
+      }
+    });
+    this.#parts.egress.requireEnforceable(
+      request,
+      wanted.map(({ network }) => network),
+    );
+    return wanted;
+  }
+
+  #judge({ network, settings }: Wanted): void {
+    if (network.driver === 'host' || network.driver === 'null') {
+      throw new ForbiddenError(`container cannot be connected to the network ${network.name}`);
+    }
+    judgeEndpoint(network, settings);
+  }
+
+  /** Namespace, addresses and names, written down. */
+  async #begin(request: AttachRequest): Promise<SandboxRow> {
+    const { store, pool, names } = this.#parts;
+    const netnsPath = await pool.take();
+    try {
+      const sandbox: SandboxRow = {
+        containerId: request.containerId,
+        containerName: request.containerName,
+        hostname: request.hostname,
+        netnsPath,
+        mappings: [...request.ports],
+        ports: [],
+        dns: request.dns,
+        egress: request.egress,
+        dnsPorts: null,
+        nextInterface: {},
+      };
+      const rows: EndpointRow[] = [];
+      const lastAddresses = [];
+      // Again, and without a pause from here to the database: networks may have gone meanwhile.
+      for (const { network, settings } of this.#wanted(request)) {
+        const chosen = chooseEndpoint(store, network, sandbox, settings, rows);
+        rows.push(chosen.row);
+        lastAddresses.push(...chosen.lastAddresses);
+      }
+      store.put(sandbox, rows, lastAddresses);
+      names.changed(rows);
+      return sandbox;
+    } catch (error) {
+      removeNetns(netnsPath);
+      throw error;
+    } finally {
+      pool.refill();
+    }
+  }
+
+  /** Restricted before it can send anything; its default route comes with it where the namespace has none by others. */
+  async #plug(sandbox: SandboxRow, row: EndpointRow): Promise<void> {
+    const { links, egress } = this.#parts;
+    const rows = this.#rows(row.containerId);
+    await egress.restrict(sandbox, rows, [row]);
+    await links.plug(this.#networkOf(row.networkId), this.#plan(row, rows), sandbox.netnsPath);
+  }
+
+  /** Routes, ports, policies and names after the endpoints changed. */
+  async #settle(
+    sandbox: SandboxRow,
+    before: readonly EndpointRow[],
+    after: readonly EndpointRow[],
+  ): Promise<void> {
+    const { publisher, egress, names } = this.#parts;
+    await this.#setRoutes(sandbox, before, after);
+    await publisher.move(sandbox, before, after);
+    await egress.restrict(sandbox, after, after);
+    names.changed([...before, ...after]);
+    await names.refresh(sandbox, after);
+  }
+
+  async #setRoutes(
+    sandbox: SandboxRow,
+    before: readonly EndpointRow[],
+    after: readonly EndpointRow[],
+  ): Promise<void> {
+    const routes = defaultRoutes(after, this.#networkOf);
+    if (sameRoutes(routes, defaultRoutes(before, this.#networkOf))) return;
+    await this.#parts.links.setDefaultRoutes(sandbox.netnsPath, routes);
+  }
+
+  async #disconnect(sandbox: SandboxRow, row: EndpointRow): Promise<void> {
+    const { store, links, egress, names } = this.#parts;
+    const before = this.#rows(row.containerId);
+    const after = before.filter((other) => other !== row);
+    await this.#setRoutes(sandbox, before, after);
+    await this.#parts.publisher.move(sandbox, before, after);
+    await links.unplug(this.#networkOf(row.networkId), this.#plan(row, after), sandbox.netnsPath);
+    await egress.release(row);
+    await this.#forgetFlows(row);
+    store.removeEndpoint(row.containerId, row.networkId);
+    await egress.restrict(sandbox, after, after);
+    names.changed([row]);
+    await names.refresh(sandbox, after);
+  }
+
+  async #detach(containerId: string): Promise<void> {
+    const { store, publisher, egress, names, links, reaper } = this.#parts;
+    const sandbox = store.sandbox(containerId);
+    if (sandbox === undefined) return;
+    const rows = this.#rows(containerId);
+    names.close(containerId);
+    const hadDatagrams = sandbox.ports.some(({ protocol }) => protocol === 'udp');
+    await publisher.withdraw(sandbox, rows);
+    for (const row of rows) {
+      // A cable goes with the namespace; an interface of a parent keeps its address as long as the namespace lives.
+      if (row.hostInterface !== '') reaper.add(row.hostInterface);
+      else await links.unplug(this.#networkOf(row.networkId), this.#plan(row, []), sandbox.netnsPath);
+      await egress.release(row);
+      if (hadDatagrams) await this.#forgetFlows(row);
+    }
+    removeNetns(sandbox.netnsPath);
+    store.removeSandbox(containerId);
+    names.changed(rows);
+  }
+
+  /** So that nothing of them reaches a later owner of the addresses. */
+  async #forgetFlows(row: EndpointRow): Promise<void> {
+    if (!isBridged(this.#networkOf(row.networkId).driver)) return;
+    for (const address of addressesOf(row))
+      await this.#parts.firewall.forgetConnections(parseAddress(address));
+  }
+
+  async #removeDead(live: ReadonlySet<string>): Promise<void> {
+    const { store, links, reaper } = this.#parts;
+    for (const { containerId } of store.sandboxes()) {
+      if (!live.has(containerId)) {
+        await this.#serially(containerId, () => this.#detachQuietly(containerId));
+      }
+    }
+    const known = new Set(
+      store.sandboxes().flatMap(({ containerId }) => this.#rows(containerId).map((row) => row.hostInterface)),
+    );
+    for (const link of await links.cables()) {
+      if (known.has(link.name)) continue;
+      if (await links.isOwn(link)) reaper.add(link.name);
+    }
+    await reaper.flush();
+  }
+
+  /** What cannot be mended is logged: the container runs on with what it has. */
+  async #mend(sandbox: SandboxRow, cables: ReadonlyMap<string, Link>): Promise<void> {
+    const { links, publisher, names } = this.#parts;
+    const rows = this.#rows(sandbox.containerId);
+    for (const row of rows) {
+      // An interface without a cable lives in the namespace alone.
+      if (row.hostInterface === '') continue;
+      const link = cables.get(row.hostInterface);
+      const network = this.#networkOf(row.networkId);
+      await this.#logged(sandbox, 'cannot be connected again', () =>
+        link === undefined
+          ? links.plug(network, this.#plan(row, rows), sandbox.netnsPath)
+          : links.replug(network, link),
+      );
+    }
+    publisher.restore(sandbox, rows);
+    await this.#logged(sandbox, 'names cannot be resolved', () => names.refresh(sandbox, rows));
+  }
+
+  #plan(row: EndpointRow, rows: readonly EndpointRow[]): EndpointPlan {
+    const network = this.#networkOf(row.networkId);
+    const routes: DefaultRoutes = defaultRoutes(rows, this.#networkOf);
+    const own = (family: 'ipv4' | 'ipv6') =>
+      routes[family]?.interface === row.containerInterface ? { [family]: routes[family].gateway } : {};
+    const planned = (address: string) => ({ address, prefixLength: prefixLength(network, address) });
+    return {
+      endpointId: row.endpointId,
+      hostInterface: row.hostInterface,
+      containerInterface: row.containerInterface,
+      macAddress: row.macAddress,
+      ...(row.ipv4 === '' ? {} : { ipv4: planned(row.ipv4) }),
+      ...(row.ipv6 === '' ? {} : { ipv6: planned(row.ipv6) }),
+      linkLocal: row.linkLocal,
+      defaultRoutes: { ...own('ipv4'), ...own('ipv6') },
+      options: row.driverOptions,
+    };
+  }
+
+  #describe(sandbox: SandboxRow): Sandbox {
+    return describeSandbox(sandbox, this.#rows(sandbox.containerId), this.#networkOf);
+  }
+
+  #rows(containerId: string): readonly EndpointRow[] {
+    return this.#parts.store.endpoints(containerId);
+  }
+
+  #require(containerId: string): SandboxRow {
+    const sandbox = this.#parts.store.sandbox(containerId);
+    if (sandbox === undefined) throw new NotFoundError(`container ${containerId} has no network namespace`);
+    return sandbox;
+  }
+
+  #serially<T>(containerId: string, section: () => Promise<T>): Promise<T> {
+    const entry = this.#mutexes.get(containerId) ?? { mutex: new Mutex(), users: 0 };
+    this.#mutexes.set(containerId, entry);
+    entry.users += 1;
+    return entry.mutex.run(section).finally(() => {
+      entry.users -= 1;
+      if (entry.users === 0) this.#mutexes.delete(containerId);
+    });
+  }
+
+  /** For clean-up after another error, which is the one to report. */
+  #detachQuietly(containerId: string): Promise<void> {
+    return this.#logged({ containerId }, 'cannot be removed', () => this.#detach(containerId));
+  }
+
+  #disconnectQuietly(sandbox: SandboxRow, row: EndpointRow): Promise<void> {
+    return this.#logged(sandbox, 'cannot be disconnected', () => this.#disconnect(sandbox, row));
+  }
+
+  async #logged(
+    sandbox: Pick<SandboxRow, 'containerId'>,
+    what: string,
+    body: () => Promise<void>,
+  ): Promise<void> {
+    try {
+      await body();
+    } catch (error) {
+      log.error({ container: sandbox.containerId, reason: errorMessage(error) }, `network: ${what}`);
+    }
+  }
+}
