@@ -5,7 +5,15 @@
 import { randomBytes } from 'node:crypto';
 import { InvalidParameterError } from '../../base/errors.ts';
 import type { Family, Subnet } from '../ip-address.ts';
-import { familyBits, formatSubnet, overlaps, parseCidr, parseSubnet, subnetSize } from '../ip-address.ts';
+import {
+  containsSubnet,
+  familyBits,
+  formatSubnet,
+  overlaps,
+  parseCidr,
+  parseSubnet,
+  subnetSize,
+} from '../ip-address.ts';
 
 /** Blocks of prefix length `size`, one behind the other in `base`. */
 export interface PoolBlocks {
@@ -67,16 +75,20 @@ export function freeBlock(
   return undefined;
 }
 
+/** The address behind the last one. */
+function endOf(subnet: Subnet): bigint {
+  return subnet.base + subnetSize(subnet);
+}
+
 /** Each step passes at least one of `used`: behind it, or behind the block that it lies in. */
 function freeBlockOf({ base: { family, base, prefixLength }, size }: PoolBlocks, used: readonly Subnet[]) {
-  const end = base + subnetSize({ family, base, prefixLength });
+  const end = endOf({ family, base, prefixLength });
   let block: Subnet = { family, base, prefixLength: size };
   while (block.base < end) {
     const current = block;
     const other = used.find((subnet) => overlaps(subnet, current));
     if (other === undefined) return block;
-    const next = [other, current].map((subnet) => subnet.base + subnetSize(subnet));
-    block = { ...block, base: next.reduce((a, b) => (a > b ? a : b)) };
+    block = { ...block, base: endOf(containsSubnet(other, current) ? other : current) };
   }
   return undefined;
 }
