@@ -1,7 +1,7 @@
 /** A container's root filesystem: its layers and its own upper directory, mounted while it runs or is looked into. */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { unmountImages } from '../volume/run-mounts.ts';
+import { unmountBundle } from '../volume/run-mounts.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { containerPaths } from './paths.ts';
@@ -30,7 +30,7 @@ export async function mountRoot(engine: EngineContext, container: Container): Pr
 export async function unmountRoot(engine: EngineContext, id: string): Promise<void> {
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, id);
   rmSync(paths.socket, { force: true });
-  await unmountImages(engine.snapshotter, paths.bundle);
+  await unmountBundle(engine.snapshotter, paths.bundle);
   const container = engine.containers.find(id);
   if (container !== undefined && container.views.size > 0) {
     // Mounted by a start, whose record of it a restart of the daemon has lost.

@@ -1,15 +1,16 @@
 /**
  * What a run makes of a container's mounts: host folders made, volumes mounted, images mounted, and all of it put into
- * OCI mounts. Mounts of images lie in the run's bundle, `images/<n>`; volumes are held by the run's name.
+ * OCI mounts. Mounts of images lie in the run's bundle, `images/<n>`, and parts of volumes and images while the
+ * container starts, `parts/<n>`; volumes are held by the run's name.
  */
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoCode, InternalError, InvalidParameterError } from '../base/errors.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { ContainerMount } from '../oci/mounts.ts';
 import type { ContainerMountPoint } from './mount-points.ts';
-import { openSubpath } from './subpath.ts';
+import { mountPart, unmountPart } from './part-mount.ts';
 import type { VolumeStore } from './volume-store.ts';
 
 export interface MountedRun {
@@ -54,7 +55,7 @@ export async function releaseMounts(
   { user, bundle }: Omit<MountedRun, 'rootfs'>,
 ): Promise<void> {
   await volumes.release(volumeNames(mounts), user);
-  await unmountImages(snapshotter, bundle);
+  await unmountBundle(snapshotter, bundle);
 }
 
 /** Fills the empty ones among a new container's volumes with what its image has in their places. */
@@ -127,11 +128,18 @@ async function mountImage(
   await snapshotter.mount({ layers: image.layers, target });
 }
 
-/** Takes away the mounts of images in a run's bundle, whoever made them; before the bundle is removed. */
-export async function unmountImages(snapshotter: Snapshotter, bundle: string): Promise<void> {
-  const folder = join(bundle, 'images');
-  for (const name of namesIn(folder)) await snapshotter.unmount(join(folder, name));
-  rmSync(folder, { recursive: true, force: true });
+/**
+ * Takes away the mounts in a run's bundle, whichever daemon made them. Before the bundle is removed: what is mounted
+ * there would go with it.
+ */
+export async function unmountBundle(snapshotter: Snapshotter, bundle: string): Promise<void> {
+  const parts = join(bundle, 'parts');
+  for (const name of namesIn(parts)) unmountPart(join(parts, name));
+  const images = join(bundle, 'images');
+  for (const name of namesIn(images)) {
+    await snapshotter.unmount(join(images, name));
+    rmdirSync(join(images, name));
+  }
 }
 
 function namesIn(folder: string): string[] {
@@ -144,24 +152,25 @@ function namesIn(folder: string): string[] {
 }
 
 /**
- * The mounts for generateSpec, once they are prepared. Parts of volumes and images are resolved inside them and pinned
- * by descriptors, whose `/proc/<pid>/fd` paths are the sources: keep them open until the container's mounts are made,
- * then call `release`.
+ * The mounts for generateSpec, once they are prepared. Parts of volumes and images are resolved inside them and mounted
+ * in the bundle, so that they stay the same whatever another container does with their names: call `release` when the
+ * container's mounts are made.
  */
 export function containerMounts(
   mounts: readonly ContainerMountPoint[],
   bundle: string,
 ): { mounts: ContainerMount[]; release(): void } {
-  const pins: { path: string; close(): void }[] = [];
+  const parts: string[] = [];
   const sourceOf = (mount: ContainerMountPoint, index: number): string => {
     const whole = mount.type === 'image' ? imagePath(bundle, index) : mount.source;
     if (mount.subpath === '') return whole;
-    const pin = openSubpath(whole, mount);
-    pins.push(pin);
-    return pin.path;
+    const part = join(bundle, 'parts', String(index));
+    mountPart(whole, mount, part);
+    parts.push(part);
+    return part;
   };
   const release = (): void => {
-    for (const pin of pins.splice(0)) pin.close();
+    for (const part of parts.splice(0)) unmountPart(part);
   };
   try {
     return { mounts: mounts.map((mount, index) => containerMount(mount, sourceOf(mount, index))), release };

@@ -154,8 +154,20 @@ static bool mounts_may_cover_proc(const char *destination) {
     return false;
 }
 
-static int mounts_check_target(const struct config_mount *mount, int target, struct error **err) {
+/* source: the type of what is to be mounted, S_IFDIR or another. */
+static int mounts_check_target(const struct config_mount *mount, mode_t source, int target,
+                               struct error **err) {
     struct statfs system;
+    struct stat found;
+    if (fstatat(target, "", &found, AT_EMPTY_PATH) < 0)
+        return error_set(err, errno, "stat", mount->destination);
+    /* move_mount would only say EINVAL. */
+    if (S_ISDIR(source) != S_ISDIR(found.st_mode))
+        return error_setf(err, ENOTDIR, "mount", mount->destination,
+                          "mount on %s: not a directory: are you trying to mount a directory onto "
+                          "a file (or vice-versa)? Check if the specified host path exists and is "
+                          "the expected type",
+                          mount->destination);
     if (fstatfs(target, &system) < 0)
         return error_set(err, errno, "statfs", mount->destination);
     if (system.f_type == PROC_SUPER_MAGIC && strcmp(mount->destination, "/proc") != 0 &&
@@ -176,7 +188,7 @@ static int mounts_open_target(const struct config_mount *mount, int tree, int ro
     cleanup_close int target = S_ISDIR(source.st_mode)
                                    ? root_path_directory(root_fd, mount->destination, made, err)
                                    : root_path_file(root_fd, mount->destination, err);
-    if (target < 0 || mounts_check_target(mount, target, err) < 0)
+    if (target < 0 || mounts_check_target(mount, source.st_mode, target, err) < 0)
         return -1;
     /* A symlink in place of /proc or /sys would have everything below masked and guarded somewhere
      * else. */
