@@ -87,11 +87,11 @@ for (const program of programs) {
           '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}',
           'server',
         ),
-        'second ',
+        'second',
       );
       assert.match(
         await docker('network', 'inspect', '-f', '{{range .Containers}}{{.Name}} {{end}}', 'first'),
-        /^client $/,
+        /^client$/,
       );
     });
 
