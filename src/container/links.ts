@@ -57,7 +57,8 @@ function linkTarget(engine: EngineContext, name: string): Container {
 
 /** `/child:/parent/alias`, as inspect shows `HostConfig.Links`; null where there are none. */
 export function describeLinks(engine: EngineContext, { record }: Container): string[] | null {
-  if (record.links.length === 0) return record.hostConfig.Links ?? null;
+  if (isUserDefined(record.hostConfig.NetworkMode ?? '')) return record.hostConfig.Links ?? null;
+  if (record.links.length === 0) return null;
   return record.links
     .map(({ alias, containerId }) => {
       const name = engine.containers.find(containerId)?.record.name ?? containerId;
