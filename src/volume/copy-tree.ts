@@ -323,7 +323,8 @@ function copyXattrs(from: Buffer, to: Buffer): void {
   }
 }
 
-function setTimes(path: Buffer, nanoseconds: bigint): void {
+/** Both times, of what is never followed. */
+export function setTimes(path: Buffer, nanoseconds: bigint): void {
   const second = 1_000_000_000n;
   const rest = ((nanoseconds % second) + second) % second;
   addon().setTimes(path, Number((nanoseconds - rest) / second), Number(rest));

@@ -1,5 +1,5 @@
 /** The work of a transfer's thread, one function a job. What a failed job leaves is the caller's to remove. */
-import { closeSync, constants, openSync, readdirSync, renameSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readdirSync, renameSync } from 'node:fs';
 import { InvalidParameterError, UnavailableError } from '../../base/errors.ts';
 import { packTree } from '../../container/archive/pack.ts';
 import { type ArchiveSink, readArchive } from '../../container/archive/read-archive.ts';
@@ -7,7 +7,7 @@ import { ContainerUnpacker } from '../../container/archive/unpack.ts';
 import { archiveAddon } from '../../image/layers/native-archive.ts';
 import { byteString } from '../../image/layers/tar/byte-string.ts';
 import type { TarEntry } from '../../image/layers/tar/tar-format.ts';
-import { at, copyTree, openDirectory } from '../copy-tree.ts';
+import { at, copyTree, openDirectory, setTimes } from '../copy-tree.ts';
 import type { TransferJob } from './transfer-protocol.ts';
 
 /** How a job reaches the main thread. */
@@ -36,10 +36,14 @@ export async function runTransferJob(job: TransferJob, context: TransferContext)
       return sync(job.to);
     case 'move':
       await withDirectories([job.from, job.to], async ([from = -1, to = -1]) => {
+        const { mtimeNs } = fstatSync(from, { bigint: true });
         for (const name of readdirSync(at(from), { encoding: 'buffer' })) {
           renameSync(at(from, name), at(to, name));
         }
-        if (job.attributes) await copyTree(from, to, { root: true, filter: () => false });
+        if (!job.attributes) return;
+        await copyTree(from, to, { root: true, filter: () => false });
+        // The renames have changed it.
+        setTimes(at(to, '.'), mtimeNs);
       });
       return sync(job.to);
     case 'remove':

@@ -47,13 +47,17 @@ export class TarWriter {
   }
 
   #sparse({ sparse: _, ...header }: TarHeader, segments: readonly SparseSegment[]): void {
-    const map = formatSparseMap(segments);
+    const size = header.size ?? 0;
+    const last = segments.at(-1);
+    // GNU tar ends a file where its last stretch ends, also an empty one.
+    const open = last === undefined || last.offset + last.length < size;
+    const map = formatSparseMap(open ? [...segments, { offset: size, length: 0 }] : segments);
     const stored = segments.reduce((sum, { length }) => sum + length, 0);
     const records = new Map<string, ByteString>([
       ['GNU.sparse.major', '1' as ByteString],
       ['GNU.sparse.minor', '0' as ByteString],
       ['GNU.sparse.name', header.name],
-      ['GNU.sparse.realsize', String(header.size ?? 0) as ByteString],
+      ['GNU.sparse.realsize', String(size) as ByteString],
     ]);
     // Programs that do not know the format make this file of it.
     const slash = header.name.lastIndexOf('/') + 1;
