@@ -126,11 +126,25 @@ static napi_value keep_port(napi_env env, napi_callback_info info) {
     return make_undefined(env);
 }
 
+static napi_value set_receive_buffer(napi_env env, napi_callback_info info) {
+    struct call call = call_begin(env, info);
+    int fd = call_int32(&call, 0, "fd");
+    int bytes = call_int32(&call, 1, "bytes");
+    if (call.failed)
+        return NULL;
+    /* Without CAP_NET_ADMIN in the first user namespace the system's limit has to do. */
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) < 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes) < 0)
+        return throw_errno(env, errno, "setsockopt", NULL);
+    return make_undefined(env);
+}
+
 napi_status register_port(napi_env env, napi_value exports) {
     static const struct addon_function functions[] = {
         {"bindPort", bind_port},
         {"openSocket", open_socket},
         {"keepPort", keep_port},
+        {"setReceiveBuffer", set_receive_buffer},
     };
     return addon_export(env, exports, functions, sizeof functions / sizeof functions[0]);
 }

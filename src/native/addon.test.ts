@@ -302,6 +302,12 @@ describe('sockets', () => {
     assert.equal(await steal(), 'stolen', 'or else keepPort is not needed');
     addon().keepPort(fd);
     assert.equal(await steal(), 'EADDRINUSE');
+    addon().setReceiveBuffer(fd, 65536);
+    assert.equal(mine.getRecvBufferSize(), 131072);
+    if (isRoot) {
+      addon().setReceiveBuffer(fd, 1 << 24);
+      assert.equal(mine.getRecvBufferSize(), 1 << 25, 'beyond net.core.rmem_max');
+    }
     mine.close();
   });
 

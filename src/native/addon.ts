@@ -53,9 +53,12 @@ export interface Addon {
   openSocket(protocol: 'tcp' | 'udp', family: 4 | 6, netnsPath: string | null): number;
   /**
    * Clears SO_REUSEADDR. libuv sets it on every UDP socket that it takes over, and then any process could bind the same
-   * port and get its datagrams: to be called after dgram's `bind({ fd })`.
+   * port and get its datagrams, and the kernel gives one port to two sockets that have none yet: to be called after
+   * dgram's `bind({ fd })`.
    */
   keepPort(fd: number): void;
+  /** SO_RCVBUFFORCE, or SO_RCVBUF up to the system's limit; the kernel doubles it for its own bookkeeping. */
+  setReceiveBuffer(fd: number, bytes: number): void;
 
   /** flock(2), never waiting: false where somebody else holds it. The lock goes with the descriptor. */
   flock(fd: number, exclusive: boolean): boolean;

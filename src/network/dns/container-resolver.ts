@@ -43,6 +43,7 @@ import { answeredAddresses } from './upstream-answer.ts';
 /** Docker's. */
 const TTL_SEC = 600;
 const RECENT_MAX = 20;
+const WARN_INTERVAL_MS = 10_000;
 
 /** What all resolvers of a daemon have in common. */
 export interface ResolverShared {
@@ -61,7 +62,8 @@ export class ContainerResolver {
   #sandbox: DnsSandbox;
   #policySubnets: Subnet[];
   #turn = 0;
-  #closed = false;
+  readonly #end = new AbortController();
+  #warnedMs = Number.NEGATIVE_INFINITY;
   #refusedQueries = 0;
   readonly #refusedRecently: { time: string; name: string }[] = [];
 
@@ -77,9 +79,9 @@ export class ContainerResolver {
     this.#policySubnets = policySubnets(sandbox);
   }
 
-  /** Answers that are still under way open nothing any more. */
+  /** Lets go of what is under way: nothing of it reaches the firewall any more. */
   close(): void {
-    this.#closed = true;
+    this.#end.abort();
     this.#shared.gate.forget(this.#sandbox.containerId);
   }
 
@@ -101,10 +103,18 @@ export class ContainerResolver {
     if (!this.#mayAsk(query)) return reply(RCODE.nameError);
     if (!this.#sandbox.external) return reply(RCODE.serverFailure);
     return this.#forward(query, limit).catch((error: unknown) => {
-      const { containerId } = this.#sandbox;
-      log.warn({ container: containerId, reason: errorMessage(error) }, 'dns: a query cannot be answered');
+      this.#warn(error);
       return reply(RCODE.serverFailure);
     });
+  }
+
+  /** Now and then: the container decides how many queries there are. */
+  #warn(error: unknown): void {
+    const now = performance.now();
+    if (now - this.#warnedMs < WARN_INTERVAL_MS) return;
+    this.#warnedMs = now;
+    const { containerId } = this.#sandbox;
+    log.warn({ container: containerId, reason: errorMessage(error) }, 'dns: a query cannot be answered');
   }
 
   /** Undefined where the question is not about a name or address of ours. */
@@ -146,7 +156,7 @@ export class ContainerResolver {
   async #forward(query: Query, limitBytes: number): Promise<Buffer | undefined> {
     const { containerId, policy } = this.#sandbox;
     const answer = await this.#shared.gate.run(containerId, () => this.#ask(query, limitBytes));
-    if (answer === undefined || this.#closed) return undefined;
+    if (answer === undefined || this.#end.signal.aborted) return undefined;
     if (policy !== null) await this.#admit(query, answer);
     return answer.length > limitBytes ? truncate(answer, query.question) : answer;
   }
@@ -160,7 +170,8 @@ export class ContainerResolver {
       address,
       netnsPath: from,
     }));
-    const answer = await (own ? this.#ownForwarder : hostForwarder).ask(query, upstreams, limitBytes);
+    const forwarder = own ? this.#ownForwarder : hostForwarder;
+    const answer = await forwarder.ask(query, upstreams, limitBytes, this.#end.signal);
     return answer ?? buildReply(query, RCODE.serverFailure, [], limitBytes);
   }
 

@@ -121,7 +121,10 @@ export async function exchangeUdp(
   { address = '127.0.0.11', timeoutMs = 3000 } = {},
 ): Promise<Buffer | string> {
   const socket = createSocket('udp4');
-  socket.bind({ fd: addon().openSocket('udp', 4, netnsPath) });
+  const fd = addon().openSocket('udp', 4, netnsPath);
+  socket.bind({ fd });
+  // Or the kernel could give two of them one port when they connect.
+  addon().keepPort(fd);
   try {
     return await new Promise<Buffer | string>((resolve) => {
       const timer = setTimeout(resolve, timeoutMs, 'timeout');

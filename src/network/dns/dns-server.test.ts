@@ -7,7 +7,6 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
@@ -455,6 +454,19 @@ s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('127.0.0.11', $
       });
     });
 
+    it('have ports of their own also inside the container', async () => {
+      await withServer({ servers: [OWN_SERVER] }, async () => {
+        own.script = () => undefined;
+        const asked = Array.from({ length: 120 }, (_, id) =>
+          exchangeUdp(container, queryBytes('x.example', { id }), { timeoutMs: 900 }),
+        );
+        await Promise.all(asked);
+        const ports = own.queries.map(({ port }) => port);
+        assert.equal(ports.length, 120);
+        assert.equal(new Set(ports).size, ports.length);
+      });
+    });
+
     it('follow a changed resolv.conf within a second', async () => {
       await withServer({}, async () => {
         assert.deepEqual((await ask('x.example')).answers, ['203.0.113.1']);
@@ -490,6 +502,15 @@ s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('127.0.0.11', $
       const answer = answering('203.0.113.1');
       first.script = (query, transport) => (first.queries.length < 2 ? undefined : answer(query, transport));
       await withServer({}, async () => assert.deepEqual((await ask('x.example')).answers, ['203.0.113.1']));
+    });
+
+    it('end with a failure before clients give up, where one server fails and the other is silent', async () => {
+      first.script = () => undefined;
+      second.script = failing(2);
+      await withServer({}, async () => {
+        const answer = await exchangeUdp(container, queryBytes('x.example'), { timeoutMs: 4500 });
+        assert.equal(typeof answer === 'string' ? answer : readReply(answer).rcode, 2);
+      });
     });
 
     it('end with what the servers said, where all fail', async () => {
@@ -697,6 +718,20 @@ s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('127.0.0.11', $
       await last.shutdown();
     });
 
+    it('leads flows of before to its new ports', async () => {
+      const socket = createSocket('udp4');
+      socket.bind({ fd: addon().openSocket('udp', 4, container) });
+      socket.connect(53, '127.0.0.11');
+      await once(socket, 'connect');
+      for (const server of [makeServer(), makeServer(), makeServer()]) {
+        await server.open(sandbox());
+        socket.send(queryBytes('web'));
+        await once(socket, 'message', { signal: AbortSignal.timeout(1000) });
+        await server.shutdown();
+      }
+      socket.close();
+    });
+
     it('says so where the namespace is gone, and keeps nothing', async () => {
       const server = makeServer();
       await assert.rejects(server.open(sandbox({ netnsPath: join(directory, 'gone') })), { code: 'ENOENT' });
@@ -739,16 +774,21 @@ s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('127.0.0.11', $
 
     it('leaves no socket behind', async () => {
       const sockets = () => process.getActiveResourcesInfo().filter((name) => /UDP|TCP/i.test(name)).length;
+      // Those of the tests before close a little later.
+      for (let last = -1; last !== sockets(); await sleep(50)) last = sockets();
       const before = sockets();
-      await withServer({}, async () => {
-        first.script = () => undefined;
-        second.script = failing(2);
-        await Promise.all([ask('a.example'), ask('b.example')].map((each) => each.catch(() => undefined)));
-        const [idle] = [createServer()];
-        idle.close();
-      });
-      await sleep(100);
-      assert.ok(sockets() <= before, `${sockets()} after ${before}`);
+      for (const servers of [[], [OWN_SERVER, NOBODY]]) {
+        await withServer({ servers }, async () => {
+          for (const each of [first, second, own]) each.script = () => undefined;
+          const asked = ['a.example', 'b.example'].map((name) =>
+            exchangeUdp(container, queryBytes(name), { timeoutMs: 100 }),
+          );
+          assert.deepEqual(await Promise.all(asked), ['timeout', 'timeout']);
+          assert.ok(sockets() > before);
+        });
+        await sleep(20);
+        assert.equal(sockets(), before);
+      }
     });
   });
 }

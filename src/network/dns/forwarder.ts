@@ -30,14 +30,19 @@ export class Forwarder {
 
   /**
    * The answer with the client's ID, else as it came; a failure where every server fails, undefined where none says
-   * anything. One that came truncated is asked for again over TCP where the client can take more than the least.
+   * anything or the client is gone (`signal`). One that came truncated is asked for again over TCP where the client can
+   * take more than the least.
    */
-  async ask(query: Query, upstreams: readonly Upstream[], limitBytes: number): Promise<Buffer | undefined> {
-    const winner = await new Race(query, this.#order(upstreams), (address) =>
-      this.#noteSilence(address),
-    ).run();
+  async ask(
+    query: Query,
+    upstreams: readonly Upstream[],
+    limitBytes: number,
+    signal: AbortSignal,
+  ): Promise<Buffer | undefined> {
+    const noteSilence = (address: string) => this.#noteSilence(address);
+    const winner = await new Race(query, this.#order(upstreams), noteSilence).run(signal);
     if (winner === undefined || !isTruncated(winner.answer) || limitBytes <= 512) return winner?.answer;
-    const whole = await askForWhole(winner.upstream, query);
+    const whole = await askForWhole(winner.upstream, query, signal);
     return whole !== undefined && whole.length <= limitBytes ? whole : winner.answer;
   }
 
@@ -55,20 +60,25 @@ export class Forwarder {
   }
 }
 
-async function askForWhole(upstream: Upstream, query: Query): Promise<Buffer | undefined> {
+async function askForWhole(
+  upstream: Upstream,
+  query: Query,
+  signal: AbortSignal,
+): Promise<Buffer | undefined> {
   let attempt: Attempt | undefined;
-  let timer: NodeJS.Timeout | undefined;
+  const { promise: end, resolve: giveUp } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(giveUp, TCP_TIMEOUT_MS, undefined);
+  const abort = () => giveUp(undefined);
+  signal.addEventListener('abort', abort);
   try {
     attempt = askOverTcp(upstream, query);
-    const timeout = new Promise<undefined>((resolve) => {
-      timer = setTimeout(resolve, TCP_TIMEOUT_MS, undefined);
-    });
-    return await Promise.race([attempt.answer, timeout]);
+    return await Promise.race([attempt.answer, end]);
   } catch (error) {
     log.debug({ reason: errorMessage(error) }, 'dns: no answer over TCP; the truncated one has to do');
     return undefined;
   } finally {
     clearTimeout(timer);
+    signal.removeEventListener('abort', abort);
     attempt?.cancel();
   }
 }
@@ -90,8 +100,10 @@ class Race {
     this.#noteSilence = noteSilence;
   }
 
-  async run(): Promise<Winner | undefined> {
+  async run(signal: AbortSignal): Promise<Winner | undefined> {
     let deadline: NodeJS.Timeout | undefined;
+    const abort = () => this.#finish(undefined);
+    signal.addEventListener('abort', abort);
     try {
       return await new Promise<Winner | undefined>((resolve) => {
         this.#finish = resolve;
@@ -101,6 +113,7 @@ class Race {
     } finally {
       clearTimeout(deadline);
       clearTimeout(this.#patience);
+      signal.removeEventListener('abort', abort);
       for (const attempt of this.#open.keys()) attempt.cancel();
     }
   }
@@ -114,6 +127,11 @@ class Race {
       this.#start(upstream);
     } else if (this.#open.size === 0) {
       this.#finish(this.#refusal);
+    } else {
+      // The last ones have their time too; a failure is then better than nothing, which clients wait for much longer.
+      this.#patience = setTimeout(() => {
+        if (this.#refusal !== undefined) this.#finish(this.#refusal);
+      }, PATIENCE_MS);
     }
   }
 
@@ -138,6 +156,7 @@ class Race {
       },
       (error: unknown) => {
         this.#open.delete(attempt);
+        attempt.cancel();
         this.#fail(upstream, error);
       },
     );

@@ -24,6 +24,9 @@ const PIPELINED_MAX = 64;
 /** A client that does not read its answers. */
 const UNREAD_BYTES_MAX = 512 * 1024;
 
+/** Of datagrams that wait: about a thousand queries, which arrive at once when a program starts. */
+const RECEIVE_BUFFER_BYTES = 512 * 1024;
+
 export type Transport = 'udp' | 'tcp';
 
 /** Gives the answer, or undefined for none. Must not throw or reject. */
@@ -134,6 +137,7 @@ function listenUdp(
   socket.on('error', (error) => log.warn({ reason: errorMessage(error) }, 'dns: cannot receive queries'));
   socket.bind({ fd });
   addon().keepPort(fd);
+  addon().setReceiveBuffer(fd, RECEIVE_BUFFER_BYTES);
   socket.unref();
   return socket;
 }

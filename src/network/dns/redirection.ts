@@ -6,8 +6,10 @@
  * fails in the client at once, a lost one is sent again some seconds later and then answered. And it caps the
  * datagrams a second, so that a container cannot keep the daemon busy with reading them.
  */
-import { errnoCode } from '../../base/errors.ts';
+import { errnoCode, errorMessage } from '../../base/errors.ts';
+import { log } from '../../base/log.ts';
 import { NETLINK_NETFILTER, NetlinkConnection, NetlinkRequest } from '../netlink/connection.ts';
+import { flushConntrack } from '../netlink/conntrack.ts';
 import { NLM_F_ACK } from '../netlink/message.ts';
 import type { Expression } from '../netlink/nft-expressions.ts';
 import {
@@ -63,6 +65,7 @@ export async function installRedirection(netnsPath: string, ports: DnsPorts, kep
     const present = await hasTable(connection);
     if (present && kept) return;
     await connection.request(build(ports, present).finish());
+    if (present) await forgetFlows(connection);
   } finally {
     connection.closeNow();
   }
@@ -85,6 +88,16 @@ async function hasTable(connection: NetlinkConnection): Promise<boolean> {
   } catch (error) {
     if (errnoCode(error) === 'ENOENT') return false;
     throw error;
+  }
+}
+
+/** What is tracked from before would still go to the earlier ports. */
+async function forgetFlows(connection: NetlinkConnection): Promise<void> {
+  try {
+    await connection.request(flushConntrack(ADDRESS_BYTES));
+  } catch (error) {
+    // Kernels before 6.9 cannot select by address: clients that get a port anew within two minutes ask twice.
+    log.debug({ reason: errorMessage(error) }, 'dns: earlier flows to the resolver stay tracked');
   }
 }
 

@@ -56,7 +56,10 @@ export function askOverUdp(upstream: Upstream, query: Query): Attempt {
       resolve(withId(message, query.id));
     });
     if (upstream.netnsPath !== null) {
-      socket.bind({ fd: addon().openSocket('udp', ipv6 ? 6 : 4, upstream.netnsPath) });
+      const fd = addon().openSocket('udp', ipv6 ? 6 : 4, upstream.netnsPath);
+      socket.bind({ fd });
+      // Or the kernel could give two of them one port when they connect.
+      addon().keepPort(fd);
     }
     // Connected: the kernel takes datagrams of that server only, and reports a closed port.
     socket.connect(DNS_PORT, upstream.address, () => {
