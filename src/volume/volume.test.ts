@@ -13,6 +13,7 @@ import {
   readlinkSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -111,6 +112,8 @@ function makeRootfs(): string {
   chownSync(join(data, 'sub'), 5, 6);
   chmodSync(data, 0o1777);
   chownSync(data, 7, 8);
+  writeFileSync(join(data, 'sparse'), 'start');
+  truncateSync(join(data, 'sparse'), 64 << 20);
   addon().setXattr(join(data, 'file'), 'trusted.mine', Buffer.from([0, 255, 1]));
   addon().setTimes(join(data, 'file'), 1_000_000_000, 123_456_789);
   addon().setTimes(join(data, 'link'), -5, 1);
@@ -139,6 +142,9 @@ test('an empty volume takes over the content of the image with all attributes', 
   assert.equal(lstatSync(join(target, 'link'), { bigint: true }).mtimeNs, -4_999_999_999n);
   assert.ok(lstatSync(join(target, 'fifo')).isFIFO());
   assert.equal(lstatSync(join(target, 'null')).rdev, lstatSync('/dev/null').rdev);
+  const sparse = lstatSync(join(target, 'sparse'));
+  assert.equal(sparse.size, 64 << 20);
+  assert.ok(sparse.blocks * 512 < 1 << 20, `${sparse.blocks} blocks of a file with a hole`);
   assert.equal(lstatSync(join(target, 'sub')).mode & 0o7777, 0o2770);
   assert.equal(await store.copyUp('vol', rootfs, '/data'), false);
 });

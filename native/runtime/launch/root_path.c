@@ -58,13 +58,15 @@ static int root_path_split(const char *path, char parent[PATH_MAX], const char *
     return 0;
 }
 
-/* The path that a symlink at parent/name stands for. */
+/* The path that a symlink at parent/name stands for; 1 where there is no symlink. */
 static int root_path_follow(int parent_fd, const char *parent, const char *name,
                             char followed[PATH_MAX], struct error **err) {
     char target[PATH_MAX];
     ssize_t length = readlinkat(parent_fd, name, target, sizeof(target) - 1);
+    if (length < 0 && (errno == EINVAL || errno == ENOENT))
+        return 1;
     if (length < 0)
-        return error_set(err, errno == EINVAL ? EEXIST : errno, "create in the root", name);
+        return error_set(err, errno, "create in the root", name);
     target[length] = '\0';
     int needed = target[0] == '/' ? snprintf(followed, PATH_MAX, "%s", target)
                                   : snprintf(followed, PATH_MAX, "%s/%s", parent, target);
@@ -112,9 +114,11 @@ static int root_path_make(int root_fd, const char *path, enum root_path_kind kin
         return error_set(err, errno, "create in the root", path);
     if (strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
         return root_path_open(root_fd, path, O_PATH);
-    if (root_path_follow(parent_fd, parent, last, followed, err) < 0)
+    int link = root_path_follow(parent_fd, parent, last, followed, err);
+    if (link < 0)
         return -1;
-    return root_path_make(root_fd, followed, kind, links + 1, made, err);
+    /* No link: another container, in a volume of both, has just made it, or taken it away. */
+    return root_path_make(root_fd, link > 0 ? path : followed, kind, links + 1, made, err);
 }
 
 int root_path_directory(int root_fd, const char *path, bool *made, struct error **err) {
