@@ -3,7 +3,13 @@ import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QueryGate } from './query-gate.ts';
 
-const limits = { total: 4, perContainer: 3, waitingPerContainer: 5, waitMs: 1000 };
+const limits = {
+  total: 4,
+  perContainer: 3,
+  perContainerPerSecond: 1000,
+  waitingPerContainer: 5,
+  waitMs: 1000,
+};
 
 /** Work that ends when told. */
 function held(): { work: () => Promise<string>; end: () => void } {
@@ -74,4 +80,28 @@ it('gives a place back when the work fails', async () => {
     /no/,
   );
   assert.equal(await gate.run('b', () => Promise.resolve(1)), 1);
+});
+
+it('starts no more in a second than a container may, and the rest as soon as it may', async () => {
+  const gate = new QueryGate({
+    ...limits,
+    perContainerPerSecond: 50,
+    waitingPerContainer: 100,
+    waitMs: 5000,
+  });
+  let started = 0;
+  const run = (id: string) =>
+    gate.run(id, () => {
+      started += 1;
+      return Promise.resolve(true);
+    });
+  const begin = performance.now();
+  const runs = Array.from({ length: 75 }, () => run('a'));
+  await sleep(50);
+  assert.ok(started >= 50 && started <= 60, String(started));
+  assert.equal(await run('b'), true);
+  assert.ok(performance.now() - begin < 300, 'another container does not wait');
+  assert.deepEqual(await Promise.all(runs), Array(75).fill(true));
+  const took = performance.now() - begin;
+  assert.ok(took > 400 && took < 1500, `${took} ms`);
 });

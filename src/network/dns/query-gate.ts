@@ -1,10 +1,12 @@
 /**
- * How many questions to other name servers are under way at a time. Each costs a socket, so a container has a share
- * of its own, with a line to wait in, and the containers that wait take turns.
+ * How many questions to other name servers are under way at a time, and how many a second. Each costs a socket and some
+ * work, so a container has a share of its own, with a line to wait in, and the containers that wait take turns.
  */
 export interface QueryGateLimits {
   total: number;
   perContainer: number;
+  /** So many at once after a pause, and so many in each second. */
+  perContainerPerSecond: number;
   waitingPerContainer: number;
   /** Who waited longer was given up by its client. */
   waitMs: number;
@@ -13,9 +15,13 @@ export interface QueryGateLimits {
 export const QUERY_LIMITS: QueryGateLimits = {
   total: 1024,
   perContainer: 128,
-  waitingPerContainer: 2048,
+  perContainerPerSecond: 2_000,
+  waitingPerContainer: 1_024,
   waitMs: 4_000,
 };
+
+/** How often those are looked at who wait for the next part of a second. */
+const REFILL_MS = 20;
 
 interface Waiting {
   sinceMs: number;
@@ -25,6 +31,9 @@ interface Waiting {
 interface Share {
   underWay: number;
   line: Waiting[];
+  /** What is left of the second, as of `refilledMs`. */
+  tokens: number;
+  refilledMs: number;
 }
 
 export class QueryGate {
@@ -32,6 +41,7 @@ export class QueryGate {
   /** In the order of their turns: who was served last stands last. */
   readonly #shares = new Map<string, Share>();
   #underWay = 0;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(limits: QueryGateLimits = QUERY_LIMITS) {
     this.#limits = limits;
@@ -55,29 +65,66 @@ export class QueryGate {
   }
 
   #enter(containerId: string): boolean | Promise<boolean> {
-    const share = this.#shares.get(containerId) ?? { underWay: 0, line: [] };
-    this.#shares.set(containerId, share);
+    const share = this.#share(containerId);
     if (share.line.length === 0 && this.#hasRoom(share)) {
-      this.#count(share, 1);
+      this.#start(share);
       return true;
     }
     if (share.line.length >= this.#limits.waitingPerContainer) return false;
     return new Promise((admit) => {
       share.line.push({ sinceMs: performance.now(), admit });
+      this.#wakeLater();
     });
+  }
+
+  #share(containerId: string): Share {
+    const { perContainerPerSecond } = this.#limits;
+    const found = this.#shares.get(containerId);
+    if (found !== undefined) return found;
+    const share = { underWay: 0, line: [], tokens: perContainerPerSecond, refilledMs: performance.now() };
+    this.#shares.set(containerId, share);
+    return share;
   }
 
   #leave(containerId: string): void {
     const own = this.#shares.get(containerId);
-    if (own !== undefined) this.#count(own, -1);
+    if (own !== undefined) {
+      own.underWay -= 1;
+      this.#underWay -= 1;
+    }
+    this.#serveAll();
+  }
+
+  /** Whoever was served goes to the end of the turns, until there is no room or nobody waits. */
+  #serveAll(): void {
     for (const [id, share] of this.#shares) {
       if (this.#underWay >= this.#limits.total) break;
       if (this.#serve(share) && share.line.length > 0) {
         this.#shares.delete(id);
         this.#shares.set(id, share);
+      } else if (this.#isIdle(share)) {
+        this.#shares.delete(id);
       }
     }
-    if (own?.underWay === 0 && own.line.length === 0) this.#shares.delete(containerId);
+    this.#wakeLater();
+  }
+
+  /** Nothing else wakes those who wait for tokens. */
+  #wakeLater(): void {
+    if (this.#timer !== undefined) return;
+    if (![...this.#shares.values()].some(({ line }) => line.length > 0)) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#serveAll();
+    }, REFILL_MS);
+    this.#timer.unref();
+  }
+
+  /** Forgetting it forgets nothing. */
+  #isIdle(share: Share): boolean {
+    this.#refill(share);
+    const full = share.tokens >= this.#limits.perContainerPerSecond;
+    return full && share.underWay === 0 && share.line.length === 0;
   }
 
   /** Admits the first of the line that still has a client. */
@@ -86,7 +133,7 @@ export class QueryGate {
       const first = share.line.shift();
       if (first === undefined) return false;
       const current = performance.now() - first.sinceMs <= this.#limits.waitMs;
-      if (current) this.#count(share, 1);
+      if (current) this.#start(share);
       first.admit(current);
       if (current) return true;
     }
@@ -94,11 +141,23 @@ export class QueryGate {
   }
 
   #hasRoom(share: Share): boolean {
-    return share.underWay < this.#limits.perContainer && this.#underWay < this.#limits.total;
+    this.#refill(share);
+    return (
+      share.tokens >= 1 && share.underWay < this.#limits.perContainer && this.#underWay < this.#limits.total
+    );
   }
 
-  #count(share: Share, change: number): void {
-    share.underWay += change;
-    this.#underWay += change;
+  #start(share: Share): void {
+    share.tokens -= 1;
+    share.underWay += 1;
+    this.#underWay += 1;
+  }
+
+  #refill(share: Share): void {
+    const { perContainerPerSecond } = this.#limits;
+    const now = performance.now();
+    const earned = ((now - share.refilledMs) / 1000) * perContainerPerSecond;
+    share.tokens = Math.min(perContainerPerSecond, share.tokens + earned);
+    share.refilledMs = now;
   }
 }

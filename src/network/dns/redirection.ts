@@ -40,7 +40,7 @@ const PRIORITY_NAT = -100;
 const PRIORITY_FILTER = 0;
 
 const QUERIES_PER_SECOND = 10_000;
-const QUERY_BURST = 5_000;
+const QUERY_BURST = 10_000;
 
 const META_L4PROTO = 16;
 const PROTOCOL = { icmp: 1, tcp: 6, udp: 17 } as const;

@@ -62,8 +62,12 @@ export function askOverUdp(upstream: Upstream, query: Query): Attempt {
       addon().keepPort(fd);
     }
     // Connected: the kernel takes datagrams of that server only, and reports a closed port.
-    socket.connect(DNS_PORT, upstream.address, () => {
-      if (!closed) socket.send(packet);
+    // Without a route to the server this is called with the error, which then is no event.
+    socket.connect(DNS_PORT, upstream.address, (error?: Error) => {
+      if (error !== undefined) {
+        cancel();
+        reject(failure(upstream, error));
+      } else if (!closed) socket.send(packet);
     });
   });
   return { answer, cancel };
