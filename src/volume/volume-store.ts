@@ -245,6 +245,11 @@ export class VolumeStore {
     return needsMount(storedOptions(this.#row(name).options));
   }
 
+  /** Whether a run, or anybody else, has it mounted. */
+  hasUsers(name: string): boolean {
+    return this.#mounts.inUse(name);
+  }
+
   /** The file systems that are mounted on its folder now, the topmost last. */
   mountedFileSystems(name: string): string[] {
     return mountedOn(this.path(name));

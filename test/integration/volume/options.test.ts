@@ -1,5 +1,6 @@
 /** Options of the local driver: what they name is mounted while containers use the volume, and only then. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -178,4 +179,22 @@ test('sizes of what is mounted are measured while it is mounted, and never guess
   await daemon.ok('run', '-d', '--name', 'user', '-v', 'measured:/x', 'busybox', 'sleep', '60');
   assert.ok((await size()) >= 300_000);
   await daemon.ok('rm', '-f', 'user');
+});
+
+test('the check knows what is to be mounted, and takes away what nobody uses', async () => {
+  const device = await bindVolume('checked');
+  writeFileSync(join(device, 'x'), '');
+  await daemon.ok('run', '-d', '--name', 'checker', '-v', 'checked:/x', 'busybox', 'sleep', '60');
+  assert.match(await daemon.ok('system', 'check', '--quick'), /no problems/);
+  const { Mountpoint } = await inspected('checked');
+  execFileSync('umount', ['-l', Mountpoint]);
+  await daemon.fails(1, /^$/, 'system', 'check', '--quick');
+  const told = await daemon.mydock(['system', 'check', '--quick']);
+  assert.match(told.stdout, /volume checked: .*is no longer mounted on its folder/);
+  await daemon.ok('rm', '-f', 'checker');
+  execFileSync('mount', ['--bind', device, Mountpoint]);
+  const mended = await daemon.mydock(['system', 'check', '--quick', '--repair']);
+  assert.match(mended.stdout, /volume checked: it is mounted, and no container that runs uses it/);
+  assert.equal(await isMounted('checked'), false);
+  assert.deepEqual(readdirSync(device), ['x']);
 });

@@ -86,7 +86,7 @@ test('prune takes anonymous volumes, all with -a, and never used ones or those w
     /conflicting options: cannot specify both --all and --filter all=1/,
     ...['volume', 'prune', '-af', '--filter', 'all=1'],
   );
-  const asked = await daemon.mydock(['volume', 'prune', '-a'], { input: 'n\n' });
+  const asked = await daemon.mydock(['volume', 'prune', '-a'], { stdin: 'n\n' });
   assert.match(
     asked.stdout,
     /^WARNING! This will remove all local volumes not used by at least one container\.\n/,
