@@ -66,8 +66,10 @@ export function refreshNetworkFiles(engine: EngineContext, container: Container,
   );
   if (before.dns === sandbox.dns) return;
   editFile(container, paths.resolvConf, (text) => {
-    if (hash(text) !== record.resolvConfHash) return text;
-    const changed = resolvConfOf(dnsSettings(engine, record), false, sandbox.dns);
+    const settings = dnsSettings(engine, record);
+    const written = record.resolvConfHash ?? hash(resolvConfOf(settings, false, before.dns));
+    if (hash(text) !== written) return text;
+    const changed = resolvConfOf(settings, false, sandbox.dns);
     record.resolvConfHash = hash(changed);
     return changed;
   });

@@ -82,7 +82,10 @@ describe('requestedNetworks', () => {
   it("takes several, the mode's first, and only what a request may set", () => {
     const { networks } = judge({
       mode: 'front',
-      endpoints: { back: null, front: { IPAddress: '9.9.9.9', NetworkID: 'x', Links: ['db:store'] } },
+      endpoints: {
+        back: { IPAMConfig: { IPv4Address: '' }, Aliases: [], DriverOpts: {} },
+        front: { IPAddress: '9.9.9.9', NetworkID: 'x', Links: ['db:store'] },
+      },
     });
     assert.deepEqual(Object.entries(networks), [
       ['front', { Links: ['db:store'] }],

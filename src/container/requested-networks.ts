@@ -91,15 +91,21 @@ function askedFor(networking: NetworkingConfig, mode: string): Map<string, Endpo
   return asked;
 }
 
-/** What a request may set; the rest is reported of live endpoints. */
+/** What a request may set, without what it leaves empty; the rest is reported of live endpoints. */
 export function requestedSettings(settings: EndpointSettings): EndpointSettings {
   const { IPAMConfig, Links, Aliases, MacAddress, DriverOpts, GwPriority } = settings;
+  const { IPv4Address, IPv6Address, LinkLocalIPs } = IPAMConfig ?? {};
+  const ipam = {
+    ...(IPv4Address ? { IPv4Address } : {}),
+    ...(IPv6Address ? { IPv6Address } : {}),
+    ...(LinkLocalIPs?.length ? { LinkLocalIPs } : {}),
+  };
   return {
-    ...(IPAMConfig ? { IPAMConfig } : {}),
-    ...(Links ? { Links } : {}),
-    ...(Aliases ? { Aliases } : {}),
+    ...(Object.keys(ipam).length > 0 ? { IPAMConfig: ipam } : {}),
+    ...(Links?.length ? { Links } : {}),
+    ...(Aliases?.length ? { Aliases } : {}),
     ...(MacAddress ? { MacAddress } : {}),
-    ...(DriverOpts ? { DriverOpts } : {}),
+    ...(Object.keys(DriverOpts ?? {}).length > 0 ? { DriverOpts: DriverOpts ?? {} } : {}),
     ...(GwPriority ? { GwPriority } : {}),
   };
 }
