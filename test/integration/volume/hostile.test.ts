@@ -171,7 +171,7 @@ test('names that another container exchanges meanwhile lead nowhere else', async
     ...['sh', '-c', EXCHANGER.replace('$1', victim)],
   );
   try {
-    for (let turn = 0; turn < 12; turn++) {
+    for (let turn = 0; turn < 5; turn++) {
       const below = await daemon.mydock([
         ...['run', '--rm', '-v', 'raced:/v', '-v', 'prey:/v/a/b', 'busybox', 'sh', '-c'],
         'touch /v/a/b/touched 2>/dev/null; true',
