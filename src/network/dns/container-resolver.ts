@@ -61,7 +61,6 @@ export class ContainerResolver {
   readonly #ownForwarder = new Forwarder();
   #sandbox: DnsSandbox;
   #policySubnets: Subnet[];
-  #turn = 0;
   readonly #end = new AbortController();
   #warnedMs = Number.NEGATIVE_INFINITY;
   #refusedQueries = 0;
@@ -125,19 +124,12 @@ export class ContainerResolver {
     const { names } = this.#shared;
     const { containerId } = this.#sandbox;
     const addresses = names.forward(containerId, name);
-    if (addresses !== undefined) return this.#inTurn(addressRecords(addresses, type));
+    if (addresses !== undefined) return shuffled(addressRecords(addresses, type));
     if (type !== TYPE.ptr && type !== TYPE.any) return undefined;
     const address = addressOfReverseName(name);
     const target = address === undefined ? undefined : names.reverse(containerId, formatAddress(address));
     const data = target === undefined ? undefined : encodeName(target);
     return data === undefined ? undefined : [{ type: TYPE.ptr, ttlSec: TTL_SEC, data }];
-  }
-
-  /** Each time another one comes first: clients mostly take that. */
-  #inTurn(records: OwnRecord[]): OwnRecord[] {
-    if (records.length < 2) return records;
-    this.#turn = (this.#turn + 1) % records.length;
-    return [...records.slice(this.#turn), ...records.slice(0, this.#turn)];
   }
 
   /** What the policy says to a name that is not ours; addresses of its subnets may be looked up. */
@@ -201,4 +193,10 @@ function addressRecords(addresses: readonly string[], type: number): OwnRecord[]
 
 function recordType({ family }: IpAddress): number {
   return family === 4 ? TYPE.a : TYPE.aaaa;
+}
+
+/** By chance, not in turns: clients ask for both families and for several names, which turns would fall in step with. */
+function shuffled(records: OwnRecord[]): OwnRecord[] {
+  const order = records.map((record) => ({ record, place: Math.random() }));
+  return order.sort((a, b) => a.place - b.place).map(({ record }) => record);
 }
