@@ -53,7 +53,11 @@ export function ipamOf(flags: IpamFlags): IPAM {
   }
   for (const pair of flags.auxiliary) {
     const [name, address] = splitPair(pair);
-    poolOf('aux-address', address).config.AuxiliaryAddresses[name] = address;
+    const { config } = poolOf('aux-address', address);
+    config.AuxiliaryAddresses = Object.fromEntries([
+      ...Object.entries(config.AuxiliaryAddresses),
+      [name, address],
+    ]);
   }
   return { Driver: flags.driver, Options: flags.options, Config: pools.map(({ config }) => config) };
 }

@@ -80,21 +80,23 @@ export function chooseNetworks(
 ): NetworkChoice {
   const [first = { target: 'default', endpoint: {} }, ...others] = attachments;
   const all = [{ target: first.target, endpoint: withFlags(first, flags) }, ...others];
-  const config: Record<string, EndpointSettings> = {};
+  const config = new Map<string, EndpointSettings>();
+  const seen = new Set<string>();
   for (const { target, endpoint } of all) {
     if (target === '') throw new Error('no name set for network');
-    if (target in config) {
-      throw new Error(`conflicting options: network "${target}" specified more than once`);
+    if (seen.has(target)) {
+      throw new Error(`network "${target}" is specified multiple times`);
     }
+    seen.add(target);
     if (all.length > 1 && !isUserDefined(target)) {
       throw new Error(
         'conflicting options: cannot attach both user-defined and non-user-defined network-modes',
       );
     }
     // A single network without settings is left to the daemon.
-    if (all.length > 1 || Object.keys(endpoint).length > 0) config[target] = endpoint;
+    if (all.length > 1 || Object.keys(endpoint).length > 0) config.set(target, endpoint);
   }
-  return { mode: first.target, config: { EndpointsConfig: config } };
+  return { mode: first.target, config: { EndpointsConfig: Object.fromEntries(config) } };
 }
 
 function isUserDefined(target: string): boolean {
@@ -102,18 +104,16 @@ function isUserDefined(target: string): boolean {
 }
 
 function withFlags({ target, endpoint }: NetworkAttachment, flags: FirstEndpointFlags): EndpointSettings {
+  refuseBoth(flags, endpoint);
+  if (!isUserDefined(target) && (flags.aliases.length > 0 || endpoint.Aliases)) {
+    throw new Error('network-scoped aliases are only supported for user-defined networks');
+  }
   const ipam = {
     ...endpoint.IPAMConfig,
     ...(flags.ip === undefined ? {} : { IPv4Address: flags.ip }),
     ...(flags.ip6 === undefined ? {} : { IPv6Address: flags.ip6 }),
     ...(flags.linkLocalIps.length === 0 ? {} : { LinkLocalIPs: [...flags.linkLocalIps] }),
   };
-  if (flags.aliases.length > 0 && endpoint.Aliases) {
-    throw new Error('conflicting options: cannot specify both --network-alias and per-network alias');
-  }
-  if (flags.macAddress !== undefined && endpoint.MacAddress !== undefined) {
-    throw new Error('conflicting options: cannot specify both --mac-address and per-network MAC address');
-  }
   return {
     ...endpoint,
     ...(Object.keys(ipam).length === 0 ? {} : { IPAMConfig: ipam }),
@@ -122,4 +122,20 @@ function withFlags({ target, endpoint }: NetworkAttachment, flags: FirstEndpoint
     ...(flags.links.length === 0 || !isUserDefined(target) ? {} : { Links: [...flags.links] }),
     ...(flags.macAddress === undefined ? {} : { MacAddress: flags.macAddress }),
   };
+}
+
+/** A flag and the same in the network's own words. */
+function refuseBoth(flags: FirstEndpointFlags, { Aliases, IPAMConfig, MacAddress }: EndpointSettings): void {
+  const both: [boolean, string][] = [
+    [flags.aliases.length > 0 && Boolean(Aliases), '--network-alias and per-network alias'],
+    [flags.ip !== undefined && Boolean(IPAMConfig?.IPv4Address), '--ip and per-network IPv4 address'],
+    [flags.ip6 !== undefined && Boolean(IPAMConfig?.IPv6Address), '--ip6 and per-network IPv6 address'],
+    [flags.macAddress !== undefined && MacAddress !== undefined, '--mac-address and per-network MAC address'],
+    [
+      flags.linkLocalIps.length > 0 && Boolean(IPAMConfig?.LinkLocalIPs),
+      '--link-local-ip and per-network link-local IP addresses',
+    ],
+  ];
+  const found = both.find(([given]) => given)?.[1];
+  if (found !== undefined) throw new Error(`conflicting options: cannot specify both ${found}`);
 }

@@ -213,8 +213,17 @@ test('networks: plain names are left to the daemon, settings travel', () => {
   });
   assert.throws(
     () => chooseNetworks(['a', 'a'].map(parseNetworkAttachment), NO_FLAGS),
-    /specified more than once/,
+    /network "a" is specified multiple times/,
   );
+  assert.equal(chooseNetworks([parseNetworkAttachment('constructor')], NO_FLAGS).mode, 'constructor');
+  for (const [words, flags, message] of [
+    ['name=a,ip=1.2.3.4', { ip: '1.2.3.5' }, /both --ip and per-network IPv4 address/],
+    ['name=a,alias=x', { aliases: ['y'] }, /both --network-alias and per-network alias/],
+    ['name=a,mac-address=02:00:00:00:00:01', { macAddress: '02:00:00:00:00:02' }, /both --mac-address/],
+    ['bridge', { aliases: ['y'] }, /aliases are only supported for user-defined networks/],
+  ] as const) {
+    assert.throws(() => chooseNetworks([parseNetworkAttachment(words)], { ...NO_FLAGS, ...flags }), message);
+  }
   assert.throws(
     () => chooseNetworks(['a', 'host'].map(parseNetworkAttachment), NO_FLAGS),
     /non-user-defined/,

@@ -47,6 +47,7 @@ test('a list is chosen as Docker chooses it', () => {
   assert.deepEqual(shown({ id: [Buffer.from('back').toString('hex')] }), ['back']);
   assert.deepEqual(shown({ label: ['tier'] }), ['front', 'back']);
   assert.deepEqual(shown({ label: ['tier', 'keep'] }), ['front']);
+  assert.deepEqual(shown({ label: ['constructor'] }), []);
   assert.deepEqual(shown({ label: ['tier=back'] }), ['back']);
   assert.deepEqual(shown({ 'label!': ['tier=back', 'keep'], type: ['custom'] }), ['plan']);
   assert.deepEqual(shown({ type: ['builtin'] }), ['bridge', 'none']);
@@ -94,6 +95,7 @@ test('bodies are checked by type, and old clients’ fields mean nothing', () =>
   assert.deepEqual(checkNetworkCreate(body, false), { Name: 'n', IPAM: body.IPAM });
   assert.equal(checkNetworkCreate(body, true).EnableIPv4, false);
   assert.equal(checkNetworkCreate({}, true).Name, '');
+  assert.equal(checkNetworkCreate({ Name: 'n', constructor: 'unknown', toString: {} }, true).Name, 'n');
   assert.throws(() => checkNetworkCreate(undefined, true), { message: /got EOF while reading request body/ });
   for (const wrong of [
     { Name: 1 },
@@ -101,6 +103,7 @@ test('bodies are checked by type, and old clients’ fields mean nothing', () =>
     { Name: 'n', IPAM: { Config: [{ AuxiliaryAddresses: ['x'] }] } },
     { Name: 'n', Options: { a: 1 } },
     { Name: 'n', Internal: 'yes' },
+    { Name: 'n', Labels: { constructor: 1 } },
   ]) {
     assert.throws(() => checkNetworkCreate(wrong, true), { kind: 'InvalidParameter' }, JSON.stringify(wrong));
   }
