@@ -34,7 +34,7 @@ export async function connectNetwork(
   requireCompatible(record.hostConfig.NetworkMode, networksOfRun(engine, container), network);
   const settings = requestedSettings(asked);
   judgeSettings(engine.networks, network, settings, '');
-  const before = record.networks[network.name];
+  const before = Object.hasOwn(record.networks, network.name) ? record.networks[network.name] : undefined;
   if (!container.running) {
     // As with Docker, a stopped container that is on it already is no error; what is asked for anew counts.
     if (before === undefined || Object.keys(settings).length > 0) {
@@ -149,7 +149,7 @@ function storedName(
   network: NetworkRecord | undefined,
   reference: string,
 ): string | undefined {
-  if (network !== undefined) return network.name in record.networks ? network.name : undefined;
+  if (network !== undefined) return Object.hasOwn(record.networks, network.name) ? network.name : undefined;
   return Object.entries(record.networks).find(
     ([name, settings]) => name === reference || settings.NetworkID === reference,
   )?.[0];

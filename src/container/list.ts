@@ -154,7 +154,7 @@ function expressionTest(pattern: string): (text: string) => boolean {
 
 export function matchesLabel(labels: Record<string, string>, wanted: string): boolean {
   const [key = '', value] = wanted.split(/=(.*)/s);
-  return labels[key] !== undefined && (value === undefined || labels[key] === value);
+  return Object.hasOwn(labels, key) && (value === undefined || labels[key] === value);
 }
 
 /** A name counts for the image that it means now, whatever it meant when the container was made. */

@@ -29,7 +29,8 @@ export function checkShape(value: unknown, shape: Shape, where: string): void {
   if (!isScalar(value, 'object')) throw wrong(value, 'object', where);
   const fields = Object.entries(value as object);
   for (const [name, item] of fields) {
-    const inner = 'map' in shape ? shape.map : shape.object[name];
+    const inner =
+      'map' in shape ? shape.map : Object.hasOwn(shape.object, name) ? shape.object[name] : undefined;
     if (inner !== undefined) checkShape(item, inner, where === '' ? name : `${where}.${name}`);
   }
 }

@@ -56,5 +56,5 @@ function withoutTag(name: string): string {
 
 function matchesLabel(attributes: Record<string, string>, wanted: string): boolean {
   const [key = '', value] = wanted.split(/=(.*)/s);
-  return attributes[key] !== undefined && (value === undefined || attributes[key] === value);
+  return Object.hasOwn(attributes, key) && (value === undefined || attributes[key] === value);
 }

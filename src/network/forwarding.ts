@@ -32,7 +32,11 @@ export function enableForwarding(
   if (!existsSync(all)) return [];
   if (readFileSync(all, 'utf8').trim() !== '0') return apart(store, family);
   const names = readdirSync(conf).filter(
-    (name) => !NO_INTERFACES.includes(name) && !own.includes(name) && !isOn(`${conf}/${name}/forwarding`),
+    (name) =>
+      !NO_INTERFACES.includes(name) &&
+      !own.includes(name) &&
+      !isBridgePort(name) &&
+      !isOn(`${conf}/${name}/forwarding`),
   );
   // Remembered first: a crash in between must not leave a router behind.
   store.setHostFact(fact, JSON.stringify({ boot, names }));
@@ -47,6 +51,11 @@ export function apart(store: Pick<NetworkStore, 'hostFact'>, family: Family): st
   if (typeof fact !== 'object' || fact === null || !('boot' in fact) || !('names' in fact)) return [];
   const boot = readFileSync(BOOT_ID, 'utf8').trim();
   return fact.boot === boot && Array.isArray(fact.names) ? fact.names.map(String) : [];
+}
+
+/** What comes through one is forwarded as its bridge's, so that keeping it apart would say nothing. */
+function isBridgePort(name: string): boolean {
+  return existsSync(`/sys/class/net/${name}/brport`);
 }
 
 function isOn(path: string): boolean {

@@ -73,7 +73,7 @@ function labelTest(filters: Filters): (volume: Volume) => boolean {
 
 function hasLabel(labels: Record<string, string>, wanted: string): boolean {
   const [key = '', value] = wanted.split(/=(.*)/s);
-  return labels[key] !== undefined && (value === undefined || labels[key] === value);
+  return Object.hasOwn(labels, key) && (value === undefined || labels[key] === value);
 }
 
 /** A value is the text itself or an expression; what is no expression matches only itself, as in Docker. */
