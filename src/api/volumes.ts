@@ -8,8 +8,16 @@ export interface Volume {
   Name: string;
   Options: Record<string, string> | null;
   Scope: 'local' | 'global';
-  Status?: Record<string, unknown>;
+  Status?: VolumeStatus;
   UsageData?: VolumeUsageData | null;
+}
+
+/** What is known of a volume with options; by the definition every value is an object. */
+export interface VolumeStatus {
+  /** Of a volume that is mounted while it is used. */
+  Mount?: { Mounted: boolean; FileSystem: string };
+  /** Of a volume whose size is limited. */
+  Size?: { LimitBytes: number; UsedBytes: number };
 }
 
 /** Both are -1 where they were not measured. */

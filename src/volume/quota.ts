@@ -4,6 +4,7 @@
  * belongs to that. The kernel keeps it all: the folder knows its project, the project its limit, also over a reboot.
  */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import type { VolumeStatus } from '../api/volumes.ts';
 import { errnoCode, InvalidParameterError, UnavailableError } from '../base/errors.ts';
 import { readMountTable } from '../image/layers/mount-table.ts';
 import { addon } from '../native/addon.ts';
@@ -167,10 +168,11 @@ export function liftSizeLimit(path: string): void {
   }
 }
 
-/** What inspect shows as Status of a limited volume: bytes. */
-export function sizeLimitStatus(path: string): Record<string, unknown> | undefined {
+/** What inspect shows in the Status of a limited volume: bytes. */
+export function sizeLimitStatus(path: string): VolumeStatus | undefined {
   const limit = sizeLimitOf(path);
-  return limit === undefined ? undefined : { SizeLimit: limit.limitBytes, SizeUsed: limit.usedBytes };
+  if (limit === undefined) return undefined;
+  return { Size: { LimitBytes: limit.limitBytes, UsedBytes: limit.usedBytes } };
 }
 
 function isOurs(project: number): boolean {

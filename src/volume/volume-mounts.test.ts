@@ -38,11 +38,11 @@ test('a device is mounted from the first user to the last', async () => {
   makeBind('bound');
   const content = () => readdirSync(store.path('bound'));
   assert.deepEqual(store.get('bound').Options, { type: 'none', o: 'bind', device: join(root, 'device') });
-  assert.deepEqual(store.get('bound').Status, { Mounted: false });
+  assert.deepEqual(store.get('bound').Status, { Mount: { Mounted: false, FileSystem: '' } });
   await Promise.all([store.mount('bound', 'c1'), store.mount('bound', 'c2'), store.mount('bound', 'c1')]);
   assert.deepEqual(content(), ['file']);
   assert.equal(mountPointsBelow(root).length, 1);
-  assert.deepEqual(store.get('bound').Status, { Mounted: true });
+  assert.equal(store.get('bound').Status?.Mount?.Mounted, true);
   await store.release(['bound'], 'c1');
   assert.deepEqual(content(), ['file']);
   await store.release(['bound'], 'c1');

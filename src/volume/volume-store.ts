@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Volume, VolumeCreateRequest } from '../api/volumes.ts';
+import type { Volume, VolumeCreateRequest, VolumeStatus } from '../api/volumes.ts';
 import { syncDirectory, TEMPORARY_PREFIX } from '../base/atomic-file.ts';
 import { type Database, type Migrations, transaction } from '../base/database.ts';
 import {
@@ -186,9 +186,12 @@ export class VolumeStore {
     return row as unknown as VolumeRow;
   }
 
-  #status({ name, options }: VolumeRow): Record<string, unknown> | undefined {
+  #status({ name, options }: VolumeRow): VolumeStatus | undefined {
     const parsed = storedOptions(options);
-    if (needsMount(parsed)) return { Mounted: mountedOn(this.path(name)).length > 0 };
+    if (needsMount(parsed)) {
+      const mounted = mountedOn(this.path(name));
+      return { Mount: { Mounted: mounted.length > 0, FileSystem: mounted.at(-1) ?? '' } };
+    }
     return parsed.sizeBytes > 0 ? sizeLimitStatus(this.path(name)) : undefined;
   }
 

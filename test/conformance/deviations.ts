@@ -21,6 +21,8 @@ const STATUSES: Record<string, readonly number[]> = {
   'POST /networks/create': [409],
   'DELETE /networks/{id}': [409],
   'POST /networks/{id}/connect': [409],
+  // A volume driver that is not installed; a cluster volume without a swarm.
+  'POST /volumes/create': [404, 503],
   'POST /images/load': [404],
   'GET /images/{name}/get': [404],
   'GET /images/get': [404],
@@ -85,7 +87,7 @@ const DEVIATIONS: readonly Deviation[] = [
   },
   {
     operation: /\/(volumes|system\/df)/,
-    complaint: /(\/Options: must be object|^\/Warnings: must be array)$/,
+    complaint: /(\/(Options|Labels): must be object|^\/Warnings: must be array)$/,
     why: 'null where there are none',
   },
   {

@@ -17,7 +17,7 @@ after(async () => await close());
 interface InspectedVolume {
   Mountpoint: string;
   Options: Record<string, string> | null;
-  Status?: { Mounted?: boolean };
+  Status?: { Mount?: { Mounted: boolean } };
 }
 
 async function inspected(name: string): Promise<InspectedVolume> {
@@ -29,7 +29,7 @@ async function inspected(name: string): Promise<InspectedVolume> {
 async function isMounted(name: string): Promise<boolean> {
   const { Mountpoint, Status } = await inspected(name);
   const inTable = readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${Mountpoint} `);
-  assert.equal(Status?.Mounted, inTable, `status of ${name}`);
+  assert.equal(Status?.Mount?.Mounted, inTable, `status of ${name}`);
   return inTable;
 }
 

@@ -82,9 +82,9 @@ async function limits(dataRoot: string): Promise<void> {
     assert.equal(full.code, 1);
     assert.match(full.stderr, /No space left on device|Disk quota exceeded/);
     const status = await other.ok('volume', 'inspect', '-f', '{{json .Status}}', 'limited');
-    const { SizeLimit, SizeUsed } = JSON.parse(status) as { SizeLimit: number; SizeUsed: number };
-    assert.equal(SizeLimit, 10 << 20);
-    assert.ok(SizeUsed > 9 << 20 && SizeUsed <= 10 << 20, status);
+    const { Size } = JSON.parse(status) as { Size: { LimitBytes: number; UsedBytes: number } };
+    assert.equal(Size.LimitBytes, 10 << 20);
+    assert.ok(Size.UsedBytes > 9 << 20 && Size.UsedBytes <= 10 << 20, status);
     await other.ok('volume', 'clone', 'limited', 'copy');
     assert.equal((await fill('copy')).code, 1, 'the clone has the limit as well');
     await other.ok('volume', 'snapshot', 'create', 'limited', 'full');
