@@ -76,6 +76,9 @@ const BY_PATH: Readonly<Record<string, VerbWords>> = {
     rm: many('network'),
   }),
   ...prefixed('volume', {
+    clone: one('volume'),
+    export: one('volume'),
+    import: { kinds: ['volume', 'files'] },
     inspect: many('volume'),
     rm: many('volume'),
     remove: many('volume'),
