@@ -232,12 +232,6 @@ export class ContainerEngine {
     return container.mutex.run(() => disconnectNetwork(this.#context, container, network, force));
   }
 
-  /** IDs of the networks that running containers are on: what a prune leaves. */
-  networksInUse(): Set<string> {
-    const live = this.all().filter(({ running }) => running);
-    return new Set(live.flatMap(({ toldNetworks }) => [...toldNetworks.keys()]));
-  }
-
   /** What may leave a container; undefined where nothing restricts that, or it does not run. */
   egress(reference: string): Promise<EgressState | undefined> {
     return egressState(this.#context, this.get(reference));

@@ -81,11 +81,12 @@ function adoptSandbox(engine: EngineContext, container: Container, sandbox: Sand
 
 /** Starts what restart policies want up. To be called when the API answers. */
 export async function startByPolicy(engine: EngineContext): Promise<void> {
-  const queue = startOrder(engine.containers.all().filter((container) => wantsStart(container)));
+  const wanted = engine.containers.all().filter((container) => wantsStart(container));
+  const queue = startOrder(engine, wanted);
   const started = new Map<string, Promise<void>>();
   const worker = async (): Promise<void> => {
     for (let container = queue.shift(); container !== undefined; container = queue.shift()) {
-      const needed = neededBy(container).map((id) => started.get(id));
+      const needed = neededBy(engine, container).map((id) => started.get(id));
       const start = Promise.all(needed).then(() => startOne(engine, container));
       started.set(container.id, start);
       await start;
@@ -94,13 +95,13 @@ export async function startByPolicy(engine: EngineContext): Promise<void> {
   await Promise.all(Array.from({ length: STARTS_AT_ONCE }, worker));
 }
 
-/** Those whose network or addresses others need come before these; in a circle, whoever was made first. */
-function startOrder(containers: readonly Container[]): Container[] {
+/** Those whose namespaces or addresses others need come before these; in a circle, one of them does without. */
+function startOrder(engine: EngineContext, containers: readonly Container[]): Container[] {
   const waiting = new Map(containers.map((container) => [container.id, container]));
   const ordered: Container[] = [];
   const place = (container: Container): void => {
     waiting.delete(container.id);
-    for (const id of neededBy(container)) {
+    for (const id of neededBy(engine, container)) {
       const needed = waiting.get(id);
       if (needed !== undefined) place(needed);
     }
@@ -111,8 +112,13 @@ function startOrder(containers: readonly Container[]): Container[] {
 }
 
 /** IDs of the containers that have to run before this one starts. */
-function neededBy({ record }: Container): string[] {
-  return record.links.map(({ containerId }) => containerId);
+function neededBy(engine: EngineContext, { record }: Container): string[] {
+  const { NetworkMode, PidMode, IpcMode } = record.hostConfig;
+  const shared = [NetworkMode, PidMode, IpcMode].flatMap((mode) => {
+    const name = /^container:(.+)$/.exec(mode ?? '')?.[1];
+    return (name === undefined ? undefined : engine.containers.find(name)?.id) ?? [];
+  });
+  return [...shared, ...record.links.map(({ containerId }) => containerId)];
 }
 
 async function startOne(engine: EngineContext, container: Container): Promise<void> {

@@ -1,5 +1,7 @@
 /** Several networks a container: at create, connected and disconnected while it runs and while it does not. */
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { ContainerInspectResponse, ContainerSummary } from '../../../src/api/containers.ts';
 import { eventually } from '../command.ts';
@@ -205,6 +207,20 @@ test('a container whose network was removed does not start, whatever has its nam
   await daemon.ok('start', 'orphan');
   await daemon.ok('rm', '-f', 'orphan');
   await daemon.ok('network', 'rm', 'gone');
+});
+
+test('a build runs its steps on a network by its name', async () => {
+  await daemon.ok('run', '-d', '--name', 'helper', '--network', 'back', ...SLEEP);
+  const folder = join(daemon.folder, 'context');
+  mkdirSync(folder);
+  writeFileSync(
+    join(folder, 'Dockerfile'),
+    'FROM busybox\nRUN ping -c 1 -W 3 helper && ls /sys/class/net > /seen\n',
+  );
+  await daemon.ok('build', '-q', '--network', 'back', '-t', 'reached', folder);
+  assert.equal(await daemon.ok('run', '--rm', 'reached', 'cat', '/seen'), 'eth0\nlo');
+  await daemon.fails(1, /network nowhere not found/, 'build', '--no-cache', '--network', 'nowhere', folder);
+  await daemon.ok('rmi', 'reached');
 });
 
 test('a daemon that was killed finds every network again', async () => {

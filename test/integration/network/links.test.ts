@@ -69,18 +69,30 @@ test('a link is removed by its name', async () => {
   assert.equal(await daemon.inspect('web', '{{json .HostConfig.Links}}'), 'null');
 });
 
-test('containers that others are linked to start first when the daemon does', async () => {
+test('containers that others need start first when the daemon does', async () => {
   await daemon.ok('create', '--name', 'first', '--restart', 'always', '--link', 'db:before', ...SLEEP);
   await daemon.ok('rm', '-f', 'db');
   await daemon.ok('run', '-d', '--name', 'last', '--restart', 'always', ...SLEEP);
   await daemon.ok('run', '-d', '--name', 'parent', '--restart', 'always', '--link', 'last:child', ...SLEEP);
-  const pids = await daemon.ok('inspect', '--format', '{{.State.Pid}}', 'parent', 'last');
+  await daemon.ok(
+    'run',
+    '-d',
+    '--name',
+    'guest',
+    '--restart',
+    'always',
+    '--network',
+    'container:last',
+    ...SLEEP,
+  );
+  const all = ['guest', 'parent', 'last'];
+  const pids = await daemon.ok('inspect', '--format', '{{.State.Pid}}', ...all);
   await daemon.stop('SIGKILL');
   for (const pid of pids.split('\n')) process.kill(Number(pid), 'SIGKILL');
   await daemon.launch();
-  await eventually('both run again', async () => {
-    const state = await daemon.ok('inspect', '--format', '{{.State.Status}}', 'parent', 'last');
-    return state === 'running\nrunning';
+  await eventually('all run again', async () => {
+    const state = await daemon.ok('inspect', '--format', '{{.State.Status}}', ...all);
+    return state === 'running\nrunning\nrunning';
   });
   assert.match(await inside('parent', 'cat /etc/hosts'), new RegExp(`^${await address('last')}\tchild`, 'm'));
 });
