@@ -5,7 +5,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Volume, VolumeCreateRequest, VolumeStatus } from '../api/volumes.ts';
 import { syncDirectory, TEMPORARY_PREFIX } from '../base/atomic-file.ts';
@@ -21,6 +20,7 @@ import { log } from '../base/log.ts';
 import type { EventBus } from '../events/event-bus.ts';
 import { type DriverOptions, needsMount, parseDriverOptions } from './driver-options.ts';
 import { applySizeLimit, checkSizeOption, liftSizeLimit, sizeLimitStatus } from './quota.ts';
+import { removeTree } from './remove-tree.ts';
 import { snapshotNames } from './snapshot-folder.ts';
 import {
   type FillableVolume,
@@ -310,7 +310,7 @@ export class VolumeStore {
     rmSync(removing, { recursive: true, force: true });
     renameIfThere(this.#folder(name), removing);
     this.#db.prepare('DELETE FROM volumes WHERE name = ?').run(name);
-    await rm(removing, { recursive: true, force: true });
+    await removeTree(removing);
     this.#events?.publish('volume', 'destroy', name, { driver: 'local' });
   }
 
@@ -364,7 +364,7 @@ export class VolumeStore {
         if (!existsSync(join(this.#root, name))) {
           this.#db.prepare('DELETE FROM volumes WHERE name = ?').run(name);
         }
-        await rm(folder, { recursive: true, force: true });
+        await removeTree(folder);
       } else if (!this.has(entry)) {
         removeEmpty(folder);
       } else if (isHalfFilled(folder)) {

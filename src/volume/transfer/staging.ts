@@ -10,6 +10,7 @@ import { syncDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../../base/ato
 import { errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import { applySizeLimit } from '../quota.ts';
+import { removeTree } from '../remove-tree.ts';
 import { snapshotsFolder } from '../snapshot-folder.ts';
 import type { VolumeStore } from '../volume-store.ts';
 import { runTransfer } from './transfer-thread.ts';
@@ -128,5 +129,5 @@ async function finishExchange(folder: string): Promise<void> {
 
 /** Removes a folder of ours, with all that it holds. */
 export async function discard(folder: string): Promise<void> {
-  await runTransfer({ kind: 'remove', path: folder });
+  await removeTree(folder);
 }

@@ -56,6 +56,7 @@ class TransferThread {
   #failure: { error: unknown } | undefined;
   #done = false;
   #outstanding = 0;
+  #written: Promise<void> = Promise.resolve();
   #wake: (() => void) | undefined;
 
   constructor(job: TransferJob, hooks: TransferHooks) {
@@ -123,11 +124,15 @@ class TransferThread {
     }
   }
 
+  /** One chunk after the other: whoever takes them waits for room with each. */
   #output(chunk: Uint8Array): void {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-    this.#hooks
-      .onOutput?.(bytes)
-      .then(() => this.#post({ kind: 'ack', bytes: bytes.length }))
+    this.#written = this.#written
+      .then(async () => {
+        if (this.#failure !== undefined) return;
+        await this.#hooks.onOutput?.(bytes);
+        this.#post({ kind: 'ack', bytes: bytes.length });
+      })
       .catch((error: unknown) => this.#fail(error));
   }
 
