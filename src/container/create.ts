@@ -43,6 +43,7 @@ export async function createContainer(
   options: CreateOptions,
 ): Promise<ContainerCreateResponse> {
   const { HostConfig: hostRequest, NetworkingConfig: networking, ...configRequest } = request;
+  const mountHost = await realMountHost(engine.host.selinux, hostRequest?.Mounts);
   const name = options.name ? parseName(options.name) : undefined;
   if (name !== undefined) engine.containers.requireFreeName(name);
   const image = requestedImage(engine, configRequest, options.platform);
@@ -66,7 +67,7 @@ export async function createContainer(
     hostConfig,
     mountPointsOf: (reference) => engine.containers.get(reference).record.mounts,
     imageOf: (reference) => engine.images.resolve(reference),
-    host: realMountHost(engine.host.selinux),
+    host: mountHost,
     readOnlyNonRecursive: compareApiVersions(options.apiVersion ?? API_VERSION, '1.44') < 0,
   });
   const record: ContainerRecord = {

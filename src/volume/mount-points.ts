@@ -3,10 +3,10 @@
  * Docker's order of precedence, volumes made for them, and how they are described. What a run makes of them stands in
  * run-mounts.ts.
  */
-import { statSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import type { ContainerConfig } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
-import type { MountPoint } from '../api/mounts.ts';
+import type { Mount, MountPoint } from '../api/mounts.ts';
 import { EngineError, InvalidParameterError } from '../base/errors.ts';
 import type { DiffID, ImageID } from '../image/digest.ts';
 import { byDepth, cleanPath } from '../oci/mounts.ts';
@@ -35,9 +35,25 @@ export interface MountRequest {
   readOnlyNonRecursive?: boolean;
 }
 
-/** The host as it is; `selinux` from HostFacts. */
-export function realMountHost(selinux: boolean): MountHost {
-  return { selinux, exists: (path) => statSync(path, { throwIfNoEntry: false }) !== undefined };
+/**
+ * The host as it is, as far as these mounts ask for it; `selinux` from HostFacts. Sources are looked at on the thread
+ * pool: some lie on hosts that do not answer.
+ */
+export async function realMountHost(
+  selinux: boolean,
+  mounts: readonly Mount[] | null | undefined,
+): Promise<MountHost> {
+  const sources = (mounts ?? []).flatMap(({ Type, Source }) => (Type === 'bind' && Source ? [Source] : []));
+  const found = await Promise.all(
+    sources.map(async (path) =>
+      stat(path).then(
+        () => [path],
+        () => [],
+      ),
+    ),
+  );
+  const existing = new Set(found.flat());
+  return { selinux, exists: (path) => existing.has(path) };
 }
 
 /**

@@ -11,6 +11,7 @@ import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { ContainerMount } from '../oci/mounts.ts';
 import type { ContainerMountPoint } from './mount-points.ts';
 import { mountPart, unmountPart } from './part-mount.ts';
+import { requirePropagation } from './propagation.ts';
 import type { VolumeStore } from './volume-store.ts';
 
 export interface MountedRun {
@@ -38,7 +39,10 @@ export async function prepareMounts(
   { user, bundle, rootfs }: MountedRun,
 ): Promise<void> {
   for (const [index, mount] of mounts.entries()) {
-    if (mount.type === 'bind') await prepareBind(mount);
+    if (mount.type === 'bind') {
+      await prepareBind(mount);
+      await requirePropagation(mount);
+    }
     if (mount.type === 'image') await mountImage(mount, snapshotter, imagePath(bundle, index));
     if (mount.type !== 'volume') continue;
     await volumes.mount(mount.name, user);

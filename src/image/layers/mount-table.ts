@@ -8,6 +8,8 @@ export interface MountEntry {
   /** Root of the mount within its file system. */
   root: string;
   fileSystem: string;
+  /** How it propagates: `shared:N`, `master:N` and so on; none where it is private. */
+  propagation: string[];
   /** Options of the file system, comma-separated, escaped as the kernel has them. */
   superOptions: string;
 }
@@ -27,6 +29,7 @@ export function readMountTable(): MountEntry[] {
       root: unescapeOctal(root),
       mountPoint: unescapeOctal(mountPoint),
       fileSystem: fileSystem ?? '',
+      propagation: fields.slice(6, dash),
       superOptions: superOptions ?? '',
     });
   }

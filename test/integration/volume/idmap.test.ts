@@ -70,6 +70,9 @@ test('mappings by name, also of volumes, read-only, with mounts below', async ()
   const words = 'idmap=uids=4321-7-1#0-0-1;gids=8765-8-1';
   const place = folder('named', 4321, 8765);
   mkdirSync(join(place, 'below'));
+  // What is to propagate must lie on a mount that does.
+  execFileSync('mount', ['--bind', place, place]);
+  execFileSync('mount', ['--make-shared', place]);
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'uid=4321,gid=8765,mode=755', 'tmpfs', join(place, 'below')]);
   try {
     assert.equal(
@@ -87,7 +90,7 @@ test('mappings by name, also of volumes, read-only, with mounts below', async ()
       '7:8\n0:65534',
     );
   } finally {
-    execFileSync('umount', [join(place, 'below')]);
+    execFileSync('umount', ['-R', place]);
   }
   await shell(['-v', 'data:/d'], 'touch /d/x');
   assert.equal(

@@ -55,30 +55,9 @@ test('an image that containers mount is in use, also after a restart of the daem
 });
 
 test('an image that is not here is told as missing', async () => {
-  await daemon
-    .fails(
-      1,
-      /No such image: nowhere:latest/i,
-      'create',
-      '--pull',
-      'never',
-      '--mount',
-      'type=image,source=nowhere,target=/i',
-      'busybox',
-    )
-    .catch(
-      async () =>
-        await daemon.fails(
-          125,
-          /No such image: nowhere:latest/i,
-          'create',
-          '--pull',
-          'never',
-          '--mount',
-          'type=image,source=nowhere,target=/i',
-          'busybox',
-        ),
-    );
+  const Mounts = [{ Type: 'image', Source: 'nowhere', Target: '/i' }];
+  const answer = await daemon.api('POST', '/containers/create', { Image: 'busybox', HostConfig: { Mounts } });
+  assert.deepEqual([answer.status, answer.text.trim()], [404, '{"message":"No such image: nowhere:latest"}']);
 });
 
 test('tmpfs by --mount, with size, mode and words', async () => {
@@ -168,6 +147,36 @@ test('bind sources: made by -v and on request, missing otherwise', async () => {
   );
   await shell(['--mount', `type=bind,source=${missing},target=/b,bind-create-src`], 'touch /b/x');
   assert.ok(existsSync(join(missing, 'x')));
+});
+
+test('mounts of the host arrive where their folder is shared, and what is not shared is told', async () => {
+  const folder = join(daemon.folder, 'shared');
+  mkdirSync(join(folder, 'late'), { recursive: true });
+  await daemon.fails(
+    125,
+    /path .*\/shared is mounted on \/.* but it is not a shared mount/,
+    ...['run', '--rm', '-v', `${folder}:/s:rshared`, 'busybox'],
+  );
+  await daemon.fails(
+    125,
+    /path .*\/shared is mounted on \/.* but it is not a shared or slave mount/,
+    ...['run', '--rm', '-v', `${folder}:/s:rslave`, 'busybox'],
+  );
+  execFileSync('mount', ['--bind', folder, folder]);
+  execFileSync('mount', ['--make-shared', folder]);
+  try {
+    const flags = ['--name', 'slave', '-v', `${folder}:/s:rslave`, '-v', `${folder}:/p`];
+    await daemon.ok('run', '-d', ...flags, 'busybox', 'sleep', '60');
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', join(folder, 'late')]);
+    writeFileSync(join(folder, 'late/arrived'), '');
+    assert.equal(
+      await daemon.ok('exec', 'slave', 'ls', '/s/late', '/p/late'),
+      '/p/late:\n\n/s/late:\narrived',
+    );
+    await daemon.ok('rm', '-f', 'slave');
+  } finally {
+    execFileSync('umount', ['-R', folder]);
+  }
 });
 
 test('volumes-from gives volumes and binds, read-only where that is said', async () => {
