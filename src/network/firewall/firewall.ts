@@ -7,6 +7,7 @@
  * restart of nftables.service flushes everything), it is written whole again: at the next change, or within
  * WATCH_MS, when the number of the ruleset's generation is not what our own transactions make of it.
  */
+import { networkInterfaces } from 'node:os';
 import {
   ConflictError,
   errnoCode,
@@ -299,13 +300,18 @@ export class Firewall {
       return;
     }
     const guard = new NftBatch(this.#options.table, 'bridge');
-    for (const rule of removed) removeGuard(guard, rule);
+    // With nobody left to guard, frames of other bridges do not have to pass it.
+    const ended = this.#guarding && this.#allRules().length === 0;
+    if (ended) guard.addTable().deleteTable();
+    else for (const rule of removed) removeGuard(guard, rule);
     for (const rule of added) addGuard(guard, rule);
+    if (ended) this.#guarding = false;
     await this.#change({
       remove: removed.flatMap(ruleElements),
       add: added.flatMap(ruleElements),
       guard,
     });
+    if (ended) this.#shape = await this.#readShape();
   }
 
   /** Removes, then adds, in one transaction. Repairs the table where it is not what it should be. */
