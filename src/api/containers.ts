@@ -146,6 +146,8 @@ export interface OpenPort {
   HostPort: number;
   ContainerPort: number;
   Type: 'tcp' | 'udp' | 'sctp';
+  /** Only as far as the host's own input rules let packets in (`--firewall strict`); what they say is not known here. */
+  HostRules?: true;
 }
 
 /** What may leave a container, and what was refused since it started. */

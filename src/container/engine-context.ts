@@ -24,6 +24,8 @@ export interface EngineSettings {
   /** Log driver of containers that name none, and the options of that driver. */
   logDriver: string;
   logOpts: Record<string, string>;
+  /** `strict`: the host's input rules decide who reaches published ports. */
+  firewall: 'default' | 'strict';
 }
 
 export interface EngineContext {

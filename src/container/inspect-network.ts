@@ -122,6 +122,7 @@ export function openPorts(engine: EngineContext, { running, record }: Container)
         HostPort: hostPort,
         ContainerPort: containerPort,
         Type: protocol,
+        ...(engine.settings.firewall === 'strict' ? { HostRules: true as const } : {}),
       })),
   };
 }

@@ -117,6 +117,13 @@ test('port and ps say what other hosts can reach, where it is asked for or peopl
   assert.equal((await mydock(['port', 'c'], inspected, terminal)).io.out(), noted);
   assert.equal((await mydock(['port', '--open=false', 'c'], inspected, terminal)).io.out(), bare);
 
+  const strict: Respond = (_, response) =>
+    sendJson(response, { NetworkSettings: { Ports }, OpenPorts: [{ ...open, HostRules: true }] });
+  assert.match(
+    (await mydock(['port', '--open', 'c'], strict)).io.out(),
+    /:8080 {2}\(open as far as this host's rules allow\)\n.* {2}\(this host only\)\n$/,
+  );
+
   const row = {
     Id: ID,
     Names: ['/web'],

@@ -64,13 +64,14 @@ function address({ HostIp, HostPort }: PortBinding): string {
 
 function reachNote(open: readonly OpenPort[]): (inside: string, binding: PortBinding) => string {
   return (inside, { HostIp, HostPort }) => {
-    const found = open.some(
+    const found = open.find(
       (port) =>
         inside === `${port.ContainerPort}/${port.Type}` &&
         port.HostIp === HostIp &&
         String(port.HostPort) === HostPort,
     );
-    return found ? '  (open to other hosts)' : '  (this host only)';
+    if (found === undefined) return '  (this host only)';
+    return found.HostRules ? "  (open as far as this host's rules allow)" : '  (open to other hosts)';
   };
 }
 

@@ -85,7 +85,12 @@ function noteOpenPorts(io: Io, containers: readonly ContainerSummary[]): void {
   if (ports.length === 0) return;
   const more = ports.length - NOTED_PORTS;
   const shown = ports.slice(0, NOTED_PORTS).join(', ');
-  printError(io, `Open to other hosts: ${shown}${more > 0 ? ` and ${more} more (mydock ps --open)` : ''}`);
+  const strict = containers.some((row) => row.OpenPorts?.some(({ HostRules }) => HostRules));
+  const limit = strict ? " as far as this host's rules allow" : '';
+  printError(
+    io,
+    `Open to other hosts${limit}: ${shown}${more > 0 ? ` and ${more} more (mydock ps --open)` : ''}`,
+  );
 }
 
 /** Fields in alphabetical order, as JSON output has them. */
