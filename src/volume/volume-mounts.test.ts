@@ -6,7 +6,8 @@ import { after, afterEach, beforeEach, test } from 'node:test';
 import { openDatabase } from '../base/database.ts';
 import { addon } from '../native/addon.ts';
 import { mountPointsBelow } from './volume-mounts.ts';
-import { VOLUME_MIGRATIONS, VolumeStore } from './volume-store.ts';
+import { VolumeStore } from './volume-store.ts';
+import { VOLUME_MIGRATIONS } from './volume-table.ts';
 
 const MNT_DETACH = 2;
 const base = mkdtempSync(join(tmpdir(), 'mydock-volume-mounts-'));

@@ -8,14 +8,8 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path';
 import type { Volume, VolumeCreateRequest, VolumeStatus } from '../api/volumes.ts';
 import { syncDirectory, TEMPORARY_PREFIX } from '../base/atomic-file.ts';
-import { type Database, type Migrations, transaction } from '../base/database.ts';
-import {
-  ConflictError,
-  EngineError,
-  errnoCode,
-  InvalidParameterError,
-  NotFoundError,
-} from '../base/errors.ts';
+import type { Database } from '../base/database.ts';
+import { ConflictError, EngineError, errnoCode, NotFoundError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { EventBus } from '../events/event-bus.ts';
 import { type DriverOptions, needsMount, parseDriverOptions } from './driver-options.ts';
@@ -32,65 +26,16 @@ import {
 } from './volume-filling.ts';
 import { VolumeHolds } from './volume-holds.ts';
 import { type MountableVolume, mountedOn, mountPointsBelow, VolumeMounts } from './volume-mounts.ts';
-
-export const VOLUME_MIGRATIONS: Migrations = {
-  concept: 'volume',
-  steps: [
-    `CREATE TABLE volumes (
-       name TEXT PRIMARY KEY,
-       labels TEXT NOT NULL,
-       created_at TEXT NOT NULL,
-       anonymous INTEGER NOT NULL
-     ) STRICT;
-     CREATE TABLE volume_references (
-       volume TEXT NOT NULL REFERENCES volumes (name) ON DELETE CASCADE,
-       container TEXT NOT NULL,
-       PRIMARY KEY (volume, container)
-     ) STRICT;
-     CREATE INDEX volume_references_container ON volume_references (container);`,
-    `ALTER TABLE volumes ADD COLUMN options TEXT NOT NULL DEFAULT '{}'`,
-  ],
-};
+import { checkDriver, checkVolumeName } from './volume-name.ts';
+import { type VolumeRecord, VolumeTable } from './volume-table.ts';
 
 /** Set by Docker on volumes that were made without a name. */
 export const ANONYMOUS_LABEL = 'com.docker.volume.anonymous';
 
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const REMOVING = `${TEMPORARY_PREFIX}remove-`;
 
-/** Throws InvalidParameter with Docker's texts for what cannot be a local volume's name. */
-export function checkVolumeName(name: string): void {
-  if (name.length === 1) {
-    throw new InvalidParameterError(
-      'volume name is too short, names should be at least two alphanumeric characters',
-    );
-  }
-  if (!NAME.test(name)) {
-    throw new InvalidParameterError(
-      `"${name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
-    );
-  }
-  if (name.length > 255)
-    throw new InvalidParameterError(`volume name of ${name.length} characters is too long`);
-}
-
-/** No drivers can be installed: those that are asked for are missing. Throws NotFound with Docker's text. */
-export function checkDriver(driver: string): void {
-  if (driver === '' || driver === 'local') return;
-  throw new NotFoundError(`error looking up volume plugin ${driver}: plugin "${driver}" not found`);
-}
-
-interface VolumeRow {
-  name: string;
-  labels: string;
-  created_at: string;
-  anonymous: number;
-  /** Of the driver, as they were given. */
-  options: string;
-}
-
 export class VolumeStore {
-  readonly #db: Database;
+  readonly #table: VolumeTable;
   readonly #root: string;
   readonly #events: EventBus | undefined;
   readonly #mounts = new VolumeMounts();
@@ -100,7 +45,7 @@ export class VolumeStore {
 
   /** `root` is `<data root>/volumes`; the database was opened with VOLUME_MIGRATIONS. */
   constructor({ database, root, events }: { database: Database; root: string; events?: EventBus }) {
-    this.#db = database;
+    this.#table = new VolumeTable(database);
     this.#events = events;
     this.#root = root;
     mkdirSync(root, { recursive: true, mode: 0o711 });
@@ -129,14 +74,14 @@ export class VolumeStore {
       if (!(error instanceof EngineError)) throw error;
       throw new EngineError(error.kind, `create ${name}: ${error.message}`, error.cause);
     }
-    return this.#volume(this.#row(name));
+    return this.#volume(this.#table.get(name));
   }
 
   #create(name: string, request: VolumeCreateRequest, container: string | undefined): void {
     checkVolumeName(name);
     checkDriver(request.Driver ?? '');
     if (this.has(name)) {
-      if (container !== undefined) this.#insertReference(name, container);
+      if (container !== undefined) this.#table.addReference(name, container);
       return;
     }
     const given = request.DriverOpts ?? {};
@@ -144,18 +89,8 @@ export class VolumeStore {
     const anonymous = (request.Name ?? '') === '';
     const labels = { ...(request.Labels ?? {}), ...(anonymous ? { [ANONYMOUS_LABEL]: '' } : {}) };
     this.#makeFolder(name, options);
-    transaction(this.#db, () => {
-      this.#db
-        .prepare('INSERT INTO volumes (name, labels, created_at, anonymous, options) VALUES (?, ?, ?, ?, ?)')
-        .run(
-          name,
-          JSON.stringify(labels),
-          new Date().toISOString(),
-          anonymous ? 1 : 0,
-          JSON.stringify(given),
-        );
-      if (container !== undefined) this.#insertReference(name, container);
-    });
+    const createdAt = new Date().toISOString();
+    this.#table.insert({ name, labels, createdAt, anonymous, options: { ...given } }, container);
     this.#events?.publish('volume', 'create', name, { driver: 'local' });
   }
 
@@ -175,18 +110,12 @@ export class VolumeStore {
 
   /** With its status. Throws NotFound with Docker's text. */
   get(name: string): Volume {
-    const row = this.#row(name);
-    const status = this.#status(row);
-    return { ...this.#volume(row), ...(status === undefined ? {} : { Status: status }) };
+    const record = this.#table.get(name);
+    const status = this.#status(record);
+    return { ...this.#volume(record), ...(status === undefined ? {} : { Status: status }) };
   }
 
-  #row(name: string): VolumeRow {
-    const row = this.#db.prepare('SELECT * FROM volumes WHERE name = ?').get(name);
-    if (row === undefined) throw new NotFoundError(`get ${name}: no such volume`);
-    return row as unknown as VolumeRow;
-  }
-
-  #status({ name, options }: VolumeRow): VolumeStatus | undefined {
+  #status({ name, options }: VolumeRecord): VolumeStatus | undefined {
     const parsed = storedOptions(options);
     if (needsMount(parsed)) {
       const mounted = mountedOn(this.path(name));
@@ -196,56 +125,49 @@ export class VolumeStore {
   }
 
   has(name: string): boolean {
-    return this.#db.prepare('SELECT 1 FROM volumes WHERE name = ?').get(name) !== undefined;
+    return this.#table.has(name);
   }
 
   /** All volumes by name. */
   list(): Volume[] {
-    const rows = this.#db.prepare('SELECT * FROM volumes ORDER BY name').all();
-    return rows.map((row) => this.#volume(row as unknown as VolumeRow));
+    return this.#table.all().map((record) => this.#volume(record));
   }
 
-  /** True for volumes that were made without a name: they go with `docker rm -v` and `--rm`. */
+  /** True for volumes that were made without a name. */
   isAnonymous(name: string): boolean {
-    return this.#db.prepare('SELECT 1 FROM volumes WHERE name = ? AND anonymous = 1').get(name) !== undefined;
+    return this.has(name) && this.#table.get(name).anonymous;
   }
 
   /** IDs of the containers that use it. */
   references(name: string): string[] {
-    return this.#db
-      .prepare('SELECT container FROM volume_references WHERE volume = ? ORDER BY container')
-      .all(name)
-      .map((row) => String(row['container']));
+    return this.#table.references(name);
   }
 
   /** Names of the volumes that a container uses. */
   volumesOf(container: string): string[] {
-    return this.#db
-      .prepare('SELECT volume FROM volume_references WHERE container = ? ORDER BY volume')
-      .all(container)
-      .map((row) => String(row['volume']));
+    return this.#table.volumesOf(container);
   }
 
   /** Declares that `container` uses the volume. Idempotent. Throws NotFound. */
   addReference(name: string, container: string): void {
-    this.get(name);
-    this.#insertReference(name, container);
+    this.#table.get(name);
+    this.#table.addReference(name, container);
   }
 
   /** The container is gone: none of its volumes is in use by it. Idempotent. */
   releaseReferences(container: string): void {
-    this.#db.prepare('DELETE FROM volume_references WHERE container = ?').run(container);
+    this.#table.releaseReferences(container);
   }
 
   /** The limit that its options name, in bytes; 0 for none, and where a mount has it. Throws NotFound. */
   sizeLimitBytes(name: string): number {
-    const options = storedOptions(this.#row(name).options);
+    const options = storedOptions(this.#table.get(name).options);
     return needsMount(options) ? 0 : options.sizeBytes;
   }
 
   /** Whether something is mounted on its folder while it is used. Throws NotFound. */
   isMountable(name: string): boolean {
-    return needsMount(storedOptions(this.#row(name).options));
+    return needsMount(storedOptions(this.#table.get(name).options));
   }
 
   /** Whether a run, or anybody else, has it mounted. */
@@ -288,7 +210,7 @@ export class VolumeStore {
   }
 
   #mountable(name: string): MountableVolume {
-    return { name, path: this.path(name), options: storedOptions(this.#row(name).options) };
+    return { name, path: this.path(name), options: storedOptions(this.#table.get(name).options) };
   }
 
   /** Removes the volume and its data. `force` does not mind a missing one. Throws NotFound, Conflict while in use. */
@@ -309,7 +231,7 @@ export class VolumeStore {
     const removing = join(this.#root, `${REMOVING}${name}`);
     rmSync(removing, { recursive: true, force: true });
     renameIfThere(this.#folder(name), removing);
-    this.#db.prepare('DELETE FROM volumes WHERE name = ?').run(name);
+    this.#table.remove(name);
     await removeTree(removing);
     this.#events?.publish('volume', 'destroy', name, { driver: 'local' });
   }
@@ -362,7 +284,7 @@ export class VolumeStore {
       if (entry.startsWith(REMOVING)) {
         const name = entry.slice(REMOVING.length);
         if (!existsSync(join(this.#root, name))) {
-          this.#db.prepare('DELETE FROM volumes WHERE name = ?').run(name);
+          this.#table.remove(name);
         }
         await removeTree(folder);
       } else if (!this.has(entry)) {
@@ -383,21 +305,13 @@ export class VolumeStore {
     forgetFilling(volume.folder);
   }
 
-  #insertReference(name: string, container: string): void {
-    this.#db
-      .prepare('INSERT INTO volume_references VALUES (?, ?) ON CONFLICT DO NOTHING')
-      .run(name, container);
-  }
-
-  #volume(row: VolumeRow): Volume {
-    const labels = JSON.parse(row.labels) as Record<string, string>;
-    const options = JSON.parse(row.options) as Record<string, string>;
+  #volume({ name, labels, createdAt, options }: VolumeRecord): Volume {
     return {
-      CreatedAt: row.created_at.replace(/\.\d+Z$/, 'Z'),
+      CreatedAt: createdAt.replace(/\.\d+Z$/, 'Z'),
       Driver: 'local',
       Labels: Object.keys(labels).length === 0 ? null : labels,
-      Mountpoint: this.path(row.name),
-      Name: row.name,
+      Mountpoint: this.path(name),
+      Name: name,
       Options: Object.keys(options).length === 0 ? null : options,
       Scope: 'local',
     };
@@ -421,15 +335,16 @@ function renameIfThere(from: string, to: string): void {
   }
 }
 
-/** Folders without a row and with content are somebody's data: they stay. */
+/** Folders without a record that hold something are somebody's: they stay. */
 function removeEmpty(folder: string): void {
+  if (mountPointsBelow(folder).length > 0) return;
   const names = readdirSync(folder);
   if (names.some((name) => name !== '_data')) return;
   if (names.length > 0 && readdirSync(join(folder, '_data')).length > 0) return;
   rmSync(folder, { recursive: true });
 }
 
-function storedOptions(text: string): DriverOptions {
-  const { type = '', device = '', o = '', size } = JSON.parse(text) as Record<string, string>;
+/** They were judged when the volume was made. */
+function storedOptions({ type = '', device = '', o = '', size }: Record<string, string>): DriverOptions {
   return { type, device, o, sizeBytes: size === undefined ? 0 : checkSizeOption(size) };
 }

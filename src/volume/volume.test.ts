@@ -25,7 +25,8 @@ import { DEFAULT_IMAGE, noSnapshotter } from './mount-fixture.ts';
 import { collectMounts, createVolumes, describeMounts } from './mount-points.ts';
 import { parseBind, parseMount } from './mount-spec.ts';
 import { containerMounts, fillVolumes, prepareMounts, releaseMounts } from './run-mounts.ts';
-import { VOLUME_MIGRATIONS, VolumeStore } from './volume-store.ts';
+import { VolumeStore } from './volume-store.ts';
+import { VOLUME_MIGRATIONS } from './volume-table.ts';
 
 const HOST = { selinux: false, exists: (path: string) => existsSync(path) };
 const base = mkdtempSync(join(tmpdir(), 'mydock-volume-'));

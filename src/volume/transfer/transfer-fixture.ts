@@ -23,7 +23,8 @@ import { join } from 'node:path';
 import { openDatabase } from '../../base/database.ts';
 import { EventBus } from '../../events/event-bus.ts';
 import { addon } from '../../native/addon.ts';
-import { VOLUME_MIGRATIONS, VolumeStore } from '../volume-store.ts';
+import { VolumeStore } from '../volume-store.ts';
+import { VOLUME_MIGRATIONS } from '../volume-table.ts';
 import { VolumeSnapshots } from './volume-snapshots.ts';
 import { VolumeTransfers } from './volume-transfers.ts';
 
