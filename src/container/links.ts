@@ -4,11 +4,13 @@
  */
 import type { HostConfig } from '../api/host-config.ts';
 import { ConflictError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
+import { replaceHostLines } from '../network/hosts-files.ts';
 import type { Endpoint } from '../network/model.ts';
 import type { Container } from './container.ts';
+import { editBoundFile } from './edit-bound-file.ts';
 import type { EngineContext } from './engine-context.ts';
-import { replaceLinkLines } from './network-files.ts';
 import { isUserDefined } from './network-mode.ts';
+import { containerPaths } from './paths.ts';
 import type { ContainerLink } from './record.ts';
 
 /** `name` or `name:alias`. Throws InvalidParameter with Docker's text. */
@@ -113,6 +115,20 @@ export function tellLinkAddresses(engine: EngineContext, target: Container): voi
       replaceLinkLines(engine, parent, alias, linkLines(alias, target, endpoint));
     }
   }
+}
+
+/** In a running container's hosts file, the lines whose first name is the alias become `lines`. */
+function replaceLinkLines(
+  { settings }: EngineContext,
+  container: Container,
+  alias: string,
+  lines: readonly string[],
+): void {
+  const paths = containerPaths(settings.dataRoot, settings.execRoot, container.id);
+  editBoundFile(container, paths.hosts, (text) => {
+    const old = text.split('\n').filter((line) => line.split('\t')[1]?.split(' ')[0] === alias);
+    return replaceHostLines(text, old, lines);
+  });
 }
 
 /** Variables that tell of linked containers (`DB_PORT_5432_TCP_ADDR=…`); the container's own win over them. */

@@ -4,30 +4,17 @@
  * only what the engine has put there: whatever somebody has edited stays.
  */
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
-import { errorMessage } from '../base/errors.ts';
-import { log } from '../base/log.ts';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { buildHosts, buildResolvConf, ownHostLines, replaceHostLines } from '../network/hosts-files.ts';
 import type { DnsSettings, Sandbox } from '../network/model.ts';
 import type { Container } from './container.ts';
+import { editBoundFile } from './edit-bound-file.ts';
 import type { EngineContext } from './engine-context.ts';
 import { linkHostLines } from './links.ts';
 import { containerHostname, dnsSettings, tryFindNetwork } from './network.ts';
 import { networkKind } from './network-mode.ts';
 import { type ContainerPaths, containerPaths } from './paths.ts';
 import type { ContainerRecord } from './record.ts';
-
-/** Larger ones were filled by the container, and are left alone. */
-const EDITED_FILE_MAX_BYTES = 1024 * 1024;
 
 /** Writes the files of a container that is about to start. */
 export function writeNetworkFiles(engine: EngineContext, container: Container, paths: ContainerPaths): void {
@@ -61,31 +48,17 @@ export function refreshNetworkFiles(engine: EngineContext, container: Container,
   const { sandbox } = record;
   if (sandbox === null) return;
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
-  editFile(container, paths.hosts, (text) =>
+  editBoundFile(container, paths.hosts, (text) =>
     replaceHostLines(text, sandboxHostLines(record, before), sandboxHostLines(record, sandbox)),
   );
   if (before.dns === sandbox.dns) return;
-  editFile(container, paths.resolvConf, (text) => {
+  editBoundFile(container, paths.resolvConf, (text) => {
     const settings = dnsSettings(engine, record);
     const written = record.resolvConfHash ?? hash(resolvConfOf(settings, false, before.dns));
     if (hash(text) !== written) return text;
     const changed = resolvConfOf(settings, false, sandbox.dns);
     record.resolvConfHash = hash(changed);
     return changed;
-  });
-}
-
-/** In a running container's hosts file, the lines whose first name is an alias, as a link has them now. */
-export function replaceLinkLines(
-  engine: EngineContext,
-  container: Container,
-  alias: string,
-  lines: readonly string[],
-): void {
-  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
-  editFile(container, paths.hosts, (text) => {
-    const old = text.split('\n').filter((line) => line.split('\t')[1]?.split(' ')[0] === alias);
-    return replaceHostLines(text, old, lines);
   });
 }
 
@@ -115,26 +88,4 @@ export function hostGateway(engine: EngineContext, sandbox: Sandbox | null): str
 
 function hash(text: string): string {
   return createHash('sha256').update(text).digest('hex');
-}
-
-/** Changes a file that the container may write to: same inode, never empty in between. Failures are logged. */
-function editFile(container: Container, path: string, change: (text: string) => string): void {
-  let fd: number | undefined;
-  try {
-    fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
-    if (fstatSync(fd).size > EDITED_FILE_MAX_BYTES) throw new Error('it is larger than 1 MiB');
-    const before = readFileSync(fd, 'utf8');
-    const after = change(before);
-    if (after === before) return;
-    const bytes = Buffer.from(after);
-    writeSync(fd, bytes, 0, bytes.length, 0);
-    ftruncateSync(fd, bytes.length);
-  } catch (error) {
-    log.warn(
-      { container: container.id, path, reason: errorMessage(error) },
-      'cannot change a file of a running container',
-    );
-  } finally {
-    if (fd !== undefined) closeSync(fd);
-  }
 }
