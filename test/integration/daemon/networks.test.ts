@@ -88,3 +88,24 @@ test('info says so', async () => {
     /Base: 10\.181\.0\.0\/16, Size: 26\n.*Firewall Backend: nftables\n +Published Ports: strict/s,
   );
 });
+
+test('with --firewall strict nobody is told that a port is open to all', {
+  skip: TESTING_DOCKER && 'about mydockd',
+}, async () => {
+  const words = [
+    'run',
+    '-d',
+    '--name',
+    'shown',
+    '-p',
+    '18090:80',
+    '-p',
+    '127.0.0.1:18091:80',
+    '--stop-signal',
+    'KILL',
+  ];
+  await daemon.ok(...words, 'busybox', 'sleep', '1000');
+  const lines = (await daemon.ok('port', '--open', 'shown', '80')).split('\n');
+  assert.ok(lines.includes("0.0.0.0:18090  (open as far as this host's rules allow)"), lines.join());
+  assert.ok(lines.includes('127.0.0.1:18091  (this host only)'), lines.join());
+});
