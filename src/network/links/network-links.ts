@@ -156,7 +156,7 @@ export class NetworkLinks {
 
   /** Cables of this host, of whatever bridge they are at or fell off, and whoever made them: see `isOwn`. */
   async cables(): Promise<Link[]> {
-    return (await this.#links.list()).filter((link) => link.kind === 'veth');
+    return (await this.#links.list()).filter((link) => link.kind === 'veth' && !isWire(link));
   }
 
   /** Whether a cable was made by this instance, or is at one of its bridges. */
@@ -182,7 +182,7 @@ export class NetworkLinks {
   async strays(known: ReadonlySet<string>): Promise<Link[]> {
     return (await this.#links.list()).filter((link) => {
       const network = this.#links.markedNetwork(link);
-      return link.kind !== 'veth' && network !== undefined && !known.has(network);
+      return (link.kind !== 'veth' || isWire(link)) && network !== undefined && !known.has(network);
     });
   }
 
@@ -305,4 +305,9 @@ function oneOf<T extends string>(value: string | undefined, known: readonly [T, 
   if (found === undefined)
     throw new InvalidParameterError(`unknown mode "${value}": want ${known.join(', ')}`);
   return found;
+}
+
+/** What parent.ts makes for networks without a parent. */
+function isWire(link: Link): boolean {
+  return /^d[mp]-/.test(link.name);
 }

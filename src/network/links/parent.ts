@@ -1,8 +1,10 @@
 /**
  * The interface of the host below the links of a macvlan or ipvlan network: one that is there, a VLAN of one that is
- * made where it is missing, or, where the user names none, a wire that leads nowhere. That is a bridge without ports:
- * unlike dummy links every kernel that runs this engine has it.
+ * made where it is missing, or, where the user names none, a wire that leads nowhere. That is a cable with both ends
+ * here: unlike dummy links every kernel that runs this engine has it, and unlike a bridge without ports it has a
+ * carrier, without which the links above it send nothing.
  */
+import { closeSync, openSync } from 'node:fs';
 import { ConflictError, errnoCode, InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
 import { addon } from '../../native/addon.ts';
 import { OPTION } from '../driver-options.ts';
@@ -53,19 +55,39 @@ export async function ensureParent(links: HostLinks, network: NetworkRecord): Pr
   if (link === undefined) {
     const request = new NetlinkRequest();
     if (name.startsWith('dm-') && (network.options[OPTION.parent] ?? '') === '') {
-      const macAddress = Buffer.from(`0242${network.id.slice(0, 8)}`, 'hex');
-      route.createBridge(request, { name, macAddress, mtu: mtuOf(network) || 1500 });
+      await createWire(links, name, network);
     } else {
       const { base, vlanId } = await findVlanBase(links, name);
       route.createVlan(request, { name, parent: base.index, vlanId });
+      await links.request(request);
     }
-    await links.request(request);
     link = await links.find(name);
   }
   if (link === undefined) throw missing(name);
   // A VLAN that another network had made counts as this one's once it had to be made again.
   if (network.ownsHostInterface || !found) await bringUp(links, network, link);
   return { name, index: link.index, mtu: mtuOf(network) };
+}
+
+/** Both ends; the far one is up and has nothing. */
+async function createWire(links: HostLinks, name: string, network: NetworkRecord): Promise<void> {
+  const far = name.replace(/^dm-/, 'dp-');
+  const macAddress = Buffer.from(`0242${network.id.slice(0, 8)}`, 'hex');
+  const netnsFd = openSync('/proc/self/ns/net', 'r');
+  try {
+    const request = new NetlinkRequest();
+    const mtu = mtuOf(network) || 1500;
+    route.createVeth(request, { name, master: 0, mtu, peer: { name: far, netnsFd, macAddress } });
+    await links.request(request);
+  } finally {
+    closeSync(netnsFd);
+  }
+  if (route.kernelHasIpv6()) {
+    addon().writeSysctls(null, [`/proc/sys/net/ipv6/conf/${far}/disable_ipv6`], ['1']);
+  }
+  const request = new NetlinkRequest();
+  route.setLinkUp(request, { index: 0, name: far }, { ipv6: false });
+  await links.request(request);
 }
 
 function mtuOf(network: Pick<NetworkRecord, 'options'>): number {
