@@ -6,6 +6,7 @@ import type { Socket } from 'node:dgram';
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { log } from '../../base/log.ts';
+import { addon } from '../../native/addon.ts';
 import type { ForwardTarget, PortSocket } from './port-socket.ts';
 
 const CLIENT_IDLE_MS = 90_000;
@@ -53,6 +54,7 @@ export function forwardDatagrams(fd: number, hostIp: string, first: ForwardTarge
     log.warn({ err: error, target }, 'published port: cannot receive datagrams'),
   );
   listener.bind({ fd });
+  addon().keepPort(fd);
   listener.unref();
   return {
     close() {
