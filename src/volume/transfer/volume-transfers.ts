@@ -10,7 +10,7 @@ import { ConflictError, EngineError, errnoCode, errorMessage, UnavailableError }
 import { log } from '../../base/log.ts';
 import type { EventBus } from '../../events/event-bus.ts';
 import { copyTree, openDirectory } from '../copy-tree.ts';
-import { applySizeLimit, liftSizeLimit, shareSizeLimit, sizeLimitOf } from '../quota.ts';
+import { applySizeLimit, liftSizeLimit, shareSizeLimit, sizeLimitOf, suspendSizeLimit } from '../quota.ts';
 import type { HoldKind } from '../volume-holds.ts';
 import { checkVolumeName } from '../volume-name.ts';
 import type { VolumeStore } from '../volume-store.ts';
@@ -143,7 +143,11 @@ export class VolumeTransfers {
     this.#reserved.add(name);
     try {
       await this.#withStaging(this.#root, async (staging) => {
-        if (sizeBytes > 0) applySizeLimit(name, staging.data, sizeBytes);
+        if (sizeBytes > 0) {
+          applySizeLimit(name, staging.data, sizeBytes);
+          // Sharing the content of a full volume needs room for a moment (xfs); the limit comes with the name.
+          suspendSizeLimit(staging.data);
+        }
         try {
           await fill(staging.data);
           requireFree();
