@@ -135,3 +135,18 @@ test('what cannot be mounted says volume, device and reason, without passwords',
   await store.mount('late', 'c1');
   await store.release(['late'], 'c1');
 });
+
+test('names of servers are looked up for the kernel, which takes addresses', async () => {
+  const options: [o: string, device: string, shown: RegExp][] = [
+    ['addr=localhost,vers=4', ':/export', /mount :\/export:.*, data: addr=(127\.0\.0\.1|::1),vers=4: /],
+    ['vers=4', 'localhost:/export', /mount localhost:\/export:.*, data: vers=4,addr=(127\.0\.0\.1|::1): /],
+    ['addr=127.0.0.1', ':/export', /, data: addr=127\.0\.0\.1: /],
+  ];
+  for (const [index, [o, device, shown]] of options.entries()) {
+    store.create({ Name: `nfs${index}`, DriverOpts: { type: 'nfs', o, device } });
+    await assert.rejects(store.mount(`nfs${index}`, 'c1'), (error: Error) => {
+      assert.match(String((error.cause as Error).message), shown);
+      return true;
+    });
+  }
+});
