@@ -21,7 +21,6 @@ import { judgeEndpoint } from './endpoint-request.ts';
 import { Firewall } from './firewall/firewall.ts';
 import { firewallNetwork } from './firewall-state.ts';
 import { apart, enableForwarding } from './forwarding.ts';
-import { parseAddress } from './ip-address.ts';
 import { parsePools } from './ipam/address-pools.ts';
 import { SubnetChoice } from './ipam/subnet-choice.ts';
 import { LinkReaper } from './link-reaper.ts';
@@ -40,8 +39,8 @@ import { NetnsPool } from './netns-pool.ts';
 import { NetworkCatalog } from './network-catalog.ts';
 import { ContainerNames } from './network-names.ts';
 import { NetworkStore } from './network-store.ts';
-import { Ports, validatePorts } from './ports.ts';
-import type { ForwardAddresses, PortSockets } from './published-ports.ts';
+import { isLoopback } from './ports/port-rules.ts';
+import { Ports, validatePorts } from './ports/ports.ts';
 import { PortPublisher, portTarget, translations } from './published-ports.ts';
 import { Sandboxes } from './sandboxes.ts';
 
@@ -113,7 +112,7 @@ export class NetworkManager implements Networking {
       firewall,
       pool,
       reaper: this.#reaper,
-      publisher: new PortPublisher({ store, ports: portSockets(this.#ports), firewall, networkOf }),
+      publisher: new PortPublisher({ store, ports: this.#ports, firewall, networkOf }),
       egress: this.#egress,
       names: new NameService({ store, names, dns: this.#dns, egress: this.#egress, networkOf }),
     });
@@ -186,7 +185,7 @@ export class NetworkManager implements Networking {
   }
 
   validatePorts(ports: readonly PortMapping[]): void {
-    validatePorts(ports as never);
+    validatePorts(ports);
   }
 
   validateEndpoint(network: string, settings: EndpointSettings): void {
@@ -194,7 +193,7 @@ export class NetworkManager implements Networking {
   }
 
   attach(request: AttachRequest): Promise<Sandbox> {
-    validatePorts(request.ports as never);
+    validatePorts(request.ports);
     return this.#sandboxes.attach(request);
   }
 
@@ -214,7 +213,7 @@ export class NetworkManager implements Networking {
     containerId: string,
     change: { add: readonly PortMapping[]; remove: readonly BoundPort[] },
   ): Promise<Sandbox> {
-    validatePorts(change.add as never);
+    validatePorts(change.add);
     return this.#sandboxes.changePorts(containerId, change);
   }
 
@@ -231,7 +230,7 @@ export class NetworkManager implements Networking {
   }
 
   isOpenToWorld(port: BoundPort): boolean {
-    return !port.hostIp.startsWith('127.') && port.hostIp !== '::1';
+    return !isLoopback(port.hostIp);
   }
 
   /** Lets go of sockets and of namespaces made ahead. Bridges, rules and containers' networks stay and work. */
@@ -279,14 +278,4 @@ export class NetworkManager implements Networking {
       restricted: this.#egress.rules(),
     });
   }
-}
-
-/** IPv4 is what sockets carry on to. */
-function portSockets(ports: Ports): PortSockets {
-  const number = ({ ipv4 }: ForwardAddresses) => Number(parseAddress(ipv4 ?? '0.0.0.0').value);
-  return {
-    bind: (mappings, target) => ports.bind(mappings as never, number(target)),
-    restore: (bound, target) => ports.restore(bound as never, number(target)),
-    release: (bound) => ports.release(bound as never),
-  };
 }

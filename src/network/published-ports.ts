@@ -4,35 +4,31 @@
  */
 import { isIPv4 } from 'node:net';
 import { errorMessage, InternalError, NotFoundError } from '../base/errors.ts';
-import { hostBinding, isBridged } from './driver-options.ts';
+import { gatewayMode, hostBinding, isBridged } from './driver-options.ts';
 import type { Firewall } from './firewall/firewall.ts';
 import type { PublishedPort } from './firewall/model.ts';
 import { addressIn, gatewayEndpoint } from './gateway-choice.ts';
 import { parseAddress } from './ip-address.ts';
 import type { BoundPort, NetworkRecord, PortMapping } from './model.ts';
 import type { EndpointRow, NetworkStore, SandboxRow } from './network-store.ts';
+import { ANY_IPV4, ANY_IPV6 } from './ports/port-rules.ts';
+import type { ForwardAddresses, Ports } from './ports/ports.ts';
+
+interface FamilyTarget {
+  networkId: string;
+  address: string;
+  /** Ports are open at the container's own address; none of the host is taken. */
+  routed: boolean;
+}
 
 /** Where a container's ports lead to, by family; a family without endpoint is not published. */
 export interface PortTarget {
-  ipv4?: { networkId: string; address: string };
-  ipv6?: { networkId: string; address: string };
+  ipv4?: FamilyTarget;
+  ipv6?: FamilyTarget;
   /** Of the network that decides for mappings without an address; empty for everywhere. */
   hostBinding: string;
   /** For messages. */
   endpointId: string;
-}
-
-/** A container's addresses that sockets on the host carry connections on to. */
-export interface ForwardAddresses {
-  ipv4?: string;
-  ipv6?: string;
-}
-
-/** The sockets that hold published ports: ports.ts. */
-export interface PortSockets {
-  bind(mappings: readonly PortMapping[], target: ForwardAddresses): BoundPort[];
-  restore(ports: readonly BoundPort[], target: ForwardAddresses): void;
-  release(ports: readonly BoundPort[]): void;
 }
 
 type NetworkOf = (id: string) => NetworkRecord;
@@ -46,9 +42,10 @@ export function portTarget(rows: readonly EndpointRow[], networkOf: NetworkOf): 
   const [ipv4, ipv6] = [target(4), target(6)];
   const main = ipv4 ?? ipv6;
   if (main === undefined) return undefined;
-  const of = (row: EndpointRow, family: 4 | 6) => ({
+  const of = (row: EndpointRow, family: 4 | 6): FamilyTarget => ({
     networkId: row.networkId,
     address: addressIn(row, family),
+    routed: gatewayMode(networkOf(row.networkId).options, family) === 'routed',
   });
   return {
     ...(ipv4 === undefined ? {} : { ipv4: of(ipv4, 4) }),
@@ -63,7 +60,7 @@ export function translations(ports: readonly BoundPort[], target: PortTarget | u
   return ports.flatMap(({ protocol, hostIp, hostPort, containerPort }) => {
     const to = isIPv4(hostIp) ? target?.ipv4 : target?.ipv6;
     if (to === undefined) return [];
-    const any = hostIp === '0.0.0.0' || hostIp === '::';
+    const any = hostIp === ANY_IPV4 || hostIp === ANY_IPV6;
     return [
       {
         protocol,
@@ -79,7 +76,7 @@ export function translations(ports: readonly BoundPort[], target: PortTarget | u
 
 export interface PublisherParts {
   store: NetworkStore;
-  ports: PortSockets;
+  ports: Ports;
   firewall: Firewall;
   networkOf: NetworkOf;
 }
@@ -120,8 +117,18 @@ export class PortPublisher {
     const { networkOf } = this.#parts;
     const [from, to] = [portTarget(before, networkOf), portTarget(after, networkOf)];
     if (sameTarget(from, to)) return;
-    await this.withdraw(sandbox, before);
-    await this.publish(sandbox, after);
+    if (from === undefined || to === undefined || !sameShape(from, to) || sandbox.ports.length === 0) {
+      await this.withdraw(sandbox, before);
+      await this.publish(sandbox, after);
+      return;
+    }
+    // The sockets stay: nobody else can take a port in between.
+    const { ports, firewall } = this.#parts;
+    await this.#programming(sandbox, to, async () => {
+      ports.retarget(sandbox.ports, addressesOfTarget(to));
+      await firewall.withdraw(translations(sandbox.ports, from));
+      await firewall.publish(translations(sandbox.ports, to));
+    });
   }
 
   /** After a restart of the daemon. */
@@ -218,6 +225,7 @@ function addressesOfTarget(target: PortTarget): ForwardAddresses {
   return {
     ...(target.ipv4 === undefined ? {} : { ipv4: target.ipv4.address }),
     ...(target.ipv6 === undefined ? {} : { ipv6: target.ipv6.address }),
+    routed: { ipv4: target.ipv4?.routed === true, ipv6: target.ipv6?.routed === true },
   };
 }
 
@@ -227,6 +235,13 @@ function sameTarget(a: PortTarget | undefined, b: PortTarget | undefined): boole
     a?.ipv6?.address === b?.ipv6?.address &&
     a?.ipv4?.networkId === b?.ipv4?.networkId &&
     a?.ipv6?.networkId === b?.ipv6?.networkId
+  );
+}
+
+/** The same ports of the host stand for both. */
+function sameShape(a: PortTarget, b: PortTarget): boolean {
+  return (
+    a.hostBinding === b.hostBinding && a.ipv4?.routed === b.ipv4?.routed && a.ipv6?.routed === b.ipv6?.routed
   );
 }
 
@@ -245,22 +260,22 @@ function serves(a: { containerPort: number; protocol: string }, b: typeof a): bo
   return a.containerPort === b.containerPort && a.protocol === b.protocol;
 }
 
-/** What is left of the wishes; of one for all addresses, the other family's. */
+/** What is left of the wishes; of one for all addresses, the other family's. A routed port has no number to go by. */
 function withoutPort(mappings: readonly PortMapping[], port: BoundPort): PortMapping[] {
   const index = mappings.findIndex(
     (mapping) =>
       serves(mapping, port) &&
-      mapping.hostPort === port.hostPort &&
+      [mapping.hostPort, 0].includes(port.hostPort) &&
       [port.hostIp, ''].includes(mapping.hostIp),
   );
   const mapping = mappings[index];
   if (mapping === undefined) return [...mappings];
-  const other = port.hostIp === '0.0.0.0' ? '::' : '0.0.0.0';
+  const other = port.hostIp === ANY_IPV4 ? ANY_IPV6 : ANY_IPV4;
   const rest = mapping.hostIp === '' ? [{ ...mapping, hostIp: other }] : [];
   return [...mappings.slice(0, index), ...rest, ...mappings.slice(index + 1)];
 }
 
-/** `ports` are those of `wanted`, in its order. */
+/** With the numbers that they got. `ports` are those of `wanted`, in its order: one or two of a mapping. */
 function settledMappings(
   mappings: readonly PortMapping[],
   wanted: readonly PortMapping[],
@@ -268,14 +283,19 @@ function settledMappings(
 ): PortMapping[] {
   let at = 0;
   return mappings.map((mapping, index) => {
-    const hostIp = wanted[index]?.hostIp ?? '';
     const first = ports[at];
     if (first === undefined || !serves(first, mapping)) return mapping;
     at += 1;
     const second = ports[at];
-    const isPair = hostIp === '' && first.hostIp === '0.0.0.0' && second?.hostIp === '::';
-    if (isPair && serves(first, second) && first.hostPort === second.hostPort) at += 1;
-    const { containerPort, protocol } = mapping;
-    return { containerPort, protocol, hostIp: mapping.hostIp, hostPort: first.hostPort };
+    const isPair =
+      wanted[index]?.hostIp === '' &&
+      second !== undefined &&
+      serves(first, second) &&
+      first.hostIp !== second.hostIp &&
+      [ANY_IPV4, ANY_IPV6].includes(second.hostIp);
+    if (isPair) at += 1;
+    const { containerPort, protocol, hostIp } = mapping;
+    const hostPort = first.hostPort || (isPair ? second.hostPort : 0);
+    return hostPort === 0 ? mapping : { containerPort, protocol, hostIp, hostPort };
   });
 }
