@@ -150,7 +150,8 @@ export function chooseEndpoint(
   const macAddress = settings.MacAddress
     ? formatMac(parseMac(settings.MacAddress))
     : macForAddress(parseAddress(ipv4 || ipv6));
-  warnOfTwins(store, network, macAddress);
+  // Those of addresses differ as the addresses do.
+  if (settings.MacAddress) warnOfTwins(store, network, macAddress);
   const row: EndpointRow = {
     containerId: sandbox.containerId,
     networkId: network.id,

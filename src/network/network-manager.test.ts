@@ -235,6 +235,39 @@ function suite(): void {
       own.close();
     });
 
+    it('has the range, IPv6, MTU and gateways that the daemon was told', async () => {
+      const own = openDatabase(':memory:', [NETWORK_MIGRATIONS]);
+      const manager = await NetworkManager.open({
+        ...options(),
+        database: own,
+        bip: '10.9.0.1/24',
+        fixedCidr: '10.9.0.64/26',
+        defaultGateway: '10.9.0.254',
+        ipv6: true,
+        fixedCidrV6: 'fd09::/64',
+        mtu: 1400,
+        icc: false,
+      });
+      const { netnsPath, endpoints } = await manager.attach(request({ containerId: 'a' }));
+      assert.equal(endpoints[0]?.ipAddress, '10.9.0.64');
+      assert.equal(endpoints[0]?.ipv6Address, 'fd09::2');
+      const inside = (...args: string[]) => run('nsenter', `--net=${netnsPath}`, 'ip', ...args);
+      assert.match(inside('route'), /default via 10\.9\.0\.254 dev eth0/);
+      assert.match(inside('-6', 'route'), /default via fd09::1 dev eth0/);
+      assert.match(inside('link', 'show', 'eth0'), /mtu 1400/);
+      const { IPAM, Options, EnableIPv6 } = manager.inspect('bridge');
+      assert.equal(EnableIPv6, true);
+      assert.equal(Options['com.docker.network.bridge.enable_icc'], 'false');
+      assert.deepEqual(IPAM.Config?.[0]?.IPRange, '10.9.0.64/26');
+      await assert.rejects(
+        NetworkManager.open({ ...options(), database: own, bip: '10.9.0.1/24', fixedCidr: '10.8.0.0/26' }),
+        /--fixed-cidr 10\.8\.0\.0\/26: it is not in the bridge's subnet/,
+      );
+      await manager.reconcile(new Set());
+      await manager.destroy();
+      own.close();
+    });
+
     it('refuses a bridge name that is something else', async () => {
       run('ip', 'link', 'add', 'mydock0', 'type', 'veth', 'peer', 'name', 'mydock0p');
       await assert.rejects(NetworkManager.open(options()), /mydock0 exists and is not a bridge/);
