@@ -17,11 +17,13 @@ const CTA_FILTER = 25;
 const CTA_TUPLE_IP = 1;
 const CTA_TUPLE_PROTO = 2;
 const CTA_IP_SOURCE = { 4: 1, 6: 3 } as const;
+const CTA_IP_DESTINATION = { 4: 2, 6: 4 } as const;
 const CTA_PROTO_NUMBER = 1;
 const CTA_PROTO_DESTINATION_PORT = 3;
 const CTA_FILTER_ORIGINAL_FLAGS = 1;
 const CTA_FILTER_REPLY_FLAGS = 2;
 const FILTER_IP_SOURCE = 1 << 0;
+const FILTER_IP_DESTINATION = 1 << 1;
 const FILTER_PROTO_NUMBER = 1 << 3;
 const FILTER_PROTO_DESTINATION_PORT = 1 << 5;
 const IPPROTO_UDP = 17;
@@ -47,16 +49,20 @@ export function forgetAnswersFrom(request: NetlinkRequest, address: IpAddress): 
 }
 
 /** UDP flows to a port of this host: a client that goes on sending would stay with what was there before. */
-export function forgetDatagramsTo(request: NetlinkRequest, family: Family, port: number): void {
+export function forgetDatagramsTo(request: NetlinkRequest, address: IpAddress, port: number): void {
   addDeletion(request, {
-    family,
+    family: address.family,
     tuple: CTA_TUPLE_ORIGINAL,
-    writeTuple: (writer) =>
+    writeTuple: (writer) => {
+      writer.nest(CTA_TUPLE_IP, () =>
+        writer.attribute(CTA_IP_DESTINATION[address.family], addressBytes(address)),
+      );
       writer.nest(CTA_TUPLE_PROTO, () => {
         writer.u8(CTA_PROTO_NUMBER, IPPROTO_UDP);
         writer.u16be(CTA_PROTO_DESTINATION_PORT, port);
-      }),
-    originalFlags: FILTER_PROTO_NUMBER | FILTER_PROTO_DESTINATION_PORT,
+      });
+    },
+    originalFlags: FILTER_IP_DESTINATION | FILTER_PROTO_NUMBER | FILTER_PROTO_DESTINATION_PORT,
     replyFlags: 0,
   });
 }
