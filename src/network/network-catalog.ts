@@ -93,7 +93,12 @@ export class NetworkCatalog {
       const record = this.find(reference);
       this.#requireRemovable(record);
       this.#parts.store.putNetwork(record, 'going');
-      await this.#unmake(record);
+      try {
+        await this.#unmake(record);
+      } catch (error) {
+        await this.#takeBack(record);
+        throw error;
+      }
       return record;
     });
   }
@@ -145,6 +150,21 @@ export class NetworkCatalog {
       await links.remove(record);
     }
     store.removeNetwork(record.id);
+  }
+
+  /** What cannot be removed is there as before, to be removed later; where that fails too, the next start removes it. */
+  async #takeBack(record: NetworkRecord): Promise<void> {
+    try {
+      await this.ensure(record);
+      const network = firewallNetwork(record);
+      if (network !== undefined) await this.#parts.firewall.addNetwork(network);
+      this.#parts.store.putNetwork(record, 'ready');
+    } catch (error) {
+      log.error(
+        { network: record.name, reason: errorMessage(error) },
+        'network: is neither there nor removed',
+      );
+    }
   }
 
   /** For clean-up after another error, which is the one to report. What cannot be removed is removed at the next start. */
