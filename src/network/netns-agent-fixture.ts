@@ -5,12 +5,15 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createConnection, createServer } from 'node:net';
 
 type Command =
   | { verb: 'listen'; protocol: 'tcp' | 'udp'; address: string; port: number; name: string }
+  | { verb: 'serve'; address: string; port: number; bytes: number }
+  | { verb: 'download'; address: string; port: number }
   | { verb: 'ask'; protocol: 'tcp' | 'udp'; address: string; port: number; timeoutMs: number };
 
 export class NetnsAgent {
@@ -46,6 +49,17 @@ export class NetnsAgent {
     return this.#send({ verb: 'ask', protocol, address, port, timeoutMs });
   }
 
+  /** Answers every TCP connection with so many bytes. */
+  async serve(address: string, port: number, bytes: number): Promise<void> {
+    const answer = await this.#send({ verb: 'serve', address, port, bytes });
+    if (answer !== 'listening') throw new Error(answer);
+  }
+
+  /** SHA-256 of what comes, and how many bytes: `<hex> <count>`. */
+  download(address: string, port: number): Promise<string> {
+    return this.#send({ verb: 'download', address, port });
+  }
+
   async stop(): Promise<void> {
     const gone = once(this.#child, 'exit');
     this.#child.kill('SIGKILL');
@@ -73,10 +87,11 @@ function listen(command: Command & { verb: 'listen' }): Promise<string> {
         socket.end(`${name} ${socket.remoteAddress}`);
       });
       server.on('error', (error) => resolve(String(Reflect.get(error, 'code'))));
-      server.listen(port, address, () => resolve('listening'));
+      server.listen({ port, host: address, ipv6Only: true }, () => resolve('listening'));
       return;
     }
-    const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+    const ipv6 = address.includes(':');
+    const socket = createSocket({ type: ipv6 ? 'udp6' : 'udp4', ipv6Only: ipv6 });
     socket.on('message', (_, from) => socket.send(`${name} ${from.address}`, from.port, from.address));
     socket.on('error', (error) => resolve(String(Reflect.get(error, 'code'))));
     socket.bind(port, address, () => resolve('listening'));
@@ -117,11 +132,46 @@ function ask(command: Command & { verb: 'ask' }): Promise<string> {
   });
 }
 
+/** The same bytes for all that serve as many. */
+export function servedBytes(bytes: number): Buffer {
+  return Buffer.alloc(bytes, 'of no two blocks the same: 0123456789abcdefghijklmnopqrstuvwxyz\n');
+}
+
+function serve({ address, port, bytes }: Command & { verb: 'serve' }): Promise<string> {
+  return new Promise((resolve) => {
+    const server = createServer((socket) => {
+      socket.on('error', () => socket.destroy());
+      socket.end(servedBytes(bytes));
+    });
+    server.on('error', (error) => resolve(String(Reflect.get(error, 'code'))));
+    server.listen(port, address, () => resolve('listening'));
+  });
+}
+
+function download({ address, port }: Command & { verb: 'download' }): Promise<string> {
+  return new Promise((resolve) => {
+    const hash = createHash('sha256');
+    let count = 0;
+    const socket = createConnection({ host: address, port });
+    socket.setTimeout(10_000, () => socket.destroy(new Error('timeout')));
+    socket.on('data', (data) => {
+      hash.update(data);
+      count += data.length;
+    });
+    socket.on('end', () => resolve(`${hash.digest('hex')} ${count}`));
+    socket.on('error', (error) => resolve(error.message));
+  });
+}
+
+function obey(command: Command): Promise<string> {
+  if (command.verb === 'listen') return listen(command);
+  if (command.verb === 'serve') return serve(command);
+  return command.verb === 'download' ? download(command) : ask(command);
+}
+
 if (process.argv[1] === import.meta.filename) {
   process.on('message', (message) => {
-    const command = message as Command;
-    const answer = command.verb === 'listen' ? listen(command) : ask(command);
-    void answer.then((text) => process.send?.(text));
+    void obey(message as Command).then((text) => process.send?.(text));
   });
   process.on('disconnect', () => process.exit());
   process.send?.('ready');

@@ -20,7 +20,7 @@ import { Mutex } from '../../base/mutex.ts';
 import type { IpAddress } from '../ip-address.ts';
 import { addressBytes, formatAddress, parseAddress, readAddress, sameAddress } from '../ip-address.ts';
 import { NETLINK_NETFILTER, NetlinkConnection, NetlinkRequest } from '../netlink/connection.ts';
-import { readGeneration, tableShape } from '../netlink/nft-dump.ts';
+import { dumpElements, readGeneration, tableShape } from '../netlink/nft-dump.ts';
 import { interfaceNameBytes } from '../netlink/nft-expressions.ts';
 import { joinKey } from '../netlink/nft-fields.ts';
 import type { Element } from '../netlink/nft-sets.ts';
@@ -48,6 +48,8 @@ export interface FirewallOptions {
   uplinks: { ipv4: readonly string[]; ipv6: readonly string[] };
   /** `strict`: published ports are open to the outside only where the host's own input policy lets packets in. */
   mode: 'default' | 'strict';
+  /** How often others' changes are looked for. */
+  watchMs?: number;
 }
 
 export class Firewall {
@@ -83,7 +85,7 @@ export class Firewall {
       // What an earlier process left of it goes too.
       this.#guarding ||= (await tableShape(this.#connection, this.#options.table, 'bridge')) !== '';
       await this.#writeAll();
-      this.#watch ??= setInterval(() => void this.#look(), WATCH_MS).unref();
+      this.#watch ??= setInterval(() => void this.#look(), this.#options.watchMs ?? WATCH_MS).unref();
     });
   }
 
@@ -457,9 +459,14 @@ export class Firewall {
 
   /** The host's policy may be another one now. */
   async #forgetVisitors(): Promise<void> {
-    const batch = new NftBatch(this.#options.table);
-    for (const family of FAMILIES) batch.flushSet(familySets(family).visitors);
-    await this.#commit(batch);
+    const { table } = this.#options;
+    const batch = new NftBatch(table);
+    for (const family of FAMILIES) {
+      const { visitors } = familySets(family);
+      // To empty what is empty is no transaction and makes no generation: it would be looked for in vain.
+      if ((await dumpElements(this.#connection, table, visitors)).length > 0) batch.flushSet(visitors);
+    }
+    if (!batch.isEmpty) await this.#commit(batch);
   }
 }
 

@@ -196,8 +196,12 @@ function addRefusal(batch: NftBatch, family: Family): void {
     ...inSet(SETS.portProtocols, [field.protocol], false),
     ...remember(sets.blocked, [...key.pair, field.protocol, noPort], blocked),
   ]);
-  // A program that hears of it need not wait for a timeout.
-  batch.addRule(chain, [...isNumber(field.packetType, PACKET_TYPE.host), ...reject()]);
+  // A program that hears of it need not wait for a timeout. ICMP would not do for TCP: while connect(2) still holds
+  // the socket, which is when the answer of a router this near comes, it is not heard.
+  const toHost = isNumber(field.packetType, PACKET_TYPE.host);
+  const isTcp = isNumber(field.protocol, PORT_PROTOCOL_NUMBERS.tcp);
+  batch.addRule(chain, [...toHost, ...isTcp, ...reject('reset')]);
+  batch.addRule(chain, [...toHost, ...reject('icmp')]);
   batch.addRule(chain, decide('drop'));
 }
 

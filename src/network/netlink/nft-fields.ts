@@ -41,6 +41,7 @@ const NAT_DESTINATION = 1;
 const LOOKUP_INVERTED = 1;
 const DYNSET_ADD = 0;
 const DYNSET_UPDATE = 1;
+const REJECT_TCP_RESET = 1;
 const REJECT_ICMPX = 2;
 const ICMPX_ADMIN_PROHIBITED = 3;
 
@@ -267,12 +268,12 @@ export function decide(verdict: Verdict): Expression[] {
   ];
 }
 
-/** Drops the packet and tells its sender that it is forbidden (ICMP, in the packet's family). */
-export function reject(): Expression[] {
+/** Drops the packet and tells its sender that it is forbidden: by ICMP, or with `reset`, as TCP refuses. */
+export function reject(how: 'icmp' | 'reset'): Expression[] {
   return [
     expression('reject', (writer) => {
-      writer.u32be(1, REJECT_ICMPX);
-      writer.u8(2, ICMPX_ADMIN_PROHIBITED);
+      writer.u32be(1, how === 'reset' ? REJECT_TCP_RESET : REJECT_ICMPX);
+      if (how === 'icmp') writer.u8(2, ICMPX_ADMIN_PROHIBITED);
     }),
   ];
 }
