@@ -31,7 +31,7 @@ import { composeImages } from './compose-images.ts';
 import { composeNetworks } from './compose-networks.ts';
 import type { DaemonConfig } from './config.ts';
 import { systemDiskUsage } from './disk-usage.ts';
-import { systemInfo, systemVersion } from './info.ts';
+import { foreignDrops, systemInfo, systemVersion } from './info.ts';
 import { keepMountsPrivate, mountReadOnly, unmountAll } from './mounts.ts';
 import { proxyEnvironment } from './proxies.ts';
 import { Router } from './router.ts';
@@ -165,10 +165,10 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   const router = new Router([
     ...systemRoutes({
       version: () => systemVersion(host),
-      info: () => systemInfo(info),
+      info: async () => systemInfo(info, await foreignDrops(networks)),
       events,
       diskUsage: (wanted) => systemDiskUsage(disk, wanted),
-      check: (run) => checkSystem({ database, engine, images, volumes, volumesRoot }, run),
+      check: (run) => checkSystem({ database, engine, images, networks, volumes, volumesRoot }, run),
       login: (auth, signal) => checkCredentials(auth, registry, signal),
     }),
     ...containerRoutes(engine),

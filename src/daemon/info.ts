@@ -3,6 +3,8 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { hostname, version as kernelVersion, release, totalmem } from 'node:os';
 import type { SystemInfo, SystemVersion } from '../api/system.ts';
 import { API_VERSION, MIN_API_VERSION } from '../api/version.ts';
+import { errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
 import { MYDOCK_VERSION } from '../base/version.ts';
 import type { ContainerEngine } from '../container/engine.ts';
 import { LOG_DRIVERS } from '../container/log-options.ts';
@@ -12,6 +14,8 @@ import { DEFAULT_DOMAIN } from '../image/reference.ts';
 import { parseMirror } from '../image/registry/mirrors.ts';
 import type { ProxyEnvironment } from '../image/registry/proxy.ts';
 import type { ImageStore } from '../image/store/image-store.ts';
+import type { ForeignDrop } from '../network/firewall/other-tables.ts';
+import type { NetworkManager } from '../network/network-manager.ts';
 import type { HostFacts } from '../oci/host-facts.ts';
 import type { DaemonConfig } from './config.ts';
 import { shownProxies } from './proxies.ts';
@@ -73,7 +77,17 @@ function buildTime(): string {
   return program === undefined ? '' : program.mtime.toISOString();
 }
 
-export function systemInfo(sources: InfoSources): SystemInfo {
+/** Other programs' rules that drop containers' traffic; none where they cannot be read. */
+export async function foreignDrops(networks: NetworkManager): Promise<ForeignDrop[]> {
+  try {
+    return await networks.foreignDrops();
+  } catch (error) {
+    log.warn({ reason: errorMessage(error) }, 'info: the tables of other programs cannot be read');
+    return [];
+  }
+}
+
+export function systemInfo(sources: InfoSources, drops: readonly ForeignDrop[]): SystemInfo {
   const { config, engine, images, snapshotter, host } = sources;
   const states = engine.all().map(({ record }) => record.state.status);
   const count = (wanted: string): number => states.filter((status) => status === wanted).length;
@@ -146,7 +160,7 @@ export function systemInfo(sources: InfoSources): SystemInfo {
     ...addressPools(config),
     FirewallBackend: firewallBackend(sources),
     CDISpecDirs: [],
-    Warnings: warnings(host, config),
+    Warnings: warnings(host, config, drops),
   };
 }
 
@@ -209,7 +223,11 @@ function securityOptions(host: HostFacts): string[] {
   ];
 }
 
-function warnings({ cgroups, ipv4Forwarding }: HostFacts, config: DaemonConfig): string[] | null {
+function warnings(
+  { cgroups, ipv4Forwarding }: HostFacts,
+  config: DaemonConfig,
+  drops: readonly ForeignDrop[],
+): string[] | null {
   const open = config.tls ? [] : config.hosts.filter((host) => host.startsWith('tcp://'));
   const found = [
     ...open.map(
@@ -222,6 +240,7 @@ function warnings({ cgroups, ipv4Forwarding }: HostFacts, config: DaemonConfig):
     ...(cgroups.cpuset ? [] : ['WARNING: No cpuset support']),
     ...(cgroups.pids ? [] : ['WARNING: No pids limit support']),
     ...(ipv4Forwarding ? [] : ['WARNING: IPv4 forwarding is disabled']),
+    ...drops.map(({ table, reason }) => `WARNING: firewall table ${table}: ${reason}`),
   ];
   return found.length === 0 ? null : found;
 }

@@ -7,6 +7,7 @@ import { type CheckRun, found } from '../base/check.ts';
 import type { Database } from '../base/database.ts';
 import type { ContainerEngine } from '../container/engine.ts';
 import type { ImageStore } from '../image/store/image-store.ts';
+import type { NetworkManager } from '../network/network-manager.ts';
 import { checkVolumes } from '../volume/check.ts';
 import type { VolumeStore } from '../volume/volume-store.ts';
 
@@ -14,6 +15,7 @@ export interface SystemCheckSources {
   database: Database;
   engine: ContainerEngine;
   images: ImageStore;
+  networks: NetworkManager;
   volumes: VolumeStore;
   volumesRoot: string;
 }
@@ -22,6 +24,10 @@ export async function checkSystem(sources: SystemCheckSources, run: CheckRun): P
   await checkDatabase(sources.database, run);
   const { images, layers, blobs } = await sources.images.check(run);
   const containers = await sources.engine.check(run);
+  for (const { table, reason } of await sources.networks.foreignDrops()) {
+    const remedy = 'change it there: tables of other programs are never touched';
+    await found(run, { object: `firewall table ${table}`, problem: reason, remedy });
+  }
   const volumes = await checkVolumes(sources.volumes, sources.volumesRoot, run);
   return { Images: images, Layers: layers, Blobs: blobs, Containers: containers, Volumes: volumes };
 }

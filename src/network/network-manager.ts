@@ -19,6 +19,7 @@ import { DnsServer } from './dns/dns-server.ts';
 import { EgressControl } from './egress-control.ts';
 import { judgeEndpoint } from './endpoint-request.ts';
 import { Firewall } from './firewall/firewall.ts';
+import type { ForeignDrop } from './firewall/other-tables.ts';
 import { firewallNetwork } from './firewall-state.ts';
 import { apart, enableForwarding } from './forwarding.ts';
 import { parsePools } from './ipam/address-pools.ts';
@@ -231,6 +232,11 @@ export class NetworkManager implements Networking {
 
   isOpenToWorld(port: BoundPort): boolean {
     return !isLoopback(port.hostIp);
+  }
+
+  /** What tables of others drop of containers' traffic, as far as can be told. Nothing of theirs is changed. */
+  foreignDrops(): Promise<ForeignDrop[]> {
+    return this.#firewall.foreignDrops();
   }
 
   /** Lets go of sockets and of namespaces made ahead. Bridges, rules and containers' networks stay and work. */

@@ -597,4 +597,66 @@ function suite(): void {
       });
     });
   });
+
+  describe('tables of others', () => {
+    const drops = async () => (await firewall.foreignDrops()).map(({ table, chain }) => `${table} ${chain}`);
+    const chain = (policy: string, rules = '') =>
+      `table inet other { chain passing { type filter hook forward priority 0; policy ${policy}; ${rules}\n }; }`;
+
+    it('that drop our traffic are named, with chain and rule', async () => {
+      await withFirewall({}, async () => {
+        assert.deepEqual(await drops(), []);
+        const cases: [string, string[]][] = [
+          [chain('accept'), []],
+          [chain('drop'), ['inet other passing']],
+          [
+            chain('drop', 'ct state established,related accept; meta l4proto icmp accept'),
+            ['inet other passing'],
+          ],
+          [chain('drop', 'iifname "br-*" accept; oifname "br-*" accept'), []],
+          [chain('drop', 'iifname "br-*" accept; ct status dnat accept'), []],
+          [chain('drop', 'iifname "br-a" accept; oifname "br-a" accept'), ['inet other passing']],
+          [
+            chain('drop', 'ip saddr 172.16.0.0/12 accept; ip6 saddr fd00::/8 accept; ct status dnat accept'),
+            [],
+          ],
+          [chain('accept', 'iifname "docker0" accept; ct state new reject'), ['inet other passing']],
+          [chain('accept', 'ip daddr 10.0.0.0/8 drop'), []],
+        ];
+        for (const [rules, expected] of cases) {
+          run('nft', rules);
+          assert.deepEqual(await drops(), expected, rules);
+          run('nft', 'delete', 'table', 'inet', 'other');
+        }
+        run('nft', `table inet other { chain deny { oifname "br-b" counter drop; }; }`);
+        run('nft', chain('accept', 'jump deny'));
+        const [drop] = await firewall.foreignDrops();
+        assert.match(
+          drop?.reason ?? '',
+          /^the rule with handle \d+ of chain "deny" drops IPv4 connections to published ports behind br-b \(see nft -a list chain inet other deny\): let its chain "passing" accept/,
+        );
+      });
+    });
+
+    it('of iptables are read too', { skip: spawnSync('iptables-nft', ['-V']).status !== 0 }, async () => {
+      await withFirewall({}, async () => {
+        const iptables = (...args: string[]) => run('iptables-nft', ...args);
+        iptables('-P', 'FORWARD', 'DROP');
+        iptables('-N', 'DOCKER-USER');
+        iptables('-A', 'FORWARD', '-j', 'DOCKER-USER');
+        iptables('-A', 'FORWARD', '-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED', '-j', 'ACCEPT');
+        iptables('-A', 'FORWARD', '-i', 'docker0', '-j', 'ACCEPT', '-m', 'comment', '--comment', 'docker');
+        const [drop] = await firewall.foreignDrops();
+        assert.equal(drop?.table, 'ip filter');
+        assert.match(
+          drop?.reason ?? '',
+          /policy of chain "FORWARD" drops IPv4 connections of containers behind br-a/,
+        );
+        assert.equal(await a1.agent.ask('tcp', outside.ipv4, 80, 300), 'timeout', 'and so it is');
+        for (const side of ['-i', '-o']) iptables('-I', 'DOCKER-USER', side, 'br-+', '-j', 'ACCEPT');
+        assert.deepEqual(await drops(), []);
+        assert.match(await a1.agent.ask('tcp', outside.ipv4, 80), /^outside /);
+      });
+    });
+  });
 }

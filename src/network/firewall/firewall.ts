@@ -30,6 +30,8 @@ import { readBlocked, rememberedOf } from './egress-log.ts';
 import type { Placed } from './elements.ts';
 import { bySet, gatewayMode, networkElements, portElement, ruleAddresses, ruleElements } from './elements.ts';
 import type { BlockedReport, EgressRule, FirewallNetwork, FirewallState, PublishedPort } from './model.ts';
+import type { ForeignDrop } from './other-tables.ts';
+import { foreignDrops } from './other-tables.ts';
 import { addRules, BLOCKED_MS, NEIGHBOUR_DISCOVERY_TYPES, PORT_PROTOCOL_NUMBERS } from './ruleset.ts';
 import { addSets, FAMILIES, familySets, SETS } from './tables.ts';
 import { forgetAnswersFrom, forgetDatagramsTo } from './tracked-connections.ts';
@@ -240,6 +242,15 @@ export class Firewall {
     const rules = [...(this.#rules.get(containerId)?.values() ?? [])];
     if (rules.length === 0) return { packets: 0, recent: [] };
     return readBlocked(this.#connection, this.#options.table, rules.flatMap(ruleAddresses), BLOCKED_MS);
+  }
+
+  /** What tables of others drop of our networks' traffic, as far as can be told. */
+  foreignDrops(): Promise<ForeignDrop[]> {
+    const open = [...this.#networks.values()].filter(({ internal }) => !internal);
+    return foreignDrops(this.#connection, {
+      bridges: open.map(({ bridge }) => bridge),
+      ipv6: open.some(({ subnets }) => subnets.some(({ family }) => family === 6)),
+    });
   }
 
   /** Removes the tables. */

@@ -10,7 +10,7 @@ import { type EventsBackend, eventsHandler } from './events.ts';
 
 export interface SystemBackend {
   version(): SystemVersion;
-  info(): SystemInfo;
+  info(): Promise<SystemInfo>;
   events: EventsBackend;
   check: CheckBackend;
   diskUsage(wanted: ReadonlySet<DiskObject>): Promise<DiskUsage>;
@@ -36,7 +36,7 @@ export function systemRoutes(backend: SystemBackend): Route[] {
     { method: 'GET', path: '/_ping', handle: ping },
     { method: 'HEAD', path: '/_ping', handle: ping },
     { method: 'GET', path: '/version', handle: (_, response) => response.json(200, backend.version()) },
-    { method: 'GET', path: '/info', handle: (_, response) => response.json(200, backend.info()) },
+    { method: 'GET', path: '/info', handle: async (_, response) => response.json(200, await backend.info()) },
     { method: 'POST', path: '/auth', handle: authHandler(backend) },
     { method: 'GET', path: '/events', handle: eventsHandler(backend.events) },
     { method: 'GET', path: '/system/df', handle: diskUsageHandler(backend) },
