@@ -11,7 +11,14 @@ import { once } from 'node:events';
 import { createConnection, createServer } from 'node:net';
 
 type Command =
-  | { verb: 'listen'; protocol: 'tcp' | 'udp'; address: string; port: number; name: string }
+  | {
+      verb: 'listen';
+      protocol: 'tcp' | 'udp';
+      address: string;
+      port: number;
+      name: string;
+      ipv6Only: boolean;
+    }
   | { verb: 'serve'; address: string; port: number; bytes: number }
   | { verb: 'download'; address: string; port: number }
   | { verb: 'ask'; protocol: 'tcp' | 'udp'; address: string; port: number; timeoutMs: number };
@@ -39,8 +46,14 @@ export class NetnsAgent {
   }
 
   /** Answers every connection or datagram with `<name> <address of the client>`. Rejects where it cannot bind. */
-  async listen(protocol: 'tcp' | 'udp', address: string, port: number, name: string): Promise<void> {
-    const answer = await this.#send({ verb: 'listen', protocol, address, port, name });
+  async listen(
+    protocol: 'tcp' | 'udp',
+    address: string,
+    port: number,
+    name: string,
+    ipv6Only = false,
+  ): Promise<void> {
+    const answer = await this.#send({ verb: 'listen', protocol, address, port, name, ipv6Only });
     if (answer !== 'listening') throw new Error(answer);
   }
 
@@ -79,7 +92,7 @@ export class NetnsAgent {
 }
 
 function listen(command: Command & { verb: 'listen' }): Promise<string> {
-  const { address, port, name } = command;
+  const { address, port, name, ipv6Only } = command;
   return new Promise((resolve) => {
     if (command.protocol === 'tcp') {
       const server = createServer((socket) => {
@@ -87,11 +100,11 @@ function listen(command: Command & { verb: 'listen' }): Promise<string> {
         socket.end(`${name} ${socket.remoteAddress}`);
       });
       server.on('error', (error) => resolve(String(Reflect.get(error, 'code'))));
-      server.listen({ port, host: address, ipv6Only: true }, () => resolve('listening'));
+      server.listen({ port, host: address, ipv6Only }, () => resolve('listening'));
       return;
     }
     const ipv6 = address.includes(':');
-    const socket = createSocket({ type: ipv6 ? 'udp6' : 'udp4', ipv6Only: ipv6 });
+    const socket = createSocket({ type: ipv6 ? 'udp6' : 'udp4', ipv6Only });
     socket.on('message', (_, from) => socket.send(`${name} ${from.address}`, from.port, from.address));
     socket.on('error', (error) => resolve(String(Reflect.get(error, 'code'))));
     socket.bind(port, address, () => resolve('listening'));

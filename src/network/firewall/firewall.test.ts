@@ -130,12 +130,12 @@ function suite(): void {
     i2 = await hosts.place('i2', ['172.19.0.3/16', 'fd00:c::3/64'], { bridge: 'br-i' });
     for (const place of [outside, a1, a2, b1, i1, i2]) {
       for (const any of place.ipv6 === '' ? ['0.0.0.0'] : ['0.0.0.0', '::']) {
-        await place.agent.listen('tcp', any, 80, place.name);
-        await place.agent.listen('udp', any, 53, place.name);
+        await place.agent.listen('tcp', any, 80, place.name, any === '::');
+        await place.agent.listen('udp', any, 53, place.name, any === '::');
       }
     }
     await hosts.local.listen('tcp', '0.0.0.0', 7000, 'host');
-    await hosts.local.listen('tcp', '::', 7001, 'host');
+    await hosts.local.listen('tcp', '::', 7001, 'host', true);
   });
 
   after(async () => {
