@@ -21,6 +21,8 @@ import { readEndpointOptions, sysctlPath } from './endpoint-options.ts';
 import type { DefaultRoute, EndpointPlan } from './endpoint-plan.ts';
 
 const RTPROT_BOOT = 3;
+/** What the kernel gives to a route that is added without a metric. */
+const DEFAULT_METRIC = { 4: 0, 6: 1024 } as const;
 
 const LINK_LOCAL_PREFIX_LENGTH = { 4: 16, 6: 64 } as const;
 
@@ -192,7 +194,7 @@ function removeDefaultRoutes(inside: NetlinkConnection, family: 4 | 6, except: n
     inside.requestSync(query),
   )) {
     if (destination.family !== family || destination.prefixLength !== 0 || !mainTable) continue;
-    if (protocol !== RTPROT_BOOT || index === except) continue;
+    if (protocol !== RTPROT_BOOT || metric !== DEFAULT_METRIC[family] || index === except) continue;
     const request = new NetlinkRequest();
     route.deleteDefaultRoute(request, { family, index, metric });
     try {

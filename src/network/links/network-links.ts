@@ -6,7 +6,7 @@
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { ConflictError, errnoCode, InternalError, InvalidParameterError } from '../../base/errors.ts';
 import { addon } from '../../native/addon.ts';
-import { OPTION } from '../driver-options.ts';
+import { flagOption, OPTION } from '../driver-options.ts';
 import { addressBytes, parseMac } from '../ip-address.ts';
 import type { NetworkRecord } from '../model.ts';
 import { NetlinkRequest } from '../netlink/connection.ts';
@@ -170,7 +170,7 @@ export class NetworkLinks {
     const { index } = await this.#home(network);
     const request = new NetlinkRequest();
     if (link.master !== index) route.setMaster(request, link.name, index);
-    if (existsSync(BRIDGE_NETFILTER_SYSCTLS)) route.setHairpin(request, link.name);
+    route.setPortFlags(request, link.name, portFlags(network));
     route.setLinkUp(request, link, {
       ipv6: hasIpv6(link.mtu),
       alias: this.#links.mark(network.id),
@@ -264,13 +264,22 @@ export class NetworkLinks {
       mtu,
       peer: { name: containerInterface, netnsFd, macAddress },
     });
-    if (existsSync(BRIDGE_NETFILTER_SYSCTLS)) route.setHairpin(request, name);
+    const flags = portFlags(network);
+    if (flags.hairpin || flags.isolated) route.setPortFlags(request, name, flags);
     const alias = this.#links.mark(network.id);
     route.setLinkUp(request, { index: 0, name }, { ipv6: hasIpv6(mtu), alias });
     for (const { address } of plannedAddresses(network.driver, plan)) {
       route.correctNeighbour(request, { index: home.index, address: addressBytes(address), macAddress });
     }
   }
+}
+
+/** Isolated ports keep neighbours apart also where bridged packets do not pass the firewall. */
+function portFlags({ options }: NetworkRecord): { hairpin: boolean; isolated: boolean } {
+  return {
+    hairpin: existsSync(BRIDGE_NETFILTER_SYSCTLS),
+    isolated: !flagOption(options, OPTION.icc, true),
+  };
 }
 
 function hasIpv6(mtu: number): boolean {

@@ -69,6 +69,10 @@ export class NetlinkRequest {
     return this;
   }
 
+  get isEmpty(): boolean {
+    return this.#labels.size === 0;
+  }
+
   /** The messages that carry data. Throws NetlinkError on the first refusal. */
   judge(answer: Buffer): NetlinkMessage[] {
     const data: NetlinkMessage[] = [];
@@ -107,12 +111,14 @@ export class NetlinkConnection {
 
   /** Sends the request on the thread pool, after all earlier ones. Returns the messages that carry data. */
   async request(request: NetlinkRequest): Promise<NetlinkMessage[]> {
+    if (request.isEmpty) return [];
     const answer = await this.#mutex.run(() => addon().netlinkRequest(this.#fd, request.writer.finish()));
     return request.judge(answer);
   }
 
   /** The same on the calling thread. Only for connections on which no `request` is under way. */
   requestSync(request: NetlinkRequest): NetlinkMessage[] {
+    if (request.isEmpty) return [];
     return request.judge(addon().netlinkRequestSync(this.#fd, request.writer.finish()));
   }
 
