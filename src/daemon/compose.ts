@@ -215,9 +215,13 @@ async function close(parts: {
   closeSync(parts.lock);
 }
 
+type RunningUser = { record: ContainerRecord; running: boolean; volumesMounted: boolean };
+
 function runningUsers(engine: ContainerEngine, volume: string): string[] {
-  const uses = ({ record, running }: { record: ContainerRecord; running: boolean }) =>
-    running && record.mounts.some((mount) => mount.type === 'volume' && mount.name === volume);
+  // One that starts has its mounts before it counts as running.
+  const uses = ({ record, running, volumesMounted }: RunningUser) =>
+    (running || volumesMounted) &&
+    record.mounts.some((mount) => mount.type === 'volume' && mount.name === volume);
   return engine
     .all()
     .filter(uses)

@@ -1,8 +1,10 @@
 /** volume snapshot create, ls, restore and rm, with containers that use the volume and that do not. */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
 let daemon: Daemon;
@@ -57,6 +59,37 @@ test('running containers keep their volume, unless that is forced', async () => 
   assert.equal(await shell('cat /d/x'), 'four');
   await snapshot('restore', 'data', 'live');
   assert.equal(await shell('cat /d/x'), 'three');
+});
+
+/** Stops the runtime of a container that is about to start; undefined where it was too quick for us. */
+async function stopRuntime(id: string, started: Promise<unknown>): Promise<number | undefined> {
+  let over = false;
+  started.finally(() => {
+    over = true;
+  });
+  while (!over) {
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+      const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+      if (!command.includes('mydock-runtime') || !command.includes(id)) continue;
+      process.kill(Number(pid), 'SIGSTOP');
+      return Number(pid);
+    }
+    await setImmediate();
+  }
+  return undefined;
+}
+
+test('a container that is about to start keeps its volume as a running one does', async () => {
+  const id = await daemon.ok('create', '--network', 'none', '-v', 'data:/d', 'busybox', 'touch', '/d/written');
+  const started = daemon.api('POST', `/containers/${id}/start`);
+  const pid = await stopRuntime(id, started);
+  const restored = await daemon.api('POST', '/volumes/data/snapshots/first/restore');
+  if (pid !== undefined) process.kill(pid, 'SIGCONT');
+  assert.equal((await started).status, 204);
+  await daemon.ok('wait', id);
+  if (pid !== undefined) assert.equal(restored.status, 409, restored.text);
+  if (restored.status === 409) assert.match(await shell('ls /d'), /written/);
+  await daemon.ok('rm', id);
 });
 
 test('snapshots outlive the daemon, and go with their volume where that is said', async () => {
