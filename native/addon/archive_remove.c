@@ -1,11 +1,14 @@
-/* Removing trees of any depth with a bounded number of descriptors. */
+/* Removing trees of any depth with a bounded number of descriptors. What is mounted in a tree is not
+ * a part of it: it ends the removal (EXDEV), and stays as it is. */
 #define _GNU_SOURCE
 #include "archive.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define REMOVE_DEPTH_MAX 64
@@ -32,7 +35,9 @@ static int move_up(struct removal *removal, int parent, const char *name) {
 static int remove_directory(struct removal *removal, int parent, const char *name, int depth) {
     if (depth >= REMOVE_DEPTH_MAX)
         return move_up(removal, parent, name);
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+                           .resolve = RESOLVE_NO_XDEV};
+    int fd = (int)syscall(SYS_openat2, parent, name, &how, sizeof(how));
     if (fd < 0)
         return errno == ENOENT ? 0 : -1;
     if (remove_contents(removal, fd, depth + 1) != 0)

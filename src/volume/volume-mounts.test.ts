@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, afterEach, beforeEach, test } from 'node:test';
 import { openDatabase } from '../base/database.ts';
 import { addon } from '../native/addon.ts';
+import { removeTree } from './remove-tree.ts';
 import { mountPointsBelow } from './volume-mounts.ts';
 import { VolumeStore } from './volume-store.ts';
 import { VOLUME_MIGRATIONS } from './volume-table.ts';
@@ -67,6 +68,17 @@ test('a later daemon counts the users again, and unmounts what nobody uses', asy
   );
   await store.release(['used'], 'c1');
   assert.deepEqual(readdirSync(store.path('used')), []);
+});
+
+test('what is mounted in a tree that is removed stays, and ends the removal', async () => {
+  const place = join(root, 'tree/sub/deep');
+  mkdirSync(place, { recursive: true });
+  addon().mount(join(root, 'device'), place, '', 0x1000, '');
+  await assert.rejects(removeTree(join(root, 'tree')), { code: 'EXDEV' });
+  assert.deepEqual(readdirSync(join(root, 'device')), ['file']);
+  addon().unmount(place, MNT_DETACH);
+  await removeTree(join(root, 'tree'));
+  assert.ok(!existsSync(join(root, 'tree')));
 });
 
 test('removing a volume never removes what was mounted on it', async () => {
