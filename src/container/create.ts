@@ -87,11 +87,14 @@ export async function createContainer(
     stoppedByUser: false,
     sandbox: null,
   };
-  const container = engine.containers.add(record);
+  let container: Container | undefined;
   try {
-    await prepare(engine, container, mounts);
+    // First of all: a record without them, where a crash comes in between, would be a container that lacks its mounts.
+    createVolumes(mounts, engine.volumes, id, record.mounts);
+    container = engine.containers.add(record);
+    await prepare(engine, container);
   } catch (error) {
-    await undo(engine, container);
+    await undo(engine, record, container);
     throw error;
   }
   engine.events.container(container, 'create');
@@ -191,19 +194,13 @@ function withProtocol(port: string): string {
   return port.includes('/') ? port : `${port}/tcp`;
 }
 
-/** Folder, volumes and what the image puts into new volumes. */
-async function prepare(
-  engine: EngineContext,
-  container: Container,
-  mounts: ReturnType<typeof collectMounts>,
-): Promise<void> {
+/** Folder, and what the image puts into new volumes. */
+async function prepare(engine: EngineContext, container: Container): Promise<void> {
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   mkdirSync(paths.home, { recursive: true, mode: 0o710 });
-  if (mounts.length === 0) return;
-  createVolumes(mounts, engine.volumes, container.id, container.record.mounts);
-  container.save();
   const filled = container.record.mounts.filter(fillsWhole);
   if (filled.length === 0) return;
+  for (const { name } of filled) engine.volumes.expectFilling(name);
   const root = await mountRoot(engine, container);
   try {
     await fillVolumes(filled, engine.volumes, { user: `create ${container.id}`, rootfs: root });
@@ -212,9 +209,13 @@ async function prepare(
   }
 }
 
-async function undo(engine: EngineContext, container: Container): Promise<void> {
-  engine.containers.delete(container);
-  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+async function undo(
+  engine: EngineContext,
+  record: ContainerRecord,
+  container: Container | undefined,
+): Promise<void> {
+  if (container !== undefined) engine.containers.delete(container);
+  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, record.id);
   rmSync(paths.home, { recursive: true, force: true });
-  await releaseVolumes(engine, container, true);
+  await releaseVolumes(engine, record, true);
 }

@@ -6,6 +6,7 @@ import { mountedLayers } from '../volume/mount-points.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { containerPaths } from './paths.ts';
+import type { ContainerRecord } from './record.ts';
 import { endViews } from './root-view.ts';
 import { unmountRoot } from './rootfs.ts';
 import { isRunning } from './state.ts';
@@ -46,7 +47,7 @@ export async function removeContainer(
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   await unmountRoot(engine, container.id);
   rmSync(paths.home, { recursive: true, force: true, maxRetries: 3 });
-  await releaseVolumes(engine, container, options.volumes);
+  await releaseVolumes(engine, container.record, options.volumes);
   engine.containers.delete(container);
   await engine.images.collectLayers([...container.record.layers, ...mountedLayers(container.record.mounts)]);
   engine.events.container(container, 'destroy');
@@ -56,12 +57,12 @@ export async function removeContainer(
 /** Lets go of a container's volumes; with `anonymous`, those that it alone used and that have no name go too. */
 export async function releaseVolumes(
   engine: EngineContext,
-  container: Container,
+  { id, mounts }: ContainerRecord,
   anonymous: boolean,
 ): Promise<void> {
-  engine.volumes.releaseReferences(container.id);
+  engine.volumes.releaseReferences(id);
   if (!anonymous) return;
-  for (const mount of container.record.mounts) {
+  for (const mount of mounts) {
     if (mount.type !== 'volume') continue;
     // Records of earlier builds do not say how their mount came by its volume.
     const wanted = mount.anonymous ?? engine.volumes.isAnonymous(mount.name);

@@ -58,6 +58,7 @@ export async function restoreContainers(engine: EngineContext): Promise<void> {
       .filter(({ running }) => running)
       .map(({ id }) => id),
   );
+  releaseStrayReferences(engine);
   await engine.volumes.unmountUnused();
   for (const [id, sandbox] of await engine.networks.reconcile(live)) {
     const container = engine.containers.find(id);
@@ -67,6 +68,13 @@ export async function restoreContainers(engine: EngineContext): Promise<void> {
   await sweepImageTrees(engine);
   sweepHomes(engine);
   for (const container of engine.containers.all()) await finishRemoval(engine, container);
+}
+
+/** Of containers that a crash kept from coming into being, or whose removal it cut short: nobody else lets go of them. */
+function releaseStrayReferences({ containers, volumes }: EngineContext): void {
+  for (const id of volumes.users()) {
+    if (containers.find(id)?.id !== id && !containers.isUnreadable(id)) volumes.releaseReferences(id);
+  }
 }
 
 /** A daemon that was killed while it connected a network may not have stored that. */

@@ -330,10 +330,15 @@ export function setTimes(path: Buffer, nanoseconds: bigint): void {
   addon().setTimes(path, Number((nanoseconds - rest) / second), Number(rest));
 }
 
-/** Removes everything in an open directory, following nothing. */
-export function emptyDirectory(fd: number): void {
-  for (const name of readdirSync(at(fd), { encoding: 'buffer' })) {
-    if (!lstatSync(at(fd, name)).isDirectory()) {
+/** Removes everything in an open directory, or what has one of these names, following nothing. */
+export function emptyDirectory(
+  fd: number,
+  names: readonly Buffer[] = readdirSync(at(fd), { encoding: 'buffer' }),
+): void {
+  for (const name of names) {
+    const stat = lstatSync(at(fd, name), { throwIfNoEntry: false });
+    if (stat === undefined) continue;
+    if (!stat.isDirectory()) {
       unlinkSync(at(fd, name));
       continue;
     }

@@ -4,14 +4,15 @@
  * container's next start.
  */
 import { closeSync, constants, existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory } from '../base/atomic-file.ts';
 import { errnoCode } from '../base/errors.ts';
-import { copyTree, emptyDirectory, openDirectory, openInRoot } from './copy-tree.ts';
+import { at, copyTree, emptyDirectory, openDirectory, openInRoot } from './copy-tree.ts';
 
 /** A filling that has not ended: what is in the volume came from it. */
 const FILLING = 'filling';
-/** A filling that was cut short, and of which nothing is left. */
+/** A filling that is still to be done: that has not begun, or was cut short and of which nothing is left. */
 const UNFILLED = 'unfilled';
 
 /** Where a volume's content and the markers beside it lie. */
@@ -20,6 +21,8 @@ export interface FillableVolume {
   /** `<folder>/_data`. */
   path: string;
   folder: string;
+  /** Whether more than one container has it now: what is in it may then be another's. */
+  isShared(): boolean;
 }
 
 export class VolumeFilling {
@@ -43,7 +46,11 @@ export class VolumeFilling {
   }
 }
 
-/** Whether a filling was cut short and is to be done again. */
+export function markUnfilled(folder: string): void {
+  writeFileSync(join(folder, UNFILLED), '');
+}
+
+/** Whether a filling was cut short, or never began, and is to be done. */
 export function isUnfilled(folder: string): boolean {
   return existsSync(join(folder, UNFILLED));
 }
@@ -69,12 +76,23 @@ export function forgetFilling(folder: string): void {
   rmSync(join(folder, FILLING), { force: true });
 }
 
-async function fill({ path, folder }: FillableVolume, rootfs: string, destination: string): Promise<boolean> {
+/** Reads no further than it must, and off the main thread: some have many names, some lie on hosts that do not answer. */
+export async function isEmptyFolder(path: string): Promise<boolean> {
+  const directory = await opendir(path);
+  try {
+    return (await directory.read()) === null;
+  } finally {
+    await directory.close();
+  }
+}
+
+async function fill(volume: FillableVolume, rootfs: string, destination: string): Promise<boolean> {
+  const { path, folder } = volume;
   const source = openFolder(rootfs, destination);
   try {
-    const empty = readdirSync(path).length === 0;
+    const empty = await isEmptyFolder(path);
     if (source === undefined || !empty) {
-      if (!empty) rmSync(join(folder, UNFILLED), { force: true });
+      rmSync(join(folder, UNFILLED), { force: true });
       return false;
     }
     const target = openDirectory(path);
@@ -83,7 +101,8 @@ async function fill({ path, folder }: FillableVolume, rootfs: string, destinatio
       syncDirectory(folder);
       await copyTree(source, target, { root: true });
     } catch (error) {
-      emptyDirectory(target);
+      // Others may have written to it meanwhile.
+      if (!volume.isShared()) emptyDirectory(target, readdirSync(at(source), { encoding: 'buffer' }));
       throw error;
     } finally {
       closeSync(target);

@@ -42,9 +42,10 @@ export class VolumeMounts {
   readonly #volumes = new Map<string, Mounted>();
   readonly #remote = new Places(REMOTE_AT_ONCE);
 
-  /** True while somebody uses the volume. */
+  /** True while somebody uses the volume, and while a mount that nobody waits for any more may still come about. */
   inUse(name: string): boolean {
-    return (this.#volumes.get(name)?.users.size ?? 0) > 0;
+    const mounted = this.#volumes.get(name);
+    return mounted !== undefined && (mounted.users.size > 0 || mounted.attempt !== undefined);
   }
 
   /** Counts a user of a mount that an earlier daemon made. */

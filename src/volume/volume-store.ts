@@ -3,7 +3,7 @@
  * use which. Names, labels, options and references stand in the database; the folders hold nothing but the users'
  * data. What a volume's options name is mounted on its folder while it is used (volume-mounts.ts).
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Volume, VolumeCreateRequest, VolumeStatus } from '../api/volumes.ts';
@@ -21,6 +21,7 @@ import {
   forgetFilling,
   isHalfFilled,
   isUnfilled,
+  markUnfilled,
   undoFilling,
   VolumeFilling,
 } from './volume-filling.ts';
@@ -143,6 +144,11 @@ export class VolumeStore {
     return this.#table.references(name);
   }
 
+  /** IDs of all containers that use any volume. */
+  users(): string[] {
+    return this.#table.users();
+  }
+
   /** Names of the volumes that a container uses. */
   volumesOf(container: string): string[] {
     return this.#table.volumesOf(container);
@@ -228,8 +234,7 @@ export class VolumeStore {
       this.#requireUnused(name);
     }
     if (volume.options.sizeBytes > 0 && existsSync(volume.path)) liftSizeLimit(volume.path);
-    const removing = join(this.#root, `${REMOVING}${name}`);
-    rmSync(removing, { recursive: true, force: true });
+    const removing = join(this.#root, `${removingPrefix(name)}${randomBytes(6).toString('hex')}`);
     renameIfThere(this.#folder(name), removing);
     this.#table.remove(name);
     await removeTree(removing);
@@ -261,13 +266,19 @@ export class VolumeStore {
     return this.#filling.fill(this.#fillable(name), rootfs, destination);
   }
 
+  /** A call of `copyUp` is to come: where a crash comes first, the volume is unfilled. */
+  expectFilling(name: string): void {
+    markUnfilled(this.#folder(name));
+  }
+
   /** Whether a daemon's end has cut its filling short: the next start of its container is to do it again. */
   isUnfilled(name: string): boolean {
     return isUnfilled(this.#folder(name));
   }
 
   #fillable(name: string): FillableVolume {
-    return { name, path: this.path(name), folder: this.#folder(name) };
+    const isShared = (): boolean => this.references(name).length > 1;
+    return { name, path: this.path(name), folder: this.#folder(name), isShared };
   }
 
   #folder(name: string): string {
@@ -279,13 +290,11 @@ export class VolumeStore {
    * are removed where they hold nothing. Called once, before anything else.
    */
   async sweep(): Promise<void> {
-    for (const entry of readdirSync(this.#root)) {
+    const entries = readdirSync(this.#root);
+    this.#forgetRemoved(entries);
+    for (const entry of entries) {
       const folder = join(this.#root, entry);
       if (entry.startsWith(REMOVING)) {
-        const name = entry.slice(REMOVING.length);
-        if (!existsSync(join(this.#root, name))) {
-          this.#table.remove(name);
-        }
         await removeTree(folder);
       } else if (!this.has(entry)) {
         removeEmpty(folder);
@@ -295,9 +304,23 @@ export class VolumeStore {
     }
   }
 
+  /** A crash came between the renaming of their folders and the end of their records. */
+  #forgetRemoved(entries: readonly string[]): void {
+    const removed = entries.filter((entry) => entry.startsWith(REMOVING));
+    if (removed.length === 0) return;
+    const present = new Set(entries);
+    for (const { name } of this.#table.all()) {
+      const prefix = removingPrefix(name);
+      // Earlier builds had the name itself behind the prefix.
+      const isOf = (entry: string): boolean => entry.startsWith(prefix) || entry === `${REMOVING}${name}`;
+      if (!present.has(name) && removed.some(isOf)) this.#table.remove(name);
+    }
+  }
+
   #settleFilling(name: string): void {
     const volume = this.#fillable(name);
-    if (!this.isMountable(name)) {
+    // Another container may have run on while no daemon did, and written to it.
+    if (!this.isMountable(name) && !volume.isShared()) {
       undoFilling(volume);
       return;
     }
@@ -316,6 +339,11 @@ export class VolumeStore {
       Scope: 'local',
     };
   }
+}
+
+/** Of the folders in which removed volumes of this name end: a long name would not fit behind it. */
+function removingPrefix(name: string): string {
+  return `${REMOVING}${createHash('sha256').update(name).digest('hex').slice(0, 32)}-`;
 }
 
 /** Snapshots go with their volume only where that is said. */

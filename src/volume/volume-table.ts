@@ -79,6 +79,14 @@ export class VolumeTable {
       .map((row) => String(row['container']));
   }
 
+  /** All containers that use any. */
+  users(): string[] {
+    return this.#db
+      .prepare('SELECT DISTINCT container FROM volume_references')
+      .all()
+      .map((row) => String(row['container']));
+  }
+
   /** Volumes that the container uses. */
   volumesOf(container: string): string[] {
     return this.#db

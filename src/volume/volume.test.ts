@@ -186,6 +186,27 @@ test('a crash in a filling or a removal is cleaned up, data is not', async () =>
   );
 });
 
+test('what another container has written stays where a filling was cut short', async () => {
+  store.create({ Name: 'cut' }, 'c1');
+  store.addReference('cut', 'c2');
+  writeFileSync(join(store.path('cut'), 'of c1'), '');
+  writeFileSync(join(root, 'volumes/cut/filling'), '');
+  await newStore().sweep();
+  assert.deepEqual(readdirSync(store.path('cut')), ['of c1']);
+});
+
+test('volumes of every name can be removed, and made again meanwhile', async () => {
+  const longest = 'a'.repeat(255);
+  for (const name of [longest, 'twice']) store.create({ Name: name });
+  await store.remove(longest);
+  for (let file = 0; file < 600; file++) writeFileSync(join(store.path('twice'), String(file)), '');
+  const first = store.remove('twice');
+  store.create({ Name: 'twice' });
+  writeFileSync(join(store.path('twice'), 'file'), '');
+  await Promise.all([first, store.remove('twice')]);
+  assert.deepEqual(readdirSync(join(root, 'volumes')), []);
+});
+
 test('-v strings are read as Docker reads them', () => {
   const read = (raw: string) => {
     const { type, source, destination, readOnly, propagation, copyUp } = parseBind(raw, HOST);

@@ -4,13 +4,14 @@
  * leaves nothing behind, but for an import that merges: what it has written by then stays.
  */
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, readdirSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
 import type { Volume, VolumeCloneRequest } from '../../api/volumes.ts';
 import { ConflictError, EngineError, errnoCode, errorMessage, UnavailableError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import type { EventBus } from '../../events/event-bus.ts';
 import { copyTree, openDirectory } from '../copy-tree.ts';
 import { applySizeLimit, liftSizeLimit, shareSizeLimit, sizeLimitOf, suspendSizeLimit } from '../quota.ts';
+import { isEmptyFolder } from '../volume-filling.ts';
 import type { HoldKind } from '../volume-holds.ts';
 import { checkVolumeName } from '../volume-name.ts';
 import type { VolumeStore } from '../volume-store.ts';
@@ -90,7 +91,7 @@ export class VolumeTransfers {
     await this.#withContent(name, { kind: 'write', verb: 'import', doing: 'imported' }, async (path) => {
       const limit = sizeLimitOf(path);
       const budgetBytes = limit === undefined ? undefined : Math.max(0, limit.limitBytes - limit.usedBytes);
-      if (!merge) requireEmpty(name, path);
+      if (!merge) await requireEmpty(name, path);
       // Content of another file system cannot be put together beside it.
       if (merge || this.#store.isMountable(name)) {
         await unpack({ volume: name, path, budgetBytes }, archive, signal);
@@ -100,7 +101,7 @@ export class VolumeTransfers {
         await copyAttributes(path, data);
         shareSizeLimit(data, path);
         await unpack({ volume: name, path: data, budgetBytes }, archive, signal);
-        requireEmpty(name, path);
+        await requireEmpty(name, path);
         await runTransfer({ kind: 'move', from: data, to: path, attributes: true });
       });
     });
@@ -231,8 +232,8 @@ export function explained(error: unknown, action: string): unknown {
     : error;
 }
 
-function requireEmpty(name: string, path: string): void {
-  if (readdirSync(path).length === 0) return;
+async function requireEmpty(name: string, path: string): Promise<void> {
+  if (await isEmptyFolder(path)) return;
   throw new ConflictError(`import ${name}: volume is not empty: merge into it, or import into another`);
 }
 
