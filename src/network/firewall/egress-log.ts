@@ -4,7 +4,9 @@ import { addressBytes, addressFromBytes, formatAddress } from '../ip-address.ts'
 import type { NetlinkConnection } from '../netlink/connection.ts';
 import type { DumpedElement } from '../netlink/nft-dump.ts';
 import { dumpElements } from '../netlink/nft-dump.ts';
+import type { Element } from '../netlink/nft-sets.ts';
 import type { Placed } from './elements.ts';
+import { placeKey } from './elements.ts';
 import type { BlockedReport } from './model.ts';
 import { PORT_PROTOCOL_NUMBERS } from './ruleset.ts';
 import { FAMILIES, familySets } from './tables.ts';
@@ -91,4 +93,21 @@ function readDestination(key: Buffer, family: Family): string {
   const name = PROTOCOL_NAMES[protocol] ?? String(protocol);
   if (port === 0) return `${address}/${name}`;
   return `${family === 6 ? `[${address}]` : address}:${port}/${name}`;
+}
+
+export function isRefusedSet(set: string): boolean {
+  return FAMILIES.some((family) => familySets(family).refused === set);
+}
+
+/** Counters go on from where they were. */
+export function withCounters(placed: readonly Placed[], kept: readonly Placed[]): Placed[] {
+  const counters = new Map(
+    kept
+      .filter(({ set }) => isRefusedSet(set))
+      .map((entry): [string, Element] => [placeKey(entry), entry.element]),
+  );
+  return placed.map((entry) => {
+    const counter = counters.get(placeKey(entry))?.counter;
+    return counter === undefined ? entry : { ...entry, element: { ...entry.element, counter } };
+  });
 }

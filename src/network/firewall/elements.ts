@@ -138,3 +138,8 @@ export function bySet(placed: readonly Placed[]): Map<string, Element[]> {
   }
   return sets;
 }
+
+/** Which element of which set it is. */
+export function placeKey({ set, element }: Placed): string {
+  return `${set} ${Buffer.from(element.key).toString('hex')}`;
+}

@@ -7,7 +7,6 @@
  * restart of nftables.service flushes everything), it is written whole again: at the next change, or within
  * WATCH_MS, when the number of the ruleset's generation is not what our own transactions make of it.
  */
-import { networkInterfaces } from 'node:os';
 import {
   ConflictError,
   errnoCode,
@@ -18,29 +17,33 @@ import {
 import { log } from '../../base/log.ts';
 import { Mutex } from '../../base/mutex.ts';
 import type { IpAddress } from '../ip-address.ts';
-import { addressBytes, formatAddress, parseAddress, readAddress, sameAddress } from '../ip-address.ts';
-import { NETLINK_NETFILTER, NetlinkConnection, NetlinkRequest } from '../netlink/connection.ts';
+import { parseAddress, sameAddress } from '../ip-address.ts';
+import type { NetlinkRequest } from '../netlink/connection.ts';
+import { NETLINK_NETFILTER, NetlinkConnection } from '../netlink/connection.ts';
 import { dumpElements, readGeneration, tableShape } from '../netlink/nft-dump.ts';
 import { interfaceNameBytes } from '../netlink/nft-expressions.ts';
-import { joinKey } from '../netlink/nft-fields.ts';
-import type { Element } from '../netlink/nft-sets.ts';
 import { NftBatch } from '../netlink/nftables.ts';
+import { Admissions, admittedElements } from './admissions.ts';
 import { addGuard, guardTable, removeGuard } from './bridge-guard.ts';
-import { readBlocked, rememberedOf } from './egress-log.ts';
+import { isRefusedSet, readBlocked, rememberedOf, withCounters } from './egress-log.ts';
 import type { Placed } from './elements.ts';
-import { bySet, gatewayMode, networkElements, portElement, ruleAddresses, ruleElements } from './elements.ts';
+import {
+  bySet,
+  gatewayMode,
+  networkElements,
+  placeKey,
+  portElement,
+  ruleAddresses,
+  ruleElements,
+} from './elements.ts';
 import type { BlockedReport, EgressRule, FirewallNetwork, FirewallState, PublishedPort } from './model.ts';
 import type { ForeignDrop } from './other-tables.ts';
 import { foreignDrops } from './other-tables.ts';
 import { addRules, BLOCKED_MS, NEIGHBOUR_DISCOVERY_TYPES, PORT_PROTOCOL_NUMBERS } from './ruleset.ts';
 import { addSets, FAMILIES, familySets, SETS } from './tables.ts';
-import { forgetAnswersFrom, forgetDatagramsTo } from './tracked-connections.ts';
+import { forgetAnswersFrom, forgetPublishedDatagrams } from './tracked-connections.ts';
 
 const WATCH_MS = 3000;
-/** Addresses that one container may have been admitted to at a time; names can have any number of them. */
-const ADMITTED_MAX = 4096;
-/** Each search for flows reads the whole table of them: those to ports of large ranges time out by themselves. */
-const FORGOTTEN_MAX = 64;
 /** What has less time left is not carried over to a new table. */
 const EXPIRES_SOON_MS = 1000;
 
@@ -63,8 +66,7 @@ export class Firewall {
   readonly #ports = new Map<string, PublishedPort>();
   /** By container and by its interface. */
   readonly #rules = new Map<string, Map<string, EgressRule>>();
-  /** By container and address: until when, in Date.now() milliseconds. */
-  readonly #admitted = new Map<string, Map<string, number>>();
+  readonly #admissions = new Admissions();
   /** The table of the bridge family is there. */
   #guarding = false;
   #generation = 0;
@@ -143,7 +145,7 @@ export class Firewall {
         for (const port of added) this.#ports.delete(this.#portKey(port));
         throw error;
       }
-      await this.#forgetDatagrams(added);
+      await this.#tryRequest(forgetPublishedDatagrams(added));
     });
   }
 
@@ -158,15 +160,13 @@ export class Firewall {
       for (const key of known.keys()) this.#ports.delete(key);
       const removed = [...known.values()];
       await this.#change({ remove: removed.map((port) => this.#portElement(port)), add: [] });
-      await this.#forgetDatagrams(removed);
+      await this.#tryRequest(forgetPublishedDatagrams(removed));
     });
   }
 
   /** Forgets the tracked connections to a container's address, so that nothing is sent on to a later owner of it. */
   async forgetConnections(address: IpAddress): Promise<void> {
-    const request = new NetlinkRequest();
-    forgetAnswersFrom(request, address);
-    await this.#tryRequest(request);
+    await this.#tryRequest(forgetAnswersFrom(address));
   }
 
   /**
@@ -204,7 +204,7 @@ export class Firewall {
       for (const rule of removed) rules.delete(rule.hostInterface);
       if (rules.size === 0) {
         this.#rules.delete(containerId);
-        this.#admitted.delete(containerId);
+        this.#admissions.forget(containerId);
       }
       await this.#changeRules(removed, []);
       await this.#forgetRemembered(removed.flatMap(ruleAddresses));
@@ -219,21 +219,16 @@ export class Firewall {
     return this.#mutex.run(async () => {
       const rules = [...(this.#rules.get(containerId)?.values() ?? [])];
       if (rules.length === 0) throw new NotFoundError(`container ${containerId} is not restricted`);
-      const given = this.#admittedOf(containerId);
-      const expires = Date.now() + ttlSec * 1000;
-      const wanted = addresses.filter((address) => {
-        const until = given.get(formatAddress(address));
-        if (until === undefined && given.size >= ADMITTED_MAX) {
-          log.warn({ container: containerId }, 'egress: too many addresses admitted at a time');
-          return false;
-        }
-        if (until !== undefined && until >= expires) return false;
-        given.set(formatAddress(address), expires);
-        return true;
-      });
+      const wanted = this.#admissions.grant(containerId, addresses, ttlSec);
       const elements = wanted.flatMap((address) => admittedElements(rules, address, ttlSec * 1000));
       // Kernels before 6.12 keep the time of an element that is there: it goes away and comes back, all in one.
-      await this.#change({ first: elements, remove: elements, add: elements });
+      try {
+        await this.#change({ first: elements, remove: elements, add: elements });
+      } catch (error) {
+        // The next answer for these names is to be told again.
+        this.#admissions.forget(containerId);
+        throw error;
+      }
     });
   }
 
@@ -278,15 +273,6 @@ export class Firewall {
     const rules = this.#rules.get(containerId) ?? new Map<string, EgressRule>();
     this.#rules.set(containerId, rules);
     return rules;
-  }
-
-  /** What is still valid of it. */
-  #admittedOf(containerId: string): Map<string, number> {
-    const given = this.#admitted.get(containerId) ?? new Map<string, number>();
-    const now = Date.now();
-    for (const [address, expires] of given) if (expires <= now) given.delete(address);
-    this.#admitted.set(containerId, given);
-    return given;
   }
 
   #allRules(): EgressRule[] {
@@ -386,12 +372,9 @@ export class Firewall {
       ({ set, element }) => !isRefusedSet(set) && (element.expiresInMs ?? 0) >= EXPIRES_SOON_MS,
     );
     const known = new Set(inTable.map(placeKey));
-    const remembered = [...this.#admitted].flatMap(([containerId, given]) => {
-      const rules = [...(this.#rules.get(containerId)?.values() ?? [])];
-      return [...given].flatMap(([address, expires]) =>
-        admittedElements(rules, parseAddress(address), expires - Date.now()),
-      );
-    });
+    const remembered = this.#admissions.elements((containerId) => [
+      ...(this.#rules.get(containerId)?.values() ?? []),
+    ]);
     return [
       ...inTable,
       ...remembered.filter(
@@ -416,25 +399,9 @@ export class Firewall {
     }
   }
 
-  /** A client that goes on sending would stay with what was at the port before. */
-  async #forgetDatagrams(ports: readonly PublishedPort[]): Promise<void> {
-    const udp = ports.filter(({ protocol, hostPort }) => protocol === 'udp' && hostPort !== 0);
-    if (udp.length === 0) return;
-    const local = localAddresses();
-    const flows = udp.flatMap(({ hostIp, hostPort, containerAddress: { family } }) =>
-      (hostIp === '' ? local : [parseAddress(hostIp)])
-        .filter((address) => address.family === family)
-        .map((address) => ({ address, hostPort })),
-    );
-    const request = new NetlinkRequest();
-    for (const { address, hostPort } of flows.slice(0, FORGOTTEN_MAX)) {
-      forgetDatagramsTo(request, address, hostPort);
-    }
-    await this.#tryRequest(request);
-  }
-
   /** For what some kernels refuse. */
-  async #tryRequest(request: NetlinkRequest): Promise<void> {
+  async #tryRequest(request: NetlinkRequest | undefined): Promise<void> {
+    if (request === undefined) return;
     try {
       await this.#connection.request(request);
     } catch (error) {
@@ -494,45 +461,6 @@ function uplinkElements(uplinks: FirewallOptions['uplinks']): Placed[] {
   );
 }
 
-function localAddresses(): IpAddress[] {
-  return Object.values(networkInterfaces()).flatMap((addresses) =>
-    (addresses ?? []).flatMap(({ address }) => readAddress(address) ?? []),
-  );
-}
-
 function byteElement(set: string, value: number): Placed {
   return { set, element: { key: Uint8Array.of(value) } };
-}
-
-/** From each of the container's addresses to this one. */
-function admittedElements(rules: readonly EgressRule[], destination: IpAddress, timeoutMs: number): Placed[] {
-  return rules.flatMap(({ addresses }) =>
-    addresses
-      .filter(({ family }) => family === destination.family)
-      .map((source) => ({
-        set: familySets(destination.family).admitted,
-        element: { key: joinKey(addressBytes(source), addressBytes(destination)), timeoutMs },
-      })),
-  );
-}
-
-function isRefusedSet(set: string): boolean {
-  return FAMILIES.some((family) => familySets(family).refused === set);
-}
-
-function placeKey({ set, element }: Placed): string {
-  return `${set} ${Buffer.from(element.key).toString('hex')}`;
-}
-
-/** Counters go on from where they were. */
-function withCounters(placed: readonly Placed[], kept: readonly Placed[]): Placed[] {
-  const counters = new Map(
-    kept
-      .filter(({ set }) => isRefusedSet(set))
-      .map((entry): [string, Element] => [placeKey(entry), entry.element]),
-  );
-  return placed.map((entry) => {
-    const counter = counters.get(placeKey(entry))?.counter;
-    return counter === undefined ? entry : { ...entry, element: { ...entry.element, counter } };
-  });
 }

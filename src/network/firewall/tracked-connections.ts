@@ -2,11 +2,13 @@
  * Tracked connections that must not outlive what they lead to. Kernels before 6.9 cannot select what to delete and
  * refuse; entries of UDP flows then time out by themselves. Source: linux/netfilter/nfnetlink_conntrack.h.
  */
+import { networkInterfaces } from 'node:os';
 import type { Family, IpAddress } from '../ip-address.ts';
-import { addressBytes } from '../ip-address.ts';
-import type { NetlinkRequest } from '../netlink/connection.ts';
+import { addressBytes, parseAddress, readAddress } from '../ip-address.ts';
+import { NetlinkRequest } from '../netlink/connection.ts';
 import type { MessageWriter } from '../netlink/message.ts';
 import { NLM_F_ACK } from '../netlink/message.ts';
+import type { PublishedPort } from './model.ts';
 
 const NFNL_SUBSYS_CTNETLINK = 1;
 const IPCTNL_MSG_CT_DELETE = 2;
@@ -27,6 +29,8 @@ const FILTER_IP_DESTINATION = 1 << 1;
 const FILTER_PROTO_NUMBER = 1 << 3;
 const FILTER_PROTO_DESTINATION_PORT = 1 << 5;
 const IPPROTO_UDP = 17;
+/** Each search for flows reads the whole table of them: those to ports of large ranges time out by themselves. */
+const FORGOTTEN_MAX = 64;
 
 interface Selection {
   family: Family;
@@ -37,8 +41,8 @@ interface Selection {
 }
 
 /** Those whose answers come from `address`: connections to a container, translated or not. */
-export function forgetAnswersFrom(request: NetlinkRequest, address: IpAddress): void {
-  addDeletion(request, {
+export function forgetAnswersFrom(address: IpAddress): NetlinkRequest {
+  return addDeletion(new NetlinkRequest(), {
     family: address.family,
     tuple: CTA_TUPLE_REPLY,
     writeTuple: (writer) =>
@@ -48,8 +52,33 @@ export function forgetAnswersFrom(request: NetlinkRequest, address: IpAddress): 
   });
 }
 
-/** UDP flows to a port of this host: a client that goes on sending would stay with what was there before. */
-export function forgetDatagramsTo(request: NetlinkRequest, address: IpAddress, port: number): void {
+/**
+ * UDP flows to ports of this host: a client that goes on sending would stay with what was there before. Undefined
+ * where there is none to forget.
+ */
+export function forgetPublishedDatagrams(ports: readonly PublishedPort[]): NetlinkRequest | undefined {
+  const udp = ports.filter(({ protocol, hostPort }) => protocol === 'udp' && hostPort !== 0);
+  if (udp.length === 0) return undefined;
+  const local = localAddresses();
+  const request = new NetlinkRequest();
+  const flows = udp.flatMap(({ hostIp, hostPort, containerAddress: { family } }) =>
+    (hostIp === '' ? local : [parseAddress(hostIp)])
+      .filter((address) => address.family === family)
+      .map((address) => ({ address, hostPort })),
+  );
+  for (const { address, hostPort } of flows.slice(0, FORGOTTEN_MAX)) {
+    addDatagramsTo(request, address, hostPort);
+  }
+  return flows.length === 0 ? undefined : request;
+}
+
+function localAddresses(): IpAddress[] {
+  return Object.values(networkInterfaces()).flatMap((addresses) =>
+    (addresses ?? []).flatMap(({ address }) => readAddress(address) ?? []),
+  );
+}
+
+function addDatagramsTo(request: NetlinkRequest, address: IpAddress, port: number): void {
   addDeletion(request, {
     family: address.family,
     tuple: CTA_TUPLE_ORIGINAL,
@@ -67,9 +96,9 @@ export function forgetDatagramsTo(request: NetlinkRequest, address: IpAddress, p
   });
 }
 
-function addDeletion(request: NetlinkRequest, selection: Selection): void {
+function addDeletion(request: NetlinkRequest, selection: Selection): NetlinkRequest {
   const type = (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE;
-  request.add('delete tracked connections', type, NLM_F_ACK, (writer) => {
+  return request.add('delete tracked connections', type, NLM_F_ACK, (writer) => {
     writer.bytes(Uint8Array.of(ADDRESS_FAMILY[selection.family], 0, 0, 0));
     writer.nest(selection.tuple, () => selection.writeTuple(writer));
     writer.nest(CTA_FILTER, () => {
