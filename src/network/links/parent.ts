@@ -50,44 +50,67 @@ export async function settleParent(
 /** The parent is there afterwards; one that was made is up. */
 export async function ensureParent(links: HostLinks, network: NetworkRecord): Promise<HostInterface> {
   const name = network.hostInterface;
+  const isWire = name.startsWith('dm-') && (network.options[OPTION.parent] ?? '') === '';
   let link = await links.find(name);
   const found = link !== undefined;
   if (link === undefined) {
-    const request = new NetlinkRequest();
-    if (name.startsWith('dm-') && (network.options[OPTION.parent] ?? '') === '') {
-      await createWire(links, name, network);
-    } else {
-      const { base, vlanId } = await findVlanBase(links, name);
-      route.createVlan(request, { name, parent: base.index, vlanId });
-      await links.request(request);
-    }
+    if (isWire) await createWire(links, name, network);
+    else await createVlan(links, name);
     link = await links.find(name);
   }
   if (link === undefined) throw missing(name);
+  if (isWire) await silenceFarEnd(links, farEnd(name), link.mtu);
   // A VLAN that another network had made counts as this one's once it had to be made again.
   if (network.ownsHostInterface || !found) await bringUp(links, network, link);
   return { name, index: link.index, mtu: mtuOf(network) };
 }
 
-/** Both ends; the far one is up and has nothing. */
+async function createVlan(links: HostLinks, name: string): Promise<void> {
+  const { base, vlanId } = await findVlanBase(links, name);
+  const request = new NetlinkRequest();
+  route.createVlan(request, { name, parent: base.index, vlanId });
+  await links.request(request);
+}
+
+const farEnd = (name: string): string => name.replace(/^dm-/, 'dp-');
+
 async function createWire(links: HostLinks, name: string, network: NetworkRecord): Promise<void> {
-  const far = name.replace(/^dm-/, 'dp-');
   const macAddress = Buffer.from(`0242${network.id.slice(0, 8)}`, 'hex');
   const netnsFd = openSync('/proc/self/ns/net', 'r');
   try {
     const request = new NetlinkRequest();
     const mtu = mtuOf(network) || 1500;
-    route.createVeth(request, { name, master: 0, mtu, peer: { name: far, netnsFd, macAddress } });
+    route.createVeth(request, { name, master: 0, mtu, peer: { name: farEnd(name), netnsFd, macAddress } });
     await links.request(request);
   } finally {
     closeSync(netnsFd);
   }
-  if (route.kernelHasIpv6()) {
-    addon().writeSysctls(null, [`/proc/sys/net/ipv6/conf/${far}/disable_ipv6`], ['1']);
-  }
+}
+
+/**
+ * The far end is up, which gives the near one its carrier, and the host does not listen there: it answers no ARP,
+ * takes no packet (no route leads back to the sender), forwards none and has no IPv6.
+ */
+async function silenceFarEnd(links: HostLinks, name: string, mtu: number): Promise<void> {
+  const ipv4 = `/proc/sys/net/ipv4/conf/${name}`;
+  const settings: [path: string, value: string][] = [
+    [`${ipv4}/arp_ignore`, '8'],
+    [`${ipv4}/rp_filter`, '1'],
+    [`${ipv4}/forwarding`, '0'],
+  ];
+  if (hasIpv6(mtu)) settings.push([`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, '1']);
+  addon().writeSysctls(
+    null,
+    settings.map(([path]) => path),
+    settings.map(([, value]) => value),
+  );
   const request = new NetlinkRequest();
-  route.setLinkUp(request, { index: 0, name: far }, { ipv6: false });
+  route.setLinkUp(request, { index: 0, name }, { ipv6: false });
   await links.request(request);
+}
+
+function hasIpv6(mtu: number): boolean {
+  return route.kernelHasIpv6() && mtu >= route.IPV6_MINIMUM_MTU;
 }
 
 function mtuOf(network: Pick<NetworkRecord, 'options'>): number {
@@ -96,7 +119,7 @@ function mtuOf(network: Pick<NetworkRecord, 'options'>): number {
 
 /** A parent of our own is only a wire: without addresses. Its mark stays with the network that has it. */
 async function bringUp(links: HostLinks, network: NetworkRecord, link: Link): Promise<void> {
-  if (route.kernelHasIpv6() && link.mtu >= route.IPV6_MINIMUM_MTU) {
+  if (hasIpv6(link.mtu)) {
     addon().writeSysctls(null, [`/proc/sys/net/ipv6/conf/${link.name}/disable_ipv6`], ['1']);
   }
   const request = new NetlinkRequest();

@@ -91,17 +91,16 @@ function create(request: NetlinkRequest, label: string, body: (writer: MessageWr
 }
 
 /**
- * A bridge, down. A MAC address of its own keeps it from taking over, and changing with, that of its ports. One that
- * never gets ports must go without: only as long as nothing made the kernel look for ports has it a carrier.
+ * A bridge, down. Its own MAC address keeps it from taking over, and changing with, that of its ports.
  * EEXIST where the name is taken.
  */
 export function createBridge(
   request: NetlinkRequest,
-  link: { name: string; macAddress?: Uint8Array; mtu: number },
+  link: { name: string; macAddress: Uint8Array; mtu: number },
 ): void {
   create(request, `create bridge ${link.name}`, (writer) => {
     writer.string(IFLA_IFNAME, link.name);
-    if (link.macAddress !== undefined) writer.attribute(IFLA_ADDRESS, link.macAddress);
+    writer.attribute(IFLA_ADDRESS, link.macAddress);
     writer.u32(IFLA_MTU, link.mtu);
     writer.nest(IFLA_LINKINFO, () => writer.string(IFLA_INFO_KIND, 'bridge'));
   });
