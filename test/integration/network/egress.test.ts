@@ -103,16 +103,16 @@ test('what is named is reached by name and by subnet, all else is refused and co
     async () => (await get('tight', BY_SUBNET)) === `from ${BY_SUBNET}`,
   );
 
-  assert.match(await get('tight', BY_NAME), /timed out/, 'before its name was asked for');
+  assert.match(await get('tight', BY_NAME), /Connection refused/, 'before its name was asked for');
   assert.equal(await get('tight', 'by-name.test'), `from ${BY_NAME}`);
   assert.equal(await get('tight', BY_NAME), `from ${BY_NAME}`);
   assert.equal(await get('tight', 'deep.below.test'), `from ${BY_NAME}`);
-  assert.match(await get('tight', UNNAMED), /timed out/);
+  assert.match(await get('tight', UNNAMED), /Connection refused/);
   assert.match(await get('tight', 'other.test'), /bad address/);
   assert.match(await get('tight', 'below.test'), /bad address/);
   assert.match(
     await get('tight', 'rebind.test'),
-    /timed out|refused/,
+    /refused/,
     "a name does not open the host's own address",
   );
 
@@ -133,7 +133,7 @@ test('another container is free, and none is bound by a policy of its own "none"
   await daemon.ok('run', '-d', '--name', 'free', 'busybox', 'sleep', '1000');
   assert.equal(await get('free', UNNAMED), `from ${UNNAMED}`);
   await daemon.ok('run', '-d', '--name', 'shut', '--egress', 'none', 'busybox', 'sleep', '1000');
-  assert.match(await get('shut', BY_SUBNET), /timed out/);
+  assert.match(await get('shut', BY_SUBNET), /Connection refused/);
   assert.match(await get('shut', 'by-name.test'), /bad address/);
 });
 
@@ -141,9 +141,9 @@ test('a policy holds while the daemon is away and after it is back', async () =>
   await daemon.stop('SIGKILL');
   await daemon.launch();
   assert.equal(await get('tight', 'by-name.test'), `from ${BY_NAME}`);
-  assert.match(await get('tight', UNNAMED), /timed out/);
+  assert.match(await get('tight', UNNAMED), /Connection refused/);
   assert.match(await get('tight', 'other.test'), /bad address/);
-  assert.match(await get('shut', BY_SUBNET), /timed out/);
+  assert.match(await get('shut', BY_SUBNET), /Connection refused/);
 });
 
 test("a network's policy holds for its containers, which reach each other", async () => {
@@ -166,7 +166,7 @@ test("a network's policy holds for its containers, which reach each other", asyn
   await daemon.ok('run', '-d', '--name', 'asker', '--network', 'narrow', 'busybox', 'sleep', '1000');
   assert.match(await get('asker', 'server'), /served by mydock/);
   assert.equal(await get('asker', 'by-name.test'), `from ${BY_NAME}`);
-  assert.match(await get('asker', BY_SUBNET), /timed out/);
+  assert.match(await get('asker', BY_SUBNET), /Connection refused/);
   await daemon.ok('rm', '-f', 'server', 'asker');
   await daemon.ok('network', 'rm', 'narrow');
 });
