@@ -206,10 +206,43 @@ function removeDefaultRoutes(inside: NetlinkConnection, family: 4 | 6, except: n
   }
 }
 
+/** An endpoint's interface: by its name, or where the container has renamed it, by its MAC address. */
+function findEndpoint(
+  inside: NetlinkConnection,
+  plan: EndpointPlan,
+  driver: NetworkDriver,
+): Link | undefined {
+  const query = new NetlinkRequest();
+  route.dumpLinks(query);
+  const kind = driver === 'bridge' ? 'veth' : driver;
+  const links = route.parseLinks(inside.requestSync(query)).filter((link) => link.kind === kind);
+  const named = links.find(({ name }) => name === plan.containerInterface);
+  // The links of an ipvlan parent share one MAC address.
+  if (named !== undefined || driver === 'ipvlan') return named;
+  const macAddress = parseMac(plan.macAddress);
+  return links.find((link) => link.macAddress.equals(macAddress));
+}
+
+/** See NetworkLinks.endpointState. */
+export function endpointState(
+  plan: EndpointPlan,
+  netnsPath: string,
+  driver: NetworkDriver,
+): 'whole' | 'bare' | 'missing' {
+  return within(netnsPath, (inside) => {
+    const link = findEndpoint(inside, plan, driver);
+    if (link === undefined) return 'missing';
+    const query = new NetlinkRequest();
+    route.dumpAddresses(query);
+    const addresses = route.parseAddresses(inside.requestSync(query));
+    return link.up || addresses.some(({ index }) => index === link.index) ? 'whole' : 'bare';
+  });
+}
+
 /** Deletes an endpoint's own link from a namespace. One that is gone is no error, and neither is a namespace. */
 export async function deleteInside(
   netnsPath: string,
-  name: string,
+  plan: EndpointPlan,
   kind: 'macvlan' | 'ipvlan',
 ): Promise<void> {
   let inside: NetlinkConnection;
@@ -221,10 +254,10 @@ export async function deleteInside(
     throw error;
   }
   try {
-    const link = find(inside, name);
-    if (link.kind !== kind) return;
+    const link = findEndpoint(inside, plan, kind);
+    if (link === undefined) return;
     const request = new NetlinkRequest();
-    route.deleteLink(request, name, link.index);
+    route.deleteLink(request, link.name, link.index);
     // Waits for a grace period of the kernel: off the event loop.
     await inside.request(request);
   } catch (error) {

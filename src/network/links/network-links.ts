@@ -3,23 +3,25 @@
  * routes, made over rtnetlink. Decides nothing about who gets which address; this file chooses by driver and keeps in
  * mind which interface each network lives on, the work is done in the files beside it.
  */
-import { closeSync, existsSync, openSync } from 'node:fs';
-import { ConflictError, errnoCode, InternalError, InvalidParameterError } from '../../base/errors.ts';
+import { closeSync, openSync } from 'node:fs';
+import { ConflictError, errnoCode } from '../../base/errors.ts';
 import { addon } from '../../native/addon.ts';
-import { flagOption, OPTION } from '../driver-options.ts';
-import { addressBytes, parseMac } from '../ip-address.ts';
+import { OPTION } from '../driver-options.ts';
+import { parseMac } from '../ip-address.ts';
 import type { NetworkRecord } from '../model.ts';
 import { NetlinkRequest } from '../netlink/connection.ts';
-import type { IpvlanFlag, IpvlanMode, Link, MacvlanMode } from '../netlink/route.ts';
+import type { Link } from '../netlink/route.ts';
 import * as route from '../netlink/route.ts';
 import { Announcer } from './announcement.ts';
 import { ensureBridge, notABridge, removeBridge } from './bridge.ts';
+import { addEndpointLink, restoreCable } from './endpoint-link.ts';
 import type { DefaultRoute, EndpointPlan } from './endpoint-plan.ts';
 import type { HostInterface } from './host-links.ts';
 import { HostLinks } from './host-links.ts';
 import {
   configureInside,
   deleteInside,
+  endpointState,
   interfaceNames,
   nameTaken,
   plannedAddresses,
@@ -34,9 +36,6 @@ export type { Link } from '../netlink/route.ts';
 export type { DefaultRoute, EndpointPlan, PlannedAddress } from './endpoint-plan.ts';
 export type { SettledInterface } from './parent.ts';
 export type { UsedSubnet } from './used-subnets.ts';
-
-/** There where the kernel passes bridged packets through the IP firewall. */
-const BRIDGE_NETFILTER_SYSCTLS = '/proc/sys/net/bridge';
 
 export class NetworkLinks {
   readonly #links: HostLinks;
@@ -135,7 +134,7 @@ export class NetworkLinks {
     if (network.driver === 'bridge') return this.#links.remove(plan.hostInterface);
     // Links that were born in a namespace end with it.
     if (netnsPath === undefined || (network.driver !== 'macvlan' && network.driver !== 'ipvlan')) return;
-    await deleteInside(netnsPath, plan.containerInterface, network.driver);
+    await deleteInside(netnsPath, plan, network.driver);
   }
 
   /**
@@ -147,6 +146,14 @@ export class NetworkLinks {
     routes: { ipv4?: DefaultRoute; ipv6?: DefaultRoute },
   ): Promise<void> {
     setDefaultRoutesInside(netnsPath, routes);
+  }
+
+  /**
+   * What an endpoint has in its namespace. `bare`: an interface that was never set up, since whoever made it was
+   * interrupted. Throws the system error where the namespace is gone.
+   */
+  endpointState(network: NetworkRecord, plan: EndpointPlan, netnsPath: string): 'whole' | 'bare' | 'missing' {
+    return endpointState(plan, netnsPath, network.driver);
   }
 
   /** The names of a namespace's interfaces, those that the container made itself included. */
@@ -169,12 +176,7 @@ export class NetworkLinks {
   async replug(network: NetworkRecord, link: Link): Promise<void> {
     const { index } = await this.#home(network);
     const request = new NetlinkRequest();
-    if (link.master !== index) route.setMaster(request, link.name, index);
-    route.setPortFlags(request, link.name, portFlags(network));
-    route.setLinkUp(request, link, {
-      ipv6: hasIpv6(link.mtu),
-      alias: this.#links.mark(network.id),
-    });
+    restoreCable(request, { network, link, master: index, mark: this.#links.mark(network.id) });
     await this.#links.request(request);
   }
 
@@ -237,8 +239,7 @@ export class NetworkLinks {
     const netnsFd = openSync(netnsPath, 'r');
     try {
       const request = new NetlinkRequest();
-      if (network.driver === 'bridge') this.#addCable(request, network, home, plan, netnsFd);
-      else addSubordinate(request, network, home, plan, netnsFd);
+      addEndpointLink(request, { network, home, plan, netnsFd, mark: this.#links.mark(network.id) });
       await this.#links.request(request);
     } catch (error) {
       if (errnoCode(error) === 'EEXIST') throw nameTaken(plan, error);
@@ -247,73 +248,6 @@ export class NetworkLinks {
       closeSync(netnsFd);
     }
   }
-
-  #addCable(
-    request: NetlinkRequest,
-    network: NetworkRecord,
-    home: HostInterface,
-    plan: EndpointPlan,
-    netnsFd: number,
-  ): void {
-    const { hostInterface: name, containerInterface } = plan;
-    const { mtu } = home;
-    const macAddress = parseMac(plan.macAddress);
-    route.createVeth(request, {
-      name,
-      master: home.index,
-      mtu,
-      peer: { name: containerInterface, netnsFd, macAddress },
-    });
-    const flags = portFlags(network);
-    if (flags.hairpin || flags.isolated) route.setPortFlags(request, name, flags);
-    const alias = this.#links.mark(network.id);
-    route.setLinkUp(request, { index: 0, name }, { ipv6: hasIpv6(mtu), alias });
-    for (const { address } of plannedAddresses(network.driver, plan)) {
-      route.correctNeighbour(request, { index: home.index, address: addressBytes(address), macAddress });
-    }
-  }
-}
-
-/** Isolated ports keep neighbours apart also where bridged packets do not pass the firewall. */
-function portFlags({ options }: NetworkRecord): { hairpin: boolean; isolated: boolean } {
-  return {
-    hairpin: existsSync(BRIDGE_NETFILTER_SYSCTLS),
-    isolated: !flagOption(options, OPTION.icc, true),
-  };
-}
-
-function hasIpv6(mtu: number): boolean {
-  return mtu >= route.IPV6_MINIMUM_MTU && route.kernelHasIpv6();
-}
-
-function addSubordinate(
-  request: NetlinkRequest,
-  network: NetworkRecord,
-  home: HostInterface,
-  plan: EndpointPlan,
-  netnsFd: number,
-): void {
-  const link = { name: plan.containerInterface, parent: home.index, netnsFd, mtu: home.mtu };
-  const { options } = network;
-  if (network.driver === 'macvlan') {
-    const mode = oneOf<MacvlanMode>(options[OPTION.macvlanMode], ['bridge', 'private', 'vepa', 'passthru']);
-    route.createMacvlan(request, { ...link, mode, macAddress: parseMac(plan.macAddress) });
-  } else if (network.driver === 'ipvlan') {
-    const mode = oneOf<IpvlanMode>(options[OPTION.ipvlanMode], ['l2', 'l3', 'l3s']);
-    const flag = oneOf<IpvlanFlag>(options[OPTION.ipvlanFlag], ['bridge', 'private', 'vepa']);
-    route.createIpvlan(request, { ...link, mode, flag });
-  } else {
-    throw new InternalError(`network driver ${network.driver} has no interfaces`);
-  }
-}
-
-/** The first of `known` where nothing is said. */
-function oneOf<T extends string>(value: string | undefined, known: readonly [T, ...T[]]): T {
-  if (value === undefined || value === '') return known[0];
-  const found = known.find((one) => one === value);
-  if (found === undefined)
-    throw new InvalidParameterError(`unknown mode "${value}": want ${known.join(', ')}`);
-  return found;
 }
 
 /** What parent.ts makes for networks without a parent. */
