@@ -490,6 +490,66 @@ function suite(): void {
       assertNothingLeft();
     });
 
+    it('leave a network whatever they have done to their interfaces', async () => {
+      await withManager(async (manager) => {
+        await manager.create({ Name: 'one' });
+        await manager.create({ Name: 'two' });
+        const networks = [on('one'), on('two')];
+        for (const deed of [
+          ['delete', 'eth1'],
+          ['set', 'eth1', 'down'],
+        ]) {
+          const sandbox = await manager.attach(request({ containerId: 'c', networks }));
+          inside(sandbox, 'ip', 'link', ...deed);
+          await manager.disconnect('c', 'one');
+          assert.doesNotMatch(inside(sandbox, 'ip', '-o', 'link'), /eth0/);
+          assert.deepEqual(manager.inspect('one').Containers, {});
+          await manager.detach('c');
+        }
+      });
+    });
+
+    it('get what an interrupted daemon had not made yet', async () => {
+      const first = await open();
+      await first.reconcile(new Set());
+      await first.create({ Name: 'one' });
+      await first.create({ Name: 'lan', Driver: 'macvlan' });
+      const sandbox = await first.attach(request({ containerId: 'c', networks: [on('one'), on('lan')] }));
+      const seen = (): string[] =>
+        inside(sandbox, 'ip', '-o', '-4', 'addr')
+          .split('\n')
+          .flatMap((line) => /(eth\d) +inet (\S+)/.exec(line)?.slice(1).join(' ') ?? []);
+      const whole = seen();
+      assert.equal(whole.length, 2);
+      const routes = inside(sandbox, 'ip', 'route');
+      await first.close();
+      let manager = first;
+      for (const deeds of [
+        [['link', 'delete', 'eth1']],
+        ['eth0', 'eth1'].flatMap((name) => [
+          ['addr', 'flush', 'dev', name],
+          ['link', 'set', name, 'down'],
+        ]),
+      ]) {
+        for (const deed of deeds) inside(sandbox, 'ip', ...deed);
+        manager = await open();
+        await manager.reconcile(new Set(['c']));
+        assert.deepEqual(seen(), whole);
+        assert.equal(inside(sandbox, 'ip', 'route'), routes);
+        await manager.close();
+      }
+      manager = await open();
+      await manager.reconcile(new Set(['c']));
+      inside(sandbox, 'ip', 'link', 'set', 'eth1', 'down');
+      inside(sandbox, 'ip', 'link', 'set', 'eth1', 'name', 'lan0');
+      await manager.disconnect('c', 'lan');
+      assert.doesNotMatch(inside(sandbox, 'ip', '-o', 'link'), /lan0/, 'also under another name');
+      await manager.reconcile(new Set());
+      for (const Name of ['one', 'lan']) await manager.remove(Name);
+      await manager.destroy();
+      assertNothingLeft();
+    });
+
     it('that may not leave their network do not', async () => {
       await withManager(async (manager) => {
         await manager.create({ Name: 'shut', Options: { 'mydock.egress': 'allow=192.0.2.0/24' } });

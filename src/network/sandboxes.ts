@@ -256,7 +256,8 @@ export class Sandboxes {
     const { store, links, egress, names } = this.#parts;
     const before = this.#rows(row.containerId);
     const after = before.filter((other) => other !== row);
-    await this.#setRoutes(sandbox, before, after);
+    // What a container has done to its other interfaces does not keep it on this one.
+    await this.#logged(sandbox, 'has no default route', () => this.#setRoutes(sandbox, before, after));
     await this.#parts.publisher.move(sandbox, before, after);
     await links.unplug(this.#networkOf(row.networkId), this.#plan(row, after), sandbox.netnsPath);
     await egress.release(row);
@@ -313,21 +314,27 @@ export class Sandboxes {
 
   /** What cannot be mended is logged: the container runs on with what it has. */
   async #mend(sandbox: SandboxRow, cables: ReadonlyMap<string, Link>): Promise<void> {
-    const { links, publisher, names } = this.#parts;
+    const { publisher, names } = this.#parts;
     const rows = this.#rows(sandbox.containerId);
     for (const row of rows) {
-      // An interface without a cable lives in the namespace alone.
-      if (row.hostInterface === '') continue;
-      const link = cables.get(row.hostInterface);
-      const network = this.#networkOf(row.networkId);
       await this.#logged(sandbox, 'cannot be connected again', () =>
-        link === undefined
-          ? links.plug(network, this.#plan(row, rows), sandbox.netnsPath)
-          : links.replug(network, link),
+        this.#mendEndpoint(sandbox, row, cables.get(row.hostInterface)),
       );
     }
     publisher.restore(sandbox, rows);
     await this.#logged(sandbox, 'names cannot be resolved', () => names.refresh(sandbox, rows));
+  }
+
+  async #mendEndpoint(sandbox: SandboxRow, row: EndpointRow, cable: Link | undefined): Promise<void> {
+    const { links } = this.#parts;
+    const network = this.#networkOf(row.networkId);
+    const plan = this.#plan(row, this.#rows(row.containerId));
+    if (cable !== undefined) await links.replug(network, cable);
+    const state = links.endpointState(network, plan, sandbox.netnsPath);
+    // The other end of a cable is the container's to move away.
+    if (state === 'whole' || (state === 'missing' && cable !== undefined)) return;
+    await links.unplug(network, plan, sandbox.netnsPath);
+    await links.plug(network, plan, sandbox.netnsPath);
   }
 
   #plan(row: EndpointRow, rows: readonly EndpointRow[]): EndpointPlan {
