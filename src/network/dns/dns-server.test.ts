@@ -333,6 +333,20 @@ function suite(): void {
       });
     });
 
+    it('get their answers over connections no faster than the daemon wants', async () => {
+      await withServer({}, async () => {
+        const asked = Array.from({ length: 1000 }, (_, id) => queryBytes('web', { id }));
+        const begin = performance.now();
+        const all = await Promise.all([exchangeTcp(container, asked), exchangeTcp(container, asked)]);
+        assert.deepEqual(
+          all.map((answers) => answers.length),
+          [1000, 1000],
+        );
+        // A hundred in 20 ms.
+        assert.ok(performance.now() - begin > 350, `${performance.now() - begin} ms`);
+      });
+    });
+
     it('hold at most 32 connections, and others get theirs when those end', async () => {
       await withServer({}, async () => {
         const sockets = Array.from({ length: 60 }, () => tcpSocket(container));

@@ -21,6 +21,12 @@ const CONNECTIONS_MAX = 32;
 const CONNECTION_IDLE_MS = 10_000;
 /** Of one connection, under way at a time: what comes behind them is not read before. */
 const PIPELINED_MAX = 64;
+/**
+ * Of all connections of a container together, in each slice of time: as its datagrams (redirection.ts), so that it
+ * cannot keep the daemon busy.
+ */
+const QUERIES_PER_SLICE = 100;
+const SLICE_MS = 20;
 /** A client that does not read its answers. */
 const UNREAD_BYTES_MAX = 512 * 1024;
 
@@ -41,6 +47,10 @@ export class Listener {
   readonly #udp: DatagramSocket;
   readonly #tcp: Server;
   readonly #connections = new Set<Socket>();
+  /** Connections with queries that wait for the next slice, in the order of their turns. */
+  readonly #line = new Set<() => void>();
+  #slice = 0;
+  #leftOfSlice = 0;
   #closed = false;
 
   private constructor(udpFd: number, tcpFd: number, handle: MessageHandler) {
@@ -70,6 +80,7 @@ export class Listener {
     this.#udp.close();
     this.#tcp.close();
     for (const connection of this.#connections) connection.destroy();
+    this.#line.clear();
   }
 
   #datagram(packet: Buffer, port: number, address: string): void {
@@ -83,35 +94,74 @@ export class Listener {
 
   #connection(connection: Socket): void {
     const reader = new MessageReader(QUERY_BYTES_MAX);
+    const waiting: Buffer[] = [];
     let underWay = 0;
     let ended = false;
-    const settle = (): void => {
-      if (ended && underWay === 0) connection.end();
-      if (underWay < PIPELINED_MAX && connection.isPaused()) connection.resume();
-    };
     const answer = async (message: Buffer): Promise<void> => {
       underWay += 1;
-      if (underWay >= PIPELINED_MAX) connection.pause();
       const reply = await this.#handle(message, 'tcp');
       underWay -= 1;
       if (connection.destroyed) return;
       if (reply !== undefined) connection.write(framed(reply));
       if (connection.writableLength > UNREAD_BYTES_MAX) connection.destroy();
-      else settle();
+      else proceed();
+    };
+    const proceed = (): void => {
+      while (waiting.length > 0 && underWay < PIPELINED_MAX && !connection.destroyed) {
+        if (!this.#takeTurn()) {
+          this.#waitForSlice(proceed);
+          break;
+        }
+        const message = waiting.shift();
+        if (message !== undefined) void answer(message);
+      }
+      if (waiting.length > 0) connection.pause();
+      else if (ended && underWay === 0) connection.end();
+      else if (underWay < PIPELINED_MAX) connection.resume();
+      else connection.pause();
     };
     this.#connections.add(connection);
     connection.setTimeout(CONNECTION_IDLE_MS, () => connection.destroy());
-    connection.on('close', () => this.#connections.delete(connection));
+    connection.on('close', () => {
+      this.#connections.delete(connection);
+      this.#line.delete(proceed);
+    });
     // A client that resets its connection has what it wanted.
     connection.on('error', () => connection.destroy());
     connection.on('end', () => {
       ended = true;
-      settle();
+      proceed();
     });
     connection.on('data', (chunk) => {
-      for (const message of reader.push(chunk)) void answer(message);
+      waiting.push(...reader.push(chunk));
+      proceed();
       if (reader.overflowed) connection.destroy();
     });
+  }
+
+  /** Whether one more query of a connection may be answered now. */
+  #takeTurn(): boolean {
+    const slice = Math.floor(performance.now() / SLICE_MS);
+    if (slice !== this.#slice) {
+      this.#slice = slice;
+      this.#leftOfSlice = QUERIES_PER_SLICE;
+    }
+    if (this.#leftOfSlice === 0) return false;
+    this.#leftOfSlice -= 1;
+    return true;
+  }
+
+  #waitForSlice(proceed: () => void): void {
+    const isFirst = this.#line.size === 0;
+    this.#line.add(proceed);
+    if (isFirst) setTimeout(() => this.#serveLine(), SLICE_MS).unref();
+  }
+
+  /** Who gets no turn of this slice is in line again before those who had one. */
+  #serveLine(): void {
+    const line = [...this.#line];
+    this.#line.clear();
+    for (const proceed of line) proceed();
   }
 }
 
