@@ -118,7 +118,7 @@ export function parseMount(request: Mount, host: MountHost): MountSpec {
 
 function checkMount(request: Mount, host: MountHost | undefined): MountSpec {
   const fail = (problem: string): never => {
-    throw new InvalidParameterError(`invalid mount config for type "${request.Type}": ${problem}`);
+    throw new InvalidParameterError(`invalid mount config for type "${request.Type ?? ''}": ${problem}`);
   };
   const target = request.Target ?? '';
   if (target === '') fail('field Target must not be empty');

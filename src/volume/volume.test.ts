@@ -263,6 +263,10 @@ test('--mount objects are read as Docker reads them', () => {
     ],
     [{ Type: 'tmpfs', Source: 'a', Target: '/x' }, /field Source must not be specified/],
     [{ Type: 'npipe', Target: '/x' }, /mount type unknown/],
+    [
+      { Target: '/x' } as Parameters<typeof parseMount>[0],
+      /^invalid mount config for type "": mount type unknown/,
+    ],
     [{ Type: 'image', Target: '/x' }, /field Source must not be empty/],
     [
       { Type: 'image', Source: 'x', Target: '/x', BindOptions: {} },

@@ -80,7 +80,16 @@ async function stopRuntime(id: string, started: Promise<unknown>): Promise<numbe
 }
 
 test('a container that is about to start keeps its volume as a running one does', async () => {
-  const id = await daemon.ok('create', '--network', 'none', '-v', 'data:/d', 'busybox', 'touch', '/d/written');
+  const id = await daemon.ok(
+    'create',
+    '--network',
+    'none',
+    '-v',
+    'data:/d',
+    'busybox',
+    'touch',
+    '/d/written',
+  );
   const started = daemon.api('POST', `/containers/${id}/start`);
   const pid = await stopRuntime(id, started);
   const restored = await daemon.api('POST', '/volumes/data/snapshots/first/restore');
@@ -105,6 +114,8 @@ test('snapshots outlive the daemon, and go with their volume where that is said'
     'rm',
     'data',
   );
+  const unnamed = await daemon.api('POST', '/volumes/data/snapshots', { Name: null });
+  assert.equal(unnamed.status, 201, unnamed.text);
   await daemon.fails(1, /"mydock volume snapshot" needs one of/, 'volume', 'snapshot', 'destroy', 'data');
   await daemon.ok('volume', 'rm', '-f', 'data');
   assert.deepEqual(readdirSync(join(daemon.dataRoot, 'volumes')), []);

@@ -93,8 +93,8 @@ export function volumeTransferRoutes(
       handle: async (request, response) => {
         const body = (await request.json()) ?? {};
         checkShape(body, SNAPSHOT, '');
-        const { Name = '' } = body as { Name?: string };
-        response.json(201, await snapshots.create(request.param('name'), Name, request.signal));
+        const name = (body as { Name?: string | null }).Name ?? '';
+        response.json(201, await snapshots.create(request.param('name'), name, request.signal));
       },
     },
     {
