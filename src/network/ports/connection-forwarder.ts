@@ -2,17 +2,29 @@
 import type { Socket } from 'node:net';
 import { createConnection, createServer } from 'node:net';
 import { log } from '../../base/log.ts';
+import type { DescriptorBudget } from './descriptor-budget.ts';
 import type { ForwardTarget, PortSocket } from './port-socket.ts';
 
-/** Takes over `fd`, a listening TCP socket. */
-export function forwardConnections(fd: number, first: ForwardTarget): PortSocket {
+/** Of one connection: the client's socket and the one towards the container. */
+const SOCKETS = 2;
+
+/** Takes over `fd`, a listening TCP socket. Connections for which `budget` has no sockets left are reset. */
+export function forwardConnections(fd: number, first: ForwardTarget, budget: DescriptorBudget): PortSocket {
   let target = first;
   const connections = new Set<Socket>();
   const track = (socket: Socket): void => {
     connections.add(socket);
-    socket.once('close', () => connections.delete(socket));
+    socket.once('close', () => {
+      connections.delete(socket);
+      budget.give(1);
+    });
   };
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
+    if (!budget.take(SOCKETS)) {
+      client.on('error', () => undefined);
+      client.resetAndDestroy();
+      return;
+    }
     const upstream = createConnection({
       host: target.address,
       port: target.port,

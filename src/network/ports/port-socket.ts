@@ -10,6 +10,7 @@ import type { Family } from '../ip-address.ts';
 import type { BoundPort } from '../model.ts';
 import { forwardConnections } from './connection-forwarder.ts';
 import { forwardDatagrams } from './datagram-forwarder.ts';
+import type { DescriptorBudget } from './descriptor-budget.ts';
 
 /** Where a forwarder sends; it may change while it works. */
 export interface ForwardTarget {
@@ -28,14 +29,18 @@ export interface PortSocket {
 /** The host's kernel has no SCTP, so no program of the host can take the port. */
 const NO_SCTP = new Set(['EPROTONOSUPPORT', 'ESOCKTNOSUPPORT', 'EAFNOSUPPORT']);
 
-/** Throws the system error (EADDRINUSE, EADDRNOTAVAIL, EACCES) of the bind. */
-export function openPortSocket(port: BoundPort, target: ForwardTarget): PortSocket {
+/** Throws the system error (EADDRINUSE, EADDRNOTAVAIL, EACCES) of the bind. `carried` is for what it carries on. */
+export function openPortSocket(
+  port: BoundPort,
+  target: ForwardTarget,
+  carried: DescriptorBudget,
+): PortSocket {
   if (port.protocol === 'sctp') return holdSctp(port);
   const fd = addon().bindPort(port.protocol, port.hostIp, port.hostPort);
   try {
     return port.protocol === 'tcp'
-      ? forwardConnections(fd, target)
-      : forwardDatagrams(fd, port.hostIp, target);
+      ? forwardConnections(fd, target, carried)
+      : forwardDatagrams(fd, port.hostIp, target, carried);
   } catch (error) {
     closeSync(fd);
     throw error;

@@ -6,6 +6,7 @@ import { createConnection, createServer } from 'node:net';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { log } from '../../base/log.ts';
 import type { PortMapping } from '../model.ts';
+import { portBudgets } from './descriptor-budget.ts';
 import type { ForwardAddresses } from './ports.ts';
 import { Ports, validatePorts } from './ports.ts';
 
@@ -48,6 +49,58 @@ describe('Ports', () => {
     socket.end('x'.repeat(1_000_000));
     await once(socket, 'end');
     assert.equal(Buffer.concat(chunks).length, 1_000_004);
+  });
+
+  it('refuses more ports than the process has descriptors for before it binds any', () => {
+    const few = new Ports(portBudgets(8));
+    try {
+      few.bind([mapping(), mapping()], LOOPBACK);
+      const three = [mapping({ hostPort: 65_533 }), mapping(), mapping()];
+      assert.throws(() => few.bind(three, LOOPBACK), /they take 3 more sockets, and of the 4 .* 2 are free$/);
+      const last = few.bind([mapping({ hostPort: 65_533 }), mapping()], LOOPBACK);
+      assert.throws(() => few.bind([mapping()], LOOPBACK), /0 are free$/);
+      few.release(last);
+      assert.throws(() => few.bind([mapping({ hostPort: 65_533 }), mapping({ hostPort: 65_533 })], LOOPBACK));
+      few.release(few.bind([mapping(), mapping()], LOOPBACK));
+    } finally {
+      few.close();
+    }
+  });
+
+  it('carries no more connections on than the process has descriptors for', async () => {
+    const few = new Ports(portBudgets(16));
+    const [bound] = few.bind([mapping()], LOOPBACK);
+    const connect = () => createConnection({ host: '127.0.0.1', port: bound?.hostPort ?? 0 });
+    const clients = [connect(), connect(), connect()];
+    try {
+      const errors = await Promise.all(
+        clients.map(async (client, index) => {
+          if (index < 2) return once(client, 'connect').then(() => '');
+          return once(client.resume(), 'close').then(
+            () => 'closed',
+            (error: unknown) => String(Reflect.get(Object(error), 'code')),
+          );
+        }),
+      );
+      assert.deepEqual(errors, ['', '', 'ECONNRESET']);
+      const [first] = clients;
+      first?.destroy();
+      let text = '';
+      for (const deadline = Date.now() + 3000; text === '' && Date.now() < deadline; ) {
+        const again = connect();
+        again
+          .on('error', () => undefined)
+          .on('data', (data) => {
+            text += String(data);
+          });
+        again.end('x');
+        await new Promise((resolve) => again.once('close', resolve));
+      }
+      assert.equal(text, 'got x');
+    } finally {
+      for (const client of clients) client.destroy();
+      few.close();
+    }
   });
 
   it('resets a connection where nothing listens behind it', async () => {

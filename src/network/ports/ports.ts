@@ -8,6 +8,7 @@ import { isIPv6 } from 'node:net';
 import { errnoCode, errorMessage, InternalError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import type { BoundPort, PortMapping } from '../model.ts';
+import { type DescriptorBudget, type PortBudgets, portBudgets } from './descriptor-budget.ts';
 import type { ForwardAddresses } from './port-rules.ts';
 import { ANY_IPV4, ANY_IPV6, containerAddress, familyOf, hostAddresses, isRouted } from './port-rules.ts';
 import type { ForwardTarget, PortSocket } from './port-socket.ts';
@@ -37,15 +38,23 @@ interface Holder {
 export class Ports {
   /** By protocol and port number, since addresses of one number may overlap. */
   readonly #held = new Map<string, Holder[]>();
+  readonly #budgets: PortBudgets;
   #nextEphemeral = 0;
+
+  constructor(budgets = portBudgets()) {
+    this.#budgets = budgets;
+  }
 
   /**
    * Binds all mappings for a container, or none; what it holds already stays. Throws Internal with Docker's text: our
    * own port `Bind for 0.0.0.0:8080 failed: port is already allocated`, another program's `listen tcp4 0.0.0.0:8080:
-   * bind: address already in use`.
+   * bind: address already in use`. More than the process has descriptors for are refused before any is bound.
    */
   bind(mappings: readonly PortMapping[], target: ForwardAddresses): BoundPort[] {
     const bound: BoundPort[] = [];
+    const { held } = this.#budgets;
+    const wanted = mappings.reduce((sum, mapping) => sum + socketsOf(mapping, target), 0);
+    if (wanted > held.free) throw new InternalError(overBudget(wanted, held));
     try {
       for (const mapping of mappings) bound.push(...this.#bindMapping(mapping, target));
       return bound;
@@ -65,7 +74,7 @@ export class Ports {
       if (port.hostPort === 0 || forward === undefined) continue;
       let socket: PortSocket | undefined;
       try {
-        socket = openPortSocket(port, forward);
+        socket = this.#openSocket(port, forward);
       } catch (error) {
         log.warn({ port, reason: errorMessage(error) }, 'published port: cannot be held again');
       }
@@ -89,13 +98,13 @@ export class Ports {
       const left = (this.#held.get(keyOf(port)) ?? []).filter((other) => other !== holder);
       if (left.length === 0) this.#held.delete(keyOf(port));
       else this.#held.set(keyOf(port), left);
-      holder.socket?.close();
+      this.#closeSocket(holder);
     }
   }
 
   /** Frees all of them: the process ends. */
   close(): void {
-    for (const holders of this.#held.values()) for (const holder of holders) holder.socket?.close();
+    for (const holders of this.#held.values()) for (const holder of holders) this.#closeSocket(holder);
     this.#held.clear();
   }
 
@@ -189,7 +198,7 @@ export class Ports {
       throw new PortTakenError(`Bind for ${endpointText(port)} failed: port is already allocated`);
     }
     try {
-      return openPortSocket(port, target);
+      return this.#openSocket(port, target);
     } catch (error) {
       const code = errnoCode(error) ?? '';
       if (optional && NO_IPV6.has(code)) return undefined;
@@ -198,6 +207,23 @@ export class Ports {
       // Docker's text, to the letter: without a cause, which would add to it.
       throw code === 'EADDRINUSE' ? new PortTakenError(text) : new InternalError(text);
     }
+  }
+
+  #openSocket(port: BoundPort, target: ForwardTarget): PortSocket {
+    const { held, carried } = this.#budgets;
+    if (!held.take(1)) throw new InternalError(overBudget(1, held));
+    try {
+      return openPortSocket(port, target, carried);
+    } catch (error) {
+      held.give(1);
+      throw error;
+    }
+  }
+
+  #closeSocket(holder: Holder): void {
+    if (holder.socket === undefined) return;
+    holder.socket.close();
+    this.#budgets.held.give(1);
   }
 
   #hold(port: BoundPort, socket: PortSocket | undefined): void {
@@ -209,6 +235,18 @@ export class Ports {
 
 /** Another number may still do. */
 class PortTakenError extends InternalError {}
+
+/** How many sockets of the host a mapping takes at most. */
+function socketsOf(mapping: PortMapping, target: ForwardAddresses): number {
+  return hostAddresses(mapping).filter((hostIp) => !isRouted(target, familyOf(hostIp))).length;
+}
+
+function overBudget(wanted: number, held: DescriptorBudget): string {
+  return (
+    `cannot publish ports: they take ${wanted} more sockets, and of the ${held.max} that the daemon's limit of ` +
+    `open files (LimitNOFILE, ulimit -n) allows for published ports, ${held.free} are free`
+  );
+}
 
 /** Undefined where nothing of the container can be reached that way. */
 function forwardTarget(port: BoundPort, target: ForwardAddresses): ForwardTarget | undefined {
