@@ -76,6 +76,16 @@ export function isExchanging(volumeFolder: string): boolean {
   return existsSync(join(volumeFolder, EXCHANGING));
 }
 
+/** Puts `staging/_data`'s entries into an empty volume. A crash in between is finished by the next daemon. */
+export async function bringEntries(volumeFolder: string, staging: string): Promise<void> {
+  try {
+    await bringIn(volumeFolder, staging);
+  } catch (error) {
+    rmSync(join(volumeFolder, EXCHANGING), { force: true });
+    throw error;
+  }
+}
+
 async function bringIn(volumeFolder: string, staging: string): Promise<void> {
   writeJournal(volumeFolder, { phase: 'in', staging });
   await move(join(volumeFolder, staging, '_data'), join(volumeFolder, '_data'), true);

@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { closeSync, existsSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { Volume, VolumeCloneRequest } from '../../api/volumes.ts';
 import { ConflictError, EngineError, errnoCode, errorMessage, UnavailableError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
@@ -16,7 +17,7 @@ import type { HoldKind } from '../volume-holds.ts';
 import { checkVolumeName } from '../volume-name.ts';
 import type { VolumeStore } from '../volume-store.ts';
 import { compressedOutput, type ExportCompression } from './compressed-output.ts';
-import { discard, makeStaging, publishVolume, sweepStaging } from './staging.ts';
+import { bringEntries, discard, makeStaging, publishVolume, sweepStaging } from './staging.ts';
 import { runTransfer } from './transfer-thread.ts';
 
 export class VolumeTransfers {
@@ -97,12 +98,12 @@ export class VolumeTransfers {
         await unpack({ volume: name, path, budgetBytes }, archive, signal);
         return;
       }
-      await this.#withStaging(this.#store.folder(name), async ({ data }) => {
+      await this.#withStaging(this.#store.folder(name), async ({ data, folder }) => {
         await copyAttributes(path, data);
         shareSizeLimit(data, path);
         await unpack({ volume: name, path: data, budgetBytes }, archive, signal);
         await requireEmpty(name, path);
-        await runTransfer({ kind: 'move', from: data, to: path, attributes: true });
+        await bringEntries(this.#store.folder(name), basename(folder));
       });
     });
   }

@@ -151,3 +151,20 @@ test('a daemon that is killed in the middle leaves nothing to the next one', asy
   assert.ok(!(await daemon.ok('volume', 'ls', '-q')).split('\n').includes('halved'));
   assert.ok(statSync(join(daemon.dataRoot, 'volumes/site/_data/a/b')).isFile());
 });
+
+test('a volume that was there has all of an archive or nothing, also where the daemon is killed', async () => {
+  const many = archive('many', (folder) => {
+    for (let file = 0; file < 4000; file++) writeFileSync(join(folder, `f${file}`), '');
+  });
+  await daemon.ok('volume', 'create', 'whole');
+  const content = join(daemon.dataRoot, 'volumes/whole/_data');
+  const ended = daemon.mydock(['volume', 'import', 'whole', many]);
+  for (const deadline = Date.now() + 20_000; Date.now() < deadline && readdirSync(content).length === 0; ) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await daemon.stop('SIGKILL');
+  await ended;
+  await daemon.launch();
+  assert.ok([0, 4000].includes(readdirSync(content).length), `${readdirSync(content).length} files`);
+  assert.deepEqual(readdirSync(join(daemon.dataRoot, 'volumes/whole')), ['_data']);
+});
