@@ -77,10 +77,12 @@ function releaseStrayReferences({ containers, volumes }: EngineContext): void {
   }
 }
 
-/** A daemon that was killed while it connected a network may not have stored that. */
+/** A daemon that was killed while it connected or disconnected a network may not have stored that. */
 function adoptSandbox(engine: EngineContext, container: Container, sandbox: Sandbox): void {
   const { record } = container;
   record.sandbox = sandbox;
+  const live = new Set(['none', ...sandbox.endpoints.map(({ networkName }) => networkName)]);
+  record.networks = Object.fromEntries(Object.entries(record.networks).filter(([name]) => live.has(name)));
   for (const { networkName, networkId } of sandbox.endpoints) {
     record.networks[networkName] = { ...record.networks[networkName], NetworkID: networkId };
   }

@@ -17,6 +17,7 @@ it("refuses with Docker's words and statuses", () => {
   const cases: [Partial<NetworkCreateRequest>, string, RegExp][] = [
     [{ Name: ' ' }, 'InvalidParameter', /^invalid name: name is empty$/],
     [{ Name: 'a\nb' }, 'InvalidParameter', /^invalid name/],
+    [{ Name: '..' }, 'InvalidParameter', /^invalid name/],
     [{ Name: 'x'.repeat(256) }, 'InvalidParameter', /^invalid name/],
     [{ Name: 'bridge' }, 'Forbidden', /^operation is not permitted on predefined bridge network$/],
     [{ Driver: 'host' }, 'Forbidden', /^only one instance of "host" network is allowed$/],

@@ -82,6 +82,8 @@ function judgeName(given: string): string {
       `invalid name: ${JSON.stringify(name)} has a slash or control characters`,
     );
   }
+  // A path of the API that ends so is another one.
+  if (name === '.' || name === '..') throw new InvalidParameterError(`invalid name: "${name}"`);
   if (isPredefined(name)) {
     throw new ForbiddenError(`operation is not permitted on predefined ${name} network`);
   }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, test } from 'node:test';
 import type { ContainerInspectResponse, ContainerSummary } from '../../../src/api/containers.ts';
 import { eventually } from '../command.ts';
@@ -236,4 +237,24 @@ test('a daemon that was killed finds every network again', async () => {
   await eventually('the name is known', async () => {
     return (await daemon.mydock(['exec', 'friend', 'ping', '-c', '1', '-W', '1', 'other'])).code === 0;
   });
+});
+
+test('a network whose disconnect was interrupted can be connected again', async () => {
+  await daemon.ok('run', '-d', '--name', 'halfway', '--network', 'front', ...SLEEP);
+  await daemon.ok('network', 'connect', 'back', 'halfway');
+  const id = await daemon.inspect('halfway', '{{.Id}}');
+  await daemon.stop('SIGKILL');
+  // As if the daemon had been killed between the end of the endpoint and that of its mention in the container's record.
+  const database = new DatabaseSync(join(daemon.dataRoot, 'mydock.db'));
+  database
+    .prepare(
+      "DELETE FROM network_endpoint WHERE container_id = ? AND record ->> 'containerInterface' = 'eth1'",
+    )
+    .run(id);
+  database.close();
+  await daemon.launch();
+  assert.deepEqual(Object.keys(await networks('halfway')), ['front']);
+  await daemon.ok('network', 'connect', 'back', 'halfway');
+  assert.deepEqual(Object.keys(await networks('halfway')), ['front', 'back']);
+  await daemon.ok('rm', '-f', 'halfway');
 });
