@@ -1,14 +1,15 @@
 /**
  * Random sequences of making networks, volumes and containers, connecting, publishing, killing (containers, supervisors,
- * the daemon) and removing: in the end nothing is left of them. MYDOCK_SEQUENCES gives their number, MYDOCK_SEED
- * repeats a run.
+ * the daemon) and removing: what inspect tells is there, and in the end nothing is left of them. MYDOCK_SEQUENCES
+ * gives their number, MYDOCK_SEED repeats a run.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ContainerInspectResponse } from '../../../src/api/containers.ts';
 import type { Registry } from '../../fixtures/registry.ts';
 import { eventually } from '../command.ts';
 import { type ApiAnswer, type Daemon, daemonWithBusybox } from '../harness.ts';
@@ -20,10 +21,13 @@ const STEPS = 8;
 let daemon: Daemon;
 let registry: Registry;
 let close: () => Promise<void>;
+let hasMacvlan = false;
 
 before(async () => {
   ({ daemon, registry, close } = await daemonWithBusybox());
   assert.ok(registry.host);
+  hasMacvlan = (await daemon.mydock(['network', 'create', '-d', 'macvlan', 'probe'])).code === 0;
+  if (hasMacvlan) await daemon.ok('network', 'rm', 'probe');
 });
 after(() => close());
 
@@ -80,7 +84,15 @@ async function call(method: string, path: string, body?: unknown): Promise<ApiAn
 
 async function createNetwork(world: World): Promise<void> {
   const name = `n${world.names++}`;
-  const options = [{}, { EnableIPv6: true }, { Internal: true }, { Options: { 'mydock.egress': 'none' } }];
+  const options = [
+    {},
+    { EnableIPv6: true },
+    { EnableIPv4: false, EnableIPv6: true },
+    { Internal: true },
+    { Options: { 'mydock.egress': 'none' } },
+    { Options: { 'mydock.egress': 'allow=192.0.2.0/24,example.com' } },
+    ...(hasMacvlan ? [{ Driver: 'macvlan', EnableIPv6: true }] : []),
+  ];
   const { status, text } = await call('POST', '/networks/create', { Name: name, ...pick(world, options) });
   assert.equal(status, 201, text);
   world.networks.push(name);
@@ -91,6 +103,7 @@ async function createContainer(world: World): Promise<void> {
   const networks = world.networks.filter(() => world.random(2) === 0).slice(0, 3);
   const volume = pick(world, world.volumes);
   const port = 20_000 + world.random(50);
+  const egress = networks.length === 0 ? undefined : pick(world, [undefined, 'none', 'allow=example.com']);
   const { status, text } = await call('POST', `/containers/create?name=${name}`, {
     Image: 'busybox',
     Cmd: ['sleep', '1000'],
@@ -100,6 +113,7 @@ async function createContainer(world: World): Promise<void> {
       Mounts: volume === undefined ? [] : [{ Type: 'volume', Source: volume, Target: '/data' }],
       Binds: ['/anonymous'],
       AutoRemove: world.random(4) === 0,
+      ...(egress === undefined ? {} : { Annotations: { 'mydock.egress': egress } }),
       PortBindings: world.random(3) === 0 ? { '80/tcp': [{ HostPort: String(port) }] } : {},
     },
     NetworkingConfig: {
@@ -111,29 +125,64 @@ async function createContainer(world: World): Promise<void> {
   if (world.random(5) > 0) await call('POST', `/containers/${name}/start`);
 }
 
+/** What inspect tells of running containers is what they have. */
+async function assertConnected(when: string): Promise<void> {
+  const listed = (await daemon.api('GET', '/containers/json')).json<{ Id: string }[]>();
+  for (const { Id } of listed) {
+    const { status, json } = await daemon.api('GET', `/containers/${Id}/json`);
+    if (status !== 200) continue;
+    const { State, HostConfig, NetworkSettings } = json<ContainerInspectResponse>();
+    if (!State.Running || ['host', 'none'].includes(HostConfig.NetworkMode ?? '')) continue;
+    const command = ['-t', String(State.Pid), '-n', 'ip', '-o', 'addr', 'show', 'scope', 'global'];
+    const { status: code, stdout } = spawnSync('nsenter', command, { encoding: 'utf8' });
+    // It has ended meanwhile.
+    if (code !== 0) continue;
+    const told = Object.values(NetworkSettings.Networks).flatMap((endpoint) => [
+      endpoint.IPAddress ?? '',
+      endpoint.GlobalIPv6Address ?? '',
+    ]);
+    assert.deepEqual(
+      [...stdout.matchAll(/inet6? ([^/]+)/g)].map((match) => match[1]).sort(),
+      told.filter((address) => address !== '').sort(),
+      `addresses of ${Id} ${when}`,
+    );
+  }
+}
+
+async function connect(world: World): Promise<void> {
+  const network = pick(world, world.networks);
+  const container = pick(world, world.containers);
+  if (network === undefined || container === undefined) return;
+  await call('POST', `/networks/${network}/connect`, { Container: container });
+}
+
+async function disconnect(world: World): Promise<void> {
+  const network = pick(world, world.networks);
+  const container = pick(world, world.containers);
+  if (network === undefined || container === undefined) return;
+  const Force = world.random(2) === 0;
+  await call('POST', `/networks/${network}/disconnect`, { Container: container, Force });
+}
+
+async function publish(world: World): Promise<void> {
+  const container = pick(world, world.containers);
+  if (container === undefined) return;
+  const protocol = world.random(2) === 0 ? 'tcp' : 'udp';
+  const PublishAdd = [`${20_100 + world.random(50)}:81/${protocol}`];
+  await call('POST', `/containers/${container}/update`, { PublishAdd });
+}
+
 const STEPS_OF_A_SEQUENCE: readonly ((world: World) => Promise<unknown>)[] = [
   createNetwork,
   createContainer,
   createContainer,
+  connect,
+  disconnect,
+  publish,
   async (world) => {
     const name = `v${world.names++}`;
     await call('POST', '/volumes/create', { Name: name });
     world.volumes.push(name);
-  },
-  async (world) => {
-    const network = pick(world, world.networks);
-    const container = pick(world, world.containers);
-    if (network === undefined || container === undefined) return;
-    await call('POST', `/networks/${network}/connect`, { Container: container });
-  },
-  async (world) => {
-    const network = pick(world, world.networks);
-    const container = pick(world, world.containers);
-    if (network === undefined || container === undefined) return;
-    await call('POST', `/networks/${network}/disconnect`, {
-      Container: container,
-      Force: world.random(2) === 0,
-    });
   },
   async (world) => {
     const container = pick(world, world.containers);
@@ -149,11 +198,13 @@ const STEPS_OF_A_SEQUENCE: readonly ((world: World) => Promise<unknown>)[] = [
   },
   // The daemon dies in the middle of something.
   async (world) => {
-    const under = [createNetwork, createContainer].map((step) => step(world).catch(() => undefined));
+    const deeds = [createNetwork, createContainer, connect, disconnect, publish];
+    const under = deeds.map((step) => step(world).catch(() => undefined));
     await sleep(world.random(40));
     await daemon.stop('SIGKILL');
     await Promise.all(under);
     await daemon.launch();
+    await assertConnected('after a kill');
   },
   // A supervisor dies.
   async (world) => {
@@ -163,10 +214,11 @@ const STEPS_OF_A_SEQUENCE: readonly ((world: World) => Promise<unknown>)[] = [
     if (status !== 200) return;
     const { Id, State } = json<{ Id: string; State: { Pid: number } }>();
     if (State.Pid === 0) return;
-    const supervisors = execFileSync('pgrep', ['-f', `mydock-runtime supervise .*${Id}`], {
-      encoding: 'utf8',
-    });
-    for (const pid of supervisors.trim().split('\n')) process.kill(Number(pid), 'SIGKILL');
+    // None where another step has just ended the container.
+    const { stdout } = spawnSync('pgrep', ['-f', `mydock-runtime supervise .*${Id}`], { encoding: 'utf8' });
+    for (const pid of stdout.split('\n').filter((line) => line !== '')) {
+      spawnSync('kill', ['-KILL', pid]);
+    }
   },
 ];
 
