@@ -122,6 +122,7 @@ function checkMount(request: Mount, host: MountHost | undefined): MountSpec {
   };
   const target = request.Target ?? '';
   if (target === '') fail('field Target must not be empty');
+  if (`${target}${request.Source ?? ''}`.includes('\0')) fail('a path cannot hold a NUL byte');
   if (cleanPath(target) === '/') fail("invalid specification: destination can't be '/'");
   if (!target.startsWith('/')) fail(`invalid mount path: '${target}' mount path must be absolute`);
   const common: MountSpec = {

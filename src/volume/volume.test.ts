@@ -253,6 +253,7 @@ test('--mount objects are read as Docker reads them', () => {
     ],
     [{ Type: 'bind', Source: '', Target: '/x' }, /field Source must not be empty/],
     [{ Type: 'volume', Target: '' }, /field Target must not be empty/],
+    [{ Type: 'volume', Target: '/x\0y' }, /cannot hold a NUL byte/],
     [
       { Type: 'volume', Target: '/x', ReadOnly: true },
       /must not set ReadOnly mode when using anonymous volumes/,

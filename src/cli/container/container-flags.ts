@@ -4,6 +4,7 @@ import type { ThrottleDevice, Ulimit, WeightDevice } from '../../api/host-config
 import type { Mount } from '../../api/mounts.ts';
 import {
   boolFlag,
+  flagAlias,
   listFlag,
   optionalBoolFlag,
   parsedFlag,
@@ -210,7 +211,9 @@ function networkFlags(command: Command): void {
     '--egress <policy>',
     'What it may reach outside: none, or allow=NAME|SUBNET,… (*.example.com for all below)',
   );
+  flagAlias(command, '--net', '--network');
   listFlag(command, '--network-alias <list>', "Another name on the container's first network");
+  flagAlias(command, '--net-alias', '--network-alias');
   stringFlag(command, '--ip <string>', 'IPv4 address');
   stringFlag(command, '--ip6 <string>', 'IPv6 address');
   parsedListFlag(command, '--link-local-ip <list>', 'Link-local address', parseIpAddress);
@@ -222,6 +225,7 @@ function networkFlags(command: Command): void {
   parsedListFlag(command, '--add-host <list>', 'Add a line to /etc/hosts (host:ip)', parseExtraHost);
   parsedListFlag(command, '--dns <list>', 'DNS server', parseIpAddress);
   listFlag(command, '--dns-option <list>', 'DNS option');
+  flagAlias(command, '--dns-opt', '--dns-option');
   parsedListFlag(command, '--dns-search <list>', 'DNS search domain', parseDnsSearch);
 }
 

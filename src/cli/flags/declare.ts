@@ -5,6 +5,19 @@
 import { type Command, Option } from 'commander';
 import { FlagError } from '../cli-error.ts';
 
+const otherNames = new WeakMap<Command, Map<string, string>>();
+
+/** An older name of a declared flag (`--net` for `--network`), which help does not show. */
+export function flagAlias(command: Command, alias: string, name: string): void {
+  const names = otherNames.get(command) ?? new Map<string, string>();
+  otherNames.set(command, names.set(alias, name));
+}
+
+/** The flags' older names, each with the one that it stands for. */
+export function flagAliases(command: Command): ReadonlyMap<string, string> {
+  return otherNames.get(command) ?? new Map<string, string>();
+}
+
 /** A flag without a value. `byDefault` true suits flags that are switched off by `--flag=false`. */
 export function boolFlag(command: Command, flags: string, description: string, byDefault = false): void {
   const option = new Option(flags, description);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Command } from 'commander';
-import { boolFlag, listFlag, parsedFlag, parseInteger, stringFlag } from './declare.ts';
+import { boolFlag, flagAlias, listFlag, parsedFlag, parseInteger, stringFlag } from './declare.ts';
 import { parseCommandLine } from './parse.ts';
 
 function table(): Command {
@@ -84,6 +84,15 @@ test('errors have the wording that scripts know', () => {
     ['--tty=maybe'],
     'invalid argument "maybe" for "-t, --tty" flag: strconv.ParseBool: parsing "maybe": invalid syntax',
   );
+});
+
+test('older names of flags are read, and not shown', () => {
+  const aliased = new Command().option('--network <name>', 'its network');
+  flagAlias(aliased, '--net', '--network');
+  assert.equal(parseCommandLine(aliased, ['--net', 'x']).options['network'], 'x');
+  assert.equal(parseCommandLine(aliased, ['--net=y']).options['network'], 'y');
+  assert.ok(parseCommandLine(aliased, ['--net=y']).given.has('network'));
+  assert.ok(!aliased.helpInformation().includes('--net '));
 });
 
 test('help stops the reading, wherever it stands', () => {

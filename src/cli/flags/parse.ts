@@ -5,7 +5,7 @@
  */
 import type { Command, Option } from 'commander';
 import { FlagError } from '../cli-error.ts';
-import { invalidFlagValue } from './declare.ts';
+import { flagAliases, invalidFlagValue } from './declare.ts';
 
 export interface ParsedLine {
   readonly args: string[];
@@ -55,6 +55,10 @@ function flagTable(command: Command): Map<string, Option> {
     if (option.long) table.set(option.long, option);
     if (option.short) table.set(option.short, option);
   }
+  for (const [alias, name] of flagAliases(command)) {
+    const option = table.get(name);
+    if (option !== undefined) table.set(alias, option);
+  }
   return table;
 }
 
@@ -73,11 +77,11 @@ function longFlag(walk: Walk, word: string, next: string | undefined): number {
     return 0;
   }
   if (equals >= 0) {
-    walk.valued.push(word);
+    walk.valued.push(`${option.long}${word.slice(equals)}`);
     return 0;
   }
   if (next === undefined) throw new FlagError(`flag needs an argument: ${name}`);
-  walk.valued.push(`${name}=${next}`);
+  walk.valued.push(`${option.long}=${next}`);
   return 1;
 }
 
