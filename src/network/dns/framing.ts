@@ -5,12 +5,15 @@ export function framed(message: Uint8Array): Buffer {
   return Buffer.concat([head, message]);
 }
 
+/** A header: what is shorter is no message, and many of them would cost more to keep than to send. */
+const MESSAGE_BYTES_MIN = 12;
+
 export class MessageReader {
   readonly #maxBytes: number;
   #rest: Buffer = Buffer.alloc(0);
   #overflowed = false;
 
-  /** Messages that are announced as longer than `maxBytes` end the reading. */
+  /** Messages that are announced as longer than `maxBytes`, or as shorter than a header, end the reading. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
@@ -27,7 +30,7 @@ export class MessageReader {
     const messages: Buffer[] = [];
     while (rest.length >= 2) {
       const length = rest.readUInt16BE(0);
-      if (length > this.#maxBytes) {
+      if (length > this.#maxBytes || length < MESSAGE_BYTES_MIN) {
         this.#overflowed = true;
         this.#rest = Buffer.alloc(0);
         return messages;
