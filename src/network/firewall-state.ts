@@ -29,5 +29,6 @@ export function egressRule(row: EndpointRow, policy: EgressPolicy): EgressRule {
     macAddress: row.macAddress,
     hostInterface: row.hostInterface,
     subnets: policy.subnets.map(parseSubnet),
+    names: policy.names,
   };
 }

@@ -99,6 +99,11 @@ export function isRefusedSet(set: string): boolean {
   return FAMILIES.some((family) => familySets(family).refused === set);
 }
 
+/** Its elements let packets pass. */
+export function isAdmittingSet(set: string): boolean {
+  return FAMILIES.some((family) => set === familySets(family).admitted || set === familySets(family).used);
+}
+
 /** Counters go on from where they were. */
 export function withCounters(placed: readonly Placed[], kept: readonly Placed[]): Placed[] {
   const counters = new Map(

@@ -112,6 +112,7 @@ function suite(): void {
     macAddress: place.macAddress,
     hostInterface: place.hostInterface,
     subnets: subnets.map(parseSubnet),
+    names: [],
   });
 
   before(async () => {
@@ -566,6 +567,28 @@ function suite(): void {
         await next.restrict(rule(a1));
         assert.doesNotMatch(await a1.agent.ask('tcp', outside.ipv4, 80, 500), /outside/, 'the next owner');
         await next.close();
+      });
+    });
+
+    it('do not go on with what they, or an earlier owner of their addresses, had opened', async () => {
+      const script = `const s = require('node:dgram').createSocket('udp4').bind(5000);
+        s.on('message', (m) => { console.log(String(m)); process.exit(); }).send('hello', 53, '${outside.ipv4}');
+        setTimeout(() => process.exit(), 400);`;
+      const ask = () => run('nsenter', `--net=${a1.path}`, process.execPath, '-e', script).trim();
+      await withFirewall({}, async () => {
+        assert.equal(ask(), `outside ${HOST[4]}`);
+        await firewall.restrict(rule(a1));
+        assert.equal(ask(), '', 'from the same port');
+        await firewall.restrict(rule(a1, ['192.0.2.0/24']));
+        assert.equal(ask(), `outside ${HOST[4]}`);
+        await firewall.restrict(rule(a1));
+        assert.equal(ask(), '', 'another policy');
+        await firewall.admit('a1', [parseAddress(outside.ipv4)], 60);
+        assert.equal(ask(), `outside ${HOST[4]}`);
+        const { packets } = await firewall.blocked('a1');
+        await firewall.restrict({ ...rule(a1), names: ['example.com'] });
+        assert.equal(ask(), '', 'what another policy admitted');
+        assert.ok((await firewall.blocked('a1')).packets > packets, 'goes on counting');
       });
     });
 

@@ -17,7 +17,7 @@ import {
 import { log } from '../../base/log.ts';
 import { Mutex } from '../../base/mutex.ts';
 import type { IpAddress } from '../ip-address.ts';
-import { parseAddress, sameAddress } from '../ip-address.ts';
+import { formatSubnet, parseAddress, sameAddress } from '../ip-address.ts';
 import type { NetlinkRequest } from '../netlink/connection.ts';
 import { NETLINK_NETFILTER, NetlinkConnection } from '../netlink/connection.ts';
 import { dumpElements, readGeneration, tableShape } from '../netlink/nft-dump.ts';
@@ -25,7 +25,7 @@ import { interfaceNameBytes } from '../netlink/nft-expressions.ts';
 import { NftBatch } from '../netlink/nftables.ts';
 import { Admissions, admittedElements } from './admissions.ts';
 import { addGuard, guardTable, removeGuard } from './bridge-guard.ts';
-import { isRefusedSet, readBlocked, rememberedOf, withCounters } from './egress-log.ts';
+import { isAdmittingSet, isRefusedSet, readBlocked, rememberedOf, withCounters } from './egress-log.ts';
 import type { Placed } from './elements.ts';
 import {
   bySet,
@@ -41,7 +41,7 @@ import type { ForeignDrop } from './other-tables.ts';
 import { foreignDrops } from './other-tables.ts';
 import { addRules, BLOCKED_MS, NEIGHBOUR_DISCOVERY_TYPES, PORT_PROTOCOL_NUMBERS } from './ruleset.ts';
 import { addSets, FAMILIES, familySets, SETS } from './tables.ts';
-import { forgetAnswersFrom, forgetPublishedDatagrams } from './tracked-connections.ts';
+import { forgetAnswersFrom, forgetOpenedBy, forgetPublishedDatagrams } from './tracked-connections.ts';
 
 const WATCH_MS = 3000;
 /** What has less time left is not carried over to a new table. */
@@ -170,8 +170,9 @@ export class Firewall {
   }
 
   /**
-   * From the next new connection on. One rule for each interface of a container; again for the same interface
-   * replaces it. Throws where the kernel has no nftables for bridges.
+   * What the container, or an earlier owner of its addresses, has opened before is judged anew, as far as the kernel can
+   * forget it (tracked-connections.ts). One rule for each interface of a container; again for the same interface
+   * replaces it, and what another policy admitted ends. Throws where the kernel has no nftables for bridges.
    */
   restrict(rule: EgressRule): Promise<void> {
     return this.#mutex.run(async () => {
@@ -190,6 +191,12 @@ export class Firewall {
         (address) => !rule.addresses.some((kept) => sameAddress(kept, address)),
       );
       await this.#forgetRemembered(gone);
+      if (before !== undefined && samePolicy(before, rule)) return;
+      if (before !== undefined) {
+        this.#admissions.forget(rule.containerId);
+        await this.#forgetRemembered(ruleAddresses(rule), isAdmittingSet);
+      }
+      for (const address of ruleAddresses(rule)) await this.#tryRequest(forgetOpenedBy(address));
     });
   }
 
@@ -305,11 +312,9 @@ export class Firewall {
     else for (const rule of removed) removeGuard(guard, rule);
     for (const rule of added) addGuard(guard, rule);
     if (ended) this.#guarding = false;
-    await this.#change({
-      remove: removed.flatMap(ruleElements),
-      add: added.flatMap(ruleElements),
-      guard,
-    });
+    const [before, after] = [removed.flatMap(ruleElements), added.flatMap(ruleElements)];
+    // What stays keeps its counter.
+    await this.#change({ remove: withoutThose(before, after), add: withoutThose(after, before), guard });
     if (ended) this.#shape = await this.#readShape();
   }
 
@@ -384,10 +389,13 @@ export class Firewall {
   }
 
   /** Nothing that was remembered of an address may hold for its next owner. */
-  async #forgetRemembered(sources: readonly IpAddress[]): Promise<void> {
+  async #forgetRemembered(
+    sources: readonly IpAddress[],
+    isMeant: (set: string) => boolean = () => true,
+  ): Promise<void> {
     if (sources.length === 0) return;
     const remembered = await rememberedOf(this.#connection, this.#options.table, sources);
-    for (const [set, elements] of bySet(remembered)) {
+    for (const [set, elements] of bySet(remembered.filter((placed) => isMeant(placed.set)))) {
       // One by one: an element that times out in between would keep the others.
       for (const element of elements) {
         try {
@@ -450,6 +458,19 @@ export class Firewall {
 
 function sameTarget(a: PublishedPort, b: PublishedPort): boolean {
   return sameAddress(a.containerAddress, b.containerAddress) && a.containerPort === b.containerPort;
+}
+
+function samePolicy(a: EgressRule, b: EgressRule): boolean {
+  const text = ({ subnets, names }: EgressRule): string =>
+    [...subnets.map(formatSubnet), ...names].sort().join();
+  return text(a) === text(b);
+}
+
+function withoutThose(placed: readonly Placed[], others: readonly Placed[]): Placed[] {
+  const key = (each: Placed): string =>
+    `${placeKey(each)} ${Buffer.from(each.element.keyEnd ?? []).toString('hex')}`;
+  const known = new Set(others.map(key));
+  return placed.filter((each) => !known.has(key(each)));
 }
 
 function uplinkElements(uplinks: FirewallOptions['uplinks']): Placed[] {

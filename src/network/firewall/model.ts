@@ -41,6 +41,8 @@ export interface EgressRule {
   hostInterface: string;
   /** Where it may go. */
   subnets: readonly Subnet[];
+  /** Names whose addresses it may be admitted to. */
+  names: readonly string[];
 }
 
 export interface FirewallState {

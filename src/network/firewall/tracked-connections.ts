@@ -52,6 +52,18 @@ export function forgetAnswersFrom(address: IpAddress): NetlinkRequest {
   });
 }
 
+/** Those that `address` opened. */
+export function forgetOpenedBy(address: IpAddress): NetlinkRequest {
+  return addDeletion(new NetlinkRequest(), {
+    family: address.family,
+    tuple: CTA_TUPLE_ORIGINAL,
+    writeTuple: (writer) =>
+      writer.nest(CTA_TUPLE_IP, () => writer.attribute(CTA_IP_SOURCE[address.family], addressBytes(address))),
+    originalFlags: FILTER_IP_SOURCE,
+    replyFlags: 0,
+  });
+}
+
 /**
  * UDP flows to ports of this host: a client that goes on sending would stay with what was there before. Undefined
  * where there is none to forget.
