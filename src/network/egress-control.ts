@@ -63,6 +63,10 @@ export class EgressControl {
     }
   }
 
+  isRestricted(row: EndpointRow): boolean {
+    return this.#restricted.has(row.endpointId);
+  }
+
   /** Of an endpoint that is gone, or free. Idempotent. */
   async release(row: EndpointRow): Promise<void> {
     if (!this.#restricted.has(row.endpointId)) return;

@@ -567,6 +567,12 @@ function suite(): void {
         const report = await manager.egressReport('c');
         assert.ok((report?.blockedPackets ?? 0) > 0);
         assert.equal(report?.recent[0]?.destination, `${gateway}:7000/tcp`);
+        await manager.detach('c');
+        assert.notEqual(
+          await client.ask('tcp', gateway, 7000, 300),
+          `host ${ipAddress}`,
+          'what shares its namespace and lives on',
+        );
         await assert.rejects(
           manager.create({ Name: 'x', Driver: 'macvlan', Options: { 'mydock.egress': 'none' } }),
           /passes no firewall/,

@@ -280,6 +280,8 @@ export class Sandboxes {
       // A cable goes with the namespace; an interface of a parent keeps its address as long as the namespace lives.
       if (row.hostInterface !== '') reaper.add(row.hostInterface);
       else await links.unplug(this.#networkOf(row.networkId), this.#plan(row, []), sandbox.netnsPath);
+      // Another container may live on in the namespace: it is kept in as long as the cable is there.
+      if (egress.isRestricted(row)) await reaper.flush();
       await egress.release(row);
       if (hadDatagrams) await this.#forgetFlows(row);
     }
