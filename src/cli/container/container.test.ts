@@ -145,6 +145,14 @@ test('port and ps say what other hosts can reach, where it is asked for or peopl
   const column = await mydock(['ps', '--open'], listed, terminal);
   assert.match(column.io.out(), /OPEN TO OTHER HOSTS\n.* 0\.0\.0\.0:8080\/tcp, \[::\]:8080\/tcp\n$/);
   assert.equal(column.io.err(), '');
+  const ruled: Respond = (_, response) =>
+    sendJson(response, [
+      { ...row, State: 'running', Status: 'Up', Ports: [], OpenPorts: [{ ...open, HostRules: true }] },
+    ]);
+  assert.match(
+    (await mydock(['ps', '--open'], ruled)).io.out(),
+    / 0\.0\.0\.0:8080\/tcp \(by the host's rules\)\n$/,
+  );
 });
 
 test('export refuses a terminal; top aligns its columns', async () => {

@@ -28,13 +28,16 @@ export function displayPorts(ports: readonly Port[]): string {
   return [...ranges, ...[...open].map(([key, range]) => rangeText(key, range)), ...mapped].join(', ');
 }
 
-/** `0.0.0.0:8080/tcp`: what other hosts can reach, by the host's ports. */
+/** `0.0.0.0:8080/tcp`: what other hosts can reach, by the host's ports, and whether its rules have a say. */
 export function displayOpenPorts(ports: readonly OpenPort[]): string {
   return ports
     .toSorted(
       (a, b) => a.HostPort - b.HostPort || compareText(a.HostIp, b.HostIp) || compareText(a.Type, b.Type),
     )
-    .map(({ HostIp, HostPort, Type }) => `${hostPort(HostIp, String(HostPort))}/${Type}`)
+    .map(({ HostIp, HostPort, Type, HostRules }) => {
+      const port = `${hostPort(HostIp, String(HostPort))}/${Type}`;
+      return HostRules ? `${port} (by the host's rules)` : port;
+    })
     .join(', ');
 }
 
