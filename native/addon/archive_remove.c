@@ -1,5 +1,5 @@
-/* Removing trees of any depth with a bounded number of descriptors. What is mounted in a tree is not
- * a part of it: it ends the removal (EXDEV), and stays as it is. */
+/* Removing trees of any depth with a bounded number of descriptors. What is mounted in a tree is
+ * not a part of it: it ends the removal (EXDEV), and stays as it is. */
 #define _GNU_SOURCE
 #include "archive.h"
 #include <dirent.h>
