@@ -60,20 +60,18 @@ test('strict: the host decides by its input rules who reaches a published port',
 test('enable_icc=false keeps neighbours apart', async () => {
   await daemon.ok('network', 'create', '-o', 'com.docker.network.bridge.enable_icc=false', 'apart');
   const listen = ['sh', '-c', 'while :; do echo hello | nc -l -p 80; done'];
-  await daemon.ok('run', '-d', '--name', 'target', '--network', 'apart', 'busybox', ...listen);
-  const address = await daemon.inspect('target', '{{.NetworkSettings.Networks.apart.IPAddress}}');
   try {
     for (const switched of ['0', '1']) {
-      // Whether bridged packets pass the firewall of IP or not.
-      await run(['sh', '-c', `echo ${switched} >/proc/sys/net/bridge/bridge-nf-call-iptables`]);
+      // Whether bridged packets pass the firewall of IP or not, when the containers start.
+      await shell(`echo ${switched} >/proc/sys/net/bridge/bridge-nf-call-iptables`);
+      await daemon.ok('run', '-d', '--name', 'target', '--network', 'apart', 'busybox', ...listen);
+      const address = await daemon.inspect('target', '{{.NetworkSettings.Networks.apart.IPAddress}}');
       const attempt = ['sh', '-c', `nc -w 2 ${address} 80 </dev/null || echo refused`];
-      assert.equal(
-        (await daemon.ok('run', '--rm', '--network', 'apart', 'busybox', ...attempt)).trim(),
-        'refused',
-      );
+      assert.equal(await daemon.ok('run', '--rm', '--network', 'apart', 'busybox', ...attempt), 'refused');
+      await daemon.ok('rm', '-f', 'target');
     }
   } finally {
-    await daemon.ok('rm', '-f', 'target');
+    await daemon.mydock(['rm', '-f', 'target']);
     await daemon.ok('network', 'rm', 'apart');
   }
 });
