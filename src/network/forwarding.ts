@@ -20,7 +20,7 @@ const SETTINGS = {
 
 const NO_INTERFACES = ['all', 'default', 'lo'];
 
-/** Switches forwarding on and returns the interfaces to keep apart; none of `own` (bridges of ours) is one of them. */
+/** Switches forwarding on and returns the interfaces to keep apart; none of `own` (what leads to containers alone) is one. */
 export function enableForwarding(
   store: Pick<NetworkStore, 'hostFact' | 'setHostFact'>,
   family: Family,

@@ -26,6 +26,7 @@ import { parsePools } from './ipam/address-pools.ts';
 import { SubnetChoice } from './ipam/subnet-choice.ts';
 import { LinkReaper } from './link-reaper.ts';
 import { NetworkLinks } from './links/network-links.ts';
+import { innerInterfaces } from './links/parent.ts';
 import type {
   AttachRequest,
   BoundPort,
@@ -136,7 +137,7 @@ export class NetworkManager implements Networking {
     const links = await NetworkLinks.open({ instance });
     const subnets = new SubnetChoice(store, links, pools, bridge);
     const settled = await settleDefaultBridge(store, bridge, options, subnets);
-    const own = store.networks().map(({ record }) => record.hostInterface);
+    const own = store.networks().flatMap(({ record }) => innerInterfaces(record));
     const wantsIPv6 = store.networks().some(({ record }) => record.ipv6 && record.driver === 'bridge');
     const uplinks = {
       ipv4: enableForwarding(store, 4, own),
@@ -265,7 +266,7 @@ export class NetworkManager implements Networking {
   }
 
   async #forwardIPv6(): Promise<void> {
-    const own = this.#store.networks().map(({ record }) => record.hostInterface);
+    const own = this.#store.networks().flatMap(({ record }) => innerInterfaces(record));
     const before = apart(this.#store, 6);
     const uplinks = enableForwarding(this.#store, 6, own);
     if (uplinks.join() === before.join()) return;

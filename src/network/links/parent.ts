@@ -47,10 +47,24 @@ export async function settleParent(
   return { hostInterface: parent, ownsHostInterface: true };
 }
 
+/** Whether its parent is a wire of ours that leads nowhere, both ends on the host. */
+function isOwnWire({ driver, options }: Pick<NetworkRecord, 'driver' | 'options'>): boolean {
+  return (driver === 'macvlan' || driver === 'ipvlan') && (options[OPTION.parent] ?? '') === '';
+}
+
+/** Interfaces of the host that lead to the network's containers, and nowhere else: a user's parent is none of them. */
+export function innerInterfaces(
+  network: Pick<NetworkRecord, 'driver' | 'options' | 'hostInterface'>,
+): string[] {
+  const { driver, hostInterface } = network;
+  if (driver === 'bridge') return [hostInterface];
+  return isOwnWire(network) ? [hostInterface, farEnd(hostInterface)] : [];
+}
+
 /** The parent is there afterwards; one that was made is up. */
 export async function ensureParent(links: HostLinks, network: NetworkRecord): Promise<HostInterface> {
   const name = network.hostInterface;
-  const isWire = name.startsWith('dm-') && (network.options[OPTION.parent] ?? '') === '';
+  const isWire = isOwnWire(network);
   let link = await links.find(name);
   const found = link !== undefined;
   if (link === undefined) {
