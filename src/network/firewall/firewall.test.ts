@@ -592,6 +592,36 @@ function suite(): void {
       });
     });
 
+    it('may have the link-local address of one on another network', async () => {
+      const shared = parseAddress('fe80::42:ff:fe00:3');
+      const of = (container: string): EgressRule => ({
+        ...rule(a1),
+        containerId: container,
+        hostInterface: `veth-${container}`,
+        addresses: [shared],
+      });
+      const isIn = () =>
+        run('nft', 'list', 'set', 'inet', 'mydock', 'restricted6').includes('fe80::42:ff:fe00:3');
+      const guards = () => run('nft', 'list', 'tables').includes('table bridge');
+      await withFirewall({}, async () => {
+        await firewall.restrict(of('x'));
+        await firewall.restrict(of('y'));
+        await firewall.unrestrict('x');
+        assert.ok(isIn(), 'the other one is kept in');
+        await firewall.unrestrict('y');
+        assert.deepEqual([isIn(), guards()], [false, false]);
+        // Also where the tables are not what they should be.
+        await firewall.restrict(of('x'));
+        run('nft', 'flush', 'ruleset');
+        await firewall.unrestrict('x');
+        assert.deepEqual([isIn(), guards()], [false, false]);
+        await firewall.restrict(of('x'));
+        run('nft', 'flush', 'set', 'inet', 'mydock', 'restricted6');
+        await firewall.unrestrict('x');
+        assert.deepEqual([isIn(), guards()], [false, false]);
+      });
+    });
+
     it('keep to their addresses, also with raw frames', async () => {
       const inside = (command: string) => shell(`nsenter --net=${a1.path} ${command}`);
       await withFirewall({}, async () => {

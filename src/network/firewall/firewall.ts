@@ -311,11 +311,13 @@ export class Firewall {
     if (ended) guard.addTable().deleteTable();
     else for (const rule of removed) removeGuard(guard, rule);
     for (const rule of added) addGuard(guard, rule);
-    if (ended) this.#guarding = false;
     const [before, after] = [removed.flatMap(ruleElements), added.flatMap(ruleElements)];
-    // What stays keeps its counter.
-    await this.#change({ remove: withoutThose(before, after), add: withoutThose(after, before), guard });
-    if (ended) this.#shape = await this.#readShape();
+    // What stays keeps its counter. Containers of different networks may have one link-local address.
+    const kept = this.#allRules().flatMap(ruleElements);
+    await this.#change({ remove: withoutThose(before, kept), add: withoutThose(after, before), guard });
+    if (!ended) return;
+    this.#guarding = false;
+    this.#shape = await this.#readShape();
   }
 
   /** Removes, then adds, in one transaction. Repairs the table where it is not what it should be. */
@@ -364,10 +366,11 @@ export class Firewall {
       ...this.#stillAdmitted(kept),
     ]);
     for (const [set, list] of elements) batch.addElements(set, list);
-    if (rules.length > 0 || this.#guarding) batch.join(guardTable(table, rules));
+    if (rules.length > 0) batch.join(guardTable(table, rules));
+    else if (this.#guarding) batch.join(new NftBatch(table, 'bridge').addTable().deleteTable());
     this.#generation = await readGeneration(this.#connection);
     await this.#commit(batch);
-    this.#guarding ||= rules.length > 0;
+    this.#guarding = rules.length > 0;
     this.#shape = await this.#readShape();
   }
 
