@@ -168,7 +168,8 @@ try {
   console.error(`demo: ${error instanceof Error ? error.message : error}`);
   process.exitCode = 1;
 } finally {
-  // What keeps containers' mounts private is the last mount of a stopped daemon.
-  spawnSync('umount', ['-q', join(folder, 'run/containers')], { stdio: 'ignore' });
+  // What keeps containers' and images' mounts private are the last mounts of a stopped daemon.
+  for (const name of ['containers', 'images'])
+    spawnSync('umount', ['-q', join(folder, 'run', name)], { stdio: 'ignore' });
   rmSync(folder, { recursive: true, force: true });
 }

@@ -46,7 +46,12 @@ case $1 in
     --sweep)
         hierarchies | while read -r _ point _; do
             for top in "$point/$2"*; do
-                [ ! -d "$top" ] || find "$top" -depth -type d -exec rmdir {} \;
+                # Processes that were killed may take a moment to leave.
+                for _ in 1 2 3 4 5 6 7 8 9 10; do
+                    [ -d "$top" ] || break
+                    find "$top" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+                    [ ! -d "$top" ] || sleep 0.2
+                done
             done
         done ;;
     --inside)
