@@ -226,6 +226,7 @@ test('many layers go a few at a time', async () => {
   const image = testImage(layers);
   bench.make(image, `${server.host}/many:1`);
   let [now, most] = [0, 0];
+  const together = Promise.withResolvers<void>();
   server.intercept = async (request, response) => {
     if (request.method !== 'PATCH') return false;
     now += 1;
@@ -233,6 +234,9 @@ test('many layers go a few at a time', async () => {
     response.once('close', () => {
       now -= 1;
     });
+    // The first waits until there is a second, however busy the machine is.
+    if (now === 2) together.resolve();
+    await together.promise;
     await new Promise((resolve) => setTimeout(resolve, 2));
     return false;
   };
