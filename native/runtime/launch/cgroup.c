@@ -144,13 +144,16 @@ static int cgroup_make(struct cgroup_hierarchy *hierarchy, const char *path, str
     return 0;
 }
 
-int cgroup_create(const char *path, struct cgroup **out, struct error **err) {
+int cgroup_create(const struct cgroup_request *request, struct cgroup **out, struct error **err) {
+    if (request->systemd)
+        return error_setf(err, ENOTSUP, "cgroup", request->path,
+                          "%s: groups made by systemd are not supported", request->path);
     struct cgroup *cgroup = calloc(1, sizeof(*cgroup));
     if (cgroup == NULL)
         return fields_no_memory(err);
     int result = cgroup_mounts_find(&cgroup->hierarchies, &cgroup->count, err);
     for (size_t index = 0; result == 0 && index < cgroup->count; index++)
-        result = cgroup_make(&cgroup->hierarchies[index], path, err);
+        result = cgroup_make(&cgroup->hierarchies[index], request->path, err);
     if (result < 0) {
         cgroup_destroy(cgroup);
         return -1;

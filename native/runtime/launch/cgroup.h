@@ -30,8 +30,18 @@ struct cgroup {
     long oom_kills;
 };
 
+/* Where a container's groups are to be. */
+struct cgroup_request {
+    /* linux.cgroupsPath. */
+    const char *path;
+    /* The container's name, for systemd; may be NULL. */
+    const char *id;
+    /* path is "slice:prefix:name", and systemd makes the group. */
+    bool systemd;
+};
+
 /* Finds the hierarchies and makes the directories. */
-int cgroup_create(const char *path, struct cgroup **out, struct error **err);
+int cgroup_create(const struct cgroup_request *request, struct cgroup **out, struct error **err);
 /* Writes the device rules. Before anybody joins: the v1 list is built rule by rule, and whoever is
  * in the group in between is denied what a later rule allows. */
 int cgroup_limit_devices(struct cgroup *cgroup, const struct resources *resources,

@@ -86,18 +86,21 @@ static int launch_fork(struct launch_container *container, const char *bundle,
 }
 
 static int launch_prepare(struct launch_container *container, const char *bundle,
-                          const char *seccomp_cache, struct error **err) {
+                          const struct launch_options *options, struct error **err) {
+    struct cgroup_request request = {.id = options->id, .systemd = options->systemd_cgroup};
     if (config_load(bundle, &container->config, err) < 0)
         return -1;
     capabilities_limit(&container->config->process.capabilities);
-    if (filter_prepare(container->config->seccomp, seccomp_cache, &container->filter, err) < 0)
+    if (filter_prepare(container->config->seccomp, options->seccomp_cache, &container->filter,
+                       err) < 0)
         return -1;
-    if (cgroup_create(container->config->cgroups_path, &container->cgroup, err) < 0)
+    request.path = container->config->cgroups_path;
+    if (cgroup_create(&request, &container->cgroup, err) < 0)
         return -1;
     return cgroup_limit_devices(container->cgroup, &container->config->resources, err);
 }
 
-int launch_create(const char *bundle, const char *seccomp_cache, const struct launch_stdio *stdio,
+int launch_create(const struct launch_options *options, const struct launch_stdio *stdio,
                   struct launch_container **out, struct launch_process *init, struct error **err) {
     char path[PATH_MAX];
     struct namespaces namespaces;
@@ -106,12 +109,12 @@ int launch_create(const char *bundle, const char *seccomp_cache, const struct la
         return fields_no_memory(err);
     container->init_pidfd = -1;
     container->init_sync_fd = -1;
-    if (realpath(bundle, path) == NULL) {
-        error_set(err, errno, "open the bundle", bundle);
+    if (realpath(options->bundle, path) == NULL) {
+        error_set(err, errno, "open the bundle", options->bundle);
         launch_destroy(container);
         return -1;
     }
-    if (launch_prepare(container, path, seccomp_cache, err) < 0) {
+    if (launch_prepare(container, path, options, err) < 0) {
         launch_destroy(container);
         return -1;
     }

@@ -35,10 +35,20 @@ struct launch_process {
 
 struct launch_container;
 
+/* What is said about a container beside its bundle. */
+struct launch_options {
+    const char *bundle;
+    /* Names the container to systemd; NULL: as the bundle's folder. */
+    const char *id;
+    /* Folder for compiled seccomp filters, NULL for none. */
+    const char *seccomp_cache;
+    /* linux.cgroupsPath is "slice:prefix:name", and systemd makes the group. */
+    bool systemd_cgroup;
+};
+
 /* Reads and validates bundle/config.json, creates cgroup and init, and returns when the init waits
- * in front of its exec. seccomp_cache: folder for compiled filters, NULL for none. On failure
- * nothing is left behind. */
-int launch_create(const char *bundle, const char *seccomp_cache, const struct launch_stdio *stdio,
+ * in front of its exec. On failure nothing is left behind. */
+int launch_create(const struct launch_options *options, const struct launch_stdio *stdio,
                   struct launch_container **container, struct launch_process *init,
                   struct error **err);
 

@@ -167,8 +167,9 @@ static int create(struct supervisor *supervisor, const char *bundle, struct erro
         return -1;
     struct launch_process *launched = &supervisor->launched;
     *launched = (struct launch_process){.console_fd = -1, .sync_fd = -1};
-    int result =
-        launch_create(bundle, config->seccomp_cache, &child, &supervisor->container, launched, err);
+    struct launch_options options = {
+        .bundle = bundle, .id = config->id, .seccomp_cache = config->seccomp_cache};
+    int result = launch_create(&options, &child, &supervisor->container, launched, err);
     streams_close_child(&child);
     if (result != 0) {
         supervisor->container = NULL;

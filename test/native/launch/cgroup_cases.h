@@ -18,7 +18,7 @@ static json_t *resources_of(json_t *config) {
 static int each_group(const char *path, bool (*visit)(const char *directory)) {
     int count = 0;
     struct cgroup *cgroup = NULL;
-    if (cgroup_create("/mydock-test-count", &cgroup, NULL) < 0)
+    if (cgroup_create(&(struct cgroup_request){.path = "/mydock-test-count"}, &cgroup, NULL) < 0)
         return -1;
     for (size_t index = 0; index < cgroup->count; index++) {
         char directory[PATH_MAX];
@@ -51,7 +51,7 @@ static void remove_groups(void) {
 /* True where the host has a controller: one of v1 by its name, or the v2 file. */
 static bool has_controller(const char *name, const char *file) {
     struct cgroup *cgroup = NULL;
-    if (cgroup_create("/mydock-test-probe/c", &cgroup, NULL) < 0)
+    if (cgroup_create(&(struct cgroup_request){.path = "/mydock-test-probe/c"}, &cgroup, NULL) < 0)
         return false;
     struct cgroup_hierarchy *v2 = cgroup_find_v2(cgroup);
     bool has = cgroup_find_v1(cgroup, name) != NULL ||
@@ -157,7 +157,7 @@ static void test_device_program(void) {
     };
     struct cgroup *cgroup = NULL;
     struct error *err = NULL;
-    if (cgroup_create("/mydock-test-bpf", &cgroup, &err) < 0) {
+    if (cgroup_create(&(struct cgroup_request){.path = "/mydock-test-bpf"}, &cgroup, &err) < 0) {
         report("eBPF device rules", false, "%s", err->message);
         error_free(err);
         return;

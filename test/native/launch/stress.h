@@ -70,7 +70,9 @@ static bool stress_once(const struct launch_stdio *stdio, struct stress_times *t
     struct launch_process init;
     struct error *err = NULL;
     double begin = milliseconds();
-    if (launch_create(bundle_directory, bundle_cache, stdio, &container, &init, &err) < 0) {
+    if (launch_create(
+            &(struct launch_options){.bundle = bundle_directory, .seccomp_cache = bundle_cache},
+            stdio, &container, &init, &err) < 0) {
         printf("# container %zu: %s\n", at, err->message);
         error_free(err);
         return false;
@@ -100,8 +102,9 @@ static void test_never_started(void) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     struct launch_stdio stdio = {null, null, null};
     int descriptors = count_entries("/proc/self/fd");
-    bool created =
-        launch_create(bundle_directory, bundle_cache, &stdio, &container, &init, &err) == 0;
+    bool created = launch_create(&(struct launch_options){.bundle = bundle_directory,
+                                                          .seccomp_cache = bundle_cache},
+                                 &stdio, &container, &init, &err) == 0;
     if (created)
         launch_destroy(container);
     int code = created ? run_wait(init.pid) : -1;
