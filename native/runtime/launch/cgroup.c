@@ -66,12 +66,17 @@ int cgroup_read(int directory_fd, const char *file, char *text, size_t size) {
     cleanup_close int fd = cgroup_open_file(directory_fd, file, O_RDONLY);
     if (fd < 0)
         return -1;
-    ssize_t got = read(fd, text, size - 1);
-    if (got < 0)
-        return -1;
-    while (got > 0 && text[got - 1] == '\n')
-        got--;
-    text[got] = '\0';
+    /* The kernel hands out a page at a time. */
+    size_t filled = 0;
+    ssize_t got;
+    while (filled + 1 < size && (got = read(fd, text + filled, size - 1 - filled)) != 0) {
+        if (got < 0)
+            return -1;
+        filled += (size_t)got;
+    }
+    while (filled > 0 && text[filled - 1] == '\n')
+        filled--;
+    text[filled] = '\0';
     return 0;
 }
 
@@ -144,10 +149,72 @@ static int cgroup_make(struct cgroup_hierarchy *hierarchy, const char *path, str
     return 0;
 }
 
-int cgroup_create(const struct cgroup_request *request, struct cgroup **out, struct error **err) {
+/* systemd has the group elsewhere than linux.cgroupsPath says literally. */
+static int cgroup_check(const struct cgroup_request *request, struct error **err) {
     if (request->systemd)
         return error_setf(err, ENOTSUP, "cgroup", request->path,
                           "%s: groups made by systemd are not supported", request->path);
+    return 0;
+}
+
+static void cgroup_free_hierarchy(struct cgroup_hierarchy *hierarchy) {
+    if (hierarchy->directory_fd >= 0)
+        close(hierarchy->directory_fd);
+    free(hierarchy->controllers);
+    free(hierarchy->mount);
+    free(hierarchy->directory);
+}
+
+void cgroup_close(struct cgroup *cgroup) {
+    if (cgroup == NULL)
+        return;
+    for (size_t index = 0; index < cgroup->count; index++)
+        cgroup_free_hierarchy(&cgroup->hierarchies[index]);
+    free(cgroup->hierarchies);
+    free(cgroup);
+}
+
+/* False where this hierarchy does not have the group. */
+static bool cgroup_open_existing(struct cgroup_hierarchy *hierarchy, const char *path) {
+    if (asprintf(&hierarchy->directory, "%s%s", hierarchy->mount, path) < 0) {
+        hierarchy->directory = NULL;
+        return false;
+    }
+    hierarchy->directory_fd =
+        open(hierarchy->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return hierarchy->directory_fd >= 0;
+}
+
+int cgroup_open(const struct cgroup_request *request, struct cgroup **out, struct error **err) {
+    if (cgroup_check(request, err) < 0)
+        return -1;
+    struct cgroup *cgroup = calloc(1, sizeof(*cgroup));
+    if (cgroup == NULL)
+        return fields_no_memory(err);
+    int result = cgroup_mounts_find(&cgroup->hierarchies, &cgroup->count, err);
+    size_t kept = 0;
+    for (size_t index = 0; index < cgroup->count; index++) {
+        struct cgroup_hierarchy *hierarchy = &cgroup->hierarchies[index];
+        if (result == 0 && cgroup_open_existing(hierarchy, request->path))
+            cgroup->hierarchies[kept++] = *hierarchy;
+        else
+            cgroup_free_hierarchy(hierarchy);
+    }
+    cgroup->count = kept;
+    if (result == 0 && kept == 0)
+        result = error_setf(err, ENOENT, "cgroup", request->path, "there is no cgroup %s",
+                            request->path);
+    if (result < 0) {
+        cgroup_close(cgroup);
+        return -1;
+    }
+    *out = cgroup;
+    return 0;
+}
+
+int cgroup_create(const struct cgroup_request *request, struct cgroup **out, struct error **err) {
+    if (cgroup_check(request, err) < 0)
+        return -1;
     struct cgroup *cgroup = calloc(1, sizeof(*cgroup));
     if (cgroup == NULL)
         return fields_no_memory(err);

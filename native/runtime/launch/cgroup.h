@@ -1,14 +1,17 @@
 /*
  * The container's control groups: one directory a hierarchy, all at linux.cgroupsPath below the
  * hierarchy's mount point. Works on v1, on v2, and on both at once (controllers stay where the host
- * has them). cgroup.c owns finding, making, joining and removing; cgroup_v1.c and cgroup_v2.c write
- * limits; cgroup_devices.c is v2's device rules.
+ * has them). cgroup.c owns finding, making and joining; cgroup_members.c the processes,
+ * cgroup_freeze.c stopping them, cgroup_kill.c signals and removal, cgroup_figures.c what they use;
+ * cgroup_v1.c and cgroup_v2.c write limits, cgroup_update.c those of a running container;
+ * cgroup_devices.c is v2's device rules.
  */
 #ifndef MYDOCK_CGROUP_H
 #define MYDOCK_CGROUP_H
 
 #include "../../common/error.h"
 #include "config.h"
+#include <jansson.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -40,8 +43,14 @@ struct cgroup_request {
     bool systemd;
 };
 
-/* Finds the hierarchies and makes the directories. */
+/* Finds the hierarchies and makes the directories. Groups that have processes are refused (EBUSY).
+ */
 int cgroup_create(const struct cgroup_request *request, struct cgroup **out, struct error **err);
+/* Finds the groups of a container that another process has made; hierarchies without it are left
+ * out. ENOENT where none has it. */
+int cgroup_open(const struct cgroup_request *request, struct cgroup **out, struct error **err);
+/* Frees; the groups stay. NULL is allowed. */
+void cgroup_close(struct cgroup *cgroup);
 /* Writes the device rules. Before anybody joins: the v1 list is built rule by rule, and whoever is
  * in the group in between is denied what a later rule allows. */
 int cgroup_limit_devices(struct cgroup *cgroup, const struct resources *resources,
@@ -59,8 +68,30 @@ int cgroup_join_v1(const struct cgroup *cgroup, struct error **err);
 long cgroup_oom_kills(const struct cgroup *cgroup);
 /* Sends a signal to each process of the group and of groups below it. */
 int cgroup_kill(const struct cgroup *cgroup, int signal, struct error **err);
-/* Kills what is left, removes the directories with all below, frees. */
+/* Kills what is left, removes the directories with all below, frees. NULL is allowed. */
 void cgroup_destroy(struct cgroup *cgroup);
+
+/* Stops or continues all processes, and waits until it is so. Where stopping does not come about
+ * within ten seconds (a process in an uninterruptible wait) everything runs on, and it fails. */
+int cgroup_set_frozen(const struct cgroup *cgroup, bool frozen, struct error **err);
+bool cgroup_is_frozen(const struct cgroup *cgroup);
+/* The processes of the group and of groups below it, each once, by number. Those of pid namespaces
+ * that the caller does not see are left out. The caller frees *pids. */
+int cgroup_pids(const struct cgroup *cgroup, pid_t **pids, size_t *count, struct error **err);
+/* What the container uses and may use, as "data" of runc's `events --stats` has it: cpu, memory,
+ * pids, blkio, hugetlb. A controller that is missing leaves its part out. The caller owns the
+ * result. */
+json_t *cgroup_figures(const struct cgroup *cgroup, struct error **err);
+
+/* A group and all groups below it, the deepest first; visit may be NULL: they are removed then, as
+ * far as they are empty. Takes the descriptor. */
+typedef void cgroup_visit(int directory_fd, void *context);
+void cgroup_walk(int directory_fd, cgroup_visit *visit, void *context);
+/* The hierarchy in which the processes are counted: v2 where there is one, else any v1; NULL
+ * without. */
+const struct cgroup_hierarchy *cgroup_members(const struct cgroup *cgroup);
+/* As cgroup_set_frozen, but gives up after so long without saying so: what follows is repeated. */
+void cgroup_try_freeze(const struct cgroup *cgroup, bool frozen, int timeout_ms);
 
 /* v1: the hierarchy that has the controller, v2 apart; NULL where none has. */
 struct cgroup_hierarchy *cgroup_find_v1(const struct cgroup *cgroup, const char *controller);
@@ -71,7 +102,8 @@ int cgroup_write(const struct cgroup_hierarchy *hierarchy, const char *file, con
                  struct error **err);
 int cgroup_write_number(const struct cgroup_hierarchy *hierarchy, const char *file, int64_t number,
                         struct error **err);
-/* Reads a file of a directory into text, without the newline; -1 with errno set. */
+/* Reads a file of a directory into text, without the newline, cut to the size; -1 with errno set.
+ */
 int cgroup_read(int directory_fd, const char *file, char *text, size_t size);
 /* The error that a limit's controller is not there. */
 int cgroup_missing(const char *controller, const char *limit, struct error **err);

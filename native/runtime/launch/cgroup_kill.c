@@ -12,37 +12,12 @@
 #include <unistd.h>
 
 #define REMOVE_TIMEOUT_MS 5000
+/* How long a walk over the processes waits for them to stand still. */
 #define FREEZE_TIMEOUT_MS 500
 
 static void cgroup_pause(long milliseconds) {
     struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000};
     nanosleep(&time, NULL);
-}
-
-typedef void cgroup_visit(int directory_fd, void *context);
-
-/* Calls visit for a group and all groups below it, deepest first. Takes the descriptor. */
-static void cgroup_walk(int directory_fd, cgroup_visit *visit, void *context) {
-    cleanup_close int own = directory_fd;
-    int listed = fcntl(own, F_DUPFD_CLOEXEC, 3);
-    cleanup_directory DIR *directory = listed < 0 ? NULL : fdopendir(listed);
-    if (directory == NULL && listed >= 0)
-        close(listed);
-    if (directory != NULL)
-        rewinddir(directory);
-    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
-        if (entry->d_type != DT_DIR || strcmp(entry->d_name, ".") == 0 ||
-            strcmp(entry->d_name, "..") == 0)
-            continue;
-        int below = openat(own, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (below >= 0)
-            cgroup_walk(below, visit, context);
-        /* Fails for a group that is still in use: the caller tries again. */
-        if (visit == NULL)
-            unlinkat(own, entry->d_name, AT_REMOVEDIR);
-    }
-    if (visit != NULL)
-        visit(own, context);
 }
 
 struct cgroup_signal {
@@ -66,56 +41,6 @@ static void cgroup_signal_group(int directory_fd, void *context) {
     fclose(file);
 }
 
-/* The hierarchy in which the processes are counted: v2 where there is one, else any v1. */
-static const struct cgroup_hierarchy *cgroup_members(const struct cgroup *cgroup) {
-    const struct cgroup_hierarchy *hierarchy = cgroup_find_v2(cgroup);
-    if (hierarchy == NULL)
-        hierarchy = cgroup_find_v1(cgroup, "pids");
-    if (hierarchy == NULL)
-        hierarchy = cgroup_find_v1(cgroup, "freezer");
-    if (hierarchy == NULL && cgroup->count > 0)
-        hierarchy = &cgroup->hierarchies[0];
-    return hierarchy == NULL || hierarchy->directory_fd < 0 ? NULL : hierarchy;
-}
-
-/* Stops or continues all processes; frozen ones cannot fork away from a walk over their list. */
-static void cgroup_freeze(const struct cgroup *cgroup, bool freeze) {
-    const struct cgroup_hierarchy *v1 = cgroup_find_v1(cgroup, "freezer");
-    const struct cgroup_hierarchy *v2 = cgroup_find_v2(cgroup);
-    if (v1 != NULL && v1->directory_fd >= 0) {
-        char state[32] = "";
-        if (cgroup_write(v1, "freezer.state", freeze ? "FROZEN" : "THAWED", NULL) < 0)
-            return;
-        for (int waited = 0; freeze && waited < FREEZE_TIMEOUT_MS; waited++) {
-            if (cgroup_read(v1->directory_fd, "freezer.state", state, sizeof(state)) < 0 ||
-                strcmp(state, "FROZEN") == 0)
-                return;
-            cgroup_pause(1);
-        }
-    } else if (v2 != NULL && v2->directory_fd >= 0) {
-        cgroup_write(v2, "cgroup.freeze", freeze ? "1" : "0", NULL);
-        for (int waited = 0; freeze && waited < FREEZE_TIMEOUT_MS; waited++) {
-            char events[256];
-            if (cgroup_read(v2->directory_fd, "cgroup.events", events, sizeof(events)) < 0 ||
-                strstr(events, "frozen 1") != NULL)
-                return;
-            cgroup_pause(1);
-        }
-    }
-}
-
-static bool cgroup_is_frozen(const struct cgroup *cgroup) {
-    const struct cgroup_hierarchy *v1 = cgroup_find_v1(cgroup, "freezer");
-    const struct cgroup_hierarchy *v2 = cgroup_find_v2(cgroup);
-    char state[256] = "";
-    if (v1 != NULL && v1->directory_fd >= 0)
-        return cgroup_read(v1->directory_fd, "freezer.state", state, sizeof(state)) == 0 &&
-               strcmp(state, "THAWED") != 0;
-    return v2 != NULL && v2->directory_fd >= 0 &&
-           cgroup_read(v2->directory_fd, "cgroup.freeze", state, sizeof(state)) == 0 &&
-           strcmp(state, "1") == 0;
-}
-
 int cgroup_kill(const struct cgroup *cgroup, int signal, struct error **err) {
     const struct cgroup_hierarchy *members = cgroup_members(cgroup);
     if (members == NULL)
@@ -124,19 +49,19 @@ int cgroup_kill(const struct cgroup *cgroup, int signal, struct error **err) {
      * frozen ones of v2; of v1 only once they thaw. */
     if (signal == SIGKILL && members->v2 && cgroup_write(members, "cgroup.kill", "1", NULL) == 0) {
         if (cgroup_find_v1(cgroup, "freezer") != NULL && cgroup_is_frozen(cgroup))
-            cgroup_freeze(cgroup, false);
+            cgroup_try_freeze(cgroup, false, 0);
         return 0;
     }
     /* A container that was paused stays so, except to die. */
     bool frozen = cgroup_is_frozen(cgroup);
     if (!frozen)
-        cgroup_freeze(cgroup, true);
+        cgroup_try_freeze(cgroup, true, FREEZE_TIMEOUT_MS);
     struct cgroup_signal order = {signal, 0};
     int fd = fcntl(members->directory_fd, F_DUPFD_CLOEXEC, 3);
     if (fd >= 0)
         cgroup_walk(fd, cgroup_signal_group, &order);
     if (!frozen || signal == SIGKILL)
-        cgroup_freeze(cgroup, false);
+        cgroup_try_freeze(cgroup, false, 0);
     return fd < 0 ? error_set(err, errno, "open", members->directory) : 0;
 }
 
@@ -189,14 +114,5 @@ void cgroup_destroy(struct cgroup *cgroup) {
     if (cgroup == NULL)
         return;
     cgroup_remove_all(cgroup);
-    for (size_t index = 0; index < cgroup->count; index++) {
-        struct cgroup_hierarchy *hierarchy = &cgroup->hierarchies[index];
-        if (hierarchy->directory_fd >= 0)
-            close(hierarchy->directory_fd);
-        free(hierarchy->controllers);
-        free(hierarchy->mount);
-        free(hierarchy->directory);
-    }
-    free(cgroup->hierarchies);
-    free(cgroup);
+    cgroup_close(cgroup);
 }
