@@ -84,8 +84,8 @@ export class LiveCommand {
     this.child.stdin.end();
   }
 
-  /** Waits until stdout matches; fails with what has been printed after `timeoutMs` (default 15,000). */
-  async sees(pattern: RegExp, timeoutMs = 15_000): Promise<RegExpMatchArray> {
+  /** Waits until stdout matches; fails with what has been printed after `timeoutMs` (default a minute). */
+  async sees(pattern: RegExp, timeoutMs = 60_000): Promise<RegExpMatchArray> {
     const deadline = performance.now() + timeoutMs;
     while (performance.now() < deadline) {
       const match = this.stdout.match(pattern);
@@ -109,7 +109,7 @@ export async function run(command: readonly string[], options: CommandOptions = 
 export async function eventually<T>(
   what: string,
   probe: () => T | undefined | false | Promise<T | undefined | false>,
-  timeoutMs = 15_000,
+  timeoutMs = 60_000,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {

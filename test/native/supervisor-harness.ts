@@ -34,7 +34,7 @@ import type { Process, Spec } from '../../src/oci/runtime-spec.ts';
 export const RUNTIME = process.env['MYDOCK_TEST_RUNTIME'] ?? join(libraryDirectory(), 'mydock-runtime');
 const BUSYBOX = process.env['MYDOCK_TEST_BUSYBOX'] ?? '/bin/busybox';
 const CGROUP = 'mydock-supervisor-test';
-const EVENT_TIMEOUT_MS = 20_000;
+const EVENT_TIMEOUT_MS = 60_000;
 
 export interface ContainerOptions {
   args: string[];

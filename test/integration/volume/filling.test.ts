@@ -122,9 +122,8 @@ test('a filling that the daemon did not survive is done again, as a whole', asyn
 test('the daemon answers while a large volume is filled, and a kill leaves nothing half-made', async () => {
   const creating = daemon.mydock(['create', '--name', 'cut', '-v', 'cut:/data', 'tree']);
   await eventually('the filling has begun', () => existsSync(join(data('cut'), '../filling')));
-  const begun = performance.now();
   assert.equal((await daemon.api('GET', '/_ping')).status, 200);
-  assert.ok(performance.now() - begun < 500);
+  assert.ok(existsSync(join(data('cut'), '../filling')), 'it was answered before the filling was over');
   await daemon.stop('SIGKILL');
   await creating;
   await daemon.launch();

@@ -110,7 +110,7 @@ async function addLayer(snapshotter: ErofsSnapshotter, name: string): Promise<Di
 }
 
 async function eventually(what: string, isTrue: () => boolean): Promise<void> {
-  for (let i = 0; i < 200 && !isTrue(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
+  for (let i = 0; i < 3000 && !isTrue(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
   assert.ok(isTrue(), what);
 }
 

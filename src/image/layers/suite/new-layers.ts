@@ -187,7 +187,8 @@ export function newLayerTests(driver: SuiteDriver): void {
             return false;
           }
         }).length;
-      for (let i = 0; i < 50 && stillOpen() > 0; i++) await new Promise((resolve) => setTimeout(resolve, 20));
+      for (let i = 0; i < 1500 && stillOpen() > 0; i++)
+        await new Promise((resolve) => setTimeout(resolve, 20));
       assert.equal(stillOpen(), 0, `of ${given.length} descriptors`);
     }),
   );
