@@ -3,7 +3,7 @@
  * host; further namespaces are other hosts and containers. `ip` and `nft` only check what was made.
  */
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   existsSync,
@@ -31,35 +31,10 @@ import { NetnsAgent } from './netns-agent-fixture.ts';
 import { removeNetns } from './netns-pool.ts';
 import type { NetworkManagerOptions } from './network-manager.ts';
 import { NETWORK_MIGRATIONS, NetworkManager } from './network-manager.ts';
+import { inOwnNetns } from './own-netns-fixture.ts';
 
-const INSIDE = 'MYDOCK_TEST_NETNS';
 const BRIDGE_NETFILTER = '/proc/sys/net/bridge/bridge-nf-call-iptables';
-const missing = ['unshare', 'nsenter', 'ip', 'nft'].filter(
-  (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0,
-);
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root'
-    : missing.length > 0
-      ? `needs the programs ${missing.join(', ')}`
-      : false;
-
-if (process.env[INSIDE] === undefined) {
-  it('passes its suite in a network namespace of its own', { skip }, () => {
-    const env: NodeJS.ProcessEnv = { ...process.env, [INSIDE]: '1' };
-    delete env['NODE_TEST_CONTEXT'];
-    const command = [process.execPath, '--test-reporter=spec', import.meta.filename];
-    const result = spawnSync('unshare', ['--net', '--mount', ...command], {
-      env,
-      encoding: 'utf8',
-      timeout: 120_000,
-    });
-    assert.equal(result.status, 0, `${result.stdout}\n${result.stderr}`);
-    assert.match(result.stdout, /pass [1-9]\d/, 'the suite ran');
-  });
-} else {
-  suite();
-}
+inOwnNetns(import.meta.filename, suite);
 
 /** The test's own cables: two ends, each up with an address. */
 async function connect(netnsPath: string, name: string, ours: string, theirs: string): Promise<void> {

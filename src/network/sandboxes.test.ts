@@ -19,19 +19,10 @@ import { log } from '../base/log.ts';
 import type { AttachRequest, Endpoint, PortMapping, Sandbox } from './model.ts';
 import { NetnsAgent } from './netns-agent-fixture.ts';
 import { NETWORK_MIGRATIONS, NetworkManager } from './network-manager.ts';
+import { inOwnNetns } from './own-netns-fixture.ts';
 
-const INSIDE = 'MYDOCK_TEST_NETNS';
 /** Set in a process that makes and unmakes networks until it is killed: the folder of its database. */
 const VICTIM = 'MYDOCK_TEST_VICTIM';
-const missing = ['unshare', 'nsenter', 'ip', 'nft'].filter(
-  (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0,
-);
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root'
-    : missing.length > 0
-      ? `needs the programs ${missing.join(', ')}`
-      : false;
 
 const request = (wanted: Partial<AttachRequest> & { containerId: string }): AttachRequest => ({
   containerName: `name-${wanted.containerId}`,
@@ -53,21 +44,7 @@ const published = (hostPort: number, containerPort: number): PortMapping => ({
 });
 
 if (process.env[VICTIM] !== undefined) await victim(process.env[VICTIM]);
-else if (process.env[INSIDE] !== undefined) suite();
-else {
-  it('passes its suite in a network namespace of its own', { skip }, () => {
-    const env: NodeJS.ProcessEnv = { ...process.env, [INSIDE]: '1' };
-    delete env['NODE_TEST_CONTEXT'];
-    const command = [process.execPath, '--test-reporter=spec', import.meta.filename];
-    const result = spawnSync('unshare', ['--net', '--mount', ...command], {
-      env,
-      encoding: 'utf8',
-      timeout: 120_000,
-    });
-    assert.equal(result.status, 0, `${result.stdout}\n${result.stderr}`);
-    assert.match(result.stdout, /pass [1-9]\d/, 'the suite ran');
-  });
-}
+else inOwnNetns(import.meta.filename, suite);
 
 /** Attaches, connects, disconnects, publishes and removes, several at a time, for ever. */
 async function victim(directory: string): Promise<void> {

@@ -16,6 +16,7 @@ import { addon } from '../../native/addon.ts';
 import { Admission } from '../egress/admission.ts';
 import { parseEgress } from '../egress/policy.ts';
 import { removeNetns } from '../netns-pool.ts';
+import { inOwnNetns } from '../own-netns-fixture.ts';
 import {
   answerBytes,
   exchangeTcp,
@@ -35,33 +36,7 @@ import type { DnsServerOptions } from './dns-server.ts';
 import { type AdmittedAddress, type DnsSandbox, DnsServer } from './dns-server.ts';
 import { HostServers } from './host-servers.ts';
 
-const INSIDE = 'MYDOCK_TEST_NETNS';
-const missing = ['unshare', 'nsenter', 'ip', 'nft'].filter(
-  (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0,
-);
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root'
-    : missing.length > 0
-      ? `needs the programs ${missing.join(', ')}`
-      : false;
-
-if (process.env[INSIDE] === undefined) {
-  it('passes its suite in a network namespace of its own', { skip }, () => {
-    const env: NodeJS.ProcessEnv = { ...process.env, [INSIDE]: '1' };
-    delete env['NODE_TEST_CONTEXT'];
-    const command = [process.execPath, '--test-reporter=spec', import.meta.filename];
-    const result = spawnSync('unshare', ['--net', '--mount', ...command], {
-      env,
-      encoding: 'utf8',
-      timeout: 120_000,
-    });
-    assert.equal(result.status, 0, `${result.stdout}\n${result.stderr}`);
-    assert.match(result.stdout, /pass [1-9]\d/, 'the suite ran');
-  });
-} else {
-  suite();
-}
+inOwnNetns(import.meta.filename, suite);
 
 function suite(): void {
   const HOST = '192.0.2.1';

@@ -12,41 +12,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '../../base/log.ts';
 import { parseAddress, parseSubnet } from '../ip-address.ts';
 import { servedBytes } from '../netns-agent-fixture.ts';
+import { inOwnNetns } from '../own-netns-fixture.ts';
 import { Ports } from '../ports/ports.ts';
 import { Firewall } from './firewall.ts';
 import type { Place } from './hosts-fixture.ts';
 import { HostsFixture, network, run, shell } from './hosts-fixture.ts';
 import type { EgressRule, FirewallNetwork, PublishedPort } from './model.ts';
 
-const INSIDE = 'MYDOCK_TEST_NETNS';
 const WATCH_MS = 200;
 const BRIDGE_NETFILTER = '/proc/sys/net/bridge/bridge-nf-call-iptables';
-const missing = ['unshare', 'nsenter', 'ip', 'nft'].filter(
-  (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0,
-);
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root'
-    : missing.length > 0
-      ? `needs the programs ${missing.join(', ')}`
-      : false;
-
-if (process.env[INSIDE] === undefined) {
-  it('passes its suite in a network namespace of its own', { skip }, () => {
-    const env: NodeJS.ProcessEnv = { ...process.env, [INSIDE]: '1' };
-    delete env['NODE_TEST_CONTEXT'];
-    const command = [process.execPath, '--test-reporter=spec', import.meta.filename];
-    const result = spawnSync('unshare', ['--net', '--mount', ...command], {
-      env,
-      encoding: 'utf8',
-      timeout: 120_000,
-    });
-    assert.equal(result.status, 0, `${result.stdout}\n${result.stderr}`);
-    assert.match(result.stdout, /pass [1-9]\d/, 'the suite ran');
-  });
-} else {
-  suite();
-}
+inOwnNetns(import.meta.filename, suite);
 
 function suite(): void {
   const HOST = { 4: '192.0.2.1', 6: '2001:db8:1::1' } as const;

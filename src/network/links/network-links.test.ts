@@ -13,36 +13,11 @@ import { formatSubnet } from '../ip-address.ts';
 import type { NetworkRecord } from '../model.ts';
 import { NetnsAgent } from '../netns-agent-fixture.ts';
 import { removeNetns } from '../netns-pool.ts';
+import { inOwnNetns } from '../own-netns-fixture.ts';
 import type { EndpointPlan } from './network-links.ts';
 import { NetworkLinks } from './network-links.ts';
 
-const INSIDE = 'MYDOCK_TEST_NETNS';
-const missing = ['unshare', 'nsenter', 'ip'].filter(
-  (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0,
-);
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root'
-    : missing.length > 0
-      ? `needs the programs ${missing.join(', ')}`
-      : false;
-
-if (process.env[INSIDE] === undefined) {
-  it('passes its suite in a network namespace of its own', { skip }, () => {
-    const env: NodeJS.ProcessEnv = { ...process.env, [INSIDE]: '1' };
-    delete env['NODE_TEST_CONTEXT'];
-    const command = [process.execPath, '--test-reporter=spec', import.meta.filename];
-    const result = spawnSync('unshare', ['--net', '--mount', ...command], {
-      env,
-      encoding: 'utf8',
-      timeout: 120_000,
-    });
-    assert.equal(result.status, 0, `${result.stdout}\n${result.stderr}`);
-    assert.match(result.stdout, /pass [1-9]\d/, 'the suite ran');
-  });
-} else {
-  suite();
-}
+inOwnNetns(import.meta.filename, suite);
 
 function run(program: string, ...args: string[]): string {
   return execFileSync(program, args, { encoding: 'utf8' });
