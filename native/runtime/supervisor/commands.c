@@ -7,7 +7,6 @@
 #include "control.h"
 #include "events.h"
 #include "process.h"
-#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -37,15 +36,14 @@ static bool run_kill(struct supervisor *supervisor, const json_t *payload) {
         !get_boolean(payload, "all", &all) || number < 1 || number > SIGRTMAX)
         return false;
     struct error *err = NULL;
-    const struct process *process = process_find(supervisor, name);
-    if (all && supervisor->container != NULL) {
-        if (launch_kill_all(supervisor->container, (int)number, &err) != 0)
+    struct runtime *runtime = supervisor->runtime;
+    struct process *process = process_find(supervisor, name);
+    if (all && runtime != NULL) {
+        if (runtime->operations->kill_all(runtime, (int)number, &err) != 0)
             warn("kill all: %s", err == NULL ? "out of memory" : err->message);
         error_free(err);
-    } else if (process != NULL && process->state == PROCESS_ALIVE) {
-        /* Not reaped yet, so the number cannot belong to anybody else. */
-        if (kill(process->pid, (int)number) != 0)
-            warn("kill %d with signal %d: %s", process->pid, (int)number, strerror(errno));
+    } else if (process != NULL) {
+        process_signal_send(process, (int)number);
     }
     return true;
 }
@@ -61,12 +59,10 @@ static bool run_resize(struct supervisor *supervisor, const json_t *payload) {
     if (name == NULL || !get_integer(payload, "rows", &rows) ||
         !get_integer(payload, "cols", &cols))
         return false;
-    const struct process *process = process_find(supervisor, name);
-    if (process == NULL || process->console_fd < 0)
-        return true;
+    struct process *process = process_find(supervisor, name);
     struct winsize size = {.ws_row = clamp_size(rows), .ws_col = clamp_size(cols)};
-    if (ioctl(process->console_fd, TIOCSWINSZ, &size) != 0)
-        warn("resize terminal: %s", strerror(errno));
+    if (process != NULL)
+        process_resize(process, &size);
     return true;
 }
 

@@ -1,10 +1,11 @@
 /* One process of the container: see process.h. */
 #include "process.h"
-#include "../launch/launch.h"
+#include "../../common/warn.h"
 #include "attach.h"
 #include "events.h"
 #include "streams.h"
 #include "supervisor.h"
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,10 @@ enum {
 
 static struct process *process_of(struct timer *timer, size_t offset) {
     return (struct process *)((char *)timer - offset);
+}
+
+static struct process *process_of_exec(struct runtime_exec *starting) {
+    return (struct process *)((char *)starting - offsetof(struct process, starting));
 }
 
 static void drain_over(struct timer *timer) {
@@ -90,45 +95,85 @@ bool process_is_init(const struct process *process) {
  * -------------------------------------------------------------------------------------------------------
  */
 
-static int launch(struct process *process, struct error **err) {
-    const struct supervisor *supervisor = process->supervisor;
-    if (supervisor->state != SUPERVISOR_RUNNING || supervisor->init->state != PROCESS_ALIVE)
-        return error_setf(err, 0, "exec", "", "exec: the container is not running");
-    struct launch_stdio child;
-    if (streams_open(process, &child, err) != 0)
-        return -1;
-    struct launch_process made = {.pid = 0, .console_fd = -1, .sync_fd = -1};
-    int result = launch_exec(supervisor->container, process->spec, &child, &made, err);
-    streams_close_child(&child);
-    if (result != 0)
-        return -1;
-    process->pid = made.pid;
-    if (made.console_fd >= 0 && streams_use_console(process, made.console_fd, err) != 0) {
-        kill(made.pid, SIGKILL);
-        return -1;
+/* Takes err over. */
+static void exec_failed(struct process *process, struct error *err) {
+    attach_release_all(process);
+    streams_close(process);
+    process->state = PROCESS_REPORTED;
+    process->supervisor->changed = true;
+    events_failed(process->supervisor, process->name, err);
+    error_free(err);
+}
+
+static void exec_done(struct runtime_exec *starting, const struct launch_process *made,
+                      const int *wait_status, struct error *err) {
+    struct process *process = process_of_exec(starting);
+    if (made == NULL) {
+        exec_failed(process, err);
+        return;
     }
-    return 0;
+    process->pid = made->pid;
+    if (made->console_fd >= 0 && streams_use_console(process, made->console_fd, &err) != 0) {
+        if (wait_status == NULL)
+            kill(made->pid, SIGKILL);
+        exec_failed(process, err);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &process->started_at);
+    process->state = PROCESS_ALIVE;
+    if (process->wanted_size.ws_row != 0 || process->wanted_size.ws_col != 0)
+        process_resize(process, &process->wanted_size);
+    events_started(process);
+    streams_begin(process);
+    if (wait_status != NULL)
+        process_reaped(process, *wait_status);
+    else if (process->supervisor->init->state != PROCESS_ALIVE)
+        /* It came too late for the signal that the end of the init was to all others. */
+        process_signal_send(process, SIGKILL);
+    else if (process->wanted_signal != 0)
+        process_signal_send(process, process->wanted_signal);
 }
 
 void process_exec(struct process *process) {
     struct supervisor *supervisor = process->supervisor;
     struct error *err = NULL;
-    int result = launch(process, &err);
-    json_decref(process->spec);
-    process->spec = NULL;
-    if (result != 0) {
-        attach_release_all(process);
-        streams_close(process);
-        process->state = PROCESS_REPORTED;
-        supervisor->changed = true;
-        events_failed(supervisor, process->name, err);
-        error_free(err);
+    struct launch_stdio child;
+    if (supervisor->state != SUPERVISOR_RUNNING || supervisor->init->state != PROCESS_ALIVE) {
+        error_setf(&err, 0, "exec", "", "exec: the container is not running");
+        exec_failed(process, err);
         return;
     }
-    clock_gettime(CLOCK_REALTIME, &process->started_at);
-    process->state = PROCESS_ALIVE;
-    events_started(process);
-    streams_begin(process);
+    if (streams_open(process, &child, &err) != 0) {
+        exec_failed(process, err);
+        return;
+    }
+    json_t *spec = process->spec;
+    process->spec = NULL;
+    process->state = PROCESS_STARTING;
+    process->starting.done = exec_done;
+    supervisor->runtime->operations->exec(supervisor->runtime, spec, &child, &process->starting);
+    streams_close_child(&child);
+    json_decref(spec);
+}
+
+void process_signal_send(struct process *process, int signal) {
+    struct runtime *runtime = process->supervisor->runtime;
+    if (process->state == PROCESS_STARTING)
+        process->wanted_signal = signal;
+    if (process->state != PROCESS_ALIVE)
+        return;
+    /* Not reaped yet, so the number cannot belong to anybody else. */
+    if (process_is_init(process))
+        runtime->operations->signal(runtime, process->pid, signal);
+    else if (kill(process->pid, signal) != 0)
+        warn("kill %d with signal %d: %s", process->pid, signal, strerror(errno));
+}
+
+void process_resize(struct process *process, const struct winsize *size) {
+    if (process->state == PROCESS_STARTING)
+        process->wanted_size = *size;
+    if (process->console_fd >= 0 && ioctl(process->console_fd, TIOCSWINSZ, size) != 0)
+        warn("resize terminal: %s", strerror(errno));
 }
 
 /* --- the end
@@ -153,8 +198,9 @@ void process_reaped(struct process *process, int wait_status) {
  * daemon for the exit code gets it. The init is reported after its exit record (supervisor.c). */
 static void report_exec(const struct process *process) {
     const struct supervisor *supervisor = process->supervisor;
-    bool oom_killed = process_signal(process) == SIGKILL && supervisor->container != NULL &&
-                      launch_oom_killed(supervisor->container);
+    const struct runtime *runtime = supervisor->runtime;
+    bool oom_killed = process_signal(process) == SIGKILL && runtime != NULL &&
+                      runtime->operations->oom_killed(runtime);
     events_exited(process, oom_killed);
 }
 

@@ -8,7 +8,9 @@
 #include "byte_queue.h"
 #include "log.h"
 #include "loop.h"
+#include "runtime.h"
 #include <jansson.h>
+#include <sys/ioctl.h>
 #include <sys/types.h>
 
 struct attachment;
@@ -17,6 +19,8 @@ struct supervisor;
 enum process_state {
     /* An exec that waits for START_EXEC. */
     PROCESS_DECLARED,
+    /* The runtime is making it. */
+    PROCESS_STARTING,
     PROCESS_ALIVE,
     /* Reaped; its output may still be in the pipes. */
     PROCESS_ENDED,
@@ -60,6 +64,10 @@ struct process {
      * hung up while the process lives. -1 without one. */
     int console_fd;
     int console_slave_fd;
+    /* What was asked for while it was STARTING: a signal, a size. 0: nothing. */
+    int wanted_signal;
+    struct winsize wanted_size;
+    struct runtime_exec starting;
     struct output outputs[2];
     struct input input;
     struct attachment *attachments;
@@ -84,8 +92,12 @@ void process_free(struct process *process);
 struct process *process_find(struct supervisor *supervisor, const char *name);
 bool process_is_init(const struct process *process);
 
-/* Runs a declared exec; reports STARTED or FAILED. */
+/* Runs a declared exec; reports STARTED or FAILED, at once or when the runtime has made it. */
 void process_exec(struct process *process);
+/* Sends a signal to it, now or when it has started; one that does not run gets none. */
+void process_signal_send(struct process *process, int signal);
+/* Sets the size of its terminal, now or when it has started; ignored without one. */
+void process_resize(struct process *process, const struct winsize *size);
 /* waitpid(2) returned it. */
 void process_reaped(struct process *process, int wait_status);
 /* Moves on as far as its streams and clients allow. True where it is over. */

@@ -220,11 +220,17 @@ void streams_give_up(struct process *process) {
  * -------------------------------------------------------------------------------------------------------
  */
 
+/* Its stdin is there. Of a process that is being started it may still be exchanged for a terminal.
+ */
+static bool input_is_open(const struct process *process) {
+    return process->input.watch.fd >= 0 && process->state != PROCESS_STARTING;
+}
+
 bool streams_input_blocked(const struct process *process) {
     const struct input *input = &process->input;
     if (!input->wanted || input->closing)
         return false;
-    return input->watch.fd < 0 || input->queue.length >= INPUT_BOUND;
+    return !input_is_open(process) || input->queue.length >= INPUT_BOUND;
 }
 
 /* The process has no stdin any more: from here on input is read and dropped, so that clients do not
@@ -255,7 +261,7 @@ static ssize_t input_write(struct input *input, const unsigned char *bytes, size
 static void input_flush(struct process *process) {
     struct input *input = &process->input;
     struct loop *loop = &process->supervisor->loop;
-    if (input->watch.fd < 0)
+    if (!input_is_open(process))
         return;
     bool was_blocked = streams_input_blocked(process);
     ssize_t count = input->queue.length == 0
@@ -289,7 +295,7 @@ void streams_input(struct process *process, const unsigned char *bytes, size_t l
     if (!input->wanted || input->closing)
         return;
     ssize_t count = 0;
-    if (input->watch.fd >= 0 && input->queue.length == 0)
+    if (input_is_open(process) && input->queue.length == 0)
         count = input_write(input, bytes, length);
     if (count >= 0 && (size_t)count == length)
         return;

@@ -45,8 +45,8 @@ enum {
 static void leave(struct supervisor *supervisor, const struct exit_record *record) {
     supervisor->state = SUPERVISOR_LEAVING;
     supervisor->changed = true;
-    launch_destroy(supervisor->container);
-    supervisor->container = NULL;
+    runtime_destroy(supervisor->runtime);
+    supervisor->runtime = NULL;
     log_close(supervisor->log);
     supervisor->log = NULL;
     struct error *err = NULL;
@@ -97,9 +97,10 @@ void supervisor_abort(struct supervisor *supervisor, struct error *err) {
 
 static void finish(struct supervisor *supervisor) {
     const struct process *init = supervisor->init;
+    const struct runtime *runtime = supervisor->runtime;
     struct exit_record record = {.exit_code = process_exit_code(init),
                                  .signal = process_signal(init),
-                                 .oom_killed = launch_oom_killed(supervisor->container),
+                                 .oom_killed = runtime->operations->oom_killed(runtime),
                                  .started_at = init->started_at,
                                  .exited_at = init->exited_at};
     leave(supervisor, &record);
@@ -120,8 +121,9 @@ void supervisor_start(struct supervisor *supervisor) {
     if (supervisor->state != SUPERVISOR_CREATED)
         return;
     struct launch_process launched = supervisor->launched;
+    struct runtime *runtime = supervisor->runtime;
     struct error *err = NULL;
-    if (launch_start(supervisor->container, &launched, &err) != 0) {
+    if (runtime->operations->start(runtime, &launched, &err) != 0) {
         supervisor_abort(supervisor, err);
         return;
     }
@@ -167,14 +169,15 @@ static int create(struct supervisor *supervisor, const char *bundle, struct erro
         return -1;
     struct launch_process *launched = &supervisor->launched;
     *launched = (struct launch_process){.console_fd = -1, .sync_fd = -1};
-    struct launch_options options = {
-        .bundle = bundle, .id = config->id, .seccomp_cache = config->seccomp_cache};
-    int result = launch_create(&options, &child, &supervisor->container, launched, err);
-    streams_close_child(&child);
-    if (result != 0) {
-        supervisor->container = NULL;
-        return -1;
+    struct runtime *runtime;
+    int result = runtime_open(config, bundle, &supervisor->loop, &runtime, err);
+    if (result == 0) {
+        supervisor->runtime = runtime;
+        result = runtime->operations->create(runtime, &child, launched, err);
     }
+    streams_close_child(&child);
+    if (result != 0)
+        return -1;
     init->pid = launched->pid;
     init->state = PROCESS_ALIVE;
     if (launched->console_fd >= 0 && streams_use_console(init, launched->console_fd, err) != 0)
@@ -205,8 +208,9 @@ static void init_ended(struct supervisor *supervisor) {
         supervisor_abort(supervisor, err);
         return;
     }
-    if (!launch_owns_pids(supervisor->container))
-        launch_kill_all(supervisor->container, SIGKILL, NULL);
+    struct runtime *runtime = supervisor->runtime;
+    if (!runtime->operations->owns_pids(runtime))
+        runtime->operations->kill_all(runtime, SIGKILL, NULL);
     for (struct process *exec = supervisor->execs; exec != NULL; exec = exec->next)
         if (exec->state == PROCESS_DECLARED) {
             attach_finish_all(exec);
@@ -214,14 +218,19 @@ static void init_ended(struct supervisor *supervisor) {
         }
 }
 
-/* Reaps everything: the container's processes, and what they left behind (the supervisor is a
- * subreaper). */
+static bool is_runtimes(struct runtime *runtime, pid_t pid, int status) {
+    return runtime != NULL && runtime->operations->reaped != NULL &&
+           runtime->operations->reaped(runtime, pid, status);
+}
+
+/* Reaps everything: the container's processes, the runtime's, and what they left behind (the
+ * supervisor is a subreaper). */
 static void reap(struct supervisor *supervisor) {
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
         struct process *process = find_pid(supervisor, pid);
         if (process == NULL) {
-            if (supervisor->log != NULL)
+            if (!is_runtimes(supervisor->runtime, pid, status) && supervisor->log != NULL)
                 log_reaped(supervisor->log, pid);
             continue;
         }
@@ -242,7 +251,8 @@ static void signals_ready(struct watch *watch, uint32_t events) {
     if (info.ssi_signo == SIGCHLD)
         reap(supervisor);
     else if (init != NULL && init->state == PROCESS_ALIVE)
-        kill(init->pid, (int)info.ssi_signo);
+        supervisor->runtime->operations->signal(supervisor->runtime, init->pid,
+                                                (int)info.ssi_signo);
 }
 
 static int watch_signals(struct supervisor *supervisor, struct error **err) {

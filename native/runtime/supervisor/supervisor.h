@@ -8,15 +8,16 @@
  *   control.c     connections, framing          stdio.c    pipes, terminals, pumping
  *   commands.c    commands decoded and run      attach.c   clients that read output and write stdin
  *   events.c      events encoded                log.c      json-file log
+ *   runtime.c     who makes the processes
  *                                               log_forward.c  journald, syslog
  */
 #ifndef MYDOCK_SUPERVISOR_H
 #define MYDOCK_SUPERVISOR_H
 
-#include "../launch/launch.h"
 #include "exit_record.h"
 #include "log.h"
 #include "loop.h"
+#include "runtime.h"
 #include "supervisor_config.h"
 
 #define SUPERVISOR_SCRATCH_BYTES (256 * 1024)
@@ -37,8 +38,9 @@ struct supervisor {
     struct loop loop;
     struct supervisor_config config;
     enum supervisor_state state;
-    struct launch_container *container;
-    /* The init as launch_create made it, for launch_start. */
+    /* NULL once the container is gone. */
+    struct runtime *runtime;
+    /* The init as the runtime's create made it, for its start. */
     struct launch_process launched;
     /* NULL without a log. */
     struct log *log;
