@@ -31,6 +31,7 @@ napi_status register_netlink(napi_env env, napi_value exports);
 napi_status register_archive(napi_env env, napi_value exports);
 napi_status register_inflate(napi_env env, napi_value exports);
 napi_status register_volume(napi_env env, napi_value exports);
+napi_status register_usernamespace(napi_env env, napi_value exports);
 
 struct addon_function {
     const char *name;

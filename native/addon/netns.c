@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "netns.h"
 #include "module.h"
+#include "usernamespace.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -65,6 +66,8 @@ struct creation {
     napi_async_work work;
     napi_deferred deferred;
     char *path;
+    /* Whose it is to be; NULL for ours. */
+    char *user_namespace;
     int error;
     const char *step;
 };
@@ -89,12 +92,19 @@ static void fill_and_bind(struct creation *creation) {
     }
 }
 
+static int enter_new(struct creation *creation) {
+    if (creation->user_namespace == NULL)
+        return unshare(CLONE_NEWNET);
+    cleanup_close int netns = network_of_user_namespace(creation->user_namespace, &creation->step);
+    return netns < 0 ? -1 : setns(netns, CLONE_NEWNET);
+}
+
 static void create_execute(napi_env env, void *data) {
     struct creation *creation = data;
     (void)env;
     cleanup_close int own = open(OWN_NETNS, O_RDONLY | O_CLOEXEC);
     creation->step = "unshare";
-    if (own < 0 || unshare(CLONE_NEWNET) < 0) {
+    if (own < 0 || enter_new(creation) < 0) {
         creation->error = errno;
         return;
     }
@@ -114,12 +124,15 @@ static void create_complete(napi_env env, napi_status status, void *data) {
             make_errno_error(env, creation->error, creation->step, creation->path, NULL));
     napi_delete_async_work(env, creation->work);
     free(creation->path);
+    free(creation->user_namespace);
     free(creation);
 }
 
 static napi_value create_netns(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
     cleanup_free char *path = call_string(&call, 0, "path");
+    cleanup_free char *user_namespace =
+        call_absent(&call, 1) ? NULL : call_string(&call, 1, "userNamespace");
     napi_value promise = NULL;
     if (call.failed)
         return NULL;
@@ -131,12 +144,14 @@ static napi_value create_netns(napi_env env, napi_callback_info info) {
                                create_complete, creation, &creation->work) != napi_ok)
         return throw_errno(env, ENOMEM, "napi_create_async_work", NULL);
     creation->path = path;
+    creation->user_namespace = user_namespace;
     if (napi_queue_async_work(env, creation->work) != napi_ok) {
         napi_delete_async_work(env, creation->work);
         return throw_errno(env, EAGAIN, "napi_queue_async_work", NULL);
     }
-    /* Both belong to the work now. */
+    /* All belong to the work now. */
     path = NULL;
+    user_namespace = NULL;
     creation = NULL;
     return promise;
 }

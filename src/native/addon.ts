@@ -104,8 +104,26 @@ export interface Addon {
    */
   loopAttach(path: string, direct: boolean): { fd: number; device: string };
 
-  /** Makes a network namespace with its loopback up and binds it to `path` (an empty file is created). */
-  createNetns(path: string): Promise<void>;
+  /**
+   * Makes a network namespace with its loopback up and binds it to `path` (an empty file is created). It belongs to the
+   * user namespace at `userNamespace` (null or left out: ours), whose root rules it.
+   */
+  createNetns(path: string, userNamespace?: string | null): Promise<void>;
+  /**
+   * Makes a user namespace with nobody in it, owned by us, and binds it to `path` (an empty file is created). The maps
+   * are lines of `/proc/PID/uid_map`: `INSIDE OUTSIDE COUNT`.
+   */
+  createUserNamespace(path: string, uidMap: string, gidMap: string): Promise<void>;
+  /**
+   * Mounts a directory or file at `target`, without what is mounted below it, so that what belongs to 0 there belongs to
+   * root of the user namespace here, and so on for all that its maps have. Throws EINVAL where the file system cannot.
+   */
+  mountIdmapped(source: string, target: string, userNamespace: string): void;
+  /**
+   * setfsuid(2) and setfsgid(2) of the calling thread, with all of its capabilities kept: whose are the files that it
+   * makes. 0 and 0 is what it began with.
+   */
+  setFileOwner(uid: number, gid: number): void;
   /** A bound netlink socket of `protocol` (0 route, 12 netfilter) inside the namespace at `netnsPath` (null: ours). */
   netlinkOpen(protocol: number, netnsPath: string | null): number;
   /**
