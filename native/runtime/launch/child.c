@@ -72,21 +72,32 @@ int child_install_stdio(const struct launch_stdio *held, const struct console *c
     return 0;
 }
 
-int child_close_others(int keep, int also_keep, struct error **err) {
-    int low = keep < also_keep ? keep : also_keep, high = keep < also_keep ? also_keep : keep;
-    unsigned first = 3;
-    if (low >= 3) {
-        if ((unsigned)low > first && sys_close_range(first, (unsigned)low - 1, 0) < 0)
+int child_close_others(unsigned first, const int *keep, size_t count, struct error **err) {
+    for (;;) {
+        unsigned kept = UINT_MAX;
+        for (size_t index = 0; index < count; index++) {
+            if (keep[index] >= 0 && (unsigned)keep[index] >= first && (unsigned)keep[index] < kept)
+                kept = (unsigned)keep[index];
+        }
+        if (kept > first && sys_close_range(first, kept == UINT_MAX ? kept : kept - 1, 0) < 0)
             return error_set(err, errno, "close", "descriptors");
-        first = (unsigned)low + 1;
+        if (kept == UINT_MAX)
+            return 0;
+        first = kept + 1;
     }
-    if (high >= 3) {
-        if ((unsigned)high > first && sys_close_range(first, (unsigned)high - 1, 0) < 0)
-            return error_set(err, errno, "close", "descriptors");
-        first = (unsigned)high + 1;
+}
+
+int child_hand_down(unsigned count, struct error **err) {
+    for (int fd = 3; fd < 3 + (int)count; fd++) {
+        if (fcntl(fd, F_SETFD, 0) < 0)
+            return error_set(err, errno, "preserve", "descriptors");
     }
-    if (sys_close_range(first, UINT_MAX, 0) < 0)
-        return error_set(err, errno, "close", "descriptors");
+    return 0;
+}
+
+int child_outlive(struct error **err) {
+    if (prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0)
+        return error_set(err, errno, "clear", "the death signal");
     return 0;
 }
 

@@ -23,8 +23,14 @@ int child_hold_stdio(const struct launch_stdio *stdio, struct launch_stdio *held
 int child_install_stdio(const struct launch_stdio *held, const struct console *console,
                         struct error **err);
 
-/* Closes all descriptors but 0, 1, 2 and two others (-1: none). */
-int child_close_others(int keep, int also_keep, struct error **err);
+/* Closes all descriptors from first on but count others (-1: none). */
+int child_close_others(unsigned first, const int *keep, size_t count, struct error **err);
+
+/* Lets descriptors 3 to 2 + count, which are open, stay open over exec. */
+int child_hand_down(unsigned count, struct error **err);
+
+/* Takes back the parent-death signal that child_begin and child_become set. */
+int child_outlive(struct error **err);
 
 /* Inside the container's root, with standard descriptors in place: takes the host's /dev/null off
  * them and becomes the process's user in its directory; then it is ready for exec_program. */

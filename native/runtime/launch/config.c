@@ -109,15 +109,6 @@ static int config_check_version(const struct fields *top, struct error **err) {
         return -1;
     if (version == NULL || strncmp(version, "1.", 2) != 0)
         return fields_refuse(top, "ociVersion", "must be a version 1", err);
-    struct fields hooks;
-    if (fields_object(top, "hooks", &hooks, err) < 0)
-        return -1;
-    static const char *const kinds[] = {"prestart",       "createRuntime", "createContainer",
-                                        "startContainer", "poststart",     "poststop"};
-    for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
-        if (fields_has(&hooks, kinds[index]))
-            return fields_refuse(&hooks, kinds[index], "is not supported", err);
-    }
     static const char *const platforms[] = {"windows", "solaris", "vm", "zos"};
     for (size_t index = 0; index < sizeof(platforms) / sizeof(platforms[0]); index++) {
         if (fields_has(top, platforms[index]))
@@ -150,6 +141,21 @@ static int config_check_names(const struct fields *top, const struct config *con
     return 0;
 }
 
+static int config_read_annotations(const struct fields *top, struct config *config,
+                                   struct error **err) {
+    struct fields annotations;
+    const char *key, *text;
+    json_t *value;
+    if (fields_object(top, "annotations", &annotations, err) < 0)
+        return -1;
+    config->annotations = annotations.object;
+    json_object_foreach((json_t *)annotations.object, key, value) {
+        if (fields_text(&annotations, key, &text, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int config_read(const char *bundle, struct config *config, struct error **err) {
     struct fields top = {config->json, "", &config->arena};
     if (!json_is_object(config->json))
@@ -163,16 +169,9 @@ static int config_read(const char *bundle, struct config *config, struct error *
         fields_text(&top, "hostname", &config->hostname, err) < 0 ||
         fields_text(&top, "domainname", &config->domainname, err) < 0 ||
         config_read_mounts(&top, config, err) < 0 || config_read_linux(&top, config, err) < 0 ||
-        config_check_names(&top, config, err) < 0)
+        config_check_names(&top, config, err) < 0 || hooks_read(&top, &config->hooks, err) < 0)
         return -1;
-    if (config->cgroups_path == NULL) {
-        const char *slash = strrchr(bundle, '/');
-        config->cgroups_path =
-            arena_format(&config->arena, "/mydock/%s", slash == NULL ? bundle : slash + 1);
-        if (config->cgroups_path == NULL)
-            return fields_no_memory(err);
-    }
-    return 0;
+    return config_read_annotations(&top, config, err);
 }
 
 int config_load(const char *bundle, struct config **out, struct error **err) {

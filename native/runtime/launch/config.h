@@ -10,6 +10,7 @@
 #include "../../common/error.h"
 #include "arena.h"
 #include "fields.h"
+#include "hooks.h"
 #include "resources.h"
 #include <jansson.h>
 #include <stdbool.h>
@@ -122,11 +123,14 @@ struct config {
     size_t time_offset_count;
     /* MS_* flags of linux.rootfsPropagation; MS_SLAVE | MS_REC by default. */
     unsigned long root_propagation;
-    /* Absolute below each hierarchy's mount point. */
+    /* Absolute below each hierarchy's mount point; NULL where config.json does not say. */
     const char *cgroups_path;
     struct resources resources;
     /* linux.seccomp, NULL for none. */
     const json_t *seccomp;
+    struct hooks hooks;
+    /* NULL: none. */
+    const json_t *annotations;
 };
 
 /* Reads bundle/config.json. */

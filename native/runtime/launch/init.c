@@ -3,11 +3,15 @@
  *
  * join:    cgroups by itself, namespaces of paths; still the host's root, the host's user
  * open:    everything of the host that is still needed, as descriptors: bind sources, /proc
+ * fill:    the root is a mount of its own, and everything is mounted in it through its descriptor:
+ *          no path of the host's is named, no symlink leads out of it
+ * hooks:   with hooks only: SYNC_MOUNTED to the parent, SYNC_GO from it, createContainer hooks;
+ *          they are the host's programs and need its root
  * root:    pivot_root; from here on no path can name anything of the host
- * fill:    mounts, devices, terminal, read-only and masked paths
+ * finish:  read-only and masked paths
  * become:  standard descriptors, limits, user, working directory; host descriptors are closed
- * wait:    SYNC_READY to the parent, SYNC_GO from it
- * execute: seccomp, capabilities, execve
+ * wait:    SYNC_READY to the parent; SYNC_GO from it, or from whoever connects to the start socket
+ * execute: seccomp, capabilities, startContainer hooks, execve
  *
  * Meanwhile the parent writes the limits of the cgroups; it says SYNC_GO only when that is done.
  * Nothing that the image brought runs before execute.
@@ -19,6 +23,7 @@
 #include "console.h"
 #include "devices.h"
 #include "exec.h"
+#include "hooks.h"
 #include "host_proc.h"
 #include "identity.h"
 #include "masks.h"
@@ -28,6 +33,8 @@
 #include "sync.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Descriptors that live from one stage to the next; child_close_others ends them all. */
@@ -37,71 +44,146 @@ struct init_state {
     int *nodes;
     int root;
     struct console console;
+    /* Of this process, as the host counts; known with hooks only. */
+    pid_t host_pid;
 };
 
 static int init_join(const struct init *init, struct init_state *state, struct error **err) {
-    if (child_begin(err) < 0 || child_leave_keyring(err) < 0 ||
+    if (child_begin(err) < 0 || (!init->options->keep_keyring && child_leave_keyring(err) < 0) ||
         child_hold_stdio(init->stdio, &state->stdio, err) < 0 ||
-        cgroup_join_v1(init->cgroup, err) < 0 || namespaces_join(init->namespaces, err) < 0)
+        cgroup_join_v1(init->container->cgroup, err) < 0 ||
+        namespaces_join(init->namespaces, err) < 0)
         return -1;
-    return namespaces_set_names(init->config, err);
+    return namespaces_set_names(init->container->config, err);
 }
 
 static int init_open(const struct init *init, struct init_state *state, struct error **err) {
-    const struct config *config = init->config;
+    const struct config *config = init->container->config;
     cleanup_close int proc = host_proc_open(err);
     if (proc < 0 || host_proc_sysctls(config, proc, err) < 0 ||
         host_proc_oom_score(&config->process, proc, err) < 0 ||
         host_proc_labels(&config->process, proc, err) < 0)
         return -1;
     if (rootfs_isolate(config, err) < 0 ||
-        mounts_open(config, init->cgroup, init->bundle, &state->mounts, err) < 0)
+        mounts_open(config, init->container->cgroup, init->container->bundle, &state->mounts, err) <
+            0)
         return -1;
     return devices_open(config, &state->nodes, err);
 }
 
 static int init_fill(const struct init *init, struct init_state *state, struct error **err) {
-    const struct config *config = init->config;
-    if (mounts_attach(config, init->cgroup, &state->mounts, state->root, err) < 0 ||
+    const struct config *config = init->container->config;
+    state->root = rootfs_mount(config, err);
+    if (state->root < 0 ||
+        mounts_attach(config, init->container->cgroup, &state->mounts, state->root, err) < 0 ||
         devices_create(config, state->nodes, state->root, err) < 0)
         return -1;
     if (config->process.terminal &&
         (console_open(&config->process, state->root, &state->console, err) < 0 ||
          console_bind(&state->console, state->root, err) < 0))
         return -1;
-    if (mounts_finish(config, &state->mounts, err) < 0 || masks_apply(config, state->root, err) < 0)
+    return 0;
+}
+
+static struct hooks_container init_about(const struct init *init, const struct init_state *state) {
+    const struct launch_container *container = init->container;
+    return (struct hooks_container){container->id, container->bundle,
+                                    container->config->annotations, state->host_pid};
+}
+
+/* Waits for SYNC_GO. The death of whoever should say it is seen as end-of-file: a container that
+ * nobody owns goes no further. */
+static void init_await_go(int sync_fd, pid_t *host_pid) {
+    struct sync_message message;
+    if (sync_receive(sync_fd, &message, NULL, NULL) < 0 || message.type != SYNC_GO)
+        _exit(125);
+    if (host_pid != NULL)
+        *host_pid = message.pid;
+}
+
+static int init_hooks(const struct init *init, struct init_state *state, struct error **err) {
+    const struct hooks *hooks = &init->container->config->hooks;
+    if (!hooks_before_root(hooks) && hooks->kinds[HOOKS_START_CONTAINER].count == 0)
+        return 0;
+    if (sync_send(init->sync_fd, SYNC_MOUNTED, 0, -1) < 0)
+        _exit(125);
+    init_await_go(init->sync_fd, &state->host_pid);
+    struct hooks_container about = init_about(init, state);
+    return hooks_run(hooks, HOOKS_CREATE_CONTAINER, &about, init->container->bundle, err);
+}
+
+static int init_finish(const struct init *init, struct init_state *state, struct error **err) {
+    const struct config *config = init->container->config;
+    if (rootfs_enter(config, state->root, err) < 0 ||
+        mounts_finish(config, &state->mounts, err) < 0 || masks_apply(config, state->root, err) < 0)
         return -1;
     return rootfs_finish(config, state->root, err);
 }
 
 static int init_become(const struct init *init, struct init_state *state, struct error **err) {
-    const struct config_process *process = &init->config->process;
+    const struct config_process *process = &init->container->config->process;
+    const struct launch_options *options = init->options;
+    const int keep[] = {init->sync_fd, state->console.master, options->start_socket};
     if (identity_limits(process, err) < 0 ||
         child_install_stdio(&state->stdio, &state->console, err) < 0 ||
-        child_close_others(init->sync_fd, state->console.master, err) < 0)
+        child_hand_down(options->preserve, err) < 0 ||
+        child_close_others(3 + options->preserve, keep, sizeof(keep) / sizeof(keep[0]), err) < 0 ||
+        child_become(process, err) < 0)
         return -1;
-    return child_become(process, err);
+    return options->outlives ? child_outlive(err) : 0;
 }
 
-/* The parent learns that all is in place and gets the terminal; then it decides when to go on. Its
- * death is seen as end-of-file: a container that nobody owns is not started. */
-static void init_wait(const struct init *init, struct init_state *state) {
-    struct sync_message message;
-    if (sync_send(init->sync_fd, SYNC_READY, 0, state->console.master) < 0)
+static void init_leave(int number) {
+    _exit(128 + number);
+}
+
+/* As process 1 of its namespace the init would not notice what it does not handle (except for
+ * SIGKILL): a container that waits for its start can be ended by the usual signals all the same.
+ * exec gives them back their default. */
+static void init_heed_signals(void) {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+    struct sigaction leave = {.sa_handler = init_leave};
+    for (size_t index = 0; index < sizeof(numbers) / sizeof(numbers[0]); index++)
+        sigaction(numbers[index], &leave, NULL);
+}
+
+/* The parent learns that all is in place and gets the terminal; then it, or another process over
+ * the start socket, decides when to go on. Returns the channel over which it did. */
+static int init_wait(const struct init *init, struct init_state *state) {
+    int sync_fd = init->sync_fd, start_socket = init->options->start_socket;
+    if (start_socket > 0)
+        init_heed_signals();
+    if (sync_send(sync_fd, SYNC_READY, 0, state->console.master) < 0)
         _exit(125);
     if (state->console.master >= 0)
         close(steal_fd(&state->console.master));
-    if (sync_receive(init->sync_fd, &message, NULL, NULL) < 0 || message.type != SYNC_GO)
-        _exit(125);
+    if (start_socket > 0) {
+        close(sync_fd);
+        sync_fd = sync_accept(start_socket);
+        close(start_socket);
+    }
+    init_await_go(sync_fd, NULL);
+    return sync_fd;
 }
 
 static int init_set_up(const struct init *init, struct init_state *state, struct error **err) {
-    if (init_join(init, state, err) < 0 || init_open(init, state, err) < 0)
-        return -1;
-    state->root = rootfs_enter(init->config, err);
-    if (state->root < 0 || init_fill(init, state, err) < 0)
+    if (init_join(init, state, err) < 0 || init_open(init, state, err) < 0 ||
+        init_fill(init, state, err) < 0 || init_hooks(init, state, err) < 0 ||
+        init_finish(init, state, err) < 0)
         return -1;
     return init_become(init, state, err);
+}
+
+static int init_execute(const struct init *init, const struct init_state *state,
+                        struct error **err) {
+    const struct config *config = init->container->config;
+    if (config->hooks.kinds[HOOKS_START_CONTAINER].count == 0)
+        return exec_program(&config->process, &init->container->filter, err);
+    struct hooks_container about = init_about(init, state);
+    if (exec_confine(&config->process, &init->container->filter, err) < 0 ||
+        hooks_run(&config->hooks, HOOKS_START_CONTAINER, &about, NULL, err) < 0)
+        return -1;
+    return exec_confined(&config->process, err);
 }
 
 void init_run(const struct init *init) {
@@ -109,7 +191,7 @@ void init_run(const struct init *init) {
     struct init_state state = {.root = -1, .console = {-1, -1}};
     if (init_set_up(init, &state, &err) < 0)
         sync_fail(init->sync_fd, err);
-    init_wait(init, &state);
-    exec_program(&init->config->process, init->filter, &err);
-    sync_fail(init->sync_fd, err);
+    int sync_fd = init_wait(init, &state);
+    init_execute(init, &state, &err);
+    sync_fail(sync_fd, err);
 }

@@ -2,20 +2,15 @@
 #ifndef MYDOCK_INIT_H
 #define MYDOCK_INIT_H
 
-#include "cgroup.h"
-#include "config.h"
-#include "filter.h"
 #include "launch.h"
+#include "launch_container.h"
 #include "namespaces.h"
 
 struct init {
-    const struct config *config;
-    const struct cgroup *cgroup;
+    const struct launch_container *container;
+    const struct launch_options *options;
     const struct namespaces *namespaces;
-    const struct seccomp_filter *filter;
     const struct launch_stdio *stdio;
-    /* What relative mount sources are relative to. */
-    const char *bundle;
     /* The child's end of the channel (sync.h). */
     int sync_fd;
 };

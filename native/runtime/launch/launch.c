@@ -1,9 +1,10 @@
-/* The parent's side of a container: create, start, signals, destroy. See launch.h; init.c is the
- * child's side. */
+/* The parent's side of a container: create, start, signals. See launch.h; init.c is the child's
+ * side. */
 #define _GNU_SOURCE
 #include "launch.h"
 #include "../../common/cleanup.h"
 #include "capabilities.h"
+#include "hooks.h"
 #include "idmap.h"
 #include "init.h"
 #include "launch_container.h"
@@ -38,23 +39,43 @@ static void launch_reap(pid_t pid, int pidfd) {
         continue;
 }
 
-/* Waits until the init stands in front of its exec. On failure it is reaped. */
-static int launch_await_ready(const struct launch_container *container, struct launch_process *init,
-                              struct error **err) {
-    struct sync_message message;
-    if (sync_receive(init->sync_fd, &message, &init->console_fd, err) < 0) {
-        launch_reap(init->pid, container->init_pidfd);
+/* The init has mounted everything and waits in front of its root. */
+static int launch_run_hooks(const struct launch_container *container, int sync_fd,
+                            struct error **err) {
+    const struct hooks *hooks = &container->config->hooks;
+    struct hooks_container about = launch_about(container);
+    if (hooks_run(hooks, HOOKS_PRESTART, &about, container->bundle, err) < 0 ||
+        hooks_run(hooks, HOOKS_CREATE_RUNTIME, &about, container->bundle, err) < 0)
         return -1;
-    }
-    if (message.type == SYNC_READY)
-        return 0;
-    if (message.type == SYNC_END)
-        return launch_report_death(container, init->pid, err);
-    launch_reap(init->pid, container->init_pidfd);
-    return sync_adopt(&message, err);
+    /* One that is gone by now is heard of where its next message is awaited. */
+    sync_send(sync_fd, SYNC_GO, container->init_pid, -1);
+    return 0;
 }
 
-static int launch_fork(struct launch_container *container, const char *bundle,
+/* Waits until the init stands in front of its exec. On failure it is reaped. */
+static int launch_await_ready(struct launch_container *container, struct launch_process *init,
+                              struct error **err) {
+    struct sync_message message;
+    int result;
+    do {
+        result = sync_receive(init->sync_fd, &message, &init->console_fd, err);
+        if (result == 0 && message.type == SYNC_MOUNTED)
+            result = launch_run_hooks(container, init->sync_fd, err);
+    } while (result == 0 && message.type == SYNC_MOUNTED);
+    if (result == 0 && message.type == SYNC_READY)
+        return 0;
+    if (result == 0 && message.type == SYNC_END) {
+        launch_report_death(container, init->pid, err);
+    } else {
+        launch_reap(init->pid, container->init_pidfd);
+        if (result == 0)
+            sync_adopt(&message, err);
+    }
+    container->init_pid = 0;
+    return -1;
+}
+
+static int launch_fork(struct launch_container *container, const struct launch_options *options,
                        const struct namespaces *namespaces, const struct launch_stdio *stdio,
                        struct launch_process *init, struct error **err) {
     int ends[2];
@@ -64,57 +85,55 @@ static int launch_fork(struct launch_container *container, const char *bundle,
                                 &container->init_pidfd, err);
     if (pid == 0) {
         close(ends[0]);
-        init_run(&(struct init){container->config, container->cgroup, namespaces,
-                                &container->filter, stdio, bundle, ends[1]});
+        init_run(&(struct init){container, options, namespaces, stdio, ends[1]});
     }
     close(ends[1]);
     if (pid < 0) {
         close(ends[0]);
         return -1;
     }
+    container->existed = true;
+    container->init_pid = pid;
     *init = (struct launch_process){.pid = pid, .console_fd = -1, .sync_fd = ends[0]};
     /* The limits are written while the child mounts: on two processors it costs no time. They bind
      * before SYNC_GO, and nothing of the image runs until then. */
-    if (cgroup_limit(container->cgroup, &container->config->resources, err) < 0)
+    if (cgroup_limit(container->cgroup, &container->config->resources, err) < 0) {
         launch_reap(pid, container->init_pidfd);
-    else if (launch_await_ready(container, init, err) == 0) {
+        container->init_pid = 0;
+    } else if (launch_await_ready(container, init, err) == 0) {
         container->init_sync_fd = init->sync_fd;
         return 0;
     }
+    if (init->console_fd >= 0)
+        close(steal_fd(&init->console_fd));
     close(steal_fd(&init->sync_fd));
     return -1;
 }
 
-static int launch_prepare(struct launch_container *container, const char *bundle,
-                          const struct launch_options *options, struct error **err) {
-    struct cgroup_request request = {.id = options->id, .systemd = options->systemd_cgroup};
-    if (config_load(bundle, &container->config, err) < 0)
+static int launch_prepare(struct launch_container *container, const struct launch_options *options,
+                          struct error **err) {
+    struct cgroup_request request;
+    if (config_load(container->bundle, &container->config, err) < 0)
         return -1;
     capabilities_limit(&container->config->process.capabilities);
     if (filter_prepare(container->config->seccomp, options->seccomp_cache, &container->filter,
-                       err) < 0)
-        return -1;
-    request.path = container->config->cgroups_path;
-    if (cgroup_create(&request, &container->cgroup, err) < 0)
+                       err) < 0 ||
+        launch_name_cgroup(container, options->systemd_cgroup, &request, err) < 0 ||
+        cgroup_create(&request, &container->cgroup, err) < 0)
         return -1;
     return cgroup_limit_devices(container->cgroup, &container->config->resources, err);
 }
 
 int launch_create(const struct launch_options *options, const struct launch_stdio *stdio,
                   struct launch_container **out, struct launch_process *init, struct error **err) {
-    char path[PATH_MAX];
     struct namespaces namespaces;
-    struct launch_container *container = calloc(1, sizeof(*container));
+    cleanup_free char *bundle = realpath(options->bundle, NULL);
+    if (bundle == NULL)
+        return error_set(err, errno, "open the bundle", options->bundle);
+    struct launch_container *container = launch_new(options, bundle, err);
     if (container == NULL)
-        return fields_no_memory(err);
-    container->init_pidfd = -1;
-    container->init_sync_fd = -1;
-    if (realpath(options->bundle, path) == NULL) {
-        error_set(err, errno, "open the bundle", options->bundle);
-        launch_destroy(container);
         return -1;
-    }
-    if (launch_prepare(container, path, options, err) < 0) {
+    if (launch_prepare(container, options, err) < 0) {
         launch_destroy(container);
         return -1;
     }
@@ -122,7 +141,7 @@ int launch_create(const struct launch_options *options, const struct launch_stdi
     if (result == 0)
         result = idmap_open(container->config, err);
     if (result == 0)
-        result = launch_fork(container, path, &namespaces, stdio, init, err);
+        result = launch_fork(container, options, &namespaces, stdio, init, err);
     idmap_close(container->config);
     namespaces_close(&namespaces);
     if (result < 0) {
@@ -145,6 +164,10 @@ int launch_start(struct launch_container *container, struct launch_process *init
         result = message.type == SYNC_END ? 0 : sync_adopt(&message, err);
     close(steal_fd(&init->sync_fd));
     container->init_sync_fd = -1;
+    if (result == 0) {
+        struct hooks_container about = launch_about(container);
+        hooks_run_all(&container->config->hooks, HOOKS_POSTSTART, &about, container->bundle);
+    }
     return result;
 }
 
@@ -153,6 +176,8 @@ bool launch_terminal(const struct launch_container *container) {
 }
 
 int launch_kill_all(struct launch_container *container, int signal, struct error **err) {
+    if (container->cgroup == NULL)
+        return 0;
     return cgroup_kill(container->cgroup, signal, err);
 }
 
@@ -162,18 +187,5 @@ bool launch_owns_pids(const struct launch_container *container) {
 }
 
 bool launch_oom_killed(const struct launch_container *container) {
-    return cgroup_oom_kills(container->cgroup) > 0;
-}
-
-void launch_destroy(struct launch_container *container) {
-    if (container == NULL)
-        return;
-    if (container->init_sync_fd >= 0)
-        close(container->init_sync_fd);
-    cgroup_destroy(container->cgroup);
-    config_free(container->config);
-    filter_free(&container->filter);
-    if (container->init_pidfd >= 0)
-        close(container->init_pidfd);
-    free(container);
+    return container->cgroup != NULL && cgroup_oom_kills(container->cgroup) > 0;
 }

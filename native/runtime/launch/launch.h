@@ -44,18 +44,40 @@ struct launch_options {
     const char *seccomp_cache;
     /* linux.cgroupsPath is "slice:prefix:name", and systemd makes the group. */
     bool systemd_cgroup;
+    /* Processes live on when this program ends. */
+    bool outlives;
+    /* With outlives: a listening socket (sync_listen) over which the init waits for its start, so
+     * that another process can connect and call launch_start. 0: launch_create's caller starts it.
+     */
+    int start_socket;
+    /* Processes get descriptors 3 to 2 + preserve of the caller's, which must be open. */
+    unsigned preserve;
+    /* Processes stay in the caller's session keyring. */
+    bool keep_keyring;
 };
 
 /* Reads and validates bundle/config.json, creates cgroup and init, and returns when the init waits
- * in front of its exec. On failure nothing is left behind. */
+ * in front of its exec. On failure nothing is left behind. Hooks before the start are run. */
 int launch_create(const struct launch_options *options, const struct launch_stdio *stdio,
                   struct launch_container **container, struct launch_process *init,
                   struct error **err);
 
-/* Lets the init execute its program. Fails with exit_code 126 or 127 where it cannot; the init is
- * gone then and reaped by the caller. */
+/* Lets the init execute its program, and runs the poststart hooks. Of an init that another process
+ * created, sync_fd is a connection to its start socket. Fails with exit_code 126 or 127 where it
+ * cannot; the init is gone then and reaped by the caller. */
 int launch_start(struct launch_container *container, struct launch_process *init,
                  struct error **err);
+
+/* A container that another process created, for all but launch_create. folder: where a config.json
+ * as it was at the creation lies. init: its pid, 0 where it is gone. Nothing is compiled:
+ * launch_exec needs launch_open_exec first. */
+int launch_open(const struct launch_options *options, const char *folder, pid_t init,
+                struct launch_container **container, struct error **err);
+int launch_open_exec(struct launch_container *container, const struct launch_options *options,
+                     struct error **err);
+
+/* Frees what the caller knows; the container goes on. NULL is allowed. */
+void launch_leave(struct launch_container *container);
 
 /* Starts a process described by an OCI process object in the namespaces and cgroup of the running
  * init, and returns when it executes. */
@@ -74,8 +96,8 @@ bool launch_owns_pids(const struct launch_container *container);
 /* True if the kernel's OOM killer ended a process of the container's cgroup since launch_create. */
 bool launch_oom_killed(const struct launch_container *container);
 
-/* Kills what is left in the cgroup, waits for it, removes the cgroups and frees. NULL is allowed.
- */
+/* Kills what is left in the cgroup, waits for it, removes the cgroups, runs the poststop hooks
+ * and frees. NULL is allowed. */
 void launch_destroy(struct launch_container *container);
 
 #endif

@@ -48,6 +48,14 @@ static bool exec_is_exposed(const struct launch_container *container) {
            (sets->bounding >> CAP_SYS_ADMIN & 1) == 0;
 }
 
+static int exec_close_others(const struct exec_request *request, int also, struct error **err) {
+    const int keep[] = {request->sync_fd, also};
+    unsigned preserve = request->container->preserve;
+    if (child_hand_down(preserve, err) < 0)
+        return -1;
+    return child_close_others(3 + preserve, keep, sizeof(keep) / sizeof(keep[0]), err);
+}
+
 static int exec_open_console(const struct exec_request *request, struct console *console,
                              struct error **err) {
     cleanup_close int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -70,7 +78,7 @@ static int exec_second_set_up(const struct exec_request *request, struct console
     if (process->terminal && exec_open_console(request, console, err) < 0)
         return -1;
     if ((process->terminal && child_install_stdio(&inherited, console, err) < 0) ||
-        child_close_others(request->sync_fd, console->master, err) < 0)
+        exec_close_others(request, console->master, err) < 0)
         return -1;
     return child_become(process, err);
 }
@@ -78,7 +86,8 @@ static int exec_second_set_up(const struct exec_request *request, struct console
 static void __attribute__((noreturn)) exec_second(const struct exec_request *request) {
     struct error *err = NULL;
     struct console console = {-1, -1};
-    if (exec_second_set_up(request, &console, &err) < 0)
+    if (exec_second_set_up(request, &console, &err) < 0 ||
+        (request->container->outlives && child_outlive(&err) < 0))
         sync_fail(request->sync_fd, err);
     /* EPIPE: the supervisor is gone; nobody would own this process. */
     if (sync_send(request->sync_fd, SYNC_READY, 0, console.master) < 0)
@@ -104,8 +113,7 @@ static int exec_confine_first(const struct exec_request *request, struct console
                 return error_set(err, errno, "install", "the terminal");
         }
     }
-    if (child_close_others(request->sync_fd, console->master, err) < 0 ||
-        child_become(process, err) < 0)
+    if (exec_close_others(request, console->master, err) < 0 || child_become(process, err) < 0)
         return -1;
     return exec_confine(process, &request->container->filter, err);
 }
@@ -114,7 +122,9 @@ static void __attribute__((noreturn))
 exec_second_confined(const struct exec_request *request, struct console *console) {
     struct error *err = NULL;
     console->slave = STDIN_FILENO;
-    if (child_begin(&err) < 0 || (request->process->terminal && console_control(console, &err) < 0))
+    if (child_begin(&err) < 0 ||
+        (request->process->terminal && console_control(console, &err) < 0) ||
+        (request->container->outlives && child_outlive(&err) < 0))
         sync_fail(request->sync_fd, err);
     if (sync_send(request->sync_fd, SYNC_READY, 0, console->master) < 0)
         _exit(125);
@@ -139,7 +149,8 @@ static int exec_first_set_up(struct exec_request *request, struct error **err) {
     struct launch_stdio held;
     struct console none = {-1, -1};
     cleanup_close int proc = host_proc_open(err);
-    if (proc < 0 || child_begin(err) < 0 || child_leave_keyring(err) < 0 ||
+    if (proc < 0 || child_begin(err) < 0 ||
+        (!request->container->keep_keyring && child_leave_keyring(err) < 0) ||
         cgroup_join_v1(request->container->cgroup, err) < 0 ||
         host_proc_oom_score(process, proc, err) < 0 ||
         child_hold_stdio(request->stdio, &held, err) < 0 ||
@@ -150,7 +161,7 @@ static int exec_first_set_up(struct exec_request *request, struct error **err) {
         return -1;
     bool labels = process->apparmor != NULL || process->selinux != NULL;
     request->proc_fd = labels ? steal_fd(&proc) : -1;
-    return child_close_others(request->sync_fd, request->proc_fd, err);
+    return exec_close_others(request, request->proc_fd, err);
 }
 
 static void __attribute__((noreturn)) exec_first(struct exec_request *request) {

@@ -37,8 +37,7 @@ static int rootfs_make_parent_private(const char *root, struct error **err) {
     return 0;
 }
 
-/* A mount of its own for root.path, over itself. */
-static int rootfs_mount_on_itself(const struct config *config, struct error **err) {
+int rootfs_mount(const struct config *config, struct error **err) {
     cleanup_close int tree =
         open_tree(AT_FDCWD, config->root, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
     if (tree < 0)
@@ -55,14 +54,11 @@ static int rootfs_mount_on_itself(const struct config *config, struct error **er
     return steal_fd(&tree);
 }
 
-int rootfs_enter(const struct config *config, struct error **err) {
+int rootfs_enter(const struct config *config, int root_fd, struct error **err) {
     cleanup_close int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    cleanup_close int root = rootfs_mount_on_itself(config, err);
-    if (root < 0)
-        return -1;
     /* "." for both: the old root comes to lie on top of the new one, with no directory needed to
      * put it in. */
-    if (host < 0 || fchdir(root) < 0 || sys_pivot_root(".", ".") < 0)
+    if (host < 0 || fchdir(root_fd) < 0 || sys_pivot_root(".", ".") < 0)
         return error_set(err, errno, "pivot_root", config->root);
     if (fchdir(host) < 0)
         return error_set(err, errno, "chdir", "the old root");
@@ -75,7 +71,7 @@ int rootfs_enter(const struct config *config, struct error **err) {
         return error_set(err, errno, "unmount", "the old root");
     if (chdir("/") < 0)
         return error_set(err, errno, "chdir", "/");
-    return steal_fd(&root);
+    return 0;
 }
 
 int rootfs_finish(const struct config *config, int root_fd, struct error **err) {

@@ -10,9 +10,11 @@
  * thing done to it. */
 int rootfs_isolate(const struct config *config, struct error **err);
 
-/* Makes root.path the root and lets go of the host's. Returns an O_PATH descriptor of the new root.
- */
-int rootfs_enter(const struct config *config, struct error **err);
+/* Mounts root.path over itself, to be filled. Returns an O_PATH descriptor of it. */
+int rootfs_mount(const struct config *config, struct error **err);
+
+/* Makes what rootfs_mount returned the root, and lets go of the host's. */
+int rootfs_enter(const struct config *config, int root_fd, struct error **err);
 
 /* root.readonly and rootfsPropagation, once everything inside is in place. */
 int rootfs_finish(const struct config *config, int root_fd, struct error **err);

@@ -3,9 +3,11 @@
 #include "sync.h"
 #include "../../common/cleanup.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 union sync_control {
@@ -17,6 +19,40 @@ int sync_open(int ends[2], struct error **err) {
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return error_set(err, errno, "socketpair", "");
     return 0;
+}
+
+/* Through procfs: the path of a socket may be 107 bytes long, that of the folder any length. */
+static void sync_address(int directory_fd, const char *name, struct sockaddr_un *address) {
+    memset(address, 0, sizeof(*address));
+    address->sun_family = AF_UNIX;
+    snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d/%s", directory_fd,
+             name);
+}
+
+int sync_listen(int directory_fd, const char *name, struct error **err) {
+    struct sockaddr_un address;
+    sync_address(directory_fd, name, &address);
+    cleanup_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0)
+        return error_set(err, errno, "listen on", name);
+    return steal_fd(&fd);
+}
+
+int sync_accept(int listener) {
+    int fd;
+    do {
+        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+int sync_connect(int directory_fd, const char *name, struct error **err) {
+    struct sockaddr_un address;
+    sync_address(directory_fd, name, &address);
+    cleanup_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        return error_set(err, errno, "connect to", name);
+    return steal_fd(&fd);
 }
 
 static int sync_write(int fd, const struct sync_message *message, int attached) {

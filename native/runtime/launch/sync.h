@@ -3,9 +3,12 @@
  * a packet. The child's end is O_CLOEXEC, so that end-of-file after SYNC_GO means that the program
  * executes; end-of-file before it means that the child died.
  *
- *   init:  child SYNC_READY (with the terminal, if any) -> parent SYNC_GO -> end-of-file
+ *   init:  with hooks: child SYNC_MOUNTED -> parent SYNC_GO, which tells the child its pid
+ *          child SYNC_READY (with the terminal, if any) -> parent SYNC_GO -> end-of-file
  *   exec:  first child SYNC_PID -> its child SYNC_READY (with the terminal) -> end-of-file
- *   either: SYNC_FAILED at any point, after which the child leaves.
+ *   either: SYNC_FAILED at any point, after which the child leaves; SYNC_LISTENER once a seccomp
+ *           filter that notifies is loaded -> parent SYNC_GO (filter_listener.h). The init loads
+ *           such a filter in front of SYNC_READY, so that its creator serves it.
  *
  * A parent's death is seen by the child as end-of-file where it waits for SYNC_GO: it leaves
  * without a word.
@@ -22,11 +25,14 @@ enum sync_type {
     SYNC_GO = 2,
     SYNC_PID = 3,
     SYNC_FAILED = 4,
+    SYNC_LISTENER = 5,
+    SYNC_MOUNTED = 6,
 };
 
 struct sync_message {
     enum sync_type type;
-    /* SYNC_PID: as the sender's pid namespace counts. */
+    /* SYNC_PID: as the sender's pid namespace counts. SYNC_LISTENER: a descriptor's number.
+     * SYNC_GO after SYNC_MOUNTED: the child's, as the host counts. */
     pid_t pid;
     /* SYNC_FAILED. */
     struct error failure;
@@ -34,6 +40,13 @@ struct sync_message {
 
 /* Both ends O_CLOEXEC; ends[0] the parent's. */
 int sync_open(int ends[2], struct error **err);
+/* The same channel for a parent that is somebody else: the child accepts one connection to a socket
+ * in directory_fd, a folder that only its owner may enter. */
+int sync_listen(int directory_fd, const char *name, struct error **err);
+/* Returns the child's end; -1 at once after a failure. */
+int sync_accept(int listener);
+/* Returns the parent's end; ECONNREFUSED where the child is gone. */
+int sync_connect(int directory_fd, const char *name, struct error **err);
 /* attached: a descriptor to pass along, or -1. Returns -1 where the peer is gone. */
 int sync_send(int fd, enum sync_type type, pid_t pid, int attached);
 /* Reports the error and leaves with its exit code. */
