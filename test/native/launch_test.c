@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "launch/cgroup_cases.h"
 #include "launch/exec_cases.h"
+#include "launch/filter_action_cases.h"
 #include "launch/filter_cases.h"
 #include "launch/idmap_cases.h"
 #include "launch/mount_cases.h"
@@ -29,6 +30,7 @@ int main(int count, char **arguments) {
     test_capabilities();
     test_seccomp();
     test_filter();
+    test_filters();
     test_mounts();
     test_proc_and_sys();
     test_hostile_links();

@@ -92,7 +92,7 @@ static int exec_find(const struct config_process *process, char found[PATH_MAX],
 int exec_confine(const struct config_process *process, const struct seccomp_filter *filter,
                  struct error **err) {
     if (!process->no_new_privileges) {
-        if (filter_load(filter, err) < 0)
+        if (filter_load(filter, -1, err) < 0)
             return -1;
         return capabilities_apply(&process->capabilities, err);
     }
@@ -100,7 +100,7 @@ int exec_confine(const struct config_process *process, const struct seccomp_filt
         return error_set(err, errno, "set", "no_new_privs");
     if (capabilities_apply(&process->capabilities, err) < 0)
         return -1;
-    return filter_load(filter, err);
+    return filter_load(filter, -1, err);
 }
 
 static int exec_found(const struct config_process *process, const char *found, struct error **err) {

@@ -7,6 +7,7 @@
 #include "filter.h"
 #include "../../common/cleanup.h"
 #include "../../common/warn.h"
+#include "filter_listener.h"
 #include "syscalls.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define CACHE_MAGIC "MYDSECC1"
+/* Another number for each change of what is made of a profile. */
+#define CACHE_MAGIC "MYDSECC2"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
@@ -49,13 +51,35 @@ static int filter_read_flags(const struct fields *profile, unsigned *flags, stru
         }
         if (flag == 0)
             return fields_refuse(profile, "flags", "holds an unknown flag", err);
-        /* There is one thread; and user notification, which WAIT_KILLABLE_RECV is about, is
-         * refused. */
-        if (flag != SECCOMP_FILTER_FLAG_TSYNC && flag != SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+        /* There is one thread. */
+        if (flag != SECCOMP_FILTER_FLAG_TSYNC)
             *flags |= flag;
     }
-    if (fields_has(profile, "listenerPath"))
-        return fields_refuse(profile, "listenerPath", "is not supported", err);
+    return 0;
+}
+
+static int filter_read_listener(const struct fields *profile, struct seccomp_filter *out,
+                                struct error **err) {
+    const json_t *rules = NULL;
+    if (fields_text(profile, "listenerPath", &out->listener_path, err) < 0 ||
+        fields_text(profile, "listenerMetadata", &out->listener_metadata, err) < 0 ||
+        fields_array(profile, "syscalls", &rules, err) < 0)
+        return -1;
+    for (size_t index = 0; index < json_array_size(rules); index++) {
+        const char *action =
+            json_string_value(json_object_get(json_array_get(rules, index), "action"));
+        out->listens = out->listens || (action != NULL && strcmp(action, "SCMP_ACT_NOTIFY") == 0);
+    }
+    bool path = out->listener_path != NULL && out->listener_path[0] != '\0';
+    if (!path && out->listener_metadata != NULL && out->listener_metadata[0] != '\0')
+        return fields_refuse(profile, "listenerMetadata", "needs a listenerPath", err);
+    if (out->listens && (!path || out->listener_path[0] != '/'))
+        return fields_refuse(profile, "listenerPath", "must be absolute for SCMP_ACT_NOTIFY", err);
+    /* Flags about notifications are an error of seccomp(2) in a filter without. */
+    if (out->listens)
+        out->flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    else
+        out->flags &= ~(unsigned)SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     return 0;
 }
 
@@ -64,8 +88,8 @@ static char *filter_key(const json_t *profile) {
     cleanup_free char *text = json_dumps(profile, JSON_COMPACT);
     char *key = NULL;
     if (text == NULL || version == NULL ||
-        asprintf(&key, "libseccomp %u.%u.%u arch %x\n%s", version->major, version->minor,
-                 version->micro, seccomp_arch_native(), text) < 0)
+        asprintf(&key, "libseccomp %u.%u.%u api %u arch %x\n%s", version->major, version->minor,
+                 version->micro, seccomp_api_get(), seccomp_arch_native(), text) < 0)
         return NULL;
     return key;
 }
@@ -150,7 +174,8 @@ static void filter_write_cached(int cache, const char *name, const char *key,
 static int filter_prepare_fields(const struct fields *profile, const char *cache_path,
                                  struct seccomp_filter *out, struct error **err) {
     char name[40];
-    if (filter_read_flags(profile, &out->flags, err) < 0)
+    if (filter_read_flags(profile, &out->flags, err) < 0 ||
+        filter_read_listener(profile, out, err) < 0)
         return -1;
     cleanup_close int cache = filter_open_cache(cache_path);
     cleanup_free char *key = filter_key(profile->object);
@@ -168,7 +193,7 @@ static int filter_prepare_fields(const struct fields *profile, const char *cache
 
 int filter_prepare(const json_t *profile, const char *cache, struct seccomp_filter *out,
                    struct error **err) {
-    *out = (struct seccomp_filter){NULL, 0, 0};
+    *out = (struct seccomp_filter){.code = NULL};
     if (profile == NULL)
         return 0;
     struct arena arena = {NULL};
@@ -178,14 +203,18 @@ int filter_prepare(const json_t *profile, const char *cache, struct seccomp_filt
     return result;
 }
 
-int filter_load(const struct seccomp_filter *filter, struct error **err) {
+int filter_load(const struct seccomp_filter *filter, int sync_fd, struct error **err) {
     if (filter->code == NULL)
         return 0;
     struct sock_fprog program = {(unsigned short)(filter->bytes / sizeof(struct sock_filter)),
                                  filter->code};
-    if (sys_seccomp(SECCOMP_SET_MODE_FILTER, filter->flags, &program) < 0)
+    int result = sys_seccomp(SECCOMP_SET_MODE_FILTER, filter->flags, &program);
+    if (result < 0)
         return error_set(err, errno, "load", "the seccomp filter");
-    return 0;
+    if (!filter->listens)
+        return 0;
+    /* The kernel makes it O_CLOEXEC. Closed only by exec: close may be notified too. */
+    return filter_offer_listener(sync_fd, result, err);
 }
 
 void filter_free(struct seccomp_filter *filter) {

@@ -6,6 +6,7 @@
 #include "../../common/error.h"
 #include "fields.h"
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct seccomp_filter {
@@ -14,13 +15,18 @@ struct seccomp_filter {
     size_t bytes;
     /* SECCOMP_FILTER_FLAG_*. */
     unsigned flags;
+    /* An action is SCMP_ACT_NOTIFY: loading it makes a listener, which goes to the agent at
+     * listener_path. Both texts are borrowed from the profile; metadata may be NULL. */
+    bool listens;
+    const char *listener_path, *listener_metadata;
 };
 
 /* Compiles a profile, or takes it from the folder cache (NULL: none). profile NULL: no filter. */
 int filter_prepare(const json_t *profile, const char *cache, struct seccomp_filter *out,
                    struct error **err);
-/* Loads the filter into the calling process. */
-int filter_load(const struct seccomp_filter *filter, struct error **err);
+/* Loads the filter into the calling process. sync_fd: the channel to the parent, which a filter
+ * that listens hands its listener over (filter_listener.h); else unused. */
+int filter_load(const struct seccomp_filter *filter, int sync_fd, struct error **err);
 void filter_free(struct seccomp_filter *filter);
 
 /* filter_compile.c: libseccomp's work. */

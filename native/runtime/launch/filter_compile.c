@@ -2,10 +2,10 @@
 #define _GNU_SOURCE
 #include "../../common/cleanup.h"
 #include "filter.h"
+#include "filter_prefix.h"
 #include "filter_table.h"
 #include <ctype.h>
 #include <errno.h>
-#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
@@ -17,17 +17,17 @@
 #include <unistd.h>
 
 #define ARGUMENTS_MAX 6
-#define EXTRA_MAX 64
 
 struct compilation {
     scmp_filter_ctx context;
     uint32_t default_action;
-    /* Numbers of allowed syscalls that libseccomp has no name for. */
-    uint32_t extra[EXTRA_MAX];
-    size_t extra_count;
-    /* The highest number that the profile or our table knows. */
-    int last_known;
+    struct filter_prefix prefix;
 };
+
+/* Actions that take errnoRet; for the others it is an error (config-linux.md, "seccomp"). */
+static bool compile_takes_number(const char *name) {
+    return strcmp(name, "SCMP_ACT_ERRNO") == 0 || strcmp(name, "SCMP_ACT_TRACE") == 0;
+}
 
 static int compile_action(const struct fields *from, const char *key, const char *errno_key,
                           uint32_t *out, struct error **err) {
@@ -48,12 +48,15 @@ static int compile_action(const struct fields *from, const char *key, const char
         {"SCMP_ACT_TRACE", SCMP_ACT_TRACE((uint32_t)number)},
         {"SCMP_ACT_ALLOW", SCMP_ACT_ALLOW},
         {"SCMP_ACT_LOG", SCMP_ACT_LOG},
+        {"SCMP_ACT_NOTIFY", SCMP_ACT_NOTIFY},
     };
     for (size_t index = 0; name != NULL && index < sizeof(actions) / sizeof(actions[0]); index++) {
-        if (strcmp(actions[index].name, name) == 0) {
-            *out = actions[index].action;
-            return 0;
-        }
+        if (strcmp(actions[index].name, name) != 0)
+            continue;
+        if (fields_has(from, errno_key) && !compile_takes_number(name))
+            return fields_refuse(from, errno_key, "does not go with the action", err);
+        *out = actions[index].action;
+        return 0;
     }
     return fields_refuse(from, key, "is not a supported seccomp action", err);
 }
@@ -76,6 +79,8 @@ static int compile_architectures(const struct fields *profile, struct compilatio
         int result = token == 0 ? 0 : seccomp_arch_add(work->context, token);
         if (result < 0 && result != -EEXIST && result != -EDOM)
             return error_set(err, -result, "add the seccomp architecture", names.items[index]);
+        if (token == SCMP_ARCH_X86 || token == SCMP_ARCH_ARM)
+            work->prefix.compat = result != -EDOM;
     }
     return 0;
 }
@@ -114,19 +119,37 @@ static int compile_argument(const struct fields *entry, struct scmp_arg_cmp *out
     return fields_refuse(entry, "op", "is not a seccomp comparison", err);
 }
 
+/* A syscall that libseccomp does not know: left out where nobody knows it, as in other runtimes. A
+ * condition cannot be told without libseccomp: such a rule is left out where it allows, and holds
+ * for all arguments where it does not. */
+static int compile_unknown(struct compilation *work, const char *name, uint32_t action,
+                           unsigned count, struct error **err) {
+    struct filter_prefix *prefix = &work->prefix;
+    int number = filter_table_number(name);
+    if (number < 0 || (count > 0 && action == SCMP_ACT_ALLOW))
+        return 0;
+    if (number > prefix->last_known)
+        prefix->last_known = number;
+    for (size_t index = 0; index < prefix->extra_count; index++) {
+        if (prefix->extra[index].number == (uint32_t)number)
+            return 0;
+    }
+    if (prefix->extra_count == FILTER_EXTRA_MAX)
+        return error_set(err, E2BIG, "add the seccomp rule for", name);
+    prefix->extra[prefix->extra_count].number = (uint32_t)number;
+    prefix->extra[prefix->extra_count++].action = action;
+    return 0;
+}
+
 /* One syscall. Two conditions on one argument cannot stand in one rule of libseccomp: each becomes
  * a rule of its own then, any of which suffices, as in other runtimes. */
 static int compile_rule(struct compilation *work, const char *name, uint32_t action,
                         const struct scmp_arg_cmp *arguments, unsigned count, struct error **err) {
     int number = seccomp_syscall_resolve_name(name);
-    if (number == __NR_SCMP_ERROR) {
-        number = filter_table_number(name);
-        if (number >= 0 && action == SCMP_ACT_ALLOW && count == 0 && work->extra_count < EXTRA_MAX)
-            work->extra[work->extra_count++] = (uint32_t)number;
-        return 0;
-    }
-    if (number > work->last_known)
-        work->last_known = number;
+    if (number == __NR_SCMP_ERROR)
+        return compile_unknown(work, name, action, count, err);
+    if (number > work->prefix.last_known)
+        work->prefix.last_known = number;
     bool repeated = false;
     for (unsigned index = 0; index < count; index++) {
         for (unsigned other = 0; other < index; other++)
@@ -138,6 +161,14 @@ static int compile_rule(struct compilation *work, const char *name, uint32_t act
     if (!repeated)
         result = seccomp_rule_add_array(work->context, action, number, count, arguments);
     return result < 0 ? error_set(err, -result, "add the seccomp rule for", name) : 0;
+}
+
+static void compile_know(struct compilation *work, const char *name) {
+    int number = seccomp_syscall_resolve_name(name);
+    if (number == __NR_SCMP_ERROR)
+        number = filter_table_number(name);
+    if (number > work->prefix.last_known)
+        work->prefix.last_known = number;
 }
 
 static int compile_entry(const struct fields *entry, struct compilation *work, struct error **err) {
@@ -158,10 +189,16 @@ static int compile_entry(const struct fields *entry, struct compilation *work, s
             compile_argument(&argument, &arguments[index], err) < 0)
             return -1;
     }
-    /* libseccomp refuses a rule that says what happens anyway. */
-    if (action == work->default_action)
-        return 0;
     for (size_t index = 0; index < names.count; index++) {
+        /* A process hands its listener over with a write, which could not be answered then. */
+        if (action == SCMP_ACT_NOTIFY && strcmp(names.items[index], "write") == 0)
+            return fields_refuse(entry, "action",
+                                 "SCMP_ACT_NOTIFY cannot be used for the write syscall", err);
+        /* libseccomp refuses a rule that says what happens anyway; it makes the syscall known. */
+        if (action == work->default_action) {
+            compile_know(work, names.items[index]);
+            continue;
+        }
         if (compile_rule(work, names.items[index], action, arguments, (unsigned)count, err) < 0)
             return -1;
     }
@@ -182,63 +219,27 @@ static int compile_syscalls(const struct fields *profile, struct compilation *wo
     return 0;
 }
 
-static uint32_t compile_native_audit_arch(void) {
-#if defined(__x86_64__)
-    return AUDIT_ARCH_X86_64;
-#elif defined(__aarch64__)
-    return AUDIT_ARCH_AARCH64;
-#else
-    return 0;
-#endif
+/* A tracer, like an action that allows, is to see syscalls of the future itself. */
+static bool compile_lets_through(uint32_t action) {
+    uint32_t kind = action & SECCOMP_RET_ACTION_FULL;
+    return kind == SECCOMP_RET_ALLOW || kind == SECCOMP_RET_LOG || kind == SECCOMP_RET_TRACE;
 }
 
-/* Instructions in front of libseccomp's: newer syscalls of the profile are allowed by number, and
- * those that nobody knew answer ENOSYS, not the default EPERM, so that C libraries fall back to
- * what they used before. Only the native architecture, and only where the default is an errno.
- * Returns the number of instructions. */
-static size_t compile_prefix(const struct compilation *work, struct sock_filter *out) {
-    uint32_t native = compile_native_audit_arch();
-    if (native == 0 || (work->default_action & SECCOMP_RET_ACTION_FULL) != SECCOMP_RET_ERRNO)
-        return 0;
-    const size_t extra = work->extra_count, pass = extra + 6, allow = pass + 1, unknown = pass + 2;
-    const uint32_t x32_bit = 0x40000000, first = 424;
-    size_t at = 0;
-    out[at++] =
-        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
-    out[at] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, native, 0,
-                                           (uint8_t)(pass - at - 1));
-    at++;
-    out[at++] =
-        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-    out[at] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, x32_bit,
-                                           (uint8_t)(pass - at - 1), 0);
-    at++;
-    out[at] =
-        (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, first, 0, (uint8_t)(pass - at - 1));
-    at++;
-    for (size_t index = 0; index < extra; index++, at++)
-        out[at] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, work->extra[index],
-                                               (uint8_t)(allow - at - 1), 0);
-    out[at] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, (uint32_t)work->last_known,
-                                           (uint8_t)(unknown - at - 1), 0);
-    at++;
-    /* Over the two returns, into libseccomp's program. */
-    out[at++] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 2);
-    out[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-    out[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
-    return at;
-}
-
-static int compile_export(const struct compilation *work, void **code, size_t *bytes,
+static int compile_export(struct compilation *work, void **code, size_t *bytes,
                           struct error **err) {
     cleanup_close int fd = memfd_create("seccomp", MFD_CLOEXEC);
     struct stat status;
     int result = fd < 0 ? -errno : seccomp_export_bpf(work->context, fd);
     if (result < 0 || fstat(fd, &status) < 0)
         return error_set(err, result < 0 ? -result : errno, "export", "the seccomp filter");
-    struct sock_filter prefix[EXTRA_MAX + 9];
-    size_t prefix_bytes = compile_prefix(work, prefix) * sizeof(prefix[0]);
+    struct sock_filter prefix[FILTER_PREFIX_MAX];
+    work->prefix.refuse_unknown = !compile_lets_through(work->default_action);
+    size_t prefix_bytes = filter_prefix_write(&work->prefix, prefix) * sizeof(prefix[0]);
     size_t size = (size_t)status.st_size;
+    if ((prefix_bytes + size) / sizeof(prefix[0]) > BPF_MAXINSNS)
+        return error_setf(err, E2BIG, "compile", "the seccomp filter",
+                          "the seccomp filter has %zu instructions, and the kernel takes %d",
+                          (prefix_bytes + size) / sizeof(prefix[0]), BPF_MAXINSNS);
     cleanup_free char *made = malloc(prefix_bytes + size);
     if (made == NULL)
         return fields_no_memory(err);
@@ -261,9 +262,11 @@ static int compile_all(const struct fields *profile, struct compilation *work, v
 }
 
 int filter_compile(const struct fields *profile, void **code, size_t *bytes, struct error **err) {
-    struct compilation work = {.last_known = filter_table_last()};
+    struct compilation work = {.default_action = 0};
     if (compile_action(profile, "defaultAction", "defaultErrnoRet", &work.default_action, err) < 0)
         return -1;
+    if (work.default_action == SCMP_ACT_NOTIFY)
+        return fields_refuse(profile, "defaultAction", "cannot be SCMP_ACT_NOTIFY", err);
     work.context = seccomp_init(work.default_action);
     if (work.context == NULL)
         return error_set(err, ENOMEM, "start", "libseccomp");

@@ -47,7 +47,3 @@ int filter_table_number(const char *name) {
     }
     return -1;
 }
-
-int filter_table_last(void) {
-    return FIRST_NUMBER + NAME_COUNT - 1;
-}

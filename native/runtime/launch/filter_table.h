@@ -5,8 +5,4 @@
 
 /* -1 for a name that is not in the table. */
 int filter_table_number(const char *name);
-/* The highest number of the table: anything above is a syscall that nobody knew when this was
- * written. */
-int filter_table_last(void);
-
 #endif

@@ -36,7 +36,7 @@ static int filter_try(long number, long argument) {
 
 /* Bits of what was not as it should be. */
 static int filter_child(const struct seccomp_filter *filter) {
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || filter_load(filter, NULL) < 0)
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || filter_load(filter, -1, NULL) < 0)
         return 64;
     return (filter_try(SYS_keyctl, 0) == EPERM ? 0 : 1) | (filter_try(1000, 0) == ENOSYS ? 0 : 2) |
            (filter_try(462, 1) != EPERM ? 0 : 4) | (filter_try(457, 0) == EPERM ? 0 : 8) |
