@@ -174,9 +174,9 @@ static int config_read(const char *bundle, struct config *config, struct error *
     return config_read_annotations(&top, config, err);
 }
 
-int config_load(const char *bundle, struct config **out, struct error **err) {
+int config_load(const char *folder, const char *bundle, struct config **out, struct error **err) {
     struct config *config = calloc(1, sizeof(*config));
-    char *path = config == NULL ? NULL : arena_format(&config->arena, "%s/config.json", bundle);
+    char *path = config == NULL ? NULL : arena_format(&config->arena, "%s/config.json", folder);
     if (path == NULL) {
         config_free(config);
         return fields_no_memory(err);

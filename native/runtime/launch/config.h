@@ -133,8 +133,8 @@ struct config {
     const json_t *annotations;
 };
 
-/* Reads bundle/config.json. */
-int config_load(const char *bundle, struct config **out, struct error **err);
+/* Reads folder/config.json. bundle: what root.path is relative to. */
+int config_load(const char *folder, const char *bundle, struct config **out, struct error **err);
 void config_free(struct config *config);
 
 /* Reads a process object; name stands in messages ("process"). process must be zeroed. */

@@ -110,10 +110,29 @@ static int launch_fork(struct launch_container *container, const struct launch_o
     return -1;
 }
 
+static int launch_extend_environment(struct config *config, const struct launch_options *options,
+                                     struct error **err) {
+    struct text_list *env = &config->process.env;
+    size_t added = 0;
+    while (options->environment != NULL && options->environment[added] != NULL)
+        added++;
+    if (added == 0)
+        return 0;
+    const char **items = arena_array(&config->arena, env->count + added + 1, sizeof(*items));
+    if (items == NULL)
+        return fields_no_memory(err);
+    memcpy(items, env->items, env->count * sizeof(*items));
+    memcpy(items + env->count, options->environment, added * sizeof(*items));
+    *env = (struct text_list){items, env->count + added};
+    return 0;
+}
+
 static int launch_prepare(struct launch_container *container, const struct launch_options *options,
                           struct error **err) {
     struct cgroup_request request;
-    if (config_load(container->bundle, &container->config, err) < 0)
+    if (config_load(options->config_folder == NULL ? container->bundle : options->config_folder,
+                    container->bundle, &container->config, err) < 0 ||
+        launch_extend_environment(container->config, options, err) < 0)
         return -1;
     capabilities_limit(&container->config->process.capabilities);
     if (filter_prepare(container->config->seccomp, options->seccomp_cache, &container->filter,
@@ -173,6 +192,17 @@ int launch_start(struct launch_container *container, struct launch_process *init
 
 bool launch_terminal(const struct launch_container *container) {
     return container->config->process.terminal;
+}
+
+struct cgroup *launch_cgroup(const struct launch_container *container) {
+    return container->cgroup;
+}
+
+int launch_signal(const struct launch_container *container, int signal, struct error **err) {
+    if (container->init_pidfd < 0 || sys_pidfd_send_signal(container->init_pidfd, signal) < 0)
+        return error_setf(err, container->init_pidfd < 0 ? ESRCH : errno, "kill", container->id,
+                          "container not running");
+    return 0;
 }
 
 int launch_kill_all(struct launch_container *container, int signal, struct error **err) {

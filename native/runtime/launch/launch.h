@@ -34,11 +34,14 @@ struct launch_process {
 };
 
 struct launch_container;
+struct cgroup;
 
 /* What is said about a container beside its bundle. */
 struct launch_options {
     const char *bundle;
-    /* Names the container to systemd; NULL: as the bundle's folder. */
+    /* Where config.json lies; NULL: in the bundle. */
+    const char *config_folder;
+    /* Names the container to hooks and systemd; NULL: as the bundle's folder. */
     const char *id;
     /* Folder for compiled seccomp filters, NULL for none. */
     const char *seccomp_cache;
@@ -54,6 +57,8 @@ struct launch_options {
     unsigned preserve;
     /* Processes stay in the caller's session keyring. */
     bool keep_keyring;
+    /* For launch_create: added to process.env; ends with NULL, or is NULL. */
+    const char *const *environment;
 };
 
 /* Reads and validates bundle/config.json, creates cgroup and init, and returns when the init waits
@@ -68,10 +73,10 @@ int launch_create(const struct launch_options *options, const struct launch_stdi
 int launch_start(struct launch_container *container, struct launch_process *init,
                  struct error **err);
 
-/* A container that another process created, for all but launch_create. folder: where a config.json
- * as it was at the creation lies. init: its pid, 0 where it is gone. Nothing is compiled:
+/* A container that another process created, for all but launch_create; options->config_folder has
+ * its config.json as it was then. init: its pid, 0 where it is gone. Nothing is compiled:
  * launch_exec needs launch_open_exec first. */
-int launch_open(const struct launch_options *options, const char *folder, pid_t init,
+int launch_open(const struct launch_options *options, pid_t init,
                 struct launch_container **container, struct error **err);
 int launch_open_exec(struct launch_container *container, const struct launch_options *options,
                      struct error **err);
@@ -86,6 +91,12 @@ int launch_exec(struct launch_container *container, const json_t *process,
 
 /* process.terminal and the console size of the bundle's init. */
 bool launch_terminal(const struct launch_container *container);
+
+/* The container's groups; NULL where they are gone. */
+struct cgroup *launch_cgroup(const struct launch_container *container);
+
+/* Sends a signal to the init. */
+int launch_signal(const struct launch_container *container, int signal, struct error **err);
 
 /* Sends a signal to every process in the container's cgroup. */
 int launch_kill_all(struct launch_container *container, int signal, struct error **err);

@@ -47,10 +47,9 @@ struct launch_container *launch_new(const struct launch_options *options, const 
 }
 
 static int launch_open_parts(struct launch_container *container,
-                             const struct launch_options *options, const char *folder, pid_t init,
-                             struct error **err) {
+                             const struct launch_options *options, pid_t init, struct error **err) {
     struct cgroup_request request;
-    if (config_load(folder, &container->config, err) < 0 ||
+    if (config_load(options->config_folder, container->bundle, &container->config, err) < 0 ||
         launch_name_cgroup(container, options->systemd_cgroup, &request, err) < 0)
         return -1;
     /* After a reboot, or once somebody has cleaned up, there is none. */
@@ -69,12 +68,12 @@ static int launch_open_parts(struct launch_container *container,
     return 0;
 }
 
-int launch_open(const struct launch_options *options, const char *folder, pid_t init,
-                struct launch_container **out, struct error **err) {
+int launch_open(const struct launch_options *options, pid_t init, struct launch_container **out,
+                struct error **err) {
     struct launch_container *container = launch_new(options, options->bundle, err);
     if (container == NULL)
         return -1;
-    if (launch_open_parts(container, options, folder, init, err) < 0) {
+    if (launch_open_parts(container, options, init, err) < 0) {
         launch_leave(container);
         return -1;
     }
