@@ -10,6 +10,7 @@ import type { DiffID } from '../digest.ts';
 import { backingFileSystem } from './backing-file-system.ts';
 import { LayerStore } from './layer-store.ts';
 import { TREE_NAME } from './layer-target.ts';
+import { mountMappedOverlay, sweepMapped } from './mapped-mounts.ts';
 import { mountOverlay, unmount } from './overlay-mount.ts';
 import type {
   BlobOptions,
@@ -30,6 +31,8 @@ export interface OverlayOptions {
   otherRoot?: string;
   /** Why this driver, for `info`. */
   reason?: string;
+  /** Where mapped layers are mounted for a moment; below its root where left out. */
+  mountDirectory?: string;
 }
 
 export class OverlaySnapshotter implements Snapshotter {
@@ -39,12 +42,16 @@ export class OverlaySnapshotter implements Snapshotter {
   readonly #reason: string | undefined;
   /** Directories without anything, below images of no or one layer. */
   readonly #empties: readonly [string, string];
+  readonly #root: string;
+  readonly #mountDirectory: string;
 
   /** `root` is the driver's own directory, `<data-root>/layers/overlay`, on the file system of the content store. */
   constructor(root: string, options: OverlayOptions = {}) {
-    const { reason, ...storeOptions } = options;
+    const { reason, mountDirectory, ...storeOptions } = options;
     this.#store = new LayerStore(root, { format: 'unpacked', ...storeOptions });
     this.#reason = reason;
+    this.#root = root;
+    this.#mountDirectory = mountDirectory ?? join(root, 'mapped');
     this.#empties = [join(root, 'empty', '1'), join(root, 'empty', '2')];
     for (const directory of this.#empties) mkdirSync(directory, { recursive: true, mode: 0o755 });
   }
@@ -112,13 +119,16 @@ export class OverlaySnapshotter implements Snapshotter {
       throw new InvalidParameterError('a writable mount needs both an upper and a work directory');
     }
     const opaque = layers.findLastIndex((layer) => layer.hasOpaqueRoot);
-    mountOverlay({
+    const mount = {
       lowers: layers.slice(Math.max(opaque, 0)).map(({ diffId }) => this.#tree(diffId)),
       empties: this.#empties,
       upper: request.upper,
       work: request.work,
       target: request.target,
-    });
+    };
+    const { owners } = request;
+    if (owners === undefined) mountOverlay(mount);
+    else mountMappedOverlay(mount, { lowerRoot: this.#root, directory: this.#mountDirectory, owners });
   }
 
   #tree(diffId: DiffID): string {
@@ -130,6 +140,7 @@ export class OverlaySnapshotter implements Snapshotter {
   }
 
   async sweep(): Promise<void> {
+    sweepMapped(this.#mountDirectory);
     await this.#store.sweep();
   }
 

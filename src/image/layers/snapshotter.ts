@@ -13,6 +13,7 @@
  */
 import type { Readable } from 'node:stream';
 import type { DiffID, Digest } from '../digest.ts';
+import type { MountOwners } from './mapped-mounts.ts';
 import type { TarType } from './tar/tar-format.ts';
 import type { GrowingFile } from './work/growing-file.ts';
 
@@ -117,6 +118,8 @@ export interface MountRequest {
   work?: string;
   /** An existing empty directory. */
   target: string;
+  /** Show the files as those of a user namespace; on the disk, also in `upper`, they stay as they are. */
+  owners?: MountOwners;
 }
 
 /** Facts for `info`: name and value, as `docker info` prints them below the driver. */

@@ -47,14 +47,18 @@ export function openSnapshotter({ dataRoot, execRoot, driver }: StorageOptions):
       throw new InvalidParameterError(`--storage-driver "${driver}" does not work here: ${probe.refused}`);
     }
     log.warn({ reason: probe.refused }, 'layers cannot be mounted as they are, and are unpacked');
-    return openOverlay(root, `erofs does not work here: ${probe.refused}`);
+    return openOverlay(root, execRoot, `erofs does not work here: ${probe.refused}`);
   }
-  return openOverlay(root, why);
+  return openOverlay(root, execRoot, why);
 }
 
-function openOverlay(root: string, reason: string): Snapshotter {
+function openOverlay(root: string, execRoot: string, reason: string): Snapshotter {
   note(root, 'overlay');
-  return new OverlaySnapshotter(join(root, 'overlay'), { otherRoot: join(root, 'erofs'), reason });
+  return new OverlaySnapshotter(join(root, 'overlay'), {
+    otherRoot: join(root, 'erofs'),
+    mountDirectory: join(execRoot, 'images'),
+    reason,
+  });
 }
 
 function parseDriver(driver: string): StorageDriver | undefined {

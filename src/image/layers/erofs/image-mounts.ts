@@ -7,6 +7,7 @@ import { mkdirSync, readdirSync, realpathSync, rmdirSync, statSync } from 'node:
 import { basename, dirname, join } from 'node:path';
 import { errnoCode } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
+import { MAPPED_SUFFIX } from '../mapped-mounts.ts';
 import { type MountEntry, readMountTable, unescapeOctal } from '../mount-table.ts';
 import { unmount } from '../overlay-mount.ts';
 
@@ -78,7 +79,9 @@ export class ImageMounts {
   #lowerKey({ fileSystem, superOptions }: MountEntry): string | undefined {
     if (fileSystem !== 'overlay') return undefined;
     const lower = superOptions.split(',').find((option) => LOWER.test(option));
-    return lower === undefined ? undefined : this.#keyOf(unescapeOctal(lower.replace(LOWER, '')));
+    if (lower === undefined) return undefined;
+    const [path = ''] = unescapeOctal(lower.replace(LOWER, '')).split(MAPPED_SUFFIX);
+    return this.#keyOf(path);
   }
 
   #adopt(key: string, users: Set<string>): void {

@@ -4,7 +4,7 @@
  * once (image-mounts.ts); a container is one overlay over that, and a read-only root filesystem is a bind of it.
  */
 import { statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { InternalError, InvalidParameterError } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
@@ -13,6 +13,7 @@ import type { DiffID } from '../../digest.ts';
 import { backingFileSystem } from '../backing-file-system.ts';
 import { INDEX_NAME, layerDevices, readTarFile } from '../layer-files.ts';
 import { LayerStore } from '../layer-store.ts';
+import { mountMapped, mountMappedOverlay, sweepMapped } from '../mapped-mounts.ts';
 import { mountOverlay, unmount } from '../overlay-mount.ts';
 import type {
   BlobOptions,
@@ -57,6 +58,7 @@ export class ErofsSnapshotter implements Snapshotter {
   readonly #store: LayerStore;
   readonly #merged: MergedImages;
   readonly #mounts: ImageMounts;
+  readonly #mountDirectory: string;
   readonly #method: MountMethod;
   readonly #reason: string | undefined;
 
@@ -66,6 +68,7 @@ export class ErofsSnapshotter implements Snapshotter {
     this.#store = new LayerStore(root, { format: 'indexed', ...storeOptions });
     this.#merged = new MergedImages(this.#store, unusedImages);
     this.#mounts = new ImageMounts(mountDirectory, lingerMs ?? LINGER_MS);
+    this.#mountDirectory = mountDirectory;
     this.#method = method;
     this.#reason = reason;
   }
@@ -147,7 +150,8 @@ export class ErofsSnapshotter implements Snapshotter {
     this.#merged.trim((other) => other === key || this.#mounts.has(other));
   }
 
-  async mount({ layers, upper, work, target }: MountRequest): Promise<void> {
+  async mount(request: MountRequest): Promise<void> {
+    const { layers, upper, work, target } = request;
     for (const diffId of layers) this.#store.stored(diffId);
     if ((upper === undefined) !== (work === undefined)) {
       throw new InvalidParameterError('a writable mount needs both an upper and a work directory');
@@ -155,12 +159,20 @@ export class ErofsSnapshotter implements Snapshotter {
     const key = imageKey(layers);
     try {
       const image = await this.#mounts.use(key, target, (path) => this.#mountImage(key, layers, path));
-      if (upper === undefined) addon().mount(image, target, '', MS_BIND, '');
-      else mountOverlay({ lowers: [image], upper, work, target });
+      this.#mountRoot(image, request);
     } catch (error) {
       this.#mounts.release(target);
       throw error;
     }
+  }
+
+  #mountRoot(image: string, { upper, work, target, owners }: MountRequest): void {
+    const mount = { lowers: [image], upper, work, target };
+    if (owners === undefined) {
+      if (upper === undefined) addon().mount(image, target, '', MS_BIND, '');
+      else mountOverlay(mount);
+    } else if (upper === undefined) mountMapped(image, target, owners);
+    else mountMappedOverlay(mount, { lowerRoot: image, directory: dirname(image), owners });
   }
 
   async #mountImage(key: string, layers: readonly DiffID[], path: string): Promise<void> {
@@ -208,6 +220,7 @@ export class ErofsSnapshotter implements Snapshotter {
   }
 
   async sweep(): Promise<void> {
+    sweepMapped(this.#mountDirectory);
     this.#mounts.sweep();
     this.#merged.sweep();
     await this.#store.sweep();
