@@ -90,9 +90,9 @@ static int exec_find(const struct config_process *process, char found[PATH_MAX],
  * need not allow anything but execve; without, it comes while the capability is still there, and
  * must allow capset and prctl. */
 int exec_confine(const struct config_process *process, const struct seccomp_filter *filter,
-                 struct error **err) {
+                 int sync_fd, struct error **err) {
     if (!process->no_new_privileges) {
-        if (filter_load(filter, -1, err) < 0)
+        if (filter_load(filter, sync_fd, err) < 0)
             return -1;
         return capabilities_apply(&process->capabilities, err);
     }
@@ -100,7 +100,7 @@ int exec_confine(const struct config_process *process, const struct seccomp_filt
         return error_set(err, errno, "set", "no_new_privs");
     if (capabilities_apply(&process->capabilities, err) < 0)
         return -1;
-    return filter_load(filter, -1, err);
+    return filter_load(filter, sync_fd, err);
 }
 
 static int exec_found(const struct config_process *process, const char *found, struct error **err) {
@@ -113,9 +113,9 @@ static int exec_found(const struct config_process *process, const char *found, s
 }
 
 int exec_program(const struct config_process *process, const struct seccomp_filter *filter,
-                 struct error **err) {
+                 int sync_fd, struct error **err) {
     char found[PATH_MAX];
-    if (exec_find(process, found, err) < 0 || exec_confine(process, filter, err) < 0)
+    if (exec_find(process, found, err) < 0 || exec_confine(process, filter, sync_fd, err) < 0)
         return -1;
     return exec_found(process, found, err);
 }

@@ -51,10 +51,15 @@ static int listener_connect(const char *path, struct error **err) {
     return steal_fd(&fd);
 }
 
-static char *listener_message(const struct seccomp_filter *filter, const json_t *state, pid_t pid) {
-    json_t *message = json_pack("{s:O?,s:[s],s:i,s:s?,s:O}", "ociVersion",
-                                json_object_get(state, "ociVersion"), "fds", "seccompFd", "pid",
-                                (int)pid, "metadata", filter->listener_metadata, "state", state);
+static char *listener_message(const struct seccomp_filter *filter,
+                              const struct hooks_container *about, const char *status, pid_t pid) {
+    json_t *state = hooks_about(about, status);
+    json_t *message = state == NULL ? NULL
+                                    : json_pack("{s:O,s:[s],s:i,s:o}", "ociVersion",
+                                                json_object_get(state, "ociVersion"), "fds",
+                                                "seccompFd", "pid", (int)pid, "state", state);
+    if (message != NULL && filter->listener_metadata != NULL)
+        json_object_set_new(message, "metadata", json_string(filter->listener_metadata));
     char *text = message == NULL ? NULL : json_dumps(message, JSON_COMPACT);
     json_decref(message);
     return text;
@@ -90,20 +95,21 @@ static int listener_send(int fd, const char *text, int listener) {
     return 0;
 }
 
-int filter_forward_listener(const struct seccomp_filter *filter, const json_t *state, pid_t pid,
-                            int number, struct error **err) {
-    if (state == NULL)
-        return fields_no_memory(err);
+int filter_forward_listener(const struct seccomp_filter *filter,
+                            const struct hooks_container *about, const char *status, pid_t pid,
+                            int number, int sync_fd, struct error **err) {
     cleanup_close int listener = listener_take(pid, number, err);
     if (listener < 0)
         return -1;
     cleanup_close int agent = listener_connect(filter->listener_path, err);
     if (agent < 0)
         return -1;
-    cleanup_free char *text = listener_message(filter, state, pid);
+    cleanup_free char *text = listener_message(filter, about, status, pid);
     if (text == NULL)
         return fields_no_memory(err);
     if (listener_send(agent, text, listener) < 0)
         return error_set(err, errno, "send to the seccomp agent at", filter->listener_path);
+    /* A child that is gone by now is heard of where its next message is awaited. */
+    sync_send(sync_fd, SYNC_GO, 0, -1);
     return 0;
 }

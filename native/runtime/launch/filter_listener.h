@@ -11,15 +11,17 @@
 #define MYDOCK_FILTER_LISTENER_H
 
 #include "filter.h"
+#include "hooks.h"
 #include <sys/types.h>
 
 /* In the child: says the descriptor's number (SYNC_LISTENER) and waits for SYNC_GO. */
 int filter_offer_listener(int sync_fd, int listener, struct error **err);
 
-/* In the parent: takes descriptor number of process pid, and sends it with the container process
- * state (config-linux.md, "The Container Process State") over a connection of its own. state: the
- * container's, as launch_state makes it; owned by the caller. */
-int filter_forward_listener(const struct seccomp_filter *filter, const json_t *state, pid_t pid,
-                            int number, struct error **err);
+/* In the parent: takes descriptor number of its child pid, sends it with the container process
+ * state (config-linux.md, "The Container Process State") over a connection of its own, and says
+ * SYNC_GO. status: the container's ("creating", "running"). */
+int filter_forward_listener(const struct seccomp_filter *filter,
+                            const struct hooks_container *about, const char *status, pid_t pid,
+                            int number, int sync_fd, struct error **err);
 
 #endif

@@ -84,13 +84,18 @@ static int hooks_memory(const char *text, struct error **err) {
     return steal_fd(&fd);
 }
 
-static char *hooks_state(enum hooks_kind kind, const struct hooks_container *container) {
+json_t *hooks_about(const struct hooks_container *container, const char *status) {
     json_t *state = json_pack("{s:s, s:s, s:s, s:s}", "ociVersion", "1.2.0", "id", container->id,
-                              "status", KINDS[kind].status, "bundle", container->bundle);
+                              "status", status, "bundle", container->bundle);
     if (state != NULL && container->pid > 0)
         json_object_set_new(state, "pid", json_integer(container->pid));
     if (state != NULL && container->annotations != NULL)
         json_object_set(state, "annotations", (json_t *)container->annotations);
+    return state;
+}
+
+static char *hooks_state(enum hooks_kind kind, const struct hooks_container *container) {
+    json_t *state = hooks_about(container, KINDS[kind].status);
     char *text = state == NULL ? NULL : json_dumps(state, JSON_COMPACT);
     json_decref(state);
     return text;

@@ -53,6 +53,9 @@ struct hooks_container {
     pid_t pid;
 };
 
+/* The state of a container (runtime.md, "State"). The caller's; NULL without memory. */
+json_t *hooks_about(const struct hooks_container *container, const char *status);
+
 /* Reads hooks of config.json. */
 int hooks_read(const struct fields *top, struct hooks *hooks, struct error **err);
 

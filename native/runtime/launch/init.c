@@ -9,7 +9,8 @@
  *          they are the host's programs and need its root
  * root:    pivot_root; from here on no path can name anything of the host
  * finish:  read-only and masked paths
- * become:  standard descriptors, limits, user, working directory; host descriptors are closed
+ * become:  standard descriptors, limits, user, working directory; host descriptors are closed;
+ *          a seccomp filter that notifies is loaded here already
  * wait:    SYNC_READY to the parent; SYNC_GO from it, or from whoever connects to the start socket
  * execute: seccomp, capabilities, startContainer hooks, execve
  *
@@ -130,7 +131,11 @@ static int init_become(const struct init *init, struct init_state *state, struct
         child_close_others(3 + options->preserve, keep, sizeof(keep) / sizeof(keep[0]), err) < 0 ||
         child_become(process, err) < 0)
         return -1;
-    return options->outlives ? child_outlive(err) : 0;
+    if (options->outlives && child_outlive(err) < 0)
+        return -1;
+    /* A filter that notifies needs its creator, and the agent, while it is loaded. */
+    const struct seccomp_filter *filter = &init->container->filter;
+    return filter->listens ? exec_confine(process, filter, init->sync_fd, err) : 0;
 }
 
 static void init_leave(int number) {
@@ -177,10 +182,11 @@ static int init_set_up(const struct init *init, struct init_state *state, struct
 static int init_execute(const struct init *init, const struct init_state *state,
                         struct error **err) {
     const struct config *config = init->container->config;
-    if (config->hooks.kinds[HOOKS_START_CONTAINER].count == 0)
-        return exec_program(&config->process, &init->container->filter, err);
+    const struct seccomp_filter *filter = &init->container->filter;
+    if (config->hooks.kinds[HOOKS_START_CONTAINER].count == 0 && !filter->listens)
+        return exec_program(&config->process, filter, -1, err);
     struct hooks_container about = init_about(init, state);
-    if (exec_confine(&config->process, &init->container->filter, err) < 0 ||
+    if ((!filter->listens && exec_confine(&config->process, filter, -1, err) < 0) ||
         hooks_run(&config->hooks, HOOKS_START_CONTAINER, &about, NULL, err) < 0)
         return -1;
     return exec_confined(&config->process, err);

@@ -4,6 +4,7 @@
 #include "launch.h"
 #include "../../common/cleanup.h"
 #include "capabilities.h"
+#include "filter_listener.h"
 #include "hooks.h"
 #include "idmap.h"
 #include "init.h"
@@ -52,6 +53,13 @@ static int launch_run_hooks(const struct launch_container *container, int sync_f
     return 0;
 }
 
+static int launch_forward_listener(const struct launch_container *container, int sync_fd,
+                                   int number, struct error **err) {
+    struct hooks_container about = launch_about(container);
+    return filter_forward_listener(&container->filter, &about, "creating", container->init_pid,
+                                   number, sync_fd, err);
+}
+
 /* Waits until the init stands in front of its exec. On failure it is reaped. */
 static int launch_await_ready(struct launch_container *container, struct launch_process *init,
                               struct error **err) {
@@ -61,7 +69,9 @@ static int launch_await_ready(struct launch_container *container, struct launch_
         result = sync_receive(init->sync_fd, &message, &init->console_fd, err);
         if (result == 0 && message.type == SYNC_MOUNTED)
             result = launch_run_hooks(container, init->sync_fd, err);
-    } while (result == 0 && message.type == SYNC_MOUNTED);
+        else if (result == 0 && message.type == SYNC_LISTENER)
+            result = launch_forward_listener(container, init->sync_fd, message.pid, err);
+    } while (result == 0 && (message.type == SYNC_MOUNTED || message.type == SYNC_LISTENER));
     if (result == 0 && message.type == SYNC_READY)
         return 0;
     if (result == 0 && message.type == SYNC_END) {

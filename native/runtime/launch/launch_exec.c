@@ -9,13 +9,15 @@
  * the container has CAP_SYS_PTRACE all of the second's privileges are given up before it is born.
  *
  * The first sends SYNC_PID and leaves; the second sends SYNC_READY and executes. The two may arrive
- * in either order; end-of-file comes when the first has left and the second has executed, or died.
+ * in either order, and so may SYNC_LISTENER of whoever loaded the filter; end-of-file comes when
+ * the first has left and the second has executed, or died.
  */
 #define _GNU_SOURCE
 #include "../../common/cleanup.h"
 #include "capabilities.h"
 #include "child.h"
 #include "exec.h"
+#include "filter_listener.h"
 #include "host_proc.h"
 #include "identity.h"
 #include "launch.h"
@@ -26,6 +28,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 struct exec_request {
@@ -94,7 +97,7 @@ static void __attribute__((noreturn)) exec_second(const struct exec_request *req
         _exit(125);
     if (console.master >= 0)
         close(console.master);
-    exec_program(request->process, &request->container->filter, &err);
+    exec_program(request->process, &request->container->filter, request->sync_fd, &err);
     sync_fail(request->sync_fd, err);
 }
 
@@ -115,7 +118,7 @@ static int exec_confine_first(const struct exec_request *request, struct console
     }
     if (exec_close_others(request, console->master, err) < 0 || child_become(process, err) < 0)
         return -1;
-    return exec_confine(process, &request->container->filter, err);
+    return exec_confine(process, &request->container->filter, request->sync_fd, err);
 }
 
 static void __attribute__((noreturn))
@@ -202,9 +205,24 @@ static bool exec_is_child(pid_t pid) {
     return pid > 0 && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
+/* The process that loaded the filter waits for its listener to be taken; on failure it leaves. */
+static int exec_forward_listener(const struct launch_container *container, int sync_fd, pid_t pid,
+                                 int number, struct error **err) {
+    struct hooks_container about = launch_about(container);
+    if (filter_forward_listener(&container->filter, &about, "running", pid, number, sync_fd, err) ==
+        0)
+        return 0;
+    shutdown(sync_fd, SHUT_WR);
+    return -1;
+}
+
 /* Reads until end-of-file. Sets out->pid as soon as the second child is known. */
-static int exec_follow(int sync_fd, struct launch_process *out, struct error **err) {
+static int exec_follow(const struct exec_request *request, int sync_fd, pid_t first,
+                       struct launch_process *out, struct error **err) {
+    const struct launch_container *container = request->container;
     bool ready = false, failed = false;
+    /* A descriptor's number that came before the pid of the second child, whose it is. */
+    int listener = -1;
     for (;;) {
         struct sync_message message;
         cleanup_close int attached = -1;
@@ -218,6 +236,16 @@ static int exec_follow(int sync_fd, struct launch_process *out, struct error **e
                 return error_setf(err, ECHILD, "exec", "",
                                   "the process said a pid that is not its own");
             out->pid = message.pid;
+            if (listener >= 0 &&
+                exec_forward_listener(container, sync_fd, out->pid, listener, err) < 0)
+                failed = true;
+            break;
+        case SYNC_LISTENER:
+            if (exec_is_exposed(container) || out->pid > 0)
+                failed = exec_forward_listener(container, sync_fd, out->pid > 0 ? out->pid : first,
+                                               message.pid, err) < 0;
+            else
+                listener = message.pid;
             break;
         case SYNC_READY:
             ready = true;
@@ -258,7 +286,7 @@ static int exec_fork(struct exec_request *request, struct launch_process *out, s
     close(ends[1]);
     if (first < 0)
         return error_set(err, number, "clone3", "exec");
-    int result = exec_follow(sync_fd, out, err);
+    int result = exec_follow(request, sync_fd, first, out, err);
     exec_wait(first);
     if (result < 0 && out->pid > 0)
         exec_wait(out->pid);
