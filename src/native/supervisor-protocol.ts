@@ -175,6 +175,10 @@ export interface SupervisorConfig {
   stdinOnce: boolean;
   /** Folder of compiled seccomp filters, named by a hash of the profile; created by the daemon, mode 0700. */
   seccompCache: string;
+  /** `linux.cgroupsPath` is `slice:prefix:name`, and systemd makes the group. */
+  systemdCgroup?: boolean;
+  /** Another OCI runtime: its program, its own arguments, and the folder of its state (`--root`). Absent: mydock-runtime. */
+  runtime?: { path: string; arguments: readonly string[]; root: string };
 }
 
 /**

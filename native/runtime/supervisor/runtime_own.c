@@ -23,8 +23,10 @@ static struct own *own_of(struct runtime *runtime) {
 static int own_create(struct runtime *runtime, const struct launch_stdio *stdio,
                       struct launch_process *init, struct error **err) {
     struct own *own = own_of(runtime);
-    struct launch_options options = {
-        .bundle = own->bundle, .id = own->config->id, .seccomp_cache = own->config->seccomp_cache};
+    struct launch_options options = {.bundle = own->bundle,
+                                     .id = own->config->id,
+                                     .seccomp_cache = own->config->seccomp_cache,
+                                     .systemd_cgroup = own->config->systemd_cgroup};
     int result = launch_create(&options, stdio, &own->container, init, err);
     if (result != 0)
         own->container = NULL;

@@ -48,6 +48,26 @@ static int take_log(const json_t *log, struct supervisor_config *config, struct 
     return 0;
 }
 
+static int take_runtime(const json_t *runtime, struct supervisor_config *config,
+                        struct error **err) {
+    size_t i;
+    const json_t *argument;
+    if (runtime == NULL || json_is_null(runtime))
+        return 0;
+    if (take_string(runtime, "path", true, &config->runtime_path, err) != 0 ||
+        take_string(runtime, "root", true, &config->runtime_root, err) != 0)
+        return -1;
+    json_t *arguments = json_object_get(runtime, "arguments");
+    json_array_foreach(arguments, i, argument) {
+        if (!json_is_string(argument))
+            return error_setf(err, 0, step, "runtime",
+                              "supervisor.json: an argument of the runtime is not a string");
+    }
+    if (json_is_array(arguments))
+        config->runtime_arguments = json_incref(arguments);
+    return 0;
+}
+
 static int take_all(const json_t *root, struct supervisor_config *config, struct error **err) {
     if (take_string(root, "id", false, &config->id, err) != 0 ||
         take_string(root, "socket", true, &config->socket, err) != 0 ||
@@ -56,10 +76,11 @@ static int take_all(const json_t *root, struct supervisor_config *config, struct
         return -1;
     config->stdin_open = json_is_true(json_object_get(root, "stdin"));
     config->stdin_once = json_is_true(json_object_get(root, "stdinOnce"));
+    config->systemd_cgroup = json_is_true(json_object_get(root, "systemdCgroup"));
     const char *cache = json_string_value(json_object_get(root, "seccompCache"));
     if (cache != NULL && cache[0] != '\0')
         config->seccomp_cache = strdup(cache);
-    return 0;
+    return take_runtime(json_object_get(root, "runtime"), config, err);
 }
 
 int supervisor_config_read(const char *bundle, struct supervisor_config *config,
@@ -87,5 +108,8 @@ void supervisor_config_free(struct supervisor_config *config) {
     free(config->log_attributes);
     json_decref(config->log_forward);
     free(config->seccomp_cache);
+    free(config->runtime_path);
+    json_decref(config->runtime_arguments);
+    free(config->runtime_root);
     *config = (struct supervisor_config){0};
 }

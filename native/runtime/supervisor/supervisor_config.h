@@ -29,6 +29,13 @@ struct supervisor_config {
     bool stdin_once;
     /* NULL where it is empty. */
     char *seccomp_cache;
+    /* linux.cgroupsPath is systemd's. */
+    bool systemd_cgroup;
+    /* Another runtime: its program, its own arguments (an array of strings, or NULL) and the folder
+     * of its state. NULL: mydock-runtime itself. */
+    char *runtime_path;
+    json_t *runtime_arguments;
+    char *runtime_root;
 };
 
 /* Reads bundle/supervisor.json. On failure there is nothing to free. */
