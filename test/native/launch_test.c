@@ -10,6 +10,7 @@
 #include "launch/exec_cases.h"
 #include "launch/filter_action_cases.h"
 #include "launch/filter_cases.h"
+#include "launch/filter_listener_cases.h"
 #include "launch/idmap_cases.h"
 #include "launch/mount_cases.h"
 #include "launch/process_cases.h"
@@ -31,6 +32,7 @@ int main(int count, char **arguments) {
     test_seccomp();
     test_filter();
     test_filters();
+    test_filter_listener();
     test_mounts();
     test_proc_and_sys();
     test_hostile_links();
