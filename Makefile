@@ -22,7 +22,7 @@ endif
 CFLAGS_ALL := -std=gnu17 -O2 -g -Wall -Wextra -Werror -Wno-missing-field-initializers -fvisibility=hidden \
 	-I$(NODE_PACKAGE)/include/node $(CFLAGS)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1
-RUNTIME_LIBS := -lseccomp -ljansson -lz
+RUNTIME_LIBS := -lseccomp -ljansson -lz -lm
 comma := ,
 object = $(patsubst native/%.c,build/$(1)/%.o,$(2))
 COMMON_C := $(wildcard native/common/*.c)
@@ -39,7 +39,7 @@ BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/differenc
 ISAL := dist/libisal.so.2
 BINARIES := dist/mydock-runtime dist/addon.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
 
-.PHONY: help build install uninstall check check-native test compatibility demo bench clean native-tests
+.PHONY: help build install uninstall check check-native test test-vm compatibility demo bench clean native-tests
 # The list below is made from the `## ` comments of the targets.
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,10 @@ build/.test-packages: test/setup/system-packages.sh Makefile
 	@sh test/setup/system-packages.sh mmdebstrap=/usr/bin/mmdebstrap iproute2=/sbin/ip nftables=/usr/sbin/nft \
 		ca-certificates=/etc/ssl/certs/ca-certificates.crt btrfs-progs=/usr/sbin/mkfs.btrfs \
 		python3-docker=/usr/lib/python3/dist-packages/docker/__init__.py
+	@mkdir -p build && touch $@
+
+build/.vm-packages: test/setup/system-packages.sh Makefile
+	@sh test/setup/system-packages.sh qemu-system-x86=/usr/bin/qemu-system-x86_64 xz-utils=/usr/bin/xz
 	@mkdir -p build && touch $@
 
 build/.check-packages: test/setup/system-packages.sh
@@ -184,6 +188,9 @@ check-native: build native-tests build/sanitized/mydock-runtime build/.test-pack
 
 test: build native-tests build/.test-packages ## All tests: unit, native, integration (ONLY=substring picks files)
 	@$(NODE) test/run/main.ts $(ONLY)
+
+test-vm: build native-tests build/.test-packages build/.vm-packages ## Isolation and limits on Debian's kernel with systemd, emulated (ONLY=substring, CONSOLE=1)
+	@$(NODE) test/vm/main.ts $(if $(CONSOLE),--console) $(ONLY)
 
 compatibility: build build/.test-packages ## Write docs/compatibility.md from what the daemon answers, and print it
 	@MYDOCK_COMPATIBILITY=write $(NODE) test/run/main.ts test/conformance; cat docs/compatibility.md

@@ -3,6 +3,7 @@
 #include "cgroup.h"
 #include "../../common/cleanup.h"
 #include "cgroup_mounts.h"
+#include "systemd_scope.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -83,8 +84,9 @@ int cgroup_read(int directory_fd, const char *file, char *text, size_t size) {
 /* The next component of the path below parent_fd, made if it is missing. leaf: its children need no
  * controllers. */
 static int cgroup_enter(const struct cgroup_hierarchy *hierarchy, int parent_fd, const char *name,
-                        struct error **err) {
-    if (hierarchy->v2)
+                        bool systemd, struct error **err) {
+    /* systemd has turned on what is needed above its scope, and is the only one to write there. */
+    if (hierarchy->v2 && !systemd)
         cgroup_v2_enable(parent_fd);
     bool made = mkdirat(parent_fd, name, 0755) == 0;
     if (!made && errno != EEXIST)
@@ -100,7 +102,7 @@ static int cgroup_enter(const struct cgroup_hierarchy *hierarchy, int parent_fd,
 }
 
 /* Makes the whole path, one component after the other. */
-static int cgroup_make_path(struct cgroup_hierarchy *hierarchy, const char *path,
+static int cgroup_make_path(struct cgroup_hierarchy *hierarchy, const char *path, bool systemd,
                             struct error **err) {
     cleanup_close int fd = open(hierarchy->mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cleanup_free char *rest = strdup(path);
@@ -111,7 +113,7 @@ static int cgroup_make_path(struct cgroup_hierarchy *hierarchy, const char *path
     char *position = NULL;
     for (char *name = strtok_r(rest, "/", &position); name != NULL;
          name = strtok_r(NULL, "/", &position)) {
-        int next = cgroup_enter(hierarchy, fd, name, err);
+        int next = cgroup_enter(hierarchy, fd, name, systemd, err);
         if (next < 0)
             return -1;
         close(fd);
@@ -130,7 +132,9 @@ static int cgroup_make_last(const struct cgroup_hierarchy *hierarchy) {
     return open(hierarchy->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-static int cgroup_make(struct cgroup_hierarchy *hierarchy, const char *path, struct error **err) {
+/* systemd: the group may stand already, with the scope's placeholder in it. */
+static int cgroup_make(struct cgroup_hierarchy *hierarchy, const char *path, bool systemd,
+                       struct error **err) {
     char processes[32];
     if (asprintf(&hierarchy->directory, "%s%s", hierarchy->mount, path) < 0) {
         hierarchy->directory = NULL;
@@ -139,21 +143,14 @@ static int cgroup_make(struct cgroup_hierarchy *hierarchy, const char *path, str
     hierarchy->directory_fd = cgroup_make_last(hierarchy);
     if (hierarchy->directory_fd >= 0)
         return 0;
-    cleanup_close int fd = cgroup_make_path(hierarchy, path, err);
+    cleanup_close int fd = cgroup_make_path(hierarchy, path, systemd, err);
     if (fd < 0)
         return -1;
-    if (cgroup_read(fd, "cgroup.procs", processes, sizeof(processes)) == 0 && processes[0] != '\0')
+    if (!systemd && cgroup_read(fd, "cgroup.procs", processes, sizeof(processes)) == 0 &&
+        processes[0] != '\0')
         return error_setf(err, EBUSY, "cgroup", hierarchy->directory,
                           "cgroup %s is in use by other processes", hierarchy->directory);
     hierarchy->directory_fd = steal_fd(&fd);
-    return 0;
-}
-
-/* systemd has the group elsewhere than linux.cgroupsPath says literally. */
-static int cgroup_check(const struct cgroup_request *request, struct error **err) {
-    if (request->systemd)
-        return error_setf(err, ENOTSUP, "cgroup", request->path,
-                          "%s: groups made by systemd are not supported", request->path);
     return 0;
 }
 
@@ -170,6 +167,7 @@ void cgroup_close(struct cgroup *cgroup) {
         return;
     for (size_t index = 0; index < cgroup->count; index++)
         cgroup_free_hierarchy(&cgroup->hierarchies[index]);
+    systemd_scope_free(cgroup->scope);
     free(cgroup->hierarchies);
     free(cgroup);
 }
@@ -185,26 +183,46 @@ static bool cgroup_open_existing(struct cgroup_hierarchy *hierarchy, const char 
     return hierarchy->directory_fd >= 0;
 }
 
-int cgroup_open(const struct cgroup_request *request, struct cgroup **out, struct error **err) {
-    if (cgroup_check(request, err) < 0)
-        return -1;
+/* The hierarchies of the host, and with systemd the scope. *path is where the groups are to be; it
+ * lives as long as the result. NULL with *err set on failure. */
+static struct cgroup *cgroup_new(const struct cgroup_request *request, const char **path,
+                                 struct error **err) {
+    if (!request->systemd && request->path[0] != '/') {
+        error_setf(err, EINVAL, "cgroup", request->path,
+                   "cgroupsPath \"%s\" is in systemd's form, and groups are to be made without it",
+                   request->path);
+        return NULL;
+    }
     struct cgroup *cgroup = calloc(1, sizeof(*cgroup));
+    if (cgroup == NULL) {
+        fields_no_memory(err);
+        return NULL;
+    }
+    if (cgroup_mounts_find(&cgroup->hierarchies, &cgroup->count, err) < 0 ||
+        (request->systemd && systemd_scope_new(request, &cgroup->scope, err) < 0)) {
+        cgroup_close(cgroup);
+        return NULL;
+    }
+    *path = request->systemd ? cgroup->scope->unit.path : request->path;
+    return cgroup;
+}
+
+int cgroup_open(const struct cgroup_request *request, struct cgroup **out, struct error **err) {
+    const char *path;
+    struct cgroup *cgroup = cgroup_new(request, &path, err);
     if (cgroup == NULL)
-        return fields_no_memory(err);
-    int result = cgroup_mounts_find(&cgroup->hierarchies, &cgroup->count, err);
+        return -1;
     size_t kept = 0;
     for (size_t index = 0; index < cgroup->count; index++) {
         struct cgroup_hierarchy *hierarchy = &cgroup->hierarchies[index];
-        if (result == 0 && cgroup_open_existing(hierarchy, request->path))
+        if (cgroup_open_existing(hierarchy, path))
             cgroup->hierarchies[kept++] = *hierarchy;
         else
             cgroup_free_hierarchy(hierarchy);
     }
     cgroup->count = kept;
-    if (result == 0 && kept == 0)
-        result = error_setf(err, ENOENT, "cgroup", request->path, "there is no cgroup %s",
-                            request->path);
-    if (result < 0) {
+    if (kept == 0) {
+        error_setf(err, ENOENT, "cgroup", path, "there is no cgroup %s", path);
         cgroup_close(cgroup);
         return -1;
     }
@@ -213,14 +231,16 @@ int cgroup_open(const struct cgroup_request *request, struct cgroup **out, struc
 }
 
 int cgroup_create(const struct cgroup_request *request, struct cgroup **out, struct error **err) {
-    if (cgroup_check(request, err) < 0)
-        return -1;
-    struct cgroup *cgroup = calloc(1, sizeof(*cgroup));
+    const char *path;
+    struct cgroup *cgroup = cgroup_new(request, &path, err);
     if (cgroup == NULL)
-        return fields_no_memory(err);
-    int result = cgroup_mounts_find(&cgroup->hierarchies, &cgroup->count, err);
+        return -1;
+    int result = 0;
+    if (cgroup->scope != NULL)
+        result = systemd_scope_start(cgroup->scope,
+                                     request->id == NULL ? request->path : request->id, err);
     for (size_t index = 0; result == 0 && index < cgroup->count; index++)
-        result = cgroup_make(&cgroup->hierarchies[index], request->path, err);
+        result = cgroup_make(&cgroup->hierarchies[index], path, cgroup->scope != NULL, err);
     if (result < 0) {
         cgroup_destroy(cgroup);
         return -1;
@@ -231,14 +251,24 @@ int cgroup_create(const struct cgroup_request *request, struct cgroup **out, str
     return 0;
 }
 
+void cgroup_settle(struct cgroup *cgroup) {
+    if (cgroup->scope != NULL)
+        systemd_scope_settle(cgroup->scope);
+}
+
 int cgroup_limit_devices(struct cgroup *cgroup, const struct resources *resources,
                          struct error **err) {
+    if (cgroup->scope != NULL &&
+        systemd_scope_limit_devices(cgroup->scope, cgroup, resources, err) < 0)
+        return -1;
     if (cgroup_v1_limit_devices(cgroup, resources, err) < 0)
         return -1;
     return cgroup_v2_limit_devices(cgroup, resources, err);
 }
 
 int cgroup_limit(struct cgroup *cgroup, const struct resources *resources, struct error **err) {
+    if (cgroup->scope != NULL && systemd_scope_limit(cgroup->scope, cgroup, resources, err) < 0)
+        return -1;
     if (cgroup_v1_limit(cgroup, resources, err) < 0)
         return -1;
     return cgroup_v2_limit(cgroup, resources, err);

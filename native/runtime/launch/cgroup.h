@@ -4,7 +4,8 @@
  * has them). cgroup.c owns finding, making and joining; cgroup_members.c the processes,
  * cgroup_freeze.c stopping them, cgroup_kill.c signals and removal, cgroup_figures.c what they use;
  * cgroup_v1.c and cgroup_v2.c write limits, cgroup_update.c those of a running container;
- * cgroup_devices.c is v2's device rules.
+ * cgroup_devices.c is v2's device rules. With systemd the container's scope makes the groups, and
+ * systemd_scope.h has it.
  */
 #ifndef MYDOCK_CGROUP_H
 #define MYDOCK_CGROUP_H
@@ -26,18 +27,25 @@ struct cgroup_hierarchy {
     int directory_fd;
 };
 
+struct systemd_scope;
+struct cgroup_journal;
+
 struct cgroup {
     struct cgroup_hierarchy *hierarchies;
     size_t count;
     /* oom kills counted before the container's start (a group that was there already). */
     long oom_kills;
+    /* NULL: systemd has no part in it. */
+    struct systemd_scope *scope;
+    /* While limits are updated: what was there before. */
+    struct cgroup_journal *journal;
 };
 
 /* Where a container's groups are to be. */
 struct cgroup_request {
-    /* linux.cgroupsPath. */
+    /* linux.cgroupsPath, "/a/b" below every hierarchy's root. */
     const char *path;
-    /* The container's name, for systemd; may be NULL. */
+    /* The container's name, for systemd to show; NULL: the path. */
     const char *id;
     /* path is "slice:prefix:name", and systemd makes the group. */
     bool systemd;
@@ -51,6 +59,9 @@ int cgroup_create(const struct cgroup_request *request, struct cgroup **out, str
 int cgroup_open(const struct cgroup_request *request, struct cgroup **out, struct error **err);
 /* Frees; the groups stay. NULL is allowed. */
 void cgroup_close(struct cgroup *cgroup);
+/* To be called once the container's init is in its groups (a scope of systemd is held open until
+ * then). */
+void cgroup_settle(struct cgroup *cgroup);
 /* Writes the device rules. Before anybody joins: the v1 list is built rule by rule, and whoever is
  * in the group in between is denied what a later rule allows. */
 int cgroup_limit_devices(struct cgroup *cgroup, const struct resources *resources,
@@ -58,6 +69,10 @@ int cgroup_limit_devices(struct cgroup *cgroup, const struct resources *resource
 /* Writes the other limits of linux.resources. Fails, naming the controller, where a wanted one is
  * missing. */
 int cgroup_limit(struct cgroup *cgroup, const struct resources *resources, struct error **err);
+/* Changes the limits that are given, of a container that runs; -1 takes one away. Device rules stay
+ * as they are. What the kernel refuses, or this host cannot give, leaves all limits as they were.
+ */
+int cgroup_update(struct cgroup *cgroup, const struct resources *resources, struct error **err);
 
 /* For clone3's CLONE_INTO_CGROUP, which puts a child into v2 without a migration; -1 without v2. */
 int cgroup_clone_fd(const struct cgroup *cgroup);
@@ -102,6 +117,21 @@ int cgroup_write(const struct cgroup_hierarchy *hierarchy, const char *file, con
                  struct error **err);
 int cgroup_write_number(const struct cgroup_hierarchy *hierarchy, const char *file, int64_t number,
                         struct error **err);
+/* The same for limits: an update takes them back where a later one fails. */
+int cgroup_set(struct cgroup *cgroup, const struct cgroup_hierarchy *hierarchy, const char *file,
+               const char *text, struct error **err);
+int cgroup_set_number(struct cgroup *cgroup, const struct cgroup_hierarchy *hierarchy,
+                      const char *file, int64_t number, struct error **err);
+/* Files that bound each other (a quota and its period, memory with and without swap): which order
+ * the kernel takes depends on what they hold. Writes those that it takes until none is left; fails
+ * with the first that it never does. */
+struct cgroup_value {
+    const char *file;
+    char text[64];
+};
+int cgroup_set_together(struct cgroup *cgroup, const struct cgroup_hierarchy *hierarchy,
+                        const struct cgroup_value *values, size_t count, struct error **err);
+bool cgroup_has(const struct cgroup_hierarchy *hierarchy, const char *file);
 /* Reads a file of a directory into text, without the newline, cut to the size; -1 with errno set.
  */
 int cgroup_read(int directory_fd, const char *file, char *text, size_t size);
@@ -117,6 +147,8 @@ int cgroup_v1_limit_devices(struct cgroup *cgroup, const struct resources *resou
 int cgroup_v2_limit_devices(struct cgroup *cgroup, const struct resources *resources,
                             struct error **err);
 int cgroup_v2_limit(struct cgroup *cgroup, const struct resources *resources, struct error **err);
+int cgroup_v2_limit_block(struct cgroup *cgroup, const struct resources *resources,
+                          struct error **err);
 /* Turns controllers on for the children of a group; one that cannot be stays off. */
 void cgroup_v2_enable(int directory_fd);
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "../../common/cleanup.h"
 #include "cgroup.h"
+#include "systemd_scope.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -113,6 +114,14 @@ static void cgroup_remove_all(struct cgroup *cgroup) {
 void cgroup_destroy(struct cgroup *cgroup) {
     if (cgroup == NULL)
         return;
+    if (cgroup->scope != NULL) {
+        /* The scope ends with its last process; what is asked of systemd has little left to do. */
+        systemd_scope_settle(cgroup->scope);
+        if (cgroup_has_processes(cgroup))
+            cgroup_kill(cgroup, SIGKILL, NULL);
+        systemd_scope_stop(cgroup->scope);
+        cgroup->scope = NULL;
+    }
     cgroup_remove_all(cgroup);
     cgroup_close(cgroup);
 }

@@ -4,6 +4,7 @@
 #include "../../common/cleanup.h"
 #include "../../common/warn.h"
 #include "cgroup.h"
+#include "resources_convert.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,7 +40,7 @@ static int v2_target(struct cgroup *cgroup, const char *v1_controller, const cha
     if (cgroup_find_v1(cgroup, v1_controller) != NULL)
         return 0;
     struct cgroup_hierarchy *hierarchy = cgroup_find_v2(cgroup);
-    if (hierarchy == NULL || faccessat(hierarchy->directory_fd, file, F_OK, 0) < 0)
+    if (hierarchy == NULL || !cgroup_has(hierarchy, file))
         return cgroup_missing(controller, limit, err);
     *out = hierarchy;
     return 0;
@@ -50,7 +51,7 @@ static int v2_text(struct cgroup *cgroup, const char *v1_controller, const char 
     struct cgroup_hierarchy *hierarchy;
     if (v2_target(cgroup, v1_controller, controller, file, limit, &hierarchy, err) < 0)
         return -1;
-    return hierarchy == NULL ? 0 : cgroup_write(hierarchy, file, text, err);
+    return hierarchy == NULL ? 0 : cgroup_set(cgroup, hierarchy, file, text, err);
 }
 
 /* A number in which -1 means no limit. */
@@ -62,56 +63,137 @@ static int v2_limit_or_max(struct cgroup *cgroup, const char *controller, const 
     return v2_text(cgroup, controller, controller, file, limit, text, err);
 }
 
+static int v2_check_usage(const struct cgroup_hierarchy *v2, const struct resources *resources,
+                          struct error **err) {
+    char text[32];
+    if (!resources->check_before_update || !resources->memory_limit.given ||
+        resources->memory_limit.value < 0 ||
+        cgroup_read(v2->directory_fd, "memory.current", text, sizeof(text)) < 0)
+        return 0;
+    long long used = strtoll(text, NULL, 10);
+    if (used <= resources->memory_limit.value)
+        return 0;
+    return error_setf(err, EBUSY, "cgroup", "memory.max",
+                      "rejecting memory limit %lld: %lld bytes are in use",
+                      (long long)resources->memory_limit.value, used);
+}
+
+/* The spec counts memory and swap together, v2 counts swap alone. */
+static int v2_limit_swap(struct cgroup *cgroup, const struct resources *resources,
+                         struct error **err) {
+    struct cgroup_hierarchy *v2 = cgroup_find_v2(cgroup);
+    struct resources with_limit = *resources;
+    char text[32];
+    struct resources_number *limit = &with_limit.memory_limit;
+    if (!resources->memory_swap.given) {
+        /* Unlimited memory under a limit of swap would not be what was asked for. */
+        if (limit->given && limit->value < 0 && v2 != NULL && cgroup_has(v2, "memory.swap.max"))
+            return cgroup_set(cgroup, v2, "memory.swap.max", "max", err);
+        return 0;
+    }
+    /* An update may give swap alone: the limit is what it is. */
+    if (!limit->given && v2 != NULL &&
+        cgroup_read(v2->directory_fd, "memory.max", text, sizeof(text)) == 0 && text[0] != 'm')
+        *limit = (struct resources_number){true, strtoll(text, NULL, 10)};
+    struct resources_number swap = resources_swap_alone(&with_limit);
+    if (!swap.given)
+        return error_setf(err, EINVAL, "cgroup", "memory.swap.max",
+                          "cannot set memory.swap without memory.limit");
+    if (swap.value < -1 || (swap.value < 0 && resources->memory_swap.value >= 0))
+        return error_setf(err, EINVAL, "cgroup", "memory.swap.max",
+                          "memory.swap must not be below memory.limit");
+    /* A host without swap needs no such limit: what is asked for holds there. */
+    if (swap.value <= 0 && v2 != NULL && cgroup_has(v2, "memory.max") &&
+        !cgroup_has(v2, "memory.swap.max"))
+        return 0;
+    return v2_limit_or_max(cgroup, "memory", "memory.swap.max", "memory.swap", swap.value, err);
+}
+
 static int v2_limit_memory(struct cgroup *cgroup, const struct resources *resources,
                            struct error **err) {
-    if (resources->memory_limit.given &&
-        v2_limit_or_max(cgroup, "memory", "memory.max", "memory.limit",
-                        resources->memory_limit.value, err) < 0)
+    if (cgroup_find_v1(cgroup, "memory") != NULL)
+        return 0;
+    if (cgroup_find_v2(cgroup) != NULL &&
+        v2_check_usage(cgroup_find_v2(cgroup), resources, err) < 0)
+        return -1;
+    if (v2_limit_swap(cgroup, resources, err) < 0 ||
+        (resources->memory_limit.given &&
+         v2_limit_or_max(cgroup, "memory", "memory.max", "memory.limit",
+                         resources->memory_limit.value, err) < 0))
         return -1;
     if (resources->memory_reservation.given &&
         v2_limit_or_max(cgroup, "memory", "memory.low", "memory.reservation",
                         resources->memory_reservation.value, err) < 0)
         return -1;
-    if (resources->memory_swap.given) {
-        /* The spec counts memory and swap together, v2 counts swap alone. */
-        int64_t swap = resources->memory_swap.value;
-        if (swap >= 0 && resources->memory_limit.given)
-            swap -= resources->memory_limit.value;
-        if (v2_limit_or_max(cgroup, "memory", "memory.swap.max", "memory.swap", swap, err) < 0)
+    if (resources->memory_swappiness.given)
+        warn("warning: memory.swappiness has no meaning on cgroup v2");
+    if (resources->disable_oom_killer.given && resources->disable_oom_killer.value != 0)
+        warn("warning: memory.disableOOMKiller has no meaning on cgroup v2");
+    if (resources->memory_kernel_tcp.given)
+        warn("warning: memory.kernelTCP has no meaning on cgroup v2");
+    return 0;
+}
+
+static int v2_limit_weight(struct cgroup *cgroup, const struct resources *resources,
+                           struct error **err) {
+    char text[32];
+    /* An idle group takes no weight. */
+    bool idle = resources->cpu_idle.given && resources->cpu_idle.value == 1;
+    for (int turn = 0; turn < 2; turn++) {
+        bool now = (turn == 0) != idle;
+        if (resources->cpu_idle.given && now &&
+            v2_limit_or_max(cgroup, "cpu", "cpu.idle", "cpu.idle", resources->cpu_idle.value, err) <
+                0)
+            return -1;
+        if (!resources->cpu_shares.given || now)
+            continue;
+        snprintf(text, sizeof(text), "%lld",
+                 (long long)resources_cpu_weight(resources->cpu_shares.value));
+        if (v2_text(cgroup, "cpu", "cpu", "cpu.weight", "cpu.shares", text, err) < 0)
             return -1;
     }
-    bool v1_only = resources->memory_swappiness.given || resources->disable_oom_killer;
-    if (v1_only && cgroup_find_v1(cgroup, "memory") == NULL)
-        warn("warning: memory.swappiness and disableOOMKiller have no meaning on cgroup v2");
     return 0;
+}
+
+/* cpu.max holds quota and period: what is not given stays. */
+static int v2_limit_quota(struct cgroup *cgroup, const struct resources *resources,
+                          struct error **err) {
+    struct cgroup_hierarchy *v2;
+    struct cgroup_value values[2];
+    size_t count = 0;
+    const struct resources_number *quota = &resources->cpu_quota_us;
+    const struct resources_number *period = &resources->cpu_period_us;
+    bool maximum = quota->given || period->given;
+    if (!maximum && !resources->cpu_burst_us.given)
+        return 0;
+    if (v2_target(cgroup, "cpu", "cpu", maximum ? "cpu.max" : "cpu.max.burst",
+                  maximum ? "cpu.quota" : "cpu.burst", &v2, err) < 0)
+        return -1;
+    if (v2 == NULL)
+        return 0;
+    if (maximum) {
+        char text[64], old_quota[32] = "max", new_quota[32] = "max";
+        long long old_period = 100000;
+        if (cgroup_read(v2->directory_fd, "cpu.max", text, sizeof(text)) == 0)
+            sscanf(text, "%31s %lld", old_quota, &old_period);
+        if (quota->given && quota->value > 0)
+            snprintf(new_quota, sizeof(new_quota), "%lld", (long long)quota->value);
+        values[count].file = "cpu.max";
+        snprintf(values[count++].text, sizeof(values[0].text), "%s %lld",
+                 quota->given ? new_quota : old_quota,
+                 period->given ? (long long)period->value : old_period);
+    }
+    if (resources->cpu_burst_us.given) {
+        values[count].file = "cpu.max.burst";
+        snprintf(values[count++].text, sizeof(values[0].text), "%lld",
+                 (long long)resources->cpu_burst_us.value);
+    }
+    return cgroup_set_together(cgroup, v2, values, count, err);
 }
 
 static int v2_limit_cpu(struct cgroup *cgroup, const struct resources *resources,
                         struct error **err) {
-    char text[64];
-    if (resources->cpu_shares.given) {
-        /* [2, 262144] onto [1, 10000], in a straight line, as other runtimes do. */
-        int64_t shares = resources->cpu_shares.value;
-        shares = shares < 2 ? 2 : shares > 262144 ? 262144 : shares;
-        snprintf(text, sizeof(text), "%lld", (long long)(1 + (shares - 2) * 9999 / 262142));
-        if (v2_text(cgroup, "cpu", "cpu", "cpu.weight", "cpu.shares", text, err) < 0)
-            return -1;
-    }
-    if (resources->cpu_quota_us.given || resources->cpu_period_us.given) {
-        char quota[32] = "max";
-        if (resources->cpu_quota_us.given && resources->cpu_quota_us.value > 0)
-            snprintf(quota, sizeof(quota), "%lld", (long long)resources->cpu_quota_us.value);
-        int64_t period = resources->cpu_period_us.given ? resources->cpu_period_us.value : 100000;
-        snprintf(text, sizeof(text), "%s %lld", quota, (long long)period);
-        if (v2_text(cgroup, "cpu", "cpu", "cpu.max", "cpu.quota", text, err) < 0)
-            return -1;
-    }
-    if (resources->cpu_burst_us.given &&
-        v2_limit_or_max(cgroup, "cpu", "cpu.max.burst", "cpu.burst", resources->cpu_burst_us.value,
-                        err) < 0)
-        return -1;
-    if (resources->cpu_idle.given &&
-        v2_limit_or_max(cgroup, "cpu", "cpu.idle", "cpu.idle", resources->cpu_idle.value, err) < 0)
+    if (v2_limit_weight(cgroup, resources, err) < 0 || v2_limit_quota(cgroup, resources, err) < 0)
         return -1;
     if ((resources->cpu_rt_runtime_us.given || resources->cpu_rt_period_us.given) &&
         cgroup_find_v1(cgroup, "cpu") == NULL)
@@ -124,60 +206,38 @@ static int v2_limit_cpu(struct cgroup *cgroup, const struct resources *resources
                                              resources->mems, err);
 }
 
-static int v2_block_list(struct cgroup *cgroup, const char *file, const char *key,
-                         const struct resources_block_list *list, const char *limit,
+static int v2_limit_pids(struct cgroup *cgroup, const struct resources *resources,
                          struct error **err) {
-    for (size_t index = 0; index < list->count; index++) {
-        char text[128];
-        snprintf(text, sizeof(text), "%lld:%lld %s%lld", (long long)list->items[index].major,
-                 (long long)list->items[index].minor, key, (long long)list->items[index].value);
-        if (v2_text(cgroup, "blkio", "io", file, limit, text, err) < 0)
+    if (!resources->pids_limit.given)
+        return 0;
+    return v2_limit_or_max(cgroup, "pids", "pids.max", "pids.limit",
+                           resources->pids_limit.value > 0 ? resources->pids_limit.value : -1, err);
+}
+
+/* Both what is used and what is reserved by mappings; older kernels count only the first. */
+static int v2_limit_huge_pages(struct cgroup *cgroup, const struct resources *resources,
+                               struct error **err) {
+    const struct cgroup_hierarchy *v2 = cgroup_find_v2(cgroup);
+    if (cgroup_find_v1(cgroup, "hugetlb") != NULL)
+        return 0;
+    for (size_t index = 0; index < resources->huge_page_count; index++) {
+        const struct resources_huge_page *page = &resources->huge_pages[index];
+        char file[64], text[32];
+        snprintf(text, sizeof(text), "%llu", (unsigned long long)page->limit);
+        snprintf(file, sizeof(file), "hugetlb.%s.max", page->size);
+        if (v2_text(cgroup, "hugetlb", "hugetlb", file, "hugepageLimits", text, err) < 0)
+            return -1;
+        snprintf(file, sizeof(file), "hugetlb.%s.rsvd.max", page->size);
+        if (cgroup_has(v2, file) && cgroup_set(cgroup, v2, file, text, err) < 0)
             return -1;
     }
     return 0;
 }
 
-static int v2_limit_block(struct cgroup *cgroup, const struct resources *resources,
-                          struct error **err) {
-    const struct cgroup_hierarchy *v2 = cgroup_find_v2(cgroup);
-    bool bfq = v2 != NULL && faccessat(v2->directory_fd, "io.bfq.weight", F_OK, 0) == 0;
-    if (resources->block_weight.given) {
-        /* Both take [10, 1000]; io.weight, of the iocost controller, wants [1, 10000]. */
-        int64_t weight = resources->block_weight.value;
-        int64_t wide = 1 + (weight - 10) * 9999 / 990;
-        if (v2_limit_or_max(cgroup, cgroup_find_v1(cgroup, "blkio") != NULL ? "blkio" : "io",
-                            bfq ? "io.bfq.weight" : "io.weight", "blockIO.weight",
-                            bfq ? weight : wide, err) < 0)
-            return -1;
-    }
-    if (v2_block_list(cgroup, "io.bfq.weight", "", &resources->block_weight_devices,
-                      "blockIO.weightDevice", err) < 0 ||
-        v2_block_list(cgroup, "io.max", "rbps=", &resources->read_bytes, "blockIO throttling",
-                      err) < 0 ||
-        v2_block_list(cgroup, "io.max", "wbps=", &resources->write_bytes, "blockIO throttling",
-                      err) < 0 ||
-        v2_block_list(cgroup, "io.max", "riops=", &resources->read_operations, "blockIO throttling",
-                      err) < 0)
-        return -1;
-    return v2_block_list(cgroup, "io.max", "wiops=", &resources->write_operations,
-                         "blockIO throttling", err);
-}
-
 static int v2_limit_rest(struct cgroup *cgroup, const struct resources *resources,
                          struct error **err) {
-    if (resources->pids_limit.given &&
-        v2_limit_or_max(cgroup, "pids", "pids.max", "pids.limit",
-                        resources->pids_limit.value > 0 ? resources->pids_limit.value : -1,
-                        err) < 0)
+    if (v2_limit_huge_pages(cgroup, resources, err) < 0)
         return -1;
-    for (size_t index = 0; index < resources->huge_page_count; index++) {
-        char file[64], text[32];
-        snprintf(file, sizeof(file), "hugetlb.%s.max", resources->huge_pages[index].size);
-        snprintf(text, sizeof(text), "%llu",
-                 (unsigned long long)resources->huge_pages[index].limit);
-        if (v2_text(cgroup, "hugetlb", "hugetlb", file, "hugepageLimits", text, err) < 0)
-            return -1;
-    }
     for (size_t index = 0; index < resources->rdma_count; index++) {
         if (v2_text(cgroup, "rdma", "rdma", "rdma.max", "rdma", resources->rdma[index].value, err) <
             0)
@@ -206,9 +266,9 @@ static int v2_write_unified(struct cgroup *cgroup, const struct resources *resou
     struct cgroup_hierarchy *v2 = cgroup_find_v2(cgroup);
     for (size_t index = 0; index < resources->unified_count; index++) {
         const char *file = resources->unified[index].key;
-        if (v2 == NULL || faccessat(v2->directory_fd, file, F_OK, 0) < 0)
+        if (v2 == NULL || !cgroup_has(v2, file))
             return cgroup_missing("v2", file, err);
-        if (cgroup_write(v2, file, resources->unified[index].value, err) < 0)
+        if (cgroup_set(cgroup, v2, file, resources->unified[index].value, err) < 0)
             return -1;
     }
     return 0;
@@ -216,7 +276,9 @@ static int v2_write_unified(struct cgroup *cgroup, const struct resources *resou
 
 int cgroup_v2_limit(struct cgroup *cgroup, const struct resources *resources, struct error **err) {
     if (v2_limit_memory(cgroup, resources, err) < 0 || v2_limit_cpu(cgroup, resources, err) < 0 ||
-        v2_limit_block(cgroup, resources, err) < 0 || v2_limit_rest(cgroup, resources, err) < 0)
+        v2_limit_pids(cgroup, resources, err) < 0 ||
+        cgroup_v2_limit_block(cgroup, resources, err) < 0 ||
+        v2_limit_rest(cgroup, resources, err) < 0)
         return -1;
     return v2_write_unified(cgroup, resources, err);
 }

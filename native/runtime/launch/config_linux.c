@@ -207,11 +207,11 @@ static int linux_read_cgroups_path(const struct fields *from, struct config *con
         return -1;
     if (path == NULL || path[0] == '\0')
         return 0;
-    if (path[0] != '/' && strchr(path, ':') != NULL)
-        return fields_refuse(from, "cgroupsPath", "in systemd's form is not supported", err);
     if (strstr(path, "..") != NULL || path[strspn(path, "/")] == '\0')
         return fields_refuse(from, "cgroupsPath", "must name a group below the root", err);
-    config->cgroups_path = path[0] == '/' ? path : arena_format(from->arena, "/%s", path);
+    /* "slice:prefix:name" is for systemd (systemd_unit.h). */
+    bool systemd = strchr(path, ':') != NULL;
+    config->cgroups_path = path[0] == '/' || systemd ? path : arena_format(from->arena, "/%s", path);
     return config->cgroups_path == NULL ? fields_no_memory(err) : 0;
 }
 

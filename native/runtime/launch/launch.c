@@ -111,6 +111,7 @@ static int launch_fork(struct launch_container *container, const struct launch_o
         launch_reap(pid, container->init_pidfd);
         container->init_pid = 0;
     } else if (launch_await_ready(container, init, err) == 0) {
+        cgroup_settle(container->cgroup);
         container->init_sync_fd = init->sync_fd;
         return 0;
     }
@@ -202,6 +203,10 @@ int launch_start(struct launch_container *container, struct launch_process *init
 
 bool launch_terminal(const struct launch_container *container) {
     return container->config->process.terminal;
+}
+
+const struct config *launch_config(const struct launch_container *container) {
+    return container->config;
 }
 
 struct cgroup *launch_cgroup(const struct launch_container *container) {

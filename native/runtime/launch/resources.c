@@ -15,20 +15,35 @@ static int resources_number(const struct fields *from, const char *key, int64_t 
     return 0;
 }
 
+static int resources_flag(const struct fields *from, const char *key, struct resources_number *out,
+                          struct error **err) {
+    bool value = false;
+    if (fields_flag(from, key, &value, err) < 0)
+        return -1;
+    const json_t *member = from->object == NULL ? NULL : json_object_get(from->object, key);
+    if (json_is_boolean(member))
+        *out = (struct resources_number){true, value};
+    return 0;
+}
+
 static int resources_read_memory(const struct fields *from, struct resources *out,
                                  struct error **err) {
     struct fields memory;
+    struct resources_number kernel = {false, 0};
     if (fields_object(from, "memory", &memory, err) < 0 ||
         resources_number(&memory, "limit", -1, &out->memory_limit, err) < 0 ||
         resources_number(&memory, "reservation", -1, &out->memory_reservation, err) < 0 ||
         resources_number(&memory, "swap", -1, &out->memory_swap, err) < 0 ||
         resources_number(&memory, "swappiness", 0, &out->memory_swappiness, err) < 0 ||
-        fields_flag(&memory, "disableOOMKiller", &out->disable_oom_killer, err) < 0)
+        resources_number(&memory, "kernel", -1, &kernel, err) < 0 ||
+        resources_number(&memory, "kernelTCP", -1, &out->memory_kernel_tcp, err) < 0 ||
+        resources_flag(&memory, "disableOOMKiller", &out->disable_oom_killer, err) < 0 ||
+        fields_flag(&memory, "checkBeforeUpdate", &out->check_before_update, err) < 0)
         return -1;
     /* 0 is how callers say that nothing was asked for. */
     struct resources_number *limits[] = {&out->memory_limit, &out->memory_reservation,
-                                         &out->memory_swap};
-    for (size_t index = 0; index < 3; index++)
+                                         &out->memory_swap, &out->memory_kernel_tcp};
+    for (size_t index = 0; index < 4; index++)
         limits[index]->given = limits[index]->given && limits[index]->value != 0;
     if (out->memory_swap.given && out->memory_swap.value > 0 && out->memory_limit.given &&
         out->memory_swap.value < out->memory_limit.value)
@@ -54,7 +69,6 @@ static int resources_read_cpu(const struct fields *from, struct resources *out,
     out->cpu_quota_us.given = out->cpu_quota_us.given && out->cpu_quota_us.value != 0;
     out->cpu_period_us.given = out->cpu_period_us.given && out->cpu_period_us.value != 0;
     out->cpu_burst_us.given = out->cpu_burst_us.given && out->cpu_burst_us.value != 0;
-    out->cpu_idle.given = out->cpu_idle.given && out->cpu_idle.value != 0;
     out->cpu_rt_runtime_us.given =
         out->cpu_rt_runtime_us.given && out->cpu_rt_runtime_us.value != 0;
     out->cpu_rt_period_us.given = out->cpu_rt_period_us.given && out->cpu_rt_period_us.value != 0;

@@ -47,7 +47,12 @@ struct resources_text_pair {
 struct resources {
     /* Bytes; -1: no limit. swap counts memory and swap together. */
     struct resources_number memory_limit, memory_reservation, memory_swap, memory_swappiness;
-    bool disable_oom_killer;
+    /* memory.kernel is read and has no effect, as in all runtimes since the kernel dropped it. */
+    struct resources_number memory_kernel_tcp;
+    /* 0 or 1. */
+    struct resources_number disable_oom_killer;
+    /* A limit below what is in use is refused. */
+    bool check_before_update;
 
     struct resources_number cpu_shares, cpu_quota_us, cpu_period_us, cpu_burst_us, cpu_idle;
     struct resources_number cpu_rt_runtime_us, cpu_rt_period_us;
