@@ -33,6 +33,8 @@ export interface BuildRequest {
   limits: StepLimits;
   /** Credentials by registry host, from X-Registry-Config. */
   auth: Record<string, RegistryAuth>;
+  /** Asked for every image that the Dockerfile names; throws where the client may not use it. */
+  requireImage?: (reference: string) => void;
 }
 
 /** Throws InvalidParameter for what cannot be read, NotImplemented by name for what is not built. */

@@ -136,6 +136,7 @@ export class StageRunner {
   /** From the store where it fits; else pulled. */
   async #image(name: string, wanted: Platform | undefined): Promise<Image> {
     const { imageStore, puller, request } = this.#run.options;
+    request.requireImage?.(name);
     const platform = wanted ?? (request.platform === '' ? undefined : this.#run.options.platform);
     const here = request.pull ? undefined : imageStore.tryResolve(name);
     const fits =

@@ -118,6 +118,10 @@ export class ContainerEngine {
     return this.#context.containers.all();
   }
 
+  nameTaken(name: string): boolean {
+    return this.#context.containers.nameTaken(name);
+  }
+
   list(options: ListOptions): ContainerSummary[] {
     return listContainers(this.#context, options);
   }

@@ -21,6 +21,8 @@ export interface ContainerMountPoint extends MountSpec {
   anonymous?: boolean;
   /** Of a mounted image, which a later image of that name does not change. */
   image?: { id: ImageID; layers: DiffID[] };
+  /** Of a bind: the host folder in which `subpath` is looked up at every start (confined-bind.ts). */
+  confinedTo?: string;
 }
 
 export interface MountRequest {
@@ -94,7 +96,7 @@ function requestedBind(raw: string, { hostConfig, host, readOnlyNonRecursive }: 
 }
 
 /** A mount that is not made yet; of volumes-from and images more is known than of others. */
-type RequestedMount = MountSpec & Pick<ContainerMountPoint, 'anonymous' | 'image'>;
+export type RequestedMount = MountSpec & Pick<ContainerMountPoint, 'anonymous' | 'image' | 'confinedTo'>;
 
 function withImage(mount: MountSpec, request: MountRequest): RequestedMount {
   const { id, diffIds } = request.imageOf(mount.source);

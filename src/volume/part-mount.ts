@@ -26,7 +26,7 @@ export interface Part {
  * Mounts what `subpath` names in `root`, links resolved inside it, at `target`, which is made. Throws InvalidParameter
  * where there is nothing.
  */
-export function mountPart(root: string, { type, name, subpath }: Part, target: string): void {
+export function mountPart(root: string | number, { type, name, subpath }: Part, target: string): void {
   let fd: number;
   try {
     fd = openInRoot(root, subpath, O_PATH);

@@ -14,7 +14,9 @@ import type { Route } from '../../router.ts';
 const MAX_COMPARISONS = 2;
 const PARTS = ['packages', 'files', 'config'];
 
-export function differenceRoute(compare: (request: DifferenceRequest) => Promise<ImageDifference>): Route {
+export type DifferenceBackend = (request: DifferenceRequest) => Promise<ImageDifference>;
+
+export function differenceRoute(compare: DifferenceBackend): Route {
   const slots = new Semaphore(MAX_COMPARISONS);
   return {
     method: 'GET',

@@ -1,0 +1,86 @@
+/**
+ * Images as one scoped socket has them. They belong to no project: a socket with labels sees all of them. Patterns
+ * limit which of them it may name; archives and Dockerfiles name images too.
+ */
+import type { BuildBackend } from '../routes/build/backend.ts';
+import type { ImagesBackend } from '../routes/images/backend.ts';
+import { beyond } from './guard.ts';
+import type { VisibleObjects } from './visible.ts';
+
+export function scopedImages(engine: ImagesBackend, visible: VisibleObjects): ImagesBackend {
+  const { scope } = visible;
+  const require = (reference: string): string => {
+    visible.requireImage(reference);
+    return reference;
+  };
+  const refuseArchives = (what: string): void => {
+    if (scope.limitsImages) throw beyond(scope, what, 'it cannot be limited to --image patterns');
+  };
+  return {
+    driver: engine.driver,
+    list: () => engine.list(),
+    resolve: (reference) => engine.resolve(require(reference)),
+    tryResolve: (reference) => engine.tryResolve(reference),
+    children: (imageId) => engine.children(imageId),
+    layersByImage: () => engine.layersByImage(),
+    layerSizeBytes: (diffId) => engine.layerSizeBytes(diffId),
+    manifests: (image, containersOf) => engine.manifests(image, containersOf),
+    containersByImage: () => {
+      const own = visible.containerIds();
+      const users = [...engine.containersByImage()].map(
+        ([image, ids]) => [image, ids.filter((id) => own.has(id))] as const,
+      );
+      return new Map(users.filter(([, ids]) => ids.length > 0));
+    },
+    tag: (source, target) => {
+      visible.requireImageName(target);
+      engine.tag(require(source), target);
+    },
+    remove: async (reference, options) => await engine.remove(require(reference), options),
+    prune: async (options) => {
+      if (scope.limitsObjects || scope.limitsImages)
+        throw beyond(scope, 'pruning images', 'images belong to no socket');
+      return await engine.prune(options);
+    },
+    pull: async (request) => {
+      visible.requireImageName(request.reference);
+      return await engine.pull(request);
+    },
+    push: async (request) => await engine.push({ ...request, reference: require(request.reference) }),
+    archives: {
+      save: async (request) => {
+        request.names.forEach(require);
+        await engine.archives.save(request);
+      },
+      load: async (request) => {
+        refuseArchives('loading images');
+        return await engine.archives.load(request);
+      },
+      import: async (request) => {
+        refuseArchives('importing an image');
+        return await engine.archives.import(request);
+      },
+    },
+    registry: {
+      search: async (request) => await engine.registry.search(request),
+      describe: async (request) => await engine.registry.describe(request),
+      manifests: async (request) => await engine.registry.manifests(request),
+    },
+  };
+}
+
+/** RUN steps are containers as every other: on the default bridge, on none, or on a network that may be joined. */
+export function scopedBuild(engine: BuildBackend, visible: VisibleObjects): BuildBackend {
+  return {
+    build: async (request, context, onMessage, signal) => {
+      const mode = request.networkMode;
+      if (mode === 'host' || mode.startsWith('container')) {
+        throw beyond(visible.scope, `building with the network "${mode}"`);
+      }
+      visible.networkToJoin(mode === '' ? 'bridge' : mode);
+      for (const tag of request.tags) visible.requireImageName(tag);
+      const limited = { ...request, requireImage: (name: string) => visible.requireImage(name) };
+      return await engine.build(limited, context, onMessage, signal);
+    },
+  };
+}

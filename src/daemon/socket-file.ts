@@ -1,0 +1,116 @@
+/**
+ * The file of a Unix socket: where it may be made, and with whose rights. Whoever can write to the folder of a socket
+ * can put another in its place, and a link there would lead the daemon's chown(2) and chmod(2) astray, so that every
+ * folder on the way must be root's alone.
+ */
+import { chmodSync, lchownSync, lstatSync, mkdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { connect, type Server } from 'node:net';
+import { basename, dirname, join } from 'node:path';
+import { InvalidParameterError, UnavailableError } from '../base/errors.ts';
+
+export interface SocketOwner {
+  uid: number;
+  gid: number;
+  /** Permission bits. */
+  mode: number;
+}
+
+/** sun_path of unix(7) has 108 bytes, with the zero at its end. */
+const PATH_MAX_BYTES = 107;
+const GROUP_OR_OTHER_WRITE = 0o022;
+const STICKY = 0o1000;
+
+/** `path` with links in its folder resolved. Throws InvalidParameter where the socket cannot safely be there. */
+export function requireSocketPlace(path: string): string {
+  if (!path.startsWith('/') || path.includes('\0') || path.endsWith('/')) {
+    throw new InvalidParameterError(`invalid socket path "${path}": expected the absolute path of a file`);
+  }
+  let folder: string;
+  try {
+    folder = realpathSync(dirname(path));
+  } catch (error) {
+    throw new InvalidParameterError(`cannot make the socket ${path}: its folder cannot be found`, error);
+  }
+  const real = join(folder, basename(path));
+  if (Buffer.byteLength(real) > PATH_MAX_BYTES) {
+    throw new InvalidParameterError(`socket path "${real}" is longer than ${PATH_MAX_BYTES} bytes`);
+  }
+  requireRootsFolder(folder, path);
+  return real;
+}
+
+/** A sticky folder keeps others from renaming root's files, but not from being there first: only ancestors may be one. */
+function requireRootsFolder(folder: string, socket: string): void {
+  for (let at = folder; ; at = dirname(at)) {
+    const { uid, mode } = lstatSync(at);
+    const shared = (mode & GROUP_OR_OTHER_WRITE) !== 0 && (at === folder || (mode & STICKY) === 0);
+    if (uid !== 0 || shared) {
+      throw new InvalidParameterError(
+        `cannot make the socket ${socket}: others than root can write to ${at} (owner ${uid}, mode ${(mode & 0o7777).toString(8).padStart(4, '0')})`,
+      );
+    }
+    if (at === '/') return;
+  }
+}
+
+/**
+ * Listens on `path`: a stale socket is replaced, nobody can connect before owner and mode are right. Throws
+ * Unavailable where a process listens there, InvalidParameter where something else than a socket is there.
+ */
+export async function listenOnPath(server: Server, path: string, owner: SocketOwner): Promise<void> {
+  await removeStale(path);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    // bind(2) happens within this call: the file is there with these rights from its first moment.
+    const before = process.umask(0o177);
+    try {
+      server.listen({ path, backlog: 4096 }, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    } finally {
+      process.umask(before);
+    }
+  });
+  lchownSync(path, owner.uid, owner.gid);
+  if (!lstatSync(path).isSocket()) throw new UnavailableError(`cannot listen on ${path}: it was replaced`);
+  chmodSync(path, owner.mode);
+}
+
+/** The folder of the daemon's own socket is made where it is missing, for root alone to write to. */
+export function makeSocketFolder(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+}
+
+async function removeStale(path: string): Promise<void> {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return;
+  if (!stat.isSocket()) {
+    const what = stat.isSymbolicLink() ? 'a symbolic link' : 'not a socket';
+    throw new InvalidParameterError(`cannot listen on ${path}: it exists and is ${what}`);
+  }
+  if (await answers(path))
+    throw new UnavailableError(`cannot listen on ${path}: another process listens there`);
+  rmSync(path);
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+}
+
+/** A group's ID by name or number, from /etc/group; undefined where there is none. */
+export function groupId(group: string): number | undefined {
+  if (/^\d{1,10}$/.test(group)) return Number(group);
+  for (const line of readFileSync('/etc/group', 'utf8').split('\n')) {
+    const [name, , gid] = line.split(':');
+    if (name === group) return Number(gid);
+  }
+  return undefined;
+}
