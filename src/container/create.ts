@@ -25,6 +25,7 @@ import type { ContainerRecord } from './record.ts';
 import { releaseVolumes } from './remove.ts';
 import { requestedNetworks } from './requested-networks.ts';
 import { mountRoot, unmountRoot } from './rootfs.ts';
+import { requireOwnRuntime } from './runtimes.ts';
 import { createdState } from './state.ts';
 
 export interface CreateOptions {
@@ -70,6 +71,7 @@ export async function createContainer(
     host: mountHost,
     readOnlyNonRecursive: compareApiVersions(options.apiVersion ?? API_VERSION, '1.44') < 0,
   });
+  requireOwnRuntime(engine.runtimes.find(hostConfig.Runtime), mounts);
   const record: ContainerRecord = {
     id,
     name: name ?? randomName((candidate) => engine.containers.nameTaken(candidate)),
@@ -129,6 +131,7 @@ function completeHostConfig(
     ...hostConfig,
     NetworkMode: networkDisabled ? 'none' : mode === '' || mode === 'default' ? 'bridge' : mode,
     Init: hostConfig.Init ?? (engine.settings.init ? true : null),
+    Runtime: engine.runtimes.nameFor(hostConfig.Runtime),
   };
 }
 

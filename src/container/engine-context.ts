@@ -9,6 +9,7 @@ import type { HostFacts } from '../oci/host-facts.ts';
 import type { VolumeStore } from '../volume/volume-store.ts';
 import type { Container } from './container.ts';
 import type { ContainerSet } from './container-set.ts';
+import type { Runtimes } from './runtimes.ts';
 
 export interface EngineSettings {
   dataRoot: string;
@@ -35,6 +36,7 @@ export interface EngineContext {
   contentStore: Pick<ContentStore, 'ingestFile'>;
   snapshotter: Snapshotter;
   networks: Networking;
+  runtimes: Runtimes;
   volumes: VolumeStore;
   containers: ContainerSet;
   events: EventBus;

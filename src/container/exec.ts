@@ -24,6 +24,7 @@ import { newId } from './names.ts';
 import { containerHostname } from './network.ts';
 import { containerPaths } from './paths.ts';
 import { readRootFile } from './root-file.ts';
+import { FOREIGN_STEP } from './runtimes.ts';
 import { isLive, requireRunning } from './state.ts';
 
 const KEEP_ENDED_MS = 60 * 60 * 1000;
@@ -73,7 +74,7 @@ export class ExecSession {
     this.#start.reject(
       new EngineError(
         kind,
-        `OCI runtime exec failed: exec failed: unable to start container process: ${event.message}`,
+        execErrorText(event),
       ),
     );
   }
@@ -91,6 +92,12 @@ export class ExecSession {
     this.#start.reject(new ConflictError(`container ${this.container.id} is not running`));
     this.exited(EXIT_CODE_LOST);
   }
+}
+
+/** Docker's frame around the runtime's message; another runtime than ours has the rest of it in its own. */
+function execErrorText({ step, message }: Events['failed']): string {
+  const ours = FOREIGN_STEP.test(step) ? '' : 'exec failed: unable to start container process: ';
+  return `OCI runtime exec failed: ${ours}${message}`;
 }
 
 /** Every session, by its ID. */

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { EngineError, errorMessage, InternalError, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { SupervisorConfig } from '../native/supervisor-protocol.ts';
+import { foreignSpecText } from '../oci/foreign-spec.ts';
 import { generateSpec, type NamespaceChoice } from '../oci/generate.ts';
 import type { ContainerMount } from '../oci/mounts.ts';
 import type { Spec } from '../oci/runtime-spec.ts';
@@ -25,6 +26,7 @@ import { writeNetworkFiles } from './network-files.ts';
 import { type ContainerPaths, containerPaths, seccompCacheDirectory } from './paths.ts';
 import { makeRootDirectory, readRootFile } from './root-file.ts';
 import { mountRoot } from './rootfs.ts';
+import { FOREIGN_STEP, foreignRuntime } from './runtimes.ts';
 import { requireStartable } from './state.ts';
 import { Supervisor } from './supervisor.ts';
 import { tellVolumesMounted } from './volume-events.ts';
@@ -131,6 +133,7 @@ async function writeBundle(
   spec: Spec,
 ): Promise<void> {
   const { config } = container.record;
+  const foreign = engine.runtimes.find(container.record.hostConfig.Runtime);
   const supervisor: SupervisorConfig = {
     id: container.id,
     socket: paths.socket,
@@ -139,8 +142,10 @@ async function writeBundle(
     stdin: config.OpenStdin === true,
     stdinOnce: config.StdinOnce === true,
     seccompCache: seccompCacheDirectory(engine.settings.execRoot),
+    ...(foreign === undefined ? {} : { runtime: foreignRuntime(foreign, paths.bundle) }),
   };
-  writeFileSync(join(paths.bundle, 'config.json'), JSON.stringify(spec), { mode: 0o600 });
+  const text = foreign === undefined ? JSON.stringify(spec) : foreignSpecText(spec);
+  writeFileSync(join(paths.bundle, 'config.json'), text, { mode: 0o600 });
   writeFileSync(join(paths.bundle, 'supervisor.json'), JSON.stringify(supervisor), { mode: 0o600 });
 }
 
@@ -159,7 +164,7 @@ function launch(engine: EngineContext, container: Container, bundle: string): Pr
           reject(error);
         }
       },
-      failed: ({ exitCode, message }) => reject(new StartFailure(exitCode, startErrorText(message))),
+      failed: ({ exitCode, step, message }) => reject(new StartFailure(exitCode, startErrorText(step, message))),
       lost: () => reject(new InternalError(`supervisor of container ${container.id} ended before the start`)),
     });
     const supervisor = Supervisor.spawn(engine.settings.runtimePath, bundle, handlers);
@@ -170,8 +175,11 @@ function launch(engine: EngineContext, container: Container, bundle: string): Pr
 }
 
 /** Docker's frame around the runtime's message: scripts match on it. */
-function startErrorText(message: string): string {
-  return `failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process: ${message}`;
+function startErrorText(step: string, message: string): string {
+  const frame = 'failed to create task for container: failed to create shim task: OCI runtime';
+  const foreign = FOREIGN_STEP.exec(step)?.[1];
+  if (foreign !== undefined) return `${frame} ${foreign} failed: ${message}`;
+  return `${frame} create failed: unable to start container process: ${message}`;
 }
 
 /** Ends whatever a start that failed has brought to life, and lets go of it. */

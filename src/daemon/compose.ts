@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../base/atomic-file.ts';
 import { type Database, openDatabase, settleDatabase } from '../base/database.ts';
 import { UnavailableError } from '../base/errors.ts';
+import { log } from '../base/log.ts';
 import { BUILD_MIGRATIONS } from '../build/build-cache.ts';
 import { Builder } from '../build/builder.ts';
 import { ContainerEngine } from '../container/engine.ts';
 import { validateLogConfig, withLogDefaults } from '../container/log-options.ts';
 import { CONTAINER_MIGRATIONS, type ContainerRecord } from '../container/record.ts';
+import { Runtimes } from '../container/runtimes.ts';
 import { EventBus } from '../events/event-bus.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import { openSnapshotter } from '../image/layers/storage-driver.ts';
@@ -97,7 +99,9 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     runtimePath,
     initPath: join(libraryDirectory(), 'mydock-init'),
   };
+  const runtimes = configuredRuntimes(config, runtimePath);
   const engine = new ContainerEngine({
+    runtimes,
     settings: { ...config, ...paths },
     database,
     images,
@@ -142,6 +146,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     snapshotter,
     events,
     host,
+    runtimes,
     ...paths,
   };
   const imageBackend = await composeImages({
@@ -231,6 +236,15 @@ function runningUsers(engine: ContainerEngine, volume: string): string[] {
 function createSnapshotter({ dataRoot, execRoot, storageDriver }: DaemonConfig): Snapshotter {
   keepMountsPrivate(join(execRoot, 'images'));
   return openSnapshotter({ dataRoot, execRoot, driver: storageDriver });
+}
+
+/** One that is not installed is no reason to keep the other containers waiting. */
+function configuredRuntimes(config: DaemonConfig, ownPath: string): Runtimes {
+  const runtimes = new Runtimes(config, ownPath);
+  for (const { name, path } of runtimes.missing()) {
+    log.warn({ runtime: name, path }, 'the program of a configured runtime does not exist');
+  }
+  return runtimes;
 }
 
 /** One daemon a data root: the lock goes with the process, however it ends. */

@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { errorMessage, InvalidParameterError } from '../base/errors.ts';
 import { LOG_LEVELS } from '../base/log.ts';
+import { checkRuntimes, OWN_RUNTIME, type RuntimeConfig } from '../container/runtimes.ts';
 import { convertValue, type Directive, directive, REPEATABLE } from './directive.ts';
 import {
   checkNetworkConfig,
@@ -39,6 +40,10 @@ export interface DaemonConfig extends NetworkConfig {
   dnsSearch: string[];
   dnsOptions: string[];
   init: boolean;
+  /** OCI runtimes beside our own, by name. */
+  runtimes: Record<string, RuntimeConfig>;
+  /** The one of containers that name none. */
+  defaultRuntime: string;
   /** Log driver of containers that name none. */
   logDriver: string;
   /** `key=value` or `key`, shown by `info`. */
@@ -96,6 +101,14 @@ const DIRECTIVES: readonly Directive<keyof DaemonConfig>[] = [
   directive('dns-search', 'dns-search', 'dnsSearch', 'list', 'DNS search domain of containers'),
   directive('dns-opt', 'dns-opts', 'dnsOptions', 'list', 'DNS option of containers'),
   directive('init', 'init', 'init', 'flag', 'Run an init in every container'),
+  directive('add-runtime', 'runtimes', 'runtimes', 'runtimes', 'OCI runtime for --runtime: NAME=PATH'),
+  directive(
+    'default-runtime',
+    'default-runtime',
+    'defaultRuntime',
+    'text',
+    'Runtime of containers that name none',
+  ),
   directive('log-driver', 'log-driver', 'logDriver', 'text', 'Default log driver of containers'),
   directive('label', 'labels', 'labels', 'list', 'Label of the daemon: key=value'),
   directive('log-opt', 'log-opts', 'logOpts', 'map', 'Default log option: max-size, max-file'),
@@ -163,6 +176,8 @@ function defaults(): DaemonConfig {
     dnsSearch: [],
     dnsOptions: [],
     init: false,
+    runtimes: {},
+    defaultRuntime: OWN_RUNTIME,
     logDriver: 'json-file',
     labels: [],
     logOpts: {},
@@ -264,7 +279,7 @@ function withProxies(path: string, file: Record<string, unknown>): Record<string
 
 function join(kind: Directive['kind'], fromFile: unknown, fromFlag: unknown): unknown {
   if (Array.isArray(fromFile) && Array.isArray(fromFlag)) return [...fromFile, ...fromFlag];
-  if (kind === 'map' && fromFile !== undefined && fromFlag !== undefined) {
+  if ((kind === 'map' || kind === 'runtimes') && fromFile !== undefined && fromFlag !== undefined) {
     return { ...(fromFile as object), ...(fromFlag as object) };
   }
   return fromFlag ?? fromFile;
@@ -286,6 +301,7 @@ function validate(config: DaemonConfig): DaemonConfig {
     );
   }
   checkNetworkConfig(config);
+  checkRuntimes(config);
   if (config.tlsVerify) config.tls = true;
   return config;
 }

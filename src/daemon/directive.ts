@@ -3,9 +3,10 @@
  * how its value is read. The table of directives stands in config.ts.
  */
 import { InvalidParameterError } from '../base/errors.ts';
+import { readRuntimes } from './runtimes-directive.ts';
 
 /** `flag` is switched on by its name alone; a `switch` is on by default and takes `false`. */
-type Kind = 'text' | 'list' | 'flag' | 'switch' | 'count' | 'rate' | 'map' | 'pools';
+type Kind = 'text' | 'list' | 'flag' | 'switch' | 'count' | 'rate' | 'map' | 'pools' | 'runtimes';
 
 /** A range that subnets of `size` (a prefix length) are taken from. */
 export interface AddressPoolConfig {
@@ -24,7 +25,7 @@ export interface Directive<Field extends string = string> {
 }
 
 /** May be given several times, and in both places: the values are joined. */
-export const REPEATABLE: ReadonlySet<Kind> = new Set(['list', 'map', 'pools']);
+export const REPEATABLE: ReadonlySet<Kind> = new Set(['list', 'map', 'pools', 'runtimes']);
 
 export function directive<Field extends string>(
   flag: string,
@@ -56,6 +57,7 @@ const READERS: Record<Kind, (value: unknown, where: string) => unknown> = {
   list: (value) => (isTextList(value) ? value : undefined),
   map: readMap,
   pools: (value, where) => (Array.isArray(value) ? value.map((item) => readPool(item, where)) : undefined),
+  runtimes: readRuntimes,
 };
 
 /** The command line gives texts, or true for a name alone. */

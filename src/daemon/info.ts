@@ -8,6 +8,7 @@ import { log } from '../base/log.ts';
 import { MYDOCK_VERSION } from '../base/version.ts';
 import type { ContainerEngine } from '../container/engine.ts';
 import { LOG_DRIVERS } from '../container/log-options.ts';
+import type { Runtimes } from '../container/runtimes.ts';
 import type { EventBus } from '../events/event-bus.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import { DEFAULT_DOMAIN } from '../image/reference.ts';
@@ -29,7 +30,7 @@ export interface InfoSources {
   snapshotter: Snapshotter;
   events: EventBus;
   host: HostFacts;
-  runtimePath: string;
+  runtimes: Runtimes;
   initPath: string;
   proxies: ProxyEnvironment;
 }
@@ -140,8 +141,8 @@ export function systemInfo(sources: InfoSources, drops: readonly ForeignDrop[]):
     Labels: config.labels,
     ExperimentalBuild: false,
     ServerVersion: MYDOCK_VERSION,
-    Runtimes: { 'mydock-runtime': { path: sources.runtimePath } },
-    DefaultRuntime: 'mydock-runtime',
+    Runtimes: sources.runtimes.describe(),
+    DefaultRuntime: sources.runtimes.defaultName,
     Swarm: {
       NodeID: '',
       NodeAddr: '',

@@ -97,7 +97,6 @@ test('what is not built is refused by name', () => {
     [{ DeviceRequests: [{ Count: -1 }] }, /--gpus/],
     [{ UsernsMode: 'private' }, /user namespace mode "private"/],
     [{ StorageOpt: { size: '1G' } }, /storage-opt/],
-    [{ Runtime: 'kata' }, /runtime "kata"/],
     [{ SecurityOpt: ['label=type:x'] }, /SELinux/],
   ];
   for (const [hostConfig, message] of asked) {

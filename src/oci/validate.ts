@@ -91,7 +91,6 @@ function refuseUnbuilt(host: HostConfig): void {
       `user namespace mode "${host.UsernsMode}"`,
     ],
     [Object.keys(host.StorageOpt ?? {}).length > 0, 'storage options (--storage-opt)'],
-    [!['', 'mydock-runtime', 'runc'].includes(host.Runtime ?? ''), `runtime "${host.Runtime}"`],
     [(host.Cgroup ?? '') !== '', `cgroup "${host.Cgroup}"`],
   ];
   for (const [asked, what] of notBuilt) {
@@ -231,7 +230,6 @@ function fillDefaults(host: HostConfig, facts: HostFacts): void {
     Name: host.RestartPolicy?.Name || 'no',
   };
   host.LogConfig = { Type: host.LogConfig?.Type || 'json-file', Config: host.LogConfig?.Config ?? {} };
-  host.Runtime ||= 'mydock-runtime';
 }
 
 function otherWarnings(host: HostConfig, facts: HostFacts): string[] {
