@@ -6,6 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+static void (*warn_sink)(const char *message);
+
+void warn_use(void (*sink)(const char *message)) {
+    warn_sink = sink;
+}
+
 void warn(const char *format, ...) {
     char line[1024] = "mydock-runtime: ";
     size_t start = strlen(line);
@@ -15,6 +21,10 @@ void warn(const char *format, ...) {
     va_end(arguments);
     if (length < 0)
         return;
+    if (warn_sink != NULL) {
+        warn_sink(line + start);
+        return;
+    }
     size_t end = start + (size_t)length;
     if (end > sizeof(line) - 2)
         end = sizeof(line) - 2;

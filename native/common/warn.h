@@ -7,4 +7,7 @@
 /* Writes "mydock-runtime: message\n"; dropped where stderr would block. */
 void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* From now on sink gets the message instead, without prefix and newline. */
+void warn_use(void (*sink)(const char *message));
+
 #endif

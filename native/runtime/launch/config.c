@@ -81,7 +81,7 @@ static char *config_wrap_numbers(const char *text, size_t length, size_t *wrappe
     return wrapped;
 }
 
-static json_t *config_parse(const char *path, struct error **err) {
+json_t *config_parse_file(const char *path, struct error **err) {
     size_t length = 0;
     cleanup_free char *text = config_read_file(path, &length, err);
     if (text == NULL)
@@ -181,7 +181,7 @@ int config_load(const char *folder, const char *bundle, struct config **out, str
         config_free(config);
         return fields_no_memory(err);
     }
-    config->json = config_parse(path, err);
+    config->json = config_parse_file(path, err);
     if (config->json == NULL || config_read(bundle, config, err) < 0) {
         config_free(config);
         return -1;

@@ -137,6 +137,10 @@ struct config {
 int config_load(const char *folder, const char *bundle, struct config **out, struct error **err);
 void config_free(struct config *config);
 
+/* A JSON file of at most 16 MB, its numbers beyond 63 bits wrapped around as the readers of config
+ * expect them. The caller owns it. */
+json_t *config_parse_file(const char *path, struct error **err);
+
 /* Reads a process object; name stands in messages ("process"). process must be zeroed. */
 int config_read_process(const json_t *object, const char *name, struct arena *arena,
                         struct config_process *process, struct error **err);

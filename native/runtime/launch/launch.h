@@ -35,6 +35,7 @@ struct launch_process {
 
 struct launch_container;
 struct cgroup;
+struct config;
 
 /* What is said about a container beside its bundle. */
 struct launch_options {
@@ -91,6 +92,9 @@ int launch_exec(struct launch_container *container, const json_t *process,
 
 /* process.terminal and the console size of the bundle's init. */
 bool launch_terminal(const struct launch_container *container);
+
+/* What its config.json says. */
+const struct config *launch_config(const struct launch_container *container);
 
 /* The container's groups; NULL where they are gone. */
 struct cgroup *launch_cgroup(const struct launch_container *container);
