@@ -9,10 +9,10 @@ import { API_VERSION, compareApiVersions } from '../api/version.ts';
 import { InvalidParameterError, NotFoundError } from '../base/errors.ts';
 import type { Image } from '../image/store/image-store.ts';
 import { validateCreate } from '../oci/validate.ts';
-import { collectMounts, createVolumes, realMountHost } from '../volume/mount-points.ts';
-import { fillsWhole, fillVolumes } from '../volume/run-mounts.ts';
+import { collectMounts, createVolumes, type RequestedMount, realMountHost } from '../volume/mount-points.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
+import { fillNewVolumes } from './fill-volumes.ts';
 import { mergeHealthcheck } from './health-rules.ts';
 import { requestedLinks } from './links.ts';
 import { validateLogConfig, withLogDefaults } from './log-options.ts';
@@ -24,9 +24,9 @@ import { portMappings, portRequests } from './port-bindings.ts';
 import type { ContainerRecord } from './record.ts';
 import { releaseVolumes } from './remove.ts';
 import { requestedNetworks } from './requested-networks.ts';
-import { mountRoot, unmountRoot } from './rootfs.ts';
 import { requireOwnRuntime } from './runtimes.ts';
 import { createdState } from './state.ts';
+import { judgeUserNamespace } from './user-namespace-choice.ts';
 
 export interface CreateOptions {
   /** Undefined or empty: a random one. */
@@ -54,6 +54,7 @@ export async function createContainer(
   requireShared(engine, hostConfig);
   const asked = requestedNetworks(engine.networks, {
     config: judged.config,
+  const takeUserNamespace = await judgeUserNamespace(engine, hostConfig);
     hostConfig,
     networking: networking ?? {},
     apiVersion: options.apiVersion ?? API_VERSION,
@@ -92,7 +93,9 @@ export async function createContainer(
   let container: Container | undefined;
   try {
     // First of all: a record without them, where a crash comes in between, would be a container that lacks its mounts.
-    createVolumes(mounts, engine.volumes, id, record.mounts);
+    createVolumes(options.limitMounts?.(mounts) ?? mounts, engine.volumes, id, record.mounts);
+    const userNamespace = takeUserNamespace(id);
+    if (userNamespace !== undefined) record.userNamespace = userNamespace;
     container = engine.containers.add(record);
     await prepare(engine, container);
   } catch (error) {
@@ -201,15 +204,7 @@ function withProtocol(port: string): string {
 async function prepare(engine: EngineContext, container: Container): Promise<void> {
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   mkdirSync(paths.home, { recursive: true, mode: 0o710 });
-  const filled = container.record.mounts.filter(fillsWhole);
-  if (filled.length === 0) return;
-  for (const { name } of filled) engine.volumes.expectFilling(name);
-  const root = await mountRoot(engine, container);
-  try {
-    await fillVolumes(filled, engine.volumes, { user: `create ${container.id}`, rootfs: root });
-  } finally {
-    await unmountRoot(engine, container.id);
-  }
+  await fillNewVolumes(engine, container);
 }
 
 async function undo(
@@ -222,3 +217,4 @@ async function undo(
   rmSync(paths.home, { recursive: true, force: true });
   await releaseVolumes(engine, record, true);
 }
+  engine.userNamespaces.ranges.giveBack(record.id);

@@ -10,6 +10,7 @@ import type { VolumeStore } from '../volume/volume-store.ts';
 import type { Container } from './container.ts';
 import type { ContainerSet } from './container-set.ts';
 import type { Runtimes } from './runtimes.ts';
+import type { UserNamespaces } from './user-namespace.ts';
 
 export interface EngineSettings {
   dataRoot: string;
@@ -38,6 +39,7 @@ export interface EngineContext {
   networks: Networking;
   runtimes: Runtimes;
   volumes: VolumeStore;
+  userNamespaces: UserNamespaces;
   containers: ContainerSet;
   events: EventBus;
   host: HostFacts;

@@ -1,5 +1,6 @@
 /** `docker export`: the root filesystem of a container, without its volumes, as one tar. */
 import { closeSync, openSync } from 'node:fs';
+import { archiveOwners } from './archive/archive-owners.ts';
 import { O_DIRECTORY, O_PATH } from './archive/inside.ts';
 import { packTree } from './archive/pack.ts';
 import type { Container } from './container.ts';
@@ -17,7 +18,7 @@ export async function exportContainer(
     const fd = openSync(root, O_PATH | O_DIRECTORY);
     try {
       const write = begin();
-      const source = { parentFd: fd, base: '.', name: '' };
+      const source = { parentFd: fd, base: '.', name: '', owners: archiveOwners(container) };
       await packTree(source, write, AbortSignal.any([signal, removed]));
     } finally {
       closeSync(fd);

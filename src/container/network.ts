@@ -15,14 +15,22 @@ import { portMappings, portRequests } from './port-bindings.ts';
 import type { ContainerRecord } from './record.ts';
 import { containerEgress } from './requested-networks.ts';
 
-/** Makes the container's networks and says where its namespace is. */
-export async function attachNetworks(engine: EngineContext, container: Container): Promise<NamespaceChoice> {
-  const choice = await makeNamespace(engine, container);
+/** Makes the container's networks and says where its namespace is, which belongs to the user namespace at a path. */
+export async function attachNetworks(
+  engine: EngineContext,
+  container: Container,
+  userNamespace?: string,
+): Promise<NamespaceChoice> {
+  const choice = await makeNamespace(engine, container, userNamespace);
   for (const network of networksOfRun(engine, container)) tellConnected(engine, container, network);
   return choice;
 }
 
-async function makeNamespace(engine: EngineContext, container: Container): Promise<NamespaceChoice> {
+async function makeNamespace(
+  engine: EngineContext,
+  container: Container,
+  userNamespace: string | undefined,
+): Promise<NamespaceChoice> {
   const { record } = container;
   const { hostConfig } = record;
   const kind = networkKind(hostConfig.NetworkMode);
@@ -40,6 +48,7 @@ async function makeNamespace(engine: EngineContext, container: Container): Promi
       ports: portMappings(portRequests(hostConfig, record.config.ExposedPorts)),
       dns: dnsSettings(engine, record),
       egress: containerEgress(hostConfig),
+      ...(userNamespace === undefined ? {} : { userNamespace }),
     });
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;

@@ -13,6 +13,7 @@ import type { BoundPort, Endpoint, Sandbox } from '../network/model.ts';
 import type { ContainerMountPoint } from '../volume/mount-points.ts';
 import { networksOfMode } from './network-mode.ts';
 import type { ContainerState } from './state.ts';
+import type { ContainerUserNamespace } from './user-namespace.ts';
 
 export interface ContainerRecord {
   id: string;
@@ -35,6 +36,8 @@ export interface ContainerRecord {
   /** Containers of the default bridge that it finds in its hosts file and environment (`--link`). */
   links: ContainerLink[];
   mounts: ContainerMountPoint[];
+  /** Absent: the host's. What the daemon is told later does not change it. */
+  userNamespace?: ContainerUserNamespace;
   state: ContainerState;
   /** Only with a health check that was run. Stored when its status changes. */
   health?: Health;
@@ -60,6 +63,12 @@ export const CONTAINER_MIGRATIONS: Migrations = {
        name TEXT NOT NULL UNIQUE,
        created_at TEXT NOT NULL,
        record TEXT NOT NULL
+     ) STRICT`,
+    `CREATE TABLE id_ranges (
+       container_id TEXT PRIMARY KEY,
+       uid_first INTEGER NOT NULL,
+       gid_first INTEGER NOT NULL,
+       size INTEGER NOT NULL
      ) STRICT`,
   ],
 };

@@ -49,6 +49,7 @@ export async function removeContainer(
   rmSync(paths.home, { recursive: true, force: true, maxRetries: 3 });
   await releaseVolumes(engine, container.record, options.volumes);
   engine.containers.delete(container);
+  engine.userNamespaces.ranges.giveBack(container.id);
   await engine.images.collectLayers([...container.record.layers, ...mountedLayers(container.record.mounts)]);
   engine.events.container(container, 'destroy');
   container.removed();

@@ -65,6 +65,8 @@ export async function restoreContainers(engine: EngineContext): Promise<void> {
     if (container?.running === true) adoptSandbox(engine, container, sandbox);
   }
   await sweepBundles(engine, live);
+  const { containers, userNamespaces } = engine;
+  userNamespaces.sweep(live, (id) => containers.find(id)?.id === id || containers.isUnreadable(id));
   await sweepImageTrees(engine);
   sweepHomes(engine);
   for (const container of engine.containers.all()) await finishRemoval(engine, container);
@@ -128,7 +130,8 @@ function neededBy(engine: EngineContext, { record }: Container): string[] {
     const name = /^container:(.+)$/.exec(mode ?? '')?.[1];
     return (name === undefined ? undefined : engine.containers.find(name)?.id) ?? [];
   });
-  return [...shared, ...record.links.map(({ containerId }) => containerId)];
+  const joined = record.userNamespace?.joins ?? [];
+  return [...shared, ...[joined].flat(), ...record.links.map(({ containerId }) => containerId)];
 }
 
 async function startOne(engine: EngineContext, container: Container): Promise<void> {

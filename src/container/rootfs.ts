@@ -13,11 +13,15 @@ export async function mountRoot(engine: EngineContext, container: Container): Pr
   mkdirSync(paths.rootfs, { recursive: true, mode: 0o700 });
   mkdirSync(paths.upper, { recursive: true, mode: 0o755 });
   mkdirSync(paths.work, { recursive: true, mode: 0o700 });
+  const { userNamespace } = container.record;
+  const owners =
+    userNamespace === undefined ? undefined : await engine.userNamespaces.pin(container.id, userNamespace);
   await engine.snapshotter.mount({
     layers: container.record.layers,
     upper: paths.upper,
     work: paths.work,
     target: paths.rootfs,
+    ...(owners === undefined ? {} : { owners }),
   });
   container.rootMounted = true;
   return paths.rootfs;
@@ -31,6 +35,7 @@ export async function unmountRoot(engine: EngineContext, id: string): Promise<vo
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, id);
   rmSync(paths.socket, { force: true });
   await unmountBundle(engine.snapshotter, paths.bundle);
+  engine.userNamespaces.unpin(id);
   const container = engine.containers.find(id);
   if (container !== undefined && container.views.size > 0) {
     // Mounted by a start, whose record of it a restart of the daemon has lost.

@@ -17,6 +17,7 @@ import { makeBaseMountPoints } from './base-mount-points.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { releaseRun } from './exit.ts';
+import { fillUnfilledVolumes } from './fill-volumes.ts';
 import { watchHealth } from './health-monitor.ts';
 import { linkEnvironment, tellLinkAddresses } from './links.ts';
 import { supervisorLog } from './log-config.ts';
@@ -29,6 +30,8 @@ import { mountRoot } from './rootfs.ts';
 import { FOREIGN_STEP, foreignRuntime } from './runtimes.ts';
 import { requireStartable } from './state.ts';
 import { Supervisor } from './supervisor.ts';
+import { asRootOf, type EnteredUserNamespace, ownersOf } from './user-namespace.ts';
+import { enterUserNamespace } from './user-namespace-choice.ts';
 import { tellVolumesMounted } from './volume-events.ts';
 import { superviseHandlers } from './watch.ts';
 
@@ -63,18 +66,27 @@ export async function startContainer(engine: EngineContext, container: Container
 async function run(engine: EngineContext, container: Container): Promise<void> {
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   mkdirSync(paths.bundle, { recursive: true, mode: 0o700 });
+  const userNamespace = await enterUserNamespace(engine, container);
   const [rootfs, network] = await Promise.all([
     mountRoot(engine, container),
-    attachNetworks(engine, container),
+    attachNetworks(engine, container, userNamespace?.path),
   ]);
   writeNetworkFiles(engine, container, paths);
-  makeBaseMountPoints(rootfs);
-  prepareWorkingDirectory(rootfs, container);
-  await prepareMounts(container.record.mounts, engine, { user: container.id, bundle: paths.bundle, rootfs });
+  asRootOf(userNamespace, () => {
+    makeBaseMountPoints(rootfs);
+    prepareWorkingDirectory(rootfs, container);
+  });
+  if (userNamespace !== undefined) await fillUnfilledVolumes(engine, container);
+  await prepareMounts(container.record.mounts, engine, {
+    user: container.id,
+    bundle: paths.bundle,
+    rootfs,
+    ...(userNamespace === undefined ? {} : { owners: ownersOf(userNamespace) }),
+  });
   tellVolumesMounted(engine, container);
   const { mounts, release } = containerMounts(container.record.mounts, paths.bundle);
   try {
-    const spec = buildSpec(engine, container, { rootfs, network, mounts });
+    const spec = buildSpec(engine, container, { rootfs, network, userNamespace, mounts });
     await writeBundle(engine, container, paths, spec);
     await launch(engine, container, paths.bundle);
     tellLinkAddresses(engine, container);
@@ -93,10 +105,15 @@ function prepareWorkingDirectory(rootfs: string, container: Container): void {
 function buildSpec(
   engine: EngineContext,
   container: Container,
-  made: { rootfs: string; network: NamespaceChoice; mounts: ContainerMount[] },
+  made: {
+    rootfs: string;
+    network: NamespaceChoice;
+    userNamespace: EnteredUserNamespace | undefined;
+    mounts: ContainerMount[];
+  },
 ): Spec {
   const { config, hostConfig } = container.record;
-  const { rootfs, network, mounts } = made;
+  const { rootfs, network, userNamespace, mounts } = made;
   const pid = sharedWith(engine, hostConfig.PidMode);
   const ipc = sharedWith(engine, hostConfig.IpcMode);
   const files = networkFileOwner(engine, container);
@@ -109,6 +126,7 @@ function buildSpec(
     rootfs,
     mounts,
     files: { hosts: files.hosts, hostname: files.hostname, resolvConf: files.resolvConf },
+    ...(userNamespace === undefined ? {} : { userNamespace }),
     namespaces: {
       network,
       ...(pid === undefined ? {} : { pid: { path: namespaceOf(pid, 'pid') } }),
@@ -164,7 +182,8 @@ function launch(engine: EngineContext, container: Container, bundle: string): Pr
           reject(error);
         }
       },
-      failed: ({ exitCode, step, message }) => reject(new StartFailure(exitCode, startErrorText(step, message))),
+      failed: ({ exitCode, step, message }) =>
+        reject(new StartFailure(exitCode, startErrorText(step, message))),
       lost: () => reject(new InternalError(`supervisor of container ${container.id} ended before the start`)),
     });
     const supervisor = Supervisor.spawn(engine.settings.runtimePath, bundle, handlers);

@@ -10,7 +10,10 @@ import { BUILD_MIGRATIONS } from '../build/build-cache.ts';
 import { Builder } from '../build/builder.ts';
 import { ContainerEngine } from '../container/engine.ts';
 import { validateLogConfig, withLogDefaults } from '../container/log-options.ts';
+import { IdRanges } from '../container/id-ranges.ts';
 import { CONTAINER_MIGRATIONS, type ContainerRecord } from '../container/record.ts';
+import { remapMapping } from '../container/subordinate-ids.ts';
+import { UserNamespaces } from '../container/user-namespace.ts';
 import { Runtimes } from '../container/runtimes.ts';
 import { EventBus } from '../events/event-bus.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
@@ -67,6 +70,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   validateLogConfig(withLogDefaults(undefined, config));
   for (const mirror of config.registryMirrors) parseMirror(mirror);
   const proxies = proxyEnvironment(config, process.env);
+  const remap = config.usernsRemap === '' ? undefined : remapMapping(config.usernsRemap);
   mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
   mkdirSync(config.execRoot, { recursive: true, mode: 0o711 });
   const lock = lockDataRoot(config.dataRoot);
@@ -81,6 +85,8 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   const host = readHostFacts();
   const snapshotter = createSnapshotter(config);
   const contentStore = new ContentStore(join(config.dataRoot, 'content'));
+  const userNamespaces = new UserNamespaces({ ...config, remap, ranges: new IdRanges(database) });
+  if (remap !== undefined) await userNamespaces.require();
   const events = new EventBus();
   const images = new ImageStore({ database, contentStore, snapshotter, events });
   const volumesRoot = join(config.dataRoot, 'volumes');
@@ -111,6 +117,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     volumes,
     events,
     host,
+    userNamespaces,
   });
   images.setLayerUsers(() =>
     engine.all().flatMap(({ record }) => [...record.layers, ...mountedLayers(record.mounts)]),

@@ -39,6 +39,8 @@ export interface DaemonConfig extends NetworkConfig {
   dns: string[];
   dnsSearch: string[];
   dnsOptions: string[];
+  /** `default`, or `USER[:GROUP]` whose subordinate IDs are those of containers; empty: containers have the host's. */
+  usernsRemap: string;
   init: boolean;
   /** OCI runtimes beside our own, by name. */
   runtimes: Record<string, RuntimeConfig>;
@@ -99,6 +101,13 @@ const DIRECTIVES: readonly Directive<keyof DaemonConfig>[] = [
   ...NETWORK_DIRECTIVES,
   directive('dns', 'dns', 'dns', 'list', 'DNS server of containers'),
   directive('dns-search', 'dns-search', 'dnsSearch', 'list', 'DNS search domain of containers'),
+  directive(
+    'userns-remap',
+    'userns-remap',
+    'usernsRemap',
+    'text',
+    'User whose subordinate IDs containers have: default, USER or USER:GROUP',
+  ),
   directive('dns-opt', 'dns-opts', 'dnsOptions', 'list', 'DNS option of containers'),
   directive('init', 'init', 'init', 'flag', 'Run an init in every container'),
   directive('add-runtime', 'runtimes', 'runtimes', 'runtimes', 'OCI runtime for --runtime: NAME=PATH'),
@@ -174,6 +183,7 @@ function defaults(): DaemonConfig {
     ...networkDefaults(),
     dns: [],
     dnsSearch: [],
+    usernsRemap: '',
     dnsOptions: [],
     init: false,
     runtimes: {},

@@ -216,10 +216,11 @@ function registryConfig(config: DaemonConfig): SystemInfo['RegistryConfig'] {
   };
 }
 
-function securityOptions(host: HostFacts): string[] {
+function securityOptions(host: HostFacts, { usernsRemap }: DaemonConfig): string[] {
   return [
     ...(host.apparmor ? ['name=apparmor'] : []),
     'name=seccomp,profile=builtin',
+    ...(usernsRemap === '' ? [] : ['name=userns']),
     ...(host.cgroupNamespaces ? ['name=cgroupns'] : []),
   ];
 }

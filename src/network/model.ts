@@ -123,6 +123,8 @@ export interface AttachRequest {
   ports: readonly PortMapping[];
   dns: DnsSettings;
   egress: EgressPolicy | null;
+  /** Path of the user namespace that the container's namespace belongs to; left out for the host's. */
+  userNamespace?: string;
 }
 
 export interface EgressReport {

@@ -3,13 +3,14 @@
  * one, which then is off the way of a starting container.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode, errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { addon } from '../native/addon.ts';
 
 const MNT_DETACH = 2;
+const PING_GROUPS = '/proc/sys/net/ipv4/ping_group_range';
 
 /** Refilling waits this long, so that it does not compete with the start of the container that emptied the pool. */
 const REFILL_DELAY_MS = 30;
@@ -29,8 +30,12 @@ export class NetnsPool {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
   }
 
-  /** A namespace with only its loopback, up. The caller owns it. */
-  async take(): Promise<string> {
+  /**
+   * A namespace with only its loopback, up. The caller owns it. It belongs to the user namespace at a path, where one is
+   * given: those are never made ahead.
+   */
+  async take(userNamespace?: string): Promise<string> {
+    if (userNamespace !== undefined) return await this.#createOwned(userNamespace);
     return this.#ready.shift() ?? (await this.#create());
   }
 
@@ -70,10 +75,22 @@ export class NetnsPool {
     }
   }
 
-  async #create(): Promise<string> {
+  async #create(userNamespace?: string): Promise<string> {
     const path = join(this.#directory, randomBytes(6).toString('hex'));
-    await addon().createNetns(path);
+    await addon().createNetns(path, userNamespace);
     return path;
+  }
+
+  /** Echo sockets for all groups: inside, the kernel would take a range of groups that exist there only. */
+  async #createOwned(userNamespace: string): Promise<string> {
+    const path = await this.#create(userNamespace);
+    try {
+      if (existsSync(PING_GROUPS)) addon().writeSysctls(path, [PING_GROUPS], ['0 2147483647']);
+      return path;
+    } catch (error) {
+      removeNetns(path);
+      throw error;
+    }
   }
 }
 

@@ -187,7 +187,7 @@ export class Sandboxes {
   /** Namespace, addresses and names, written down. */
   async #begin(request: AttachRequest): Promise<SandboxRow> {
     const { store, pool, names } = this.#parts;
-    const netnsPath = await pool.take();
+    const netnsPath = await pool.take(request.userNamespace);
     try {
       const sandbox: SandboxRow = {
         containerId: request.containerId,

@@ -17,7 +17,7 @@ import {
   defaultMounts,
   MASKED_PATHS,
   planMounts,
-  READONLY_PATHS,
+  TERMINAL_GROUP,
 } from './mounts.ts';
 import { type Accounts, buildProcess, commandLine, INIT_PATH } from './process.ts';
 import { linuxResources } from './resources.ts';
@@ -47,6 +47,8 @@ export interface SpecInput {
   files: { hosts?: string; hostname?: string; resolvConf?: string };
   /** `pid` and `ipc` paths are needed where HostConfig says `container:`. */
   namespaces: { network: NamespaceChoice; pid?: { path: string }; ipc?: { path: string } };
+  /** The user namespace to join; left out for the host's. */
+  userNamespace?: UserMapping & { path: string };
   /** Host folder to bind at /dev/shm: for a shareable IPC namespace, and for one that is joined. */
   shmPath?: string;
   /** Host path of the init program for `--init`. */
@@ -155,9 +157,12 @@ function fileMounts({ files, mounts, hostConfig }: SpecInput): ContainerMount[] 
     ['/etc/hostname', files.hostname],
     ['/etc/hosts', files.hosts],
   ];
+    terminalGroup: hasGroup(input, TERMINAL_GROUP) ? TERMINAL_GROUP : undefined,
+    hostMessageQueues: input.userNamespace !== undefined && hostConfig.IpcMode === 'host',
   return wanted.flatMap(([destination, source]) => {
     if (source === undefined || mounts.some((one) => cleanPath(one.destination) === destination)) return [];
-    return [{ type: 'bind' as const, source, destination, readOnly: hostConfig.ReadonlyRootfs === true }];
+    const readOnly = hostConfig.ReadonlyRootfs === true;
+    return [{ type: 'bind' as const, source, destination, readOnly, ownersInside: true }];
   });
 }
 
@@ -168,9 +173,15 @@ function linuxPart(input: SpecInput, security: SecurityOptions, capabilities: st
     privileged,
     mappings: hostConfig.Devices ?? [],
     rules: hostConfig.DeviceCgroupRules ?? [],
+    userNamespace: input.userNamespace,
   });
   // A privileged container has no filter unless it names one.
   const profile = privileged ? (security.seccomp ?? 'unconfined') : security.seccomp;
+/** Whether files can belong to a group in the container. */
+function hasGroup({ userNamespace }: SpecInput, gid: number): boolean {
+  return userNamespace === undefined || toHost(userNamespace.gids, gid) !== undefined;
+}
+
   const seccomp = seccompFor(profile, {
     capabilities,
     architecture: host.architecture,
@@ -196,7 +207,7 @@ function cgroupsPath({ id, cgroupParent, hostConfig }: SpecInput): string {
   return posix.join(posix.normalize(`/${parent}`), id);
 }
 
-function namespacesOf({ hostConfig, namespaces, config }: SpecInput): LinuxNamespace[] {
+function namespacesOf({ hostConfig, namespaces, config, userNamespace }: SpecInput): LinuxNamespace[] {
   const network =
     config.NetworkDisabled === true && namespaces.network === 'host' ? 'new' : namespaces.network;
   return [
@@ -215,10 +226,13 @@ function namespace(type: NamespaceType, choice: NamespaceChoice): LinuxNamespace
 }
 
 /** The defaults are for a network namespace of the container's own; its user's values win over them. */
-function sysctls({ hostConfig, host }: SpecInput): { sysctl?: Record<string, string> } {
+function sysctls({ hostConfig, host, userNamespace }: SpecInput): { sysctl?: Record<string, string> } {
   const mode = hostConfig.NetworkMode ?? '';
   const own = mode !== 'host' && !mode.startsWith('container:');
-  const sysctl = { ...(own ? host.networkSysctls : {}), ...(hostConfig.Sysctls ?? {}) };
+  // Groups as the container numbers them: whoever made its network has set the range.
+  const { 'net.ipv4.ping_group_range': pingGroups, ...others } = host.networkSysctls;
+  const defaults = userNamespace === undefined && pingGroups !== undefined ? host.networkSysctls : others;
+  const sysctl = { ...(own ? defaults : {}), ...(hostConfig.Sysctls ?? {}) };
   return Object.keys(sysctl).length === 0 ? {} : { sysctl };
 }
 
@@ -228,3 +242,4 @@ function rootfsPropagation(mounts: readonly ContainerMount[]): string | undefine
   if (used.some((propagation) => propagation.endsWith('shared'))) return 'shared';
   return used.some((propagation) => propagation.endsWith('slave')) ? 'rslave' : undefined;
 }
+    ...(userNamespace === undefined ? [] : [{ type: 'user' as const, path: userNamespace.path }]),

@@ -36,6 +36,8 @@ export type ContainerMount =
       /** The words of idmap.ts, with all mounts below the source; default: owners are as they are. */
       idmap?: string | undefined;
     }
+      /** The owners on it are IDs of the container and not of the host: volumes, files of the engine's own. */
+      ownersInside?: boolean;
   | {
       type: 'tmpfs';
       destination: string;
@@ -75,8 +77,15 @@ export interface DefaultMountRequest {
   /** `none` leaves out /dev/shm; a path is bound there in place of a new tmpfs. */
   shm: { kind: 'new' } | { kind: 'none' } | { kind: 'bind'; path: string };
 }
+  /** Group of pseudo terminals; undefined where the container has no such group. */
+  terminalGroup: number | undefined;
+  /** The host's mount of message queues: its IPC namespace cannot be mounted from another user namespace. */
+  hostMessageQueues: boolean;
 
 function mount(destination: string, type: string, source: string, options: string[]): Mount {
+/** `tty` in every distribution. */
+export const TERMINAL_GROUP = 5;
+
   return { destination, type, source, options };
 }
 
@@ -92,7 +101,7 @@ export function defaultMounts(request: DefaultMountRequest): Mount[] {
       'newinstance',
       'ptmxmode=0666',
       'mode=0620',
-      'gid=5',
+      ...(request.terminalGroup === undefined ? [] : [`gid=${request.terminalGroup}`]),
     ]),
     mount('/sys', 'sysfs', 'sysfs', ['nosuid', 'noexec', 'nodev', ...(request.privileged ? [] : ['ro'])]),
     mount('/sys/fs/cgroup', 'cgroup', 'cgroup', [
@@ -102,7 +111,9 @@ export function defaultMounts(request: DefaultMountRequest): Mount[] {
       'nodev',
     ]),
     // Shows the queues of whichever IPC namespace the container is in.
-    mount('/dev/mqueue', 'mqueue', 'mqueue', ['nosuid', 'noexec', 'nodev']),
+    request.hostMessageQueues
+      ? mount('/dev/mqueue', 'bind', '/dev/mqueue', ['rbind', 'rprivate', 'nosuid', 'noexec', 'nodev'])
+      : mount('/dev/mqueue', 'mqueue', 'mqueue', ['nosuid', 'noexec', 'nodev']),
     ...shmMount(request),
   ];
 }
@@ -124,6 +135,8 @@ export interface MountPlan {
   /** mount_setattr(2) with AT_RECURSIVE works: Linux 5.12. */
   recursiveReadOnly: boolean;
 }
+  /** Of the container's user namespace; undefined for the host's. */
+  userNamespace?: UserMapping | undefined;
 
 /**
  * The list for config.json: defaults first, except where the user mounts the same place (all of /dev/… where the
@@ -167,12 +180,23 @@ function bindMount(one: ContainerMount & { type: 'bind' }, plan: MountPlan): Mou
     options.push(plan.recursiveReadOnly && one.readOnlyNonRecursive !== true ? 'rro' : 'ro');
   }
   options.push(one.propagation ?? 'rprivate');
-  const map = one.idmap === undefined ? undefined : resolveIdMap(one.idmap, one.source, plan.user);
+  const map = idMapOf(one, plan);
   if (map !== undefined) options.push(one.nonRecursive === true ? 'idmap' : 'ridmap');
   return { ...mount(cleanPath(one.destination), 'bind', one.source, options), ...map };
 }
 
 /** Pairs of words of which the later one wins, and keys that take a value. */
+/** What is the host's keeps its owners: they are nobody's in a container with a user namespace. */
+function idMapOf(one: ContainerMount & { type: 'bind' }, plan: MountPlan): MountIdMap | undefined {
+  const { userNamespace } = plan;
+  const ownersInside = one.ownersInside === true;
+  if (one.idmap !== undefined) {
+    return resolveIdMap(one.idmap, one.source, plan.user, { userNamespace, ownersInside });
+  }
+  if (userNamespace === undefined || !ownersInside) return undefined;
+  return { uidMappings: userNamespace.uids, gidMappings: userNamespace.gids };
+}
+
 const TMPFS_FLAGS: Record<string, string> = {
   ro: 'rw',
   rw: 'ro',

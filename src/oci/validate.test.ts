@@ -88,6 +88,7 @@ test('wrong words and conflicts are refused', () => {
   refused({ Sysctls: { 'kernel.sem': '1' }, IpcMode: 'host' }, /not allowed in host ipc namespace/);
   refused({ Sysctls: { 'net/../kernel/panic': '1' } }, /invalid sysctl/);
   refused({}, /the working directory 'a' is invalid/, { WorkingDir: 'a' });
+  refused({ UsernsMode: 'private' }, /invalid user namespace mode "private"/);
   refused({}, 'invalid signal: FOO', { StopSignal: 'FOO' });
   refused({}, 'invalid environment variable: =x', { Env: ['=x'] });
 });
@@ -95,7 +96,6 @@ test('wrong words and conflicts are refused', () => {
 test('what is not built is refused by name', () => {
   const asked: [HostConfig, RegExp][] = [
     [{ DeviceRequests: [{ Count: -1 }] }, /--gpus/],
-    [{ UsernsMode: 'private' }, /user namespace mode "private"/],
     [{ StorageOpt: { size: '1G' } }, /storage-opt/],
     [{ SecurityOpt: ['label=type:x'] }, /SELinux/],
   ];

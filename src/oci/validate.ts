@@ -18,6 +18,7 @@ import { parseSeccompProfile } from './seccomp-profile.ts';
 import { parseSecurityOptions } from './security-options.ts';
 import { checkSysctls } from './sysctls.ts';
 import { validateResources } from './validate-resources.ts';
+import { parseUsernsMode } from './user-mappings.ts';
 
 export interface ValidatedCreate {
   config: ContainerConfig;
@@ -86,10 +87,6 @@ function validateHealthcheck(health: HealthConfig): void {
 function refuseUnbuilt(host: HostConfig): void {
   const notBuilt: [boolean, string][] = [
     [(host.DeviceRequests ?? []).length > 0, 'device requests (--gpus)'],
-    [
-      (host.UsernsMode ?? '') !== '' && host.UsernsMode !== 'host',
-      `user namespace mode "${host.UsernsMode}"`,
-    ],
     [Object.keys(host.StorageOpt ?? {}).length > 0, 'storage options (--storage-opt)'],
     [(host.Cgroup ?? '') !== '', `cgroup "${host.Cgroup}"`],
   ];
@@ -103,6 +100,7 @@ function refuseUnbuilt(host: HostConfig): void {
 
 function validateModes(host: HostConfig): void {
   const joins = (mode: string) => /^container:.+/.test(mode);
+  parseUsernsMode(host.UsernsMode ?? '');
   const ipc = host.IpcMode ?? '';
   if (!['', 'none', 'private', 'host', 'shareable'].includes(ipc) && !joins(ipc)) {
     refuse(`invalid IPC mode: ${ipc}`);

@@ -23,6 +23,8 @@ export interface MountedRun {
   rootfs: string;
 }
 
+  /** Whom the files of mounted images belong to; left out: as on the disk. */
+  owners?: MountOwners;
 export interface MountSources {
   volumes: VolumeStore;
   snapshotter: Snapshotter;
@@ -36,14 +38,14 @@ export interface MountSources {
 export async function prepareMounts(
   mounts: readonly ContainerMountPoint[],
   { volumes, snapshotter }: MountSources,
-  { user, bundle, rootfs }: MountedRun,
+  { user, bundle, rootfs, owners }: MountedRun,
 ): Promise<void> {
   for (const [index, mount] of mounts.entries()) {
     if (mount.type === 'bind') {
       await prepareBind(mount);
       await requirePropagation(mount);
     }
-    if (mount.type === 'image') await mountImage(mount, snapshotter, imagePath(bundle, index));
+    if (mount.type === 'image') await mountImage(mount, snapshotter, imagePath(bundle, index), owners);
     if (mount.type !== 'volume') continue;
     await volumes.mount(mount.name, user);
     if (fillsWhole(mount) && volumes.isUnfilled(mount.name)) {
@@ -128,8 +130,9 @@ async function mountImage(
 ): Promise<void> {
   const { image } = mount;
   if (image === undefined) throw new InternalError(`mount at ${mount.destination}: its image is not known`);
+  owners: MountOwners | undefined,
   mkdirSync(target, { recursive: true, mode: 0o700 });
-  await snapshotter.mount({ layers: image.layers, target });
+  await snapshotter.mount({ layers: image.layers, target, ...(owners === undefined ? {} : { owners }) });
 }
 
 /**
@@ -201,3 +204,4 @@ function containerMount(mount: ContainerMountPoint, source: string): ContainerMo
     ...((mount.idmap ?? '') === '' ? {} : { idmap: mount.idmap }),
   };
 }
+    ...(mount.type === 'volume' ? { ownersInside: true } : {}),

@@ -248,7 +248,7 @@ function isolationFlags(command: Command): void {
   stringFlag(command, '--cgroupns <string>', 'Cgroup namespace (host|private)');
   stringFlag(command, '--ipc <string>', 'IPC namespace');
   stringFlag(command, '--pid <string>', 'PID namespace');
-  stringFlag(command, '--userns <string>', 'User namespace');
+  stringFlag(command, '--userns <string>', 'User namespace: host, auto[:size=N], container:NAME');
   stringFlag(command, '--uts <string>', 'UTS namespace');
 }
 

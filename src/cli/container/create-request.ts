@@ -116,7 +116,7 @@ function refuseUnsupported(options: ContainerOptions): void {
   }
   requireMode('--pid', 'PID', options.pid, /^(host|container:.+)?$/);
   requireMode('--uts', 'UTS', options.uts, /^(host)?$/);
-  requireMode('--userns', 'USER', options.userns, /^(host)?$/);
+  requireMode('--userns', 'USER', options.userns, /^(host|auto(:.*)?|container:.+)?$/);
   requireMode('--cgroupns', 'CGROUP', options.cgroupns, /^(host|private)?$/);
 }
 

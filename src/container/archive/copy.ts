@@ -14,6 +14,7 @@ import { lookupUser } from '../../oci/user.ts';
 import type { Container } from '../container.ts';
 import type { EngineContext } from '../engine-context.ts';
 import { readRootFile } from '../root-file.ts';
+import { archiveOwners } from './archive-owners.ts';
 import { withFilesystem } from './filesystem.ts';
 import { byDescriptor, pathInside, refuseKernelFilesystem } from './inside.ts';
 import { packTree } from './pack.ts';
@@ -57,7 +58,8 @@ export async function copyOut(
       const write = begin(stat);
       engine.events.container(container, 'archive-path');
       const signal = AbortSignal.any([request.signal, removed]);
-      await packTree({ parentFd, base, name: stat.name }, write, signal);
+      const owners = archiveOwners(container);
+      await packTree({ parentFd, base, name: stat.name, owners }, write, signal);
     }),
   );
 }
@@ -77,14 +79,17 @@ export async function copyIn(
       return pathInside(rootFd, fd);
     }).catch((error: unknown) => notDirectory(rootFd, path, reference, error));
     refuseReadOnly(container, target);
+    const owners = archiveOwners(container);
     const unpacker = new ContainerUnpacker({
       rootFd,
       path: target,
       noOverwriteDirNonDir: request.noOverwriteDirNonDir,
       owner: request.copyOwner ? configuredOwner(container, rootFd) : undefined,
+      owners,
     });
     try {
-      await readArchive(archive, unpacker, AbortSignal.any([request.signal, removed]));
+      const sink = owners === undefined ? unpacker : owners.asRoot(unpacker);
+      await readArchive(archive, sink, AbortSignal.any([request.signal, removed]));
     } catch (error) {
       if (error instanceof EngineError) throw error;
       throw new InternalError(`Error processing tar file: ${errorMessage(error)}`);

@@ -14,12 +14,14 @@ import { lookupUser } from '../../oci/user.ts';
 import { containerMounts, prepareMounts, releaseMounts } from '../../volume/run-mounts.ts';
 import type { Container } from '../container.ts';
 import type { EngineContext } from '../engine-context.ts';
+import { fillUnfilledVolumes } from '../fill-volumes.ts';
 import { newId } from '../names.ts';
 import { containerPaths, seccompCacheDirectory } from '../paths.ts';
 import { readRootFile } from '../root-file.ts';
 import { withRoot } from '../root-view.ts';
 import { isLive } from '../state.ts';
 import { Supervisor } from '../supervisor.ts';
+import { type EnteredUserNamespace, ownersOf, ownUserNamespace } from '../user-namespace.ts';
 import { O_DIRECTORY, O_PATH } from './inside.ts';
 
 const SIGKILL = 9;
@@ -73,11 +75,17 @@ async function withMounts<T>(
   const closed = Promise.withResolvers<void>();
   let release = (): void => undefined;
   try {
-    await prepareMounts(lasting, engine, { ...run, rootfs: root });
+    const userNamespace = await ownUserNamespace(engine, container);
+    if (userNamespace !== undefined) await fillUnfilledVolumes(engine, container);
+    await prepareMounts(lasting, engine, {
+      ...run,
+      rootfs: root,
+      ...(userNamespace === undefined ? {} : { owners: ownersOf(userNamespace) }),
+    });
     const made = containerMounts(lasting, paths.bundle);
     const { mounts } = made;
     release = made.release;
-    const spec = mountsOnly(engine, container, { id, root, mounts });
+    const spec = mountsOnly(engine, container, { id, root, userNamespace, mounts });
     writeFileSync(join(paths.bundle, 'config.json'), JSON.stringify(spec), { mode: 0o600 });
     const config: SupervisorConfig = {
       id,
@@ -118,9 +126,14 @@ async function withMounts<T>(
 function mountsOnly(
   engine: EngineContext,
   container: Container,
-  made: { id: string; root: string; mounts: ReturnType<typeof containerMounts>['mounts'] },
+  made: {
+    id: string;
+    root: string;
+    userNamespace: EnteredUserNamespace | undefined;
+    mounts: ReturnType<typeof containerMounts>['mounts'];
+  },
 ): Spec {
-  const { id, root, mounts } = made;
+  const { id, root, userNamespace, mounts } = made;
   const user = () =>
     lookupUser(
       container.record.config.User ?? '',
@@ -137,9 +150,16 @@ function mountsOnly(
       readonlyRootfs: false,
       user,
       recursiveReadOnly: engine.host.recursiveReadOnly,
+      userNamespace,
     }),
     linux: {
-      namespaces: [{ type: 'mount' }, { type: 'pid' }, { type: 'ipc' }],
+      namespaces: [
+        // Mount points that the root lacks are made by root of the container.
+        ...(userNamespace === undefined ? [] : [{ type: 'user' as const, path: userNamespace.path }]),
+        { type: 'mount' },
+        { type: 'pid' },
+        { type: 'ipc' },
+      ],
       cgroupsPath: `${DEFAULT_CGROUP_PARENT}/${id}`,
     },
   };

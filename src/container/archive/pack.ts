@@ -26,6 +26,7 @@ import type { SparseSegment } from '../../image/layers/tar/tar-sparse.ts';
 import type { TarHeader } from '../../image/layers/tar/tar-writer.ts';
 import { TarChunks } from '../../image/layers/work/layer-output.ts';
 import { addon } from '../../native/addon.ts';
+import type { ArchiveOwners } from './archive-owners.ts';
 import { byDescriptor, ifThere, kernelFilesystem, O_DIRECTORY, O_PATH, openChild } from './inside.ts';
 
 const SLICE_MS = 5;
@@ -55,6 +56,8 @@ export interface PackSource {
   base: string;
   /** The name that it has in the archive; empty leaves its own entry out. */
   name: string;
+  /** Who owns it in the archive, of those who own it here. Default: the same. */
+  owners?: ArchiveOwners | undefined;
   /** Keep holes of files, in GNU's format (PAX 1.0), which not every program reads. Default false. */
   sparse?: boolean;
 }
@@ -74,7 +77,7 @@ export async function packTree(
     // A client that takes nothing more must not keep the tree.
     await Promise.race([write(chunk), ended.promise]);
   });
-  const packer = new Packer(chunks, signal, source.sparse === true);
+  const packer = new Packer(chunks, signal, source);
   try {
     await packer.top(source);
     await chunks.finish();
@@ -94,21 +97,23 @@ class Packer {
   readonly #chunks: TarChunks;
   readonly #signal: AbortSignal;
   readonly #sparse: boolean;
+  readonly #owners: ArchiveOwners | undefined;
   readonly #firstNames = new Map<string, ByteString>();
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
   #sliceStart = performance.now();
 
-  constructor(chunks: TarChunks, signal: AbortSignal, sparse: boolean) {
+  constructor(chunks: TarChunks, signal: AbortSignal, { sparse, owners }: PackSource) {
     this.#chunks = chunks;
     this.#signal = signal;
-    this.#sparse = sparse;
+    this.#sparse = sparse === true;
+    this.#owners = owners;
   }
 
   async top({ parentFd, base, name }: PackSource): Promise<void> {
     const bytes = Buffer.from(base);
     if (base === '.') {
       const entry = name === '' ? undefined : (byteString(name).replace(/\/?$/, '/') as ByteString);
-      if (entry !== undefined) this.#chunks.tar.entry(headerOf(parentFd, entry));
+      if (entry !== undefined) this.#entry(headerOf(parentFd, entry));
       await this.#directory(parentFd, entry ?? ('' as ByteString));
       return;
     }
@@ -139,7 +144,7 @@ class Packer {
     if (child.format === S_IFDIR) await this.#subdirectory(parentFd, name, child);
     else if (!TYPES.has(child.format) || this.#hardLink(child)) return;
     else if (child.format === S_IFREG) await this.#file(parentFd, name, child);
-    else this.#chunks.tar.entry(child.header);
+    else this.#entry(child.header);
     await this.#breathe();
   }
 
@@ -148,13 +153,17 @@ class Packer {
     if (fd === undefined) return;
     try {
       const path = `${child.header.name}/` as ByteString;
-      this.#chunks.tar.entry({ ...child.header, name: path });
+      this.#entry({ ...child.header, name: path });
       const mounted = fstatSync(fd).dev !== fstatSync(parentFd).dev;
       if (mounted && kernelFilesystem(fd) !== undefined) return;
       await this.#directory(fd, path);
     } finally {
       closeSync(fd);
     }
+  }
+
+  #entry(header: TarHeader): void {
+    this.#chunks.tar.entry(this.#owners === undefined ? header : this.#owners.toArchive(header));
   }
 
   /** Whether the file was written under another name; then a link to that was written. */
@@ -165,7 +174,7 @@ class Packer {
       this.#firstNames.set(inode, header.name);
       return false;
     }
-    this.#chunks.tar.entry({ ...header, type: 'hardlink', size: 0, linkName: first, xattrs: [] });
+    this.#entry({ ...header, type: 'hardlink', size: 0, linkName: first, xattrs: [] });
     return true;
   }
 
@@ -178,7 +187,7 @@ class Packer {
     try {
       const { size, blocks } = fstatSync(fd);
       const sparse = this.#sparse && blocks * 512 < size ? holesOf(fd, size) : undefined;
-      this.#chunks.tar.entry({ ...header, size, sparse });
+      this.#entry({ ...header, size, sparse });
       for (const { offset, length } of sparse ?? [{ offset: 0, length: size }]) {
         const end = offset + length;
         for (let position = offset; position < end; ) position += await this.#piece(fd, position, end);

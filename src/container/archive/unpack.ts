@@ -26,6 +26,7 @@ import { cleanPath } from '../../image/layers/tar/entry-path.ts';
 import { type TarEntry, tarError } from '../../image/layers/tar/tar-format.ts';
 import type { TarSink } from '../../image/layers/tar/tar-reader.ts';
 import { addon } from '../../native/addon.ts';
+import type { ArchiveOwners } from './archive-owners.ts';
 import {
   byDescriptor,
   entryOf,
@@ -51,6 +52,8 @@ export interface UnpackTarget {
   noOverwriteDirNonDir: boolean;
   /** Owner of all entries; undefined: what the archive says. */
   owner: { uid: number; gid: number } | undefined;
+  /** Who owns entries here, of those who own them in the archive. Default: the same. */
+  owners?: ArchiveOwners | undefined;
 }
 
 interface Place {
@@ -246,7 +249,7 @@ export class ContainerUnpacker implements TarSink {
     if (owner.uid > ID_MAX || owner.gid > ID_MAX) {
       throw this.#error(entry, `owner ${owner.uid}:${owner.gid} is out of range`);
     }
-    return owner;
+    return this.#target.owners?.fromArchive(owner, printable(entry.name)) ?? owner;
   }
 
   /** Owner, then mode (chown clears set-ID bits), of what is no regular file. */
@@ -266,7 +269,8 @@ export class ContainerUnpacker implements TarSink {
   }
 
   #xattrs(entry: TarEntry, { parentFd, name }: Place): void {
-    for (const { name: attribute, value } of entry.xattrs) {
+    const xattrs = this.#target.owners?.xattrsFromArchive(entry.xattrs) ?? entry.xattrs;
+    for (const { name: attribute, value } of xattrs) {
       if (FOREIGN_XATTR.test(attribute)) continue;
       try {
         addon().setXattr(entryOf(parentFd, name), attribute, value);
