@@ -215,6 +215,29 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
       wait,
     },
   },
+  socket: {
+    summary: 'Manage sockets that can do a part of the API',
+    verbs: {
+      create: entry(
+        'Serve a second socket that can do a part of the API, on a part of its objects',
+        async () => (await import('./socket/create.ts')).create,
+      ),
+      inspect: entry(
+        'Show what scoped sockets can do',
+        async () => (await import('./socket/inspect.ts')).inspect,
+      ),
+      list: entry('List scoped sockets', async () => (await import('./socket/ls.ts')).ls),
+      ls: entry('List scoped sockets', async () => (await import('./socket/ls.ts')).ls),
+      remove: entry(
+        'Stop serving scoped sockets and remove them',
+        async () => (await import('./socket/rm.ts')).rm,
+      ),
+      rm: entry(
+        'Stop serving scoped sockets and remove them',
+        async () => (await import('./socket/rm.ts')).rm,
+      ),
+    },
+  },
   daemon: {
     summary: 'Manage the daemon on this machine',
     verbs: {

@@ -132,6 +132,8 @@ async function wordsOf(request: CompletionRequest, kind: WordKind): Promise<Cand
       return await imageNames(client);
     case 'network':
       return await networkNames(client);
+    case 'socket':
+      return await socketNames(client);
     case 'volume':
       return await volumeNames(client);
     case 'any-object':
@@ -183,6 +185,11 @@ async function volumeNames(client: Client): Promise<Candidate[]> {
     '/volumes',
   );
   return named(Volumes ?? []);
+}
+
+async function socketNames(client: Client): Promise<Candidate[]> {
+  const sockets = await client.json<{ Name: string; Path: string }[]>('GET', '/sockets');
+  return sockets.map(({ Name, Path }) => ({ value: Name, description: Path }));
 }
 
 function named(objects: readonly { Name: string; Driver: string }[]): Candidate[] {

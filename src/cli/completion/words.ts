@@ -9,6 +9,7 @@ export type WordKind =
   | 'container-path'
   | 'image'
   | 'network'
+  | 'socket'
   | 'volume'
   | 'shell'
   | 'any-object'
@@ -83,6 +84,12 @@ const BY_PATH: Readonly<Record<string, VerbWords>> = {
     rm: many('volume'),
     remove: many('volume'),
     update: one('volume'),
+  }),
+  ...prefixed('socket', {
+    create: one('files'),
+    inspect: many('socket'),
+    remove: many('socket'),
+    rm: many('socket'),
   }),
   completion: one('shell'),
   inspect: many('any-object'),

@@ -3,6 +3,7 @@ import { type Client, pathSegment, type QueryValue, readText } from '../../clien
 import { ApiError } from '../../client/client-error.ts';
 import { CliError } from '../cli-error.ts';
 import { failureMessage } from '../container/each.ts';
+import { runSecurity } from '../container/security.ts';
 import { boolFlag, stringFlag } from '../flags/declare.ts';
 import { printObjects } from '../format/objects.ts';
 import { printableText } from '../format/text.ts';
@@ -13,6 +14,8 @@ import { defineVerb, type Verb } from '../verb.ts';
 export interface InspectOptions {
   format?: string;
   platform?: string;
+  /** Of bare `inspect` and of containers: what they can do. */
+  security?: boolean;
   size: boolean;
   type?: string;
   /** Of `network inspect` alone. */
@@ -24,6 +27,7 @@ const TYPES = ['container', 'image', 'network', 'volume'] as const;
 type ObjectType = (typeof TYPES)[number];
 
 const FORMAT_HELP = 'Output as "json" or a Go template';
+const SECURITY_HELP = 'Show what a container can and cannot do to the host';
 const SIZE_HELP = "Show a container's sizes";
 
 export const inspect = defineVerb<InspectOptions>({
@@ -32,6 +36,7 @@ export const inspect = defineVerb<InspectOptions>({
   args: { min: 1 },
   flags(command) {
     stringFlag(command, '-f, --format <string>', FORMAT_HELP);
+    boolFlag(command, '--security', SECURITY_HELP);
     boolFlag(command, '-s, --size', SIZE_HELP);
     stringFlag(command, '--type <string>', 'Look only for objects of this type');
   },
@@ -54,7 +59,10 @@ function inspectVerb(type: ObjectType, args: string, summary: string): Verb<Insp
     args: { min: 1 },
     flags(command) {
       stringFlag(command, '-f, --format <string>', FORMAT_HELP);
-      if (type === 'container') boolFlag(command, '-s, --size', SIZE_HELP);
+      if (type === 'container') {
+        boolFlag(command, '--security', SECURITY_HELP);
+        boolFlag(command, '-s, --size', SIZE_HELP);
+      }
       if (type === 'image') {
         stringFlag(
           command,
@@ -65,6 +73,7 @@ function inspectVerb(type: ObjectType, args: string, summary: string): Verb<Insp
       if (type === 'network') boolFlag(command, '-v, --verbose', 'Show more where the daemon has it');
     },
     run: ({ client, io }, names, options) => {
+      if (options.security === true) return runSecurity(client, io, names, options.format);
       const query = objectQuery(type, options);
       return inspectAll(io, names, options.format, (name) => fetchObject(client, type, name, query));
     },
@@ -79,6 +88,10 @@ export async function runInspect(
   options: InspectOptions,
 ): Promise<number> {
   const { type } = options;
+  if (options.security === true) {
+    if (type !== undefined && type !== 'container') throw new CliError('--security is for containers alone');
+    return await runSecurity(client, io, names, options.format);
+  }
   if (type === undefined)
     return await inspectAll(io, names, options.format, (name) => findObject(client, name, options));
   if (!isObjectType(type)) {

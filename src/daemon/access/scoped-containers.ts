@@ -17,7 +17,7 @@ import { portExcess } from './published-ports.ts';
 import { refuseEndpointExcess } from './scoped-networks.ts';
 import type { VisibleObjects } from './visible.ts';
 
-export type ContainerEngineBackend = ContainersBackend & {
+export type ContainerEngineBackend = Omit<ContainersBackend, 'create'> & {
   create(request: ContainerCreateRequest, options: CreateOptions): Promise<ContainerCreateResponse>;
   /** Whether a container has that name, whoever it belongs to. */
   nameTaken(name: string): boolean;

@@ -109,7 +109,7 @@ function recordFacts({ config, hostConfig }: ContainerRecord): SecurityFacts {
     }),
     idMapping: hostConfig.UsernsMode === 'host' || privileged ? [] : undefined,
     seccomp: unconfined ? 'none' : custom ? 'custom' : 'default',
-    noNewPrivileges: security.noNewPrivileges,
+    noNewPrivileges: security.noNewPrivileges === true,
     apparmor: security.apparmor ?? '',
     selinux: '',
     namespaces: {
