@@ -52,9 +52,9 @@ export async function createContainer(
   const judged = validateCreate(configRequest, { ...hostRequest, LogConfig }, engine.host);
   const hostConfig = completeHostConfig(engine, judged.hostConfig, configRequest.NetworkDisabled === true);
   requireShared(engine, hostConfig);
+  const takeUserNamespace = await judgeUserNamespace(engine, hostConfig);
   const asked = requestedNetworks(engine.networks, {
     config: judged.config,
-  const takeUserNamespace = await judgeUserNamespace(engine, hostConfig);
     hostConfig,
     networking: networking ?? {},
     apiVersion: options.apiVersion ?? API_VERSION,
@@ -216,5 +216,5 @@ async function undo(
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, record.id);
   rmSync(paths.home, { recursive: true, force: true });
   await releaseVolumes(engine, record, true);
-}
   engine.userNamespaces.ranges.giveBack(record.id);
+}

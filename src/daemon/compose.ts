@@ -69,8 +69,8 @@ const DEFAULT_EXEC_ROOT = '/run/mydock';
 export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   validateLogConfig(withLogDefaults(undefined, config));
   for (const mirror of config.registryMirrors) parseMirror(mirror);
-  const proxies = proxyEnvironment(config, process.env);
   const remap = config.usernsRemap === '' ? undefined : remapMapping(config.usernsRemap);
+  const proxies = proxyEnvironment(config, process.env);
   mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
   mkdirSync(config.execRoot, { recursive: true, mode: 0o711 });
   const lock = lockDataRoot(config.dataRoot);
@@ -83,10 +83,10 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     BUILD_MIGRATIONS,
   ]);
   const host = readHostFacts();
-  const snapshotter = createSnapshotter(config);
-  const contentStore = new ContentStore(join(config.dataRoot, 'content'));
   const userNamespaces = new UserNamespaces({ ...config, remap, ranges: new IdRanges(database) });
   if (remap !== undefined) await userNamespaces.require();
+  const snapshotter = createSnapshotter(config);
+  const contentStore = new ContentStore(join(config.dataRoot, 'content'));
   const events = new EventBus();
   const images = new ImageStore({ database, contentStore, snapshotter, events });
   const volumesRoot = join(config.dataRoot, 'volumes');
@@ -115,9 +115,9 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     snapshotter,
     networks,
     volumes,
+    userNamespaces,
     events,
     host,
-    userNamespaces,
   });
   images.setLayerUsers(() =>
     engine.all().flatMap(({ record }) => [...record.layers, ...mountedLayers(record.mounts)]),

@@ -36,11 +36,11 @@ export interface DaemonConfig extends NetworkConfig {
   noProxy: string;
   /** Empty: what the data root has layers of, else the best one that the kernel can. */
   storageDriver: string;
+  /** `default`, or `USER[:GROUP]` whose subordinate IDs are those of containers; empty: containers have the host's. */
+  usernsRemap: string;
   dns: string[];
   dnsSearch: string[];
   dnsOptions: string[];
-  /** `default`, or `USER[:GROUP]` whose subordinate IDs are those of containers; empty: containers have the host's. */
-  usernsRemap: string;
   init: boolean;
   /** OCI runtimes beside our own, by name. */
   runtimes: Record<string, RuntimeConfig>;
@@ -98,9 +98,6 @@ const DIRECTIVES: readonly Directive<keyof DaemonConfig>[] = [
   directive('https-proxy', 'proxies.https-proxy', 'httpsProxy', 'text', 'Proxy for HTTPS requests'),
   directive('no-proxy', 'proxies.no-proxy', 'noProxy', 'text', 'Hosts and networks that need no proxy'),
   directive('storage-driver', 'storage-driver', 'storageDriver', 'text', 'Storage driver: erofs, overlay'),
-  ...NETWORK_DIRECTIVES,
-  directive('dns', 'dns', 'dns', 'list', 'DNS server of containers'),
-  directive('dns-search', 'dns-search', 'dnsSearch', 'list', 'DNS search domain of containers'),
   directive(
     'userns-remap',
     'userns-remap',
@@ -108,6 +105,9 @@ const DIRECTIVES: readonly Directive<keyof DaemonConfig>[] = [
     'text',
     'User whose subordinate IDs containers have: default, USER or USER:GROUP',
   ),
+  ...NETWORK_DIRECTIVES,
+  directive('dns', 'dns', 'dns', 'list', 'DNS server of containers'),
+  directive('dns-search', 'dns-search', 'dnsSearch', 'list', 'DNS search domain of containers'),
   directive('dns-opt', 'dns-opts', 'dnsOptions', 'list', 'DNS option of containers'),
   directive('init', 'init', 'init', 'flag', 'Run an init in every container'),
   directive('add-runtime', 'runtimes', 'runtimes', 'runtimes', 'OCI runtime for --runtime: NAME=PATH'),
@@ -180,10 +180,10 @@ function defaults(): DaemonConfig {
     httpsProxy: '',
     noProxy: '',
     storageDriver: '',
+    usernsRemap: '',
     ...networkDefaults(),
     dns: [],
     dnsSearch: [],
-    usernsRemap: '',
     dnsOptions: [],
     init: false,
     runtimes: {},

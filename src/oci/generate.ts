@@ -26,6 +26,7 @@ import { OCI_VERSION } from './runtime-spec.ts';
 import { seccompFor } from './seccomp-profile.ts';
 import { parseSecurityOptions, type SecurityOptions } from './security-options.ts';
 import { lookupUser } from './user.ts';
+import { toHost, type UserMapping } from './user-mappings.ts';
 
 /** A namespace of its own, the host's, or that at a path (`/proc/1/ns/net`, `/run/…/netns`). */
 export type NamespaceChoice = 'new' | 'host' | { path: string };
@@ -45,10 +46,10 @@ export interface SpecInput {
   mounts: readonly ContainerMount[];
   /** Host files bound over the container's, unless a mount stands there already. */
   files: { hosts?: string; hostname?: string; resolvConf?: string };
-  /** `pid` and `ipc` paths are needed where HostConfig says `container:`. */
-  namespaces: { network: NamespaceChoice; pid?: { path: string }; ipc?: { path: string } };
   /** The user namespace to join; left out for the host's. */
   userNamespace?: UserMapping & { path: string };
+  /** `pid` and `ipc` paths are needed where HostConfig says `container:`. */
+  namespaces: { network: NamespaceChoice; pid?: { path: string }; ipc?: { path: string } };
   /** Host folder to bind at /dev/shm: for a shareable IPC namespace, and for one that is joined. */
   shmPath?: string;
   /** Host path of the init program for `--init`. */
@@ -129,6 +130,8 @@ function allMounts(input: SpecInput, security: SecurityOptions) {
     ...(security.writableCgroups === undefined ? {} : { writableCgroups: security.writableCgroups }),
     shmSize: hostConfig.ShmSize || DEFAULT_SHM_SIZE,
     shm: shmChoice(input),
+    terminalGroup: hasGroup(input, TERMINAL_GROUP) ? TERMINAL_GROUP : undefined,
+    hostMessageQueues: input.userNamespace !== undefined && hostConfig.IpcMode === 'host',
   });
   const init = {
     destination: INIT_PATH,
@@ -142,7 +145,13 @@ function allMounts(input: SpecInput, security: SecurityOptions) {
     readonlyRootfs: hostConfig.ReadonlyRootfs === true,
     user: () => lookupUser(input.config.User ?? '', input.accounts.passwd, input.accounts.group),
     recursiveReadOnly: input.host.recursiveReadOnly,
+    userNamespace: input.userNamespace,
   });
+}
+
+/** Whether files can belong to a group in the container. */
+function hasGroup({ userNamespace }: SpecInput, gid: number): boolean {
+  return userNamespace === undefined || toHost(userNamespace.gids, gid) !== undefined;
 }
 
 function shmChoice(input: SpecInput): DefaultMountRequest['shm'] {
@@ -157,8 +166,6 @@ function fileMounts({ files, mounts, hostConfig }: SpecInput): ContainerMount[] 
     ['/etc/hostname', files.hostname],
     ['/etc/hosts', files.hosts],
   ];
-    terminalGroup: hasGroup(input, TERMINAL_GROUP) ? TERMINAL_GROUP : undefined,
-    hostMessageQueues: input.userNamespace !== undefined && hostConfig.IpcMode === 'host',
   return wanted.flatMap(([destination, source]) => {
     if (source === undefined || mounts.some((one) => cleanPath(one.destination) === destination)) return [];
     const readOnly = hostConfig.ReadonlyRootfs === true;
@@ -173,15 +180,9 @@ function linuxPart(input: SpecInput, security: SecurityOptions, capabilities: st
     privileged,
     mappings: hostConfig.Devices ?? [],
     rules: hostConfig.DeviceCgroupRules ?? [],
-    userNamespace: input.userNamespace,
   });
   // A privileged container has no filter unless it names one.
   const profile = privileged ? (security.seccomp ?? 'unconfined') : security.seccomp;
-/** Whether files can belong to a group in the container. */
-function hasGroup({ userNamespace }: SpecInput, gid: number): boolean {
-  return userNamespace === undefined || toHost(userNamespace.gids, gid) !== undefined;
-}
-
   const seccomp = seccompFor(profile, {
     capabilities,
     architecture: host.architecture,
@@ -211,6 +212,7 @@ function namespacesOf({ hostConfig, namespaces, config, userNamespace }: SpecInp
   const network =
     config.NetworkDisabled === true && namespaces.network === 'host' ? 'new' : namespaces.network;
   return [
+    ...(userNamespace === undefined ? [] : [{ type: 'user' as const, path: userNamespace.path }]),
     { type: 'mount' },
     ...namespace('network', network),
     ...namespace('uts', hostConfig.UTSMode === 'host' ? 'host' : 'new'),
@@ -242,4 +244,3 @@ function rootfsPropagation(mounts: readonly ContainerMount[]): string | undefine
   if (used.some((propagation) => propagation.endsWith('shared'))) return 'shared';
   return used.some((propagation) => propagation.endsWith('slave')) ? 'rslave' : undefined;
 }
-    ...(userNamespace === undefined ? [] : [{ type: 'user' as const, path: userNamespace.path }]),

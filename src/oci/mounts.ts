@@ -6,6 +6,7 @@ import { posix } from 'node:path';
 import { InvalidParameterError } from '../base/errors.ts';
 import { type Owner, resolveIdMap } from './idmap.ts';
 import type { Mount } from './runtime-spec.ts';
+import type { UserMapping } from './user-mappings.ts';
 
 /** Bytes: HostConfig.ShmSize where nothing is said, 64 MiB. */
 export const DEFAULT_SHM_SIZE = 64 * 1024 * 1024;
@@ -35,9 +36,9 @@ export type ContainerMount =
       readOnlyForceRecursive?: boolean;
       /** The words of idmap.ts, with all mounts below the source; default: owners are as they are. */
       idmap?: string | undefined;
-    }
       /** The owners on it are IDs of the container and not of the host: volumes, files of the engine's own. */
       ownersInside?: boolean;
+    }
   | {
       type: 'tmpfs';
       destination: string;
@@ -76,16 +77,16 @@ export interface DefaultMountRequest {
   shmSize: number;
   /** `none` leaves out /dev/shm; a path is bound there in place of a new tmpfs. */
   shm: { kind: 'new' } | { kind: 'none' } | { kind: 'bind'; path: string };
-}
   /** Group of pseudo terminals; undefined where the container has no such group. */
   terminalGroup: number | undefined;
   /** The host's mount of message queues: its IPC namespace cannot be mounted from another user namespace. */
   hostMessageQueues: boolean;
+}
 
-function mount(destination: string, type: string, source: string, options: string[]): Mount {
 /** `tty` in every distribution. */
 export const TERMINAL_GROUP = 5;
 
+function mount(destination: string, type: string, source: string, options: string[]): Mount {
   return { destination, type, source, options };
 }
 
@@ -134,9 +135,9 @@ export interface MountPlan {
   user: () => Owner;
   /** mount_setattr(2) with AT_RECURSIVE works: Linux 5.12. */
   recursiveReadOnly: boolean;
-}
   /** Of the container's user namespace; undefined for the host's. */
   userNamespace?: UserMapping | undefined;
+}
 
 /**
  * The list for config.json: defaults first, except where the user mounts the same place (all of /dev/… where the
@@ -185,7 +186,6 @@ function bindMount(one: ContainerMount & { type: 'bind' }, plan: MountPlan): Mou
   return { ...mount(cleanPath(one.destination), 'bind', one.source, options), ...map };
 }
 
-/** Pairs of words of which the later one wins, and keys that take a value. */
 /** What is the host's keeps its owners: they are nobody's in a container with a user namespace. */
 function idMapOf(one: ContainerMount & { type: 'bind' }, plan: MountPlan): MountIdMap | undefined {
   const { userNamespace } = plan;
@@ -197,6 +197,7 @@ function idMapOf(one: ContainerMount & { type: 'bind' }, plan: MountPlan): Mount
   return { uidMappings: userNamespace.uids, gidMappings: userNamespace.gids };
 }
 
+/** Pairs of words of which the later one wins, and keys that take a value. */
 const TMPFS_FLAGS: Record<string, string> = {
   ro: 'rw',
   rw: 'ro',

@@ -17,8 +17,8 @@ import { rlimits } from './process.ts';
 import { parseSeccompProfile } from './seccomp-profile.ts';
 import { parseSecurityOptions } from './security-options.ts';
 import { checkSysctls } from './sysctls.ts';
-import { validateResources } from './validate-resources.ts';
 import { parseUsernsMode } from './user-mappings.ts';
+import { validateResources } from './validate-resources.ts';
 
 export interface ValidatedCreate {
   config: ContainerConfig;
@@ -99,8 +99,8 @@ function refuseUnbuilt(host: HostConfig): void {
 }
 
 function validateModes(host: HostConfig): void {
-  const joins = (mode: string) => /^container:.+/.test(mode);
   parseUsernsMode(host.UsernsMode ?? '');
+  const joins = (mode: string) => /^container:.+/.test(mode);
   const ipc = host.IpcMode ?? '';
   if (!['', 'none', 'private', 'host', 'shareable'].includes(ipc) && !joins(ipc)) {
     refuse(`invalid IPC mode: ${ipc}`);

@@ -21,10 +21,10 @@ export interface MountedRun {
   bundle: string;
   /** The container's mounted root, from which volumes are filled. */
   rootfs: string;
-}
-
   /** Whom the files of mounted images belong to; left out: as on the disk. */
   owners?: MountOwners;
+}
+
 export interface MountSources {
   volumes: VolumeStore;
   snapshotter: Snapshotter;
@@ -127,10 +127,10 @@ async function mountImage(
   mount: ContainerMountPoint,
   snapshotter: Snapshotter,
   target: string,
+  owners: MountOwners | undefined,
 ): Promise<void> {
   const { image } = mount;
   if (image === undefined) throw new InternalError(`mount at ${mount.destination}: its image is not known`);
-  owners: MountOwners | undefined,
   mkdirSync(target, { recursive: true, mode: 0o700 });
   await snapshotter.mount({ layers: image.layers, target, ...(owners === undefined ? {} : { owners }) });
 }
@@ -202,6 +202,6 @@ function containerMount(mount: ContainerMountPoint, source: string): ContainerMo
     readOnlyNonRecursive: mount.readOnlyNonRecursive,
     readOnlyForceRecursive: mount.readOnlyForceRecursive,
     ...((mount.idmap ?? '') === '' ? {} : { idmap: mount.idmap }),
+    ...(mount.type === 'volume' ? { ownersInside: true } : {}),
   };
 }
-    ...(mount.type === 'volume' ? { ownersInside: true } : {}),
