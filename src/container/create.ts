@@ -35,6 +35,8 @@ export interface CreateOptions {
   platform: string | undefined;
   /** Of the API that the client speaks; the newest where left out. */
   apiVersion?: string;
+  /** What the client may have, asked once all mounts are known and nothing is made yet. Throws Forbidden. */
+  limitMounts?: (mounts: readonly RequestedMount[]) => RequestedMount[];
 }
 
 /** Creates a container. Throws NotFound for its image, Conflict for its name, InvalidParameter or NotImplemented. */

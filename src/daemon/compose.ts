@@ -32,6 +32,12 @@ import { VolumeSnapshots } from '../volume/transfer/volume-snapshots.ts';
 import { VolumeTransfers } from '../volume/transfer/volume-transfers.ts';
 import { VolumeStore } from '../volume/volume-store.ts';
 import { VOLUME_MIGRATIONS } from '../volume/volume-table.ts';
+import { audited } from './access/audited.ts';
+import { guardRoutes } from './access/guard.ts';
+import { scopedBackends } from './access/scoped-backends.ts';
+import { ScopedSockets } from './access/scoped-sockets.ts';
+import { SOCKET_MIGRATIONS, SocketTable } from './access/socket-table.ts';
+import { apiRoutes, type Backends } from './backends.ts';
 import { composeImages } from './compose-images.ts';
 import { composeNetworks } from './compose-networks.ts';
 import type { DaemonConfig } from './config.ts';
@@ -40,20 +46,15 @@ import { foreignDrops, systemInfo, systemVersion } from './info.ts';
 import { keepMountsPrivate, mountReadOnly, unmountAll } from './mounts.ts';
 import { proxyEnvironment } from './proxies.ts';
 import { Router } from './router.ts';
-import { buildRoutes } from './routes/build/routes.ts';
-import { containerRoutes } from './routes/containers/routes.ts';
-import { execRoutes } from './routes/exec/routes.ts';
-import { differenceRoute } from './routes/images/difference.ts';
 import { summarizeImages } from './routes/images/list.ts';
-import { imageRoutes } from './routes/images/routes.ts';
-import { networkRoutes } from './routes/networks/routes.ts';
-import { systemRoutes } from './routes/system/routes.ts';
-import { volumeRoutes } from './routes/volumes/routes.ts';
-import { volumeTransferRoutes } from './routes/volumes/transfer.ts';
+import { socketRoutes } from './routes/sockets/routes.ts';
+import { containerSecurity } from './security/container-security.ts';
 import { checkSystem } from './system-check.ts';
 
 export interface Daemon {
   router: Router;
+  /** To be served once the daemon's own sockets are. */
+  sockets: ScopedSockets;
   /** Starts containers whose restart policy wants it. */
   startByPolicy(): Promise<void>;
   /** Lets go of everything; containers live on. */
@@ -81,6 +82,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     NETWORK_MIGRATIONS,
     VOLUME_MIGRATIONS,
     BUILD_MIGRATIONS,
+    SOCKET_MIGRATIONS,
   ]);
   const host = readHostFacts();
   const userNamespaces = new UserNamespaces({ ...config, remap, ranges: new IdRanges(database) });
@@ -174,36 +176,48 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     summarizeImages: () => summarizeImages(imageBackend, { sharedSize: true }),
   };
   const pruner = new VolumePruner(volumes, events);
-  const router = new Router([
-    ...systemRoutes({
+  const backends: Backends = {
+    system: {
       version: () => systemVersion(host),
       info: async () => systemInfo(info, await foreignDrops(networks)),
       events,
       diskUsage: (wanted) => systemDiskUsage(disk, wanted),
       check: (run) => checkSystem({ database, engine, images, networks, volumes, volumesRoot }, run),
       login: (auth, signal) => checkCredentials(auth, registry, signal),
+    },
+    containers: engine,
+    exec: engine,
+    security: (reference) =>
+      containerSecurity(engine.get(reference), { ...config, networks, scopedSockets: () => sockets.paths() }),
+    images: imageBackend,
+    difference: (request) => engine.difference(request),
+    build: builder,
+    networks: composeNetworks({ networks, engine, events }),
+    transfers,
+    snapshots: new VolumeSnapshots({
+      store: volumes,
+      events,
+      runningUsers: (volume) => runningUsers(engine, volume),
     }),
-    ...containerRoutes(engine),
-    ...execRoutes(engine),
-    ...imageRoutes(imageBackend),
-    differenceRoute((request) => engine.difference(request)),
-    ...buildRoutes(builder),
-    ...networkRoutes(composeNetworks({ networks, engine, events })),
-    ...volumeTransferRoutes(
-      transfers,
-      new VolumeSnapshots({ store: volumes, events, runningUsers: (volume) => runningUsers(engine, volume) }),
-    ),
-    ...volumeRoutes({
+    volumes: {
       create: (request) => volumes.create(request),
       get: (name) => volumes.get(name),
       list: () => volumes.list(),
       references: (name) => volumes.references(name),
       remove: (name, force) => volumes.remove(name, force),
       prune: (matches, signal) => pruner.prune(matches, signal),
-    }),
-  ]);
+    },
+  };
+  const sockets = new ScopedSockets({
+    table: new SocketTable(database),
+    routes: (scope) =>
+      audited(guardRoutes(apiRoutes(scopedBackends({ backends, containers: engine }, scope)), scope)),
+    reserved: [config.dataRoot, config.execRoot],
+  });
+  const router = new Router(audited([...apiRoutes(backends), ...socketRoutes(sockets)]));
   return {
     router,
+    sockets,
     startByPolicy: () => engine.startByPolicy(),
     close: () => close({ engine, networks, snapshotter, contentStore, database, lock, runtimePath }),
   };

@@ -18,6 +18,9 @@ import {
 
 export const DEFAULT_CONFIG_FILE = '/etc/mydock/daemon.json';
 
+/** Who may use the socket beside root, where such a group exists. */
+export const DEFAULT_GROUP = 'mydock';
+
 export interface DaemonConfig extends NetworkConfig {
   dataRoot: string;
   /** At most 40 characters: socket paths below it must fit into 107 bytes. */
@@ -171,7 +174,7 @@ function defaults(): DaemonConfig {
     dataRoot: '/var/lib/mydock',
     execRoot: '/run/mydock',
     hosts: [],
-    group: 'mydock',
+    group: DEFAULT_GROUP,
     logLevel: 'info',
     registryMirrors: [],
     insecureRegistries: [],

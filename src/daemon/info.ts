@@ -157,11 +157,11 @@ export function systemInfo(sources: InfoSources, drops: readonly ForeignDrop[]):
     ContainerdCommit: { ID: '' },
     RuncCommit: { ID: '' },
     InitCommit: { ID: '' },
-    SecurityOptions: securityOptions(host),
+    SecurityOptions: securityOptions(host, config),
     ...addressPools(config),
     FirewallBackend: firewallBackend(sources),
     CDISpecDirs: [],
-    Warnings: warnings(host, config, drops),
+    Warnings: warnings(host, drops),
   };
 }
 
@@ -225,17 +225,8 @@ function securityOptions(host: HostFacts, { usernsRemap }: DaemonConfig): string
   ];
 }
 
-function warnings(
-  { cgroups, ipv4Forwarding }: HostFacts,
-  config: DaemonConfig,
-  drops: readonly ForeignDrop[],
-): string[] | null {
-  const open = config.tls ? [] : config.hosts.filter((host) => host.startsWith('tcp://'));
+function warnings({ cgroups, ipv4Forwarding }: HostFacts, drops: readonly ForeignDrop[]): string[] | null {
   const found = [
-    ...open.map(
-      (host) =>
-        `WARNING: API is accessible on ${host.replace('tcp:', 'http:')} without encryption. Access to the remote API is equivalent to root access on the host.`,
-    ),
     ...(cgroups.memory ? [] : ['WARNING: No memory limit support']),
     ...(cgroups.swap ? [] : ['WARNING: No swap limit support']),
     ...(cgroups.cpuCfs ? [] : ['WARNING: No cpu cfs quota support']),

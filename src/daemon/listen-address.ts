@@ -1,28 +1,25 @@
 /**
  * The addresses of `--host`: `unix://PATH`, `fd://` (sockets passed by systemd, sd_listen_fds(3)), `tcp://HOST:PORT`.
+ * Over TCP only with TLS that knows its clients: whoever reaches the API is root on this machine.
  */
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
 import { InvalidParameterError, UnavailableError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
-import type { DaemonConfig } from './config.ts';
+import { addon } from '../native/addon.ts';
+import { type DaemonConfig, DEFAULT_GROUP } from './config.ts';
 import type { ListenAddress, TlsFiles } from './server.ts';
+import { groupId } from './socket-file.ts';
 
 export const DEFAULT_HOST = 'unix:///run/mydock.sock';
 const FIRST_PASSED_FD = 3;
+const TLS_PORT = 2376;
 
 /** Every address to listen on. Throws InvalidParameter or Unavailable naming the host. */
 export function listenAddresses(config: DaemonConfig): ListenAddress[] {
   const hosts = config.hosts.length === 0 ? [DEFAULT_HOST] : config.hosts;
-  const addresses = hosts.flatMap((host) => parseHost(host, config));
-  for (const address of addresses) {
-    if (address.kind === 'tcp' && (address.tls === null || !address.tls.verify)) {
-      log.warn(
-        { host: address.host, port: address.port },
-        'the API is reachable over TCP without client certificates: whoever reaches it is root on this machine',
-      );
-    }
-  }
-  return addresses;
+  return hosts.flatMap((host) => parseHost(host, config));
 }
 
 function parseHost(host: string, config: DaemonConfig): ListenAddress[] {
@@ -30,27 +27,47 @@ function parseHost(host: string, config: DaemonConfig): ListenAddress[] {
     const path = host.slice('unix://'.length);
     if (!path.startsWith('/'))
       throw new InvalidParameterError(`invalid --host "${host}": expected unix:///PATH`);
-    return [{ kind: 'unix', path, gid: groupId(config.group) }];
+    return [{ kind: 'unix', path, gid: socketGroup(config.group) }];
   }
-  if (host.startsWith('fd://')) return passedSockets(host);
+  if (host.startsWith('fd://')) return passedSockets(host, config);
   if (host.startsWith('tcp://')) {
     const url = URL.parse(host.replace(/^tcp:/, 'http:'));
     if (url === null || url.hostname === '') throw new InvalidParameterError(`invalid --host "${host}"`);
-    const tls = config.tls ? readTls(config) : null;
-    const port = url.port === '' ? (tls === null ? 2375 : 2376) : Number(url.port);
-    return [{ kind: 'tcp', host: url.hostname.replace(/^\[|\]$/g, ''), port, tls }];
+    // The default port of the scheme that stands in for tcp is dropped by the parser.
+    const port = url.port === '' ? (/:80\/?$/.test(host) ? 80 : TLS_PORT) : Number(url.port);
+    return [
+      { kind: 'tcp', host: url.hostname.replace(/^\[|\]$/g, ''), port, tls: requiredTls(host, config) },
+    ];
   }
   throw new InvalidParameterError(`invalid --host "${host}": expected unix://, fd:// or tcp://`);
 }
 
-function passedSockets(host: string): ListenAddress[] {
+function passedSockets(host: string, config: DaemonConfig): ListenAddress[] {
   const count = Number(process.env['LISTEN_FDS'] ?? 0);
   if (Number(process.env['LISTEN_PID'] ?? 0) !== process.pid || !(count > 0)) {
     throw new UnavailableError(`--host ${host}: no sockets were passed to this process (LISTEN_FDS)`);
   }
-  return Array.from({ length: count }, (_, index) => ({ kind: 'fd', fd: FIRST_PASSED_FD + index }));
+  return Array.from({ length: count }, (_, index): ListenAddress => {
+    const fd = FIRST_PASSED_FD + index;
+    const isUnix = addon().socketInfo(fd).family === 'unix';
+    return {
+      kind: 'fd',
+      fd,
+      tls: isUnix ? null : requiredTls(`${host} (descriptor ${fd}, not a Unix socket)`, config),
+    };
+  });
 }
 
+function requiredTls(host: string, config: DaemonConfig): TlsFiles {
+  if (!config.tlsVerify) {
+    throw new InvalidParameterError(
+      `--host ${host}: the API is served over TCP only with TLS that verifies its clients: use --tlsverify with --tlscacert, --tlscert and --tlskey, or reach the Unix socket over ssh:// instead`,
+    );
+  }
+  return readTls(config);
+}
+
+/** Everything is looked at now: a daemon that starts with unfit files would refuse its clients without a word. */
 function readTls(config: DaemonConfig): TlsFiles {
   const read = (flag: string, path: string): Buffer => {
     try {
@@ -59,20 +76,39 @@ function readTls(config: DaemonConfig): TlsFiles {
       throw new InvalidParameterError(`cannot read --${flag} ${path}`, error);
     }
   };
-  return {
-    ca: config.tlsVerify ? read('tlscacert', config.tlsCaCert) : undefined,
-    cert: read('tlscert', config.tlsCert),
-    key: read('tlskey', config.tlsKey),
-    verify: config.tlsVerify,
-  };
+  const ca = read('tlscacert', config.tlsCaCert);
+  const cert = read('tlscert', config.tlsCert);
+  const key = read('tlskey', config.tlsKey);
+  requireCertificate('tlscacert', config.tlsCaCert, ca);
+  requireCertificate('tlscert', config.tlsCert, cert);
+  try {
+    createSecureContext({ cert, key });
+  } catch (error) {
+    throw new InvalidParameterError(
+      `--tlscert ${config.tlsCert} and --tlskey ${config.tlsKey} cannot be used together`,
+      error,
+    );
+  }
+  return { ca, cert, key };
 }
 
-/** The group's ID from /etc/group; root's where there is no such group, so that only root may connect. */
-function groupId(group: string): number {
-  if (/^\d+$/.test(group)) return Number(group);
-  for (const line of readFileSync('/etc/group', 'utf8').split('\n')) {
-    const [name, , gid] = line.split(':');
-    if (name === group) return Number(gid);
+/** Without one in the CA's file every client would be refused, and without one of our own too. */
+function requireCertificate(flag: string, path: string, pem: Buffer): void {
+  try {
+    new X509Certificate(pem);
+  } catch (error) {
+    throw new InvalidParameterError(`--${flag} ${path} holds no certificate in PEM form`, error);
+  }
+}
+
+/** The group whose members may connect. The default group need not exist: then only root may. */
+function socketGroup(group: string): number {
+  const gid = groupId(group);
+  if (gid !== undefined) return gid;
+  if (group !== DEFAULT_GROUP) {
+    throw new InvalidParameterError(
+      `group "${group}" does not exist: make it, or name another with --group (root for root alone)`,
+    );
   }
   log.debug({ group }, 'no such group: only root may use the socket');
   return 0;

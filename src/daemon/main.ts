@@ -19,6 +19,7 @@ async function serve(config: DaemonConfig): Promise<void> {
   const server = new ApiServer(daemon.router);
   try {
     for (const address of addresses) await server.listen(address);
+    await daemon.sockets.restore(server);
   } catch (error) {
     server.close();
     await daemon.close();

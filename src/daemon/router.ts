@@ -15,10 +15,14 @@ export interface Route {
   method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
   path: string;
   handle: Handler;
+  /** Told to the audit log before it is handled. */
+  audit?: string;
 }
 
 export interface RouteMatch {
   handle: Handler;
+  /** Name of the operation, where it is one for the audit log. */
+  audit: string | undefined;
   params: Record<string, string>;
 }
 
@@ -41,7 +45,8 @@ export class Router {
     for (const route of this.#routes) {
       if (route.method !== method && !(method === 'HEAD' && route.method === 'GET')) continue;
       const found = route.pattern.exec(path);
-      if (found !== null) return { handle: route.handle, params: decodeParams(found.groups ?? {}) };
+      if (found === null) continue;
+      return { handle: route.handle, audit: route.audit, params: decodeParams(found.groups ?? {}) };
     }
     throw new NotFoundError('page not found');
   }

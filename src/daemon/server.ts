@@ -3,32 +3,47 @@
  * its handler and from an error to its answer. Requests with `Upgrade:` leave node:http right after their headers, so
  * that no byte that follows is lost; all others take the normal way.
  */
-import { chmodSync, chownSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { constants } from 'node:crypto';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
-import { connect, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
+import type { Server, Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { API_VERSION } from '../api/version.ts';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { isHijacked } from './hijack.ts';
 import { httpStatus } from './http-status.ts';
+import { peerOf } from './peer.ts';
 import { ApiRequest } from './request.ts';
 import { ApiResponse } from './response.ts';
 import { type Router, splitVersion } from './router.ts';
+import { listenOnPath, makeSocketFolder, type SocketOwner } from './socket-file.ts';
 
+/** Clients are let in with a certificate that `ca` has signed, and no others. */
 export interface TlsFiles {
-  ca: Buffer | undefined;
+  ca: Buffer;
   cert: Buffer;
   key: Buffer;
-  /** Only clients whose certificate `ca` has signed. */
-  verify: boolean;
 }
 
 export type ListenAddress =
   | { kind: 'unix'; path: string; gid: number }
-  | { kind: 'fd'; fd: number }
-  | { kind: 'tcp'; host: string; port: number; tls: TlsFiles | null };
+  /** A listening socket that was passed to this process; with TLS where it is no Unix socket. */
+  | { kind: 'fd'; fd: number; tls: TlsFiles | null }
+  | { kind: 'tcp'; host: string; port: number; tls: TlsFiles };
+
+/** One more way in, with routes of its own. */
+export interface Listener {
+  /** Stops listening, removes the socket's file, and ends its connections. */
+  close(): void;
+}
+
+/** What the requests of one listener have in common. */
+interface Entrance {
+  readonly router: Router;
+  /** Name of the scoped socket, for the log; empty for the daemon's own. */
+  readonly socket: string;
+}
 
 const OPTIONS = {
   maxHeaderSize: 128 * 1024,
@@ -46,34 +61,53 @@ export const STANDARD_HEADERS = {
 } as const;
 
 export class ApiServer {
-  readonly #router: Router;
+  readonly #own: Entrance;
   readonly #servers: Server[] = [];
   /** The request of each connection that is being answered, behind those that came before it. */
   readonly #current = new WeakMap<Socket, Promise<void>>();
 
   constructor(router: Router) {
-    this.#router = router;
+    this.#own = { router, socket: '' };
   }
 
   /** Starts listening. Throws, naming the address, where it is taken. */
   async listen(address: ListenAddress): Promise<void> {
-    const server = this.#createServer(address);
-    if (address.kind === 'unix') await prepareSocketPath(address.path);
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      const ready = (): void => {
-        server.off('error', reject);
-        resolve();
-      };
-      if (address.kind === 'unix') server.listen({ path: address.path, backlog: 4096 }, ready);
-      else if (address.kind === 'fd') server.listen({ fd: address.fd }, ready);
-      else server.listen({ host: address.host, port: address.port, backlog: 4096 }, ready);
-    });
+    const server = this.#createServer(this.#own, address.kind === 'unix' ? null : address.tls);
     if (address.kind === 'unix') {
-      chownSync(address.path, 0, address.gid);
-      chmodSync(address.path, 0o660);
+      makeSocketFolder(address.path);
+      await listenOnPath(server, address.path, { uid: 0, gid: address.gid, mode: 0o660 });
+    } else {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        const ready = (): void => {
+          server.off('error', reject);
+          resolve();
+        };
+        if (address.kind === 'fd') server.listen({ fd: address.fd }, ready);
+        else server.listen({ host: address.host, port: address.port, backlog: 4096 }, ready);
+      });
     }
     this.#servers.push(server);
+  }
+
+  /** A Unix socket with other routes than the daemon's own. Throws as `listenOnPath`. */
+  async listenScoped(path: string, owner: SocketOwner, entrance: Entrance): Promise<Listener> {
+    const server = this.#createServer(entrance, null);
+    const connections = new Set<Socket>();
+    server.on('connection', (socket: Socket) => {
+      connections.add(socket);
+      socket.once('close', () => connections.delete(socket));
+    });
+    await listenOnPath(server, path, owner);
+    this.#servers.push(server);
+    return {
+      close: () => {
+        this.#servers.splice(this.#servers.indexOf(server), 1);
+        server.close();
+        // Also those that are streams by now; what a supervisor has taken over ends with its program.
+        for (const socket of connections) socket.destroy();
+      },
+    };
   }
 
   /** Stops listening and ends all connections that are not hijacked. */
@@ -84,25 +118,16 @@ export class ApiServer {
     }
   }
 
-  #createServer(address: ListenAddress): Server {
-    const server =
-      address.kind === 'tcp' && address.tls !== null
-        ? https.createServer({
-            ...OPTIONS,
-            cert: address.tls.cert,
-            key: address.tls.key,
-            ...(address.tls.ca === undefined ? {} : { ca: address.tls.ca }),
-            requestCert: address.tls.verify,
-            rejectUnauthorized: address.tls.verify,
-            minVersion: 'TLSv1.2',
-          })
-        : http.createServer(OPTIONS);
+  #createServer(entrance: Entrance, tls: TlsFiles | null): Server {
+    const server = tls === null ? http.createServer(OPTIONS) : createTlsServer(tls);
     server.on('request', (message: IncomingMessage, response: ServerResponse) => {
-      this.#inOrder(message, message.socket, () => this.#dispatch(message, response, message.socket, null));
+      this.#inOrder(message, message.socket, () =>
+        this.#dispatch(entrance, message, response, message.socket, null),
+      );
     });
     server.on('upgrade', (message: IncomingMessage, socket: Socket, head: Buffer) => {
       socket.on('error', () => socket.destroy());
-      this.#inOrder(message, socket, () => this.#dispatch(message, null, socket, { socket, head }));
+      this.#inOrder(message, socket, () => this.#dispatch(entrance, message, null, socket, { socket, head }));
     });
     return server;
   }
@@ -132,6 +157,7 @@ export class ApiServer {
   }
 
   async #dispatch(
+    { router, socket: name }: Entrance,
     message: IncomingMessage,
     response: ServerResponse | null,
     socket: Socket,
@@ -151,7 +177,8 @@ export class ApiServer {
     try {
       const url = new URL(message.url ?? '/', 'http://mydock');
       const { version, path } = splitVersion(url.pathname);
-      const match = this.#router.match(message.method ?? 'GET', path);
+      const match = router.match(message.method ?? 'GET', path);
+      if (match.audit !== undefined) audit(match.audit, message, path, socket, name);
       const request = new ApiRequest({
         message,
         path,
@@ -166,13 +193,16 @@ export class ApiServer {
     } catch (error) {
       // What ends because its client has gone is no failure, and nobody is left to be told.
       if (controller.signal.aborted && error === controller.signal.reason) socket.destroy();
-      else this.#fail(message, answer, socket, error);
+      else this.#fail(name, message, answer, socket, error);
     }
   }
 
-  #fail(message: IncomingMessage, answer: ApiResponse, socket: Socket, error: unknown): void {
+  #fail(name: string, message: IncomingMessage, answer: ApiResponse, socket: Socket, error: unknown): void {
     const { status } = httpStatus(error);
     const fields = { method: message.method, url: message.url, status, error: errorMessage(error) };
+    if (status === 403 && name !== '') {
+      log.warn({ socket: name, ...fields, url: pathOf(message), ...peerOf(socket) }, 'audit: refused');
+    }
     if (status === 500)
       log.error({ ...fields, stack: error instanceof Error ? error.stack : undefined }, 'failed');
     else log.debug(fields, 'request refused');
@@ -181,20 +211,40 @@ export class ApiServer {
   }
 }
 
-/** Takes a stale socket file away; throws where somebody still listens on it. */
-async function prepareSocketPath(path: string): Promise<void> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return;
-  if (!stat.isSocket()) throw new Error(`cannot listen on ${path}: it exists and is not a socket`);
-  const alive = await new Promise<boolean>((resolve) => {
-    const probe = connect(path);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', () => resolve(false));
+/** Who is about to do what. Queries are left out: build arguments and the like may be secret. */
+function audit(
+  operation: string,
+  message: IncomingMessage,
+  path: string,
+  socket: Socket,
+  name: string,
+): void {
+  const fields = { operation, method: message.method, path, ...peerOf(socket) };
+  log.info(name === '' ? fields : { socket: name, ...fields }, 'audit');
+}
+
+function pathOf({ url = '/' }: IncomingMessage): string {
+  return url.split('?', 1)[0] ?? '/';
+}
+
+/** A handshake that has not ended by then is given up. */
+const HANDSHAKE_MAX_MS = 10_000;
+
+function createTlsServer({ ca, cert, key }: TlsFiles): Server {
+  const server = https.createServer({
+    ...OPTIONS,
+    ca,
+    cert,
+    key,
+    requestCert: true,
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+    handshakeTimeout: HANDSHAKE_MAX_MS,
+    // A resumed session brings no certificate: every connection shows its own.
+    secureOptions: constants.SSL_OP_NO_TICKET,
   });
-  if (alive) throw new Error(`cannot listen on ${path}: another process listens there`);
-  rmSync(path);
+  server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
+    log.info({ address: socket.remoteAddress, error: errorMessage(error) }, 'a TLS client was refused');
+  });
+  return server;
 }

@@ -7,8 +7,10 @@ import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoCode, InternalError, InvalidParameterError } from '../base/errors.ts';
+import type { MountOwners } from '../image/layers/mapped-mounts.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { ContainerMount } from '../oci/mounts.ts';
+import { mountConfined, prepareConfined } from './confined-bind.ts';
 import type { ContainerMountPoint } from './mount-points.ts';
 import { mountPart, unmountPart } from './part-mount.ts';
 import { requirePropagation } from './propagation.ts';
@@ -41,7 +43,8 @@ export async function prepareMounts(
   { user, bundle, rootfs, owners }: MountedRun,
 ): Promise<void> {
   for (const [index, mount] of mounts.entries()) {
-    if (mount.type === 'bind') {
+    if (mount.confinedTo !== undefined) prepareConfined(mount, mount.confinedTo);
+    else if (mount.type === 'bind') {
       await prepareBind(mount);
       await requirePropagation(mount);
     }
@@ -170,9 +173,10 @@ export function containerMounts(
   const parts: string[] = [];
   const sourceOf = (mount: ContainerMountPoint, index: number): string => {
     const whole = mount.type === 'image' ? imagePath(bundle, index) : mount.source;
-    if (mount.subpath === '') return whole;
+    if (mount.subpath === '' && mount.confinedTo === undefined) return whole;
     const part = join(bundle, 'parts', String(index));
-    mountPart(whole, mount, part);
+    if (mount.confinedTo === undefined) mountPart(whole, mount, part);
+    else mountConfined(mount, mount.confinedTo, part);
     parts.push(part);
     return part;
   };
