@@ -4,7 +4,7 @@
  */
 import { posix } from 'node:path';
 import { InvalidParameterError } from '../base/errors.ts';
-import { type Owner, resolveIdMap } from './idmap.ts';
+import { type MountIdMap, type Owner, resolveIdMap } from './idmap.ts';
 import type { Mount } from './runtime-spec.ts';
 import type { UserMapping } from './user-mappings.ts';
 
