@@ -9,13 +9,13 @@ import type { HostConfig } from '../api/host-config.ts';
 import { containerCapabilities } from './capabilities.ts';
 import { containerDevices } from './devices.ts';
 import type { HostFacts } from './host-facts.ts';
+import { systemPaths } from './masked-paths.ts';
 import {
   type ContainerMount,
   cleanPath,
   DEFAULT_SHM_SIZE,
   type DefaultMountRequest,
   defaultMounts,
-  MASKED_PATHS,
   planMounts,
   TERMINAL_GROUP,
 } from './mounts.ts';
@@ -25,6 +25,7 @@ import type { Linux, LinuxNamespace, NamespaceType, Process, Spec } from './runt
 import { OCI_VERSION } from './runtime-spec.ts';
 import { seccompFor } from './seccomp-profile.ts';
 import { parseSecurityOptions, type SecurityOptions } from './security-options.ts';
+import { readLxcContexts, type SelinuxLabels, selinuxLabels } from './selinux.ts';
 import { lookupUser } from './user.ts';
 import { toHost, type UserMapping } from './user-mappings.ts';
 
@@ -58,8 +59,16 @@ export interface SpecInput {
   cgroupParent?: string;
   accounts: Accounts;
   host: HostFacts;
+  /** The daemon's, for containers that say nothing. */
+  securityDefaults?: SecurityDefaults;
   /** AppArmor profile for containers that name none; undefined where none is loaded. */
   apparmorDefault?: string;
+}
+
+export interface SecurityDefaults {
+  noNewPrivileges: boolean;
+  /** `builtin`, `unconfined`, or a profile's JSON text. */
+  seccompProfile: string;
 }
 
 export const DEFAULT_CGROUP_PARENT = '/mydock';
@@ -67,7 +76,8 @@ export const DEFAULT_CGROUP_PARENT = '/mydock';
 /** Throws InvalidParameter for what can only be known now: users, devices, an empty command. */
 export function generateSpec(input: SpecInput): Spec {
   const { hostConfig } = input;
-  const security = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
+  const security = withDefaults(parseSecurityOptions(hostConfig.SecurityOpt ?? []), input.securityDefaults);
+  const labels = labelsOf(input, security);
   const capabilities = containerCapabilities({
     add: hostConfig.CapAdd ?? [],
     drop: hostConfig.CapDrop ?? [],
@@ -78,7 +88,10 @@ export function generateSpec(input: SpecInput): Spec {
   const ownUts = hostConfig.UTSMode !== 'host';
   return {
     ociVersion: OCI_VERSION,
-    process: initProcess(input, security, capabilities),
+    process: {
+      ...initProcess(input, security, capabilities),
+      ...(labels === undefined ? {} : { selinuxLabel: labels.process }),
+    },
     root: { path: input.rootfs, readonly: hostConfig.ReadonlyRootfs === true },
     ...(ownUts && input.hostname !== '' ? { hostname: input.hostname } : {}),
     ...(ownUts && (input.config.Domainname ?? '') !== ''
@@ -86,8 +99,22 @@ export function generateSpec(input: SpecInput): Spec {
       : {}),
     mounts: allMounts(input, security),
     ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
-    linux: linuxPart(input, security, capabilities),
+    linux: {
+      ...linuxPart(input, security, capabilities),
+      ...(labels === undefined ? {} : { mountLabel: labels.mount }),
+    },
   };
+}
+
+function withDefaults(security: SecurityOptions, defaults: SecurityDefaults | undefined): SecurityOptions {
+  if (defaults === undefined) return security;
+  return { noNewPrivileges: defaults.noNewPrivileges, seccomp: defaults.seccompProfile, ...security };
+}
+
+/** None where the kernel has no SELinux, and for privileged containers. */
+function labelsOf({ id, host, hostConfig }: SpecInput, security: SecurityOptions): SelinuxLabels | undefined {
+  if (!host.selinux || hostConfig.Privileged === true || security.label === undefined) return undefined;
+  return selinuxLabels(security.label, id, readLxcContexts());
 }
 
 /** An init in front of the command makes sense only where it is process 1. */
@@ -110,7 +137,7 @@ function initProcess(input: SpecInput, security: SecurityOptions, capabilities: 
     groupAdd: hostConfig.GroupAdd ?? [],
     accounts: input.accounts,
     capabilities,
-    noNewPrivileges: security.noNewPrivileges,
+    noNewPrivileges: security.noNewPrivileges === true,
     ...(apparmorProfile === undefined ? {} : { apparmorProfile }),
     ulimits: hostConfig.Ulimits ?? [],
     oomScoreAdj: hostConfig.OomScoreAdj ?? 0,
@@ -181,9 +208,7 @@ function linuxPart(input: SpecInput, security: SecurityOptions, capabilities: st
     mappings: hostConfig.Devices ?? [],
     rules: hostConfig.DeviceCgroupRules ?? [],
   });
-  // A privileged container has no filter unless it names one.
-  const profile = privileged ? (security.seccomp ?? 'unconfined') : security.seccomp;
-  const seccomp = seccompFor(profile, {
+  const seccomp = seccompFor(seccompProfile(hostConfig, security), {
     capabilities,
     architecture: host.architecture,
     kernelRelease: host.kernelRelease,
@@ -197,9 +222,17 @@ function linuxPart(input: SpecInput, security: SecurityOptions, capabilities: st
     ...sysctls(input),
     ...(propagation === undefined ? {} : { rootfsPropagation: propagation }),
     ...(seccomp === undefined ? {} : { seccomp }),
-    maskedPaths: hostConfig.MaskedPaths ?? (privileged ? [] : [...MASKED_PATHS, ...host.thermalPaths]),
-    readonlyPaths: hostConfig.ReadonlyPaths ?? (privileged ? [] : [...READONLY_PATHS]),
+    ...systemPaths(hostConfig, security, host),
   };
+}
+
+/** A privileged container has no filter unless it names one itself. */
+function seccompProfile(
+  { Privileged, SecurityOpt }: HostConfig,
+  security: SecurityOptions,
+): string | undefined {
+  if (Privileged !== true) return security.seccomp;
+  return parseSecurityOptions(SecurityOpt ?? []).seccomp ?? 'unconfined';
 }
 
 /** A parent that climbs is held at the root of the hierarchy. */

@@ -234,12 +234,18 @@ export type SeccompOperator =
   | 'SCMP_CMP_GT'
   | 'SCMP_CMP_MASKED_EQ';
 
+/** A whole number that a double does not hold; JSON.stringify writes its digits. Made by JSON.rawJSON. */
+export interface RawNumber {
+  readonly rawJSON: string;
+}
+
 export interface SeccompArgument {
   /** 0 to 5. */
   index: number;
-  value: number;
+  /** 0 to 2^64 - 1. */
+  value: number | RawNumber;
   /** The right side of SCMP_CMP_MASKED_EQ, whose `value` is the mask. */
-  valueTwo?: number;
+  valueTwo?: number | RawNumber;
   op: SeccompOperator;
 }
 

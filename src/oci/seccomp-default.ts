@@ -7,7 +7,10 @@ import type { ConditionalProfile, ConditionalRule } from './seccomp-profile.ts';
 
 /** CLONE_NEW* flags of clone(2), without CLONE_NEWTIME, which shares its bit with the exit signal. */
 const CLONE_NAMESPACE_FLAGS = 0x7e020000;
-const AF_VSOCK = 40;
+/** Address families are told by all 64 bits of the argument: the kernel takes 32, and would take the rest for granted. */
+const AF_ALG = 38;
+/** Neither AF_ALG, the kernel's cryptography, nor AF_VSOCK (40), which reaches the hypervisor past any network. */
+const OTHER_FAMILIES = [39, 41, 42, 43, 44, 45, 46, 47];
 const ENOSYS = 38;
 const EPERM = 1;
 
@@ -70,8 +73,8 @@ const RULES: readonly ConditionalRule[] = [
   { names: ALWAYS, action: 'SCMP_ACT_ALLOW' },
   // Before 4.8 a tracer could slip system calls past the filter.
   allow('process_vm_readv process_vm_writev ptrace', { includes: { minKernel: '4.8' } }),
-  // A vsock reaches the hypervisor and does not belong to any network namespace.
-  allow('socket', { args: [{ index: 0, value: AF_VSOCK, op: 'SCMP_CMP_NE' }] }),
+  allow('socket', { args: [{ index: 0, value: AF_ALG, op: 'SCMP_CMP_LT' }] }),
+  ...OTHER_FAMILIES.map((value) => allow('socket', { args: [{ index: 0, value, op: 'SCMP_CMP_EQ' }] })),
   ...PERSONALITIES.map((value) => allow('personality', { args: [{ index: 0, value, op: 'SCMP_CMP_EQ' }] })),
   allow('arm_fadvise64_64 arm_sync_file_range sync_file_range2 breakpoint cacheflush set_tls', {
     includes: { arches: ['arm', 'arm64'] },

@@ -4,6 +4,7 @@
  */
 import { InvalidParameterError } from '../base/errors.ts';
 import type {
+  RawNumber,
   Seccomp,
   SeccompAction,
   SeccompArgument,
@@ -148,11 +149,25 @@ function fail(what: string): never {
   throw new InvalidParameterError(`decoding seccomp profile failed: ${what}`);
 }
 
+/** Numbers that a double does not hold exactly become bigints. */
+function parseExact(text: string): unknown {
+  // lib.es5 does not know the third argument yet (ECMAScript, "JSON.parse source text access").
+  const parse = JSON.parse as (
+    text: string,
+    reviver: (key: string, value: unknown, context: { source?: string }) => unknown,
+  ) => unknown;
+  return parse(text, (_key, value, { source = '' }) =>
+    typeof value === 'number' && !Number.isSafeInteger(value) && /^\d{1,20}$/.test(source)
+      ? BigInt(source)
+      : value,
+  );
+}
+
 /** Reads a profile's JSON text. */
 export function parseSeccompProfile(text: string): ConditionalProfile {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    parsed = parseExact(text);
   } catch (error) {
     throw new InvalidParameterError('decoding seccomp profile failed', error);
   }
@@ -199,8 +214,8 @@ function parseArgument(value: unknown, where: string): SeccompArgument {
   if (index > 5) fail(`${where}.index is ${index}, the largest is 5`);
   return {
     index,
-    value: integer(arg['value'], `${where}.value`) ?? 0,
-    ...optional('valueTwo', integer(arg['valueTwo'], `${where}.valueTwo`)),
+    value: integer64(arg['value'], `${where}.value`) ?? 0,
+    ...optional('valueTwo', integer64(arg['valueTwo'], `${where}.valueTwo`)),
     op: oneOf(arg['op'], OPERATORS, `${where}.op`) as SeccompOperator,
   };
 }
@@ -258,7 +273,16 @@ function strings(value: unknown, where: string): string[] | undefined {
   );
 }
 
-/** Numbers that a double does not hold exactly are refused: the filter would compare with another value. */
+const UINT64_MAX = 2n ** 64n - 1n;
+
+/** Where a double does not hold it exactly: as it was written, for the filter must not compare with another value. */
+function integer64(value: unknown, where: string): number | RawNumber | undefined {
+  if (typeof value !== 'bigint') return integer(value, where);
+  if (value > UINT64_MAX) fail(`${where} is ${value}, expected a whole number from 0 to ${UINT64_MAX}`);
+  // lib.es5 does not know it yet.
+  return (JSON as unknown as { rawJSON(text: string): RawNumber }).rawJSON(String(value));
+}
+
 function integer(value: unknown, where: string): number | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {

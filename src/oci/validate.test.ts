@@ -93,11 +93,24 @@ test('wrong words and conflicts are refused', () => {
   refused({}, 'invalid environment variable: =x', { Env: ['=x'] });
 });
 
+test('security options that this host cannot honour are said to be discarded', () => {
+  const { warnings } = validateCreate({}, { SecurityOpt: ['label=type:x', 'apparmor=y'] }, testFacts());
+  assert.deepEqual(
+    warnings.filter((text) => text.includes('discarded')),
+    [
+      'AppArmor is not available on this host. The AppArmor profile was discarded.',
+      'SELinux is not available on this host. The SELinux labels were discarded.',
+    ],
+  );
+  assert.throws(() => validateCreate({}, { GroupAdd: ['keep-groups'] }, testFacts()), {
+    message: 'invalid group "keep-groups": name the groups to add',
+  });
+});
+
 test('what is not built is refused by name', () => {
   const asked: [HostConfig, RegExp][] = [
     [{ DeviceRequests: [{ Count: -1 }] }, /--gpus/],
     [{ StorageOpt: { size: '1G' } }, /storage-opt/],
-    [{ SecurityOpt: ['label=type:x'] }, /SELinux/],
   ];
   for (const [hostConfig, message] of asked) {
     assert.throws(

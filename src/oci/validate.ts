@@ -12,6 +12,7 @@ import { parseSignal } from '../base/signals.ts';
 import { containerCapabilities } from './capabilities.ts';
 import { parseDeviceRule } from './devices.ts';
 import type { HostFacts } from './host-facts.ts';
+import { checkSystemPaths } from './masked-paths.ts';
 import { DEFAULT_SHM_SIZE, mergeTmpfsOptions } from './mounts.ts';
 import { rlimits } from './process.ts';
 import { parseSeccompProfile } from './seccomp-profile.ts';
@@ -192,6 +193,7 @@ function validateSecurity(host: HostConfig, facts: HostFacts): void {
   const security = parseSecurityOptions(host.SecurityOpt ?? []);
   if (!['', 'builtin', 'unconfined'].includes(security.seccomp ?? ''))
     parseSeccompProfile(security.seccomp ?? '');
+  checkSystemPaths(host);
   checkSysctls(host);
 }
 
@@ -203,6 +205,10 @@ function validateRest(host: HostConfig): void {
   }
   rlimits(host.Ulimits ?? []);
   (host.DeviceCgroupRules ?? []).forEach(parseDeviceRule);
+  for (const group of host.GroupAdd ?? []) {
+    // Podman's word for the groups of whoever typed the command; the daemon's are nobody's business.
+    if (group === 'keep-groups') refuse('invalid group "keep-groups": name the groups to add');
+  }
   for (const [destination, options] of Object.entries(host.Tmpfs ?? {})) {
     if (!destination.startsWith('/')) {
       refuse(`invalid mount path: '${destination}' mount path must be absolute`);
@@ -239,8 +245,12 @@ function otherWarnings(host: HostConfig, facts: HostFacts): string[] {
   if (mode === 'host' && Object.keys(host.PortBindings ?? {}).length > 0) {
     warnings.push('Published ports are discarded when using host network mode');
   }
-  if (parseSecurityOptions(host.SecurityOpt ?? []).apparmor !== undefined && !facts.apparmor) {
+  const { apparmor, label } = parseSecurityOptions(host.SecurityOpt ?? []);
+  if (apparmor !== undefined && apparmor !== 'unconfined' && !facts.apparmor) {
     warnings.push('AppArmor is not available on this host. The AppArmor profile was discarded.');
+  }
+  if (label !== undefined && !label.disable && !facts.selinux) {
+    warnings.push('SELinux is not available on this host. The SELinux labels were discarded.');
   }
   return warnings;
 }
