@@ -16,6 +16,7 @@
 #include "launch/process_cases.h"
 #include "launch/self_cases.h"
 #include "launch/stress.h"
+#include "launch/user_cases.h"
 
 int main(int count, char **arguments) {
     if (count == 2)
@@ -37,6 +38,7 @@ int main(int count, char **arguments) {
     test_proc_and_sys();
     test_hostile_links();
     test_idmap();
+    test_user_namespaces();
     test_limits();
     test_device_rules();
     test_device_program();

@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "fields.h"
 #include "hooks.h"
+#include "id_map.h"
 #include "resources.h"
 #include <jansson.h>
 #include <stdbool.h>
@@ -114,6 +115,8 @@ struct config {
 
     struct config_namespace namespaces[CONFIG_NAMESPACES_MAX];
     size_t namespace_count;
+    /* linux.uidMappings and gidMappings. */
+    struct id_maps user_maps;
     struct config_device *devices;
     size_t device_count;
     struct text_list masked_paths, read_only_paths;

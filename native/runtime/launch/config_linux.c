@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "config.h"
 #include "syscalls.h"
+#include "user_namespace.h"
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -29,17 +30,20 @@ static int linux_read_namespace(const struct fields *entry, struct config *confi
     }
     if (flag == 0)
         return fields_refuse(entry, "type", "is not a namespace", err);
-    if (flag == CLONE_NEWUSER)
-        return fields_refuse(entry, "type", "user is not supported", err);
     if (path != NULL && path[0] == '\0')
         path = NULL;
-    /* A root file system cannot be set up inside somebody else's mounts without changing theirs. */
     if (flag == CLONE_NEWNS && path != NULL)
-        return fields_refuse(entry, "path", "is not supported for the mount namespace", err);
+        return fields_refuse(entry, "path",
+                             "is not supported for the mount namespace: the container's root and "
+                             "mounts would be set up in front of everybody who is in it",
+                             err);
     if (path != NULL && path[0] != '/')
         return fields_refuse(entry, "path", "must be absolute", err);
     if (config_namespace(config, flag) != NULL)
         return fields_refuse(entry, "type", "stands twice", err);
+    /* The caller's own: there is nothing to join, and the kernel refuses to. */
+    if (flag == CLONE_NEWUSER && path != NULL && user_namespace_is_own(path))
+        return 0;
     config->namespaces[config->namespace_count++] = (struct config_namespace){flag, type, path};
     return 0;
 }
@@ -57,6 +61,28 @@ static int linux_read_namespaces(const struct fields *from, struct config *confi
     }
     if (config_namespace(config, CLONE_NEWNS) == NULL)
         return fields_refuse(from, "namespaces", "must hold a mount namespace", err);
+    return 0;
+}
+
+static int linux_read_mappings(const struct fields *from, struct config *config,
+                               struct error **err) {
+    struct id_maps *maps = &config->user_maps;
+    if (id_map_read(from, "uidMappings", &maps->uids, err) < 0 ||
+        id_map_read(from, "gidMappings", &maps->gids, err) < 0)
+        return -1;
+    const struct config_namespace *user = config_namespace(config, CLONE_NEWUSER);
+    if (user == NULL && maps->uids.count > 0)
+        return fields_refuse(from, "uidMappings", "need a user namespace", err);
+    if (user == NULL && maps->gids.count > 0)
+        return fields_refuse(from, "gidMappings", "need a user namespace", err);
+    if (user == NULL || user->path != NULL)
+        return 0;
+    if (maps->uids.count == 0)
+        return fields_refuse(from, "uidMappings", "are missing: a new user namespace needs them",
+                             err);
+    if (maps->gids.count == 0)
+        return fields_refuse(from, "gidMappings", "are missing: a new user namespace needs them",
+                             err);
     return 0;
 }
 
@@ -191,8 +217,8 @@ static int linux_read_propagation(const struct fields *from, struct config *conf
 }
 
 static int linux_refuse_unsupported(const struct fields *from, struct error **err) {
-    static const char *const keys[] = {"uidMappings", "gidMappings", "intelRdt",    "personality",
-                                       "mountLabel",  "netDevices",  "memoryPolicy"};
+    static const char *const keys[] = {"intelRdt", "personality", "mountLabel", "netDevices",
+                                       "memoryPolicy"};
     for (size_t index = 0; index < sizeof(keys) / sizeof(keys[0]); index++) {
         if (fields_has(from, keys[index]))
             return fields_refuse(from, keys[index], "is not supported", err);
@@ -219,7 +245,8 @@ int config_read_linux(const struct fields *top, struct config *config, struct er
     struct fields from, resources, seccomp;
     if (fields_object(top, "linux", &from, err) < 0 || linux_refuse_unsupported(&from, err) < 0 ||
         linux_read_namespaces(&from, config, err) < 0 ||
-        linux_read_devices(&from, config, err) < 0 || linux_read_sysctls(&from, config, err) < 0 ||
+        linux_read_mappings(&from, config, err) < 0 || linux_read_devices(&from, config, err) < 0 ||
+        linux_read_sysctls(&from, config, err) < 0 ||
         linux_read_time_offsets(&from, config, err) < 0 ||
         linux_read_propagation(&from, config, err) < 0 ||
         linux_read_cgroups_path(&from, config, err) < 0 ||

@@ -8,6 +8,9 @@
 #include "syscalls.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -47,19 +50,63 @@ static bool devices_are_foreign(const struct config *config) {
     return false;
 }
 
+/* The host's node is often called otherwise than the container's ("/dev/xvda" for "/dev/sda"): the
+ * kernel knows it by its number. The name is below /dev. */
+static int devices_name(const struct config_device *device, char name[PATH_MAX]) {
+    char path[64], line[PATH_MAX];
+    name[0] = '\0';
+    snprintf(path, sizeof(path), "/sys/dev/%s/%u:%u/uevent",
+             S_ISBLK(device->mode) ? "block" : "char", major(device->number),
+             minor(device->number));
+    FILE *lines = fopen(path, "re");
+    while (lines != NULL && fgets(line, sizeof(line), lines) != NULL) {
+        if (strncmp(line, "DEVNAME=", 8) == 0)
+            snprintf(name, PATH_MAX, "/dev/%.*s", (int)strcspn(line + 8, "\n"), line + 8);
+    }
+    if (lines != NULL)
+        fclose(lines);
+    return name[0] == '\0' ? -1 : 0;
+}
+
+static bool devices_is_node(int fd, const struct config_device *device) {
+    struct stat status;
+    return fstatat(fd, "", &status, AT_EMPTY_PATH) == 0 &&
+           (status.st_mode & S_IFMT) == (device->mode & S_IFMT) && status.st_rdev == device->number;
+}
+
+static int devices_open_node(const struct config_device *device, struct error **err) {
+    char name[PATH_MAX];
+    cleanup_close int node = open_tree(AT_FDCWD, device->path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (node >= 0 && devices_is_node(node, device))
+        return steal_fd(&node);
+    if (devices_name(device, name) == 0) {
+        cleanup_close int other = open_tree(AT_FDCWD, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        if (other >= 0 && devices_is_node(other, device))
+            return steal_fd(&other);
+    }
+    return error_setf(err, ENOENT, "open the device", device->path,
+                      "device %s: no device can be made in a user namespace, and the host has no "
+                      "node for %u:%u",
+                      device->path, major(device->number), minor(device->number));
+}
+
 int devices_open(const struct config *config, int **nodes, struct error **err) {
     *nodes = NULL;
-    if (capabilities_has(CAP_MKNOD) || devices_are_foreign(config))
+    bool mapped = config_namespace(config, CLONE_NEWUSER) != NULL;
+    if ((capabilities_has(CAP_MKNOD) && !mapped) || devices_are_foreign(config))
         return 0;
     size_t count = DEFAULT_COUNT + config->device_count;
     *nodes = arena_array((struct arena *)&config->arena, count, sizeof(int));
     if (*nodes == NULL)
         return fields_no_memory(err);
     for (size_t index = 0; index < count; index++) {
-        const char *path = devices_at(config, index)->path;
-        (*nodes)[index] = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-        if ((*nodes)[index] < 0)
-            return error_set(err, errno, "open the device", path);
+        const struct config_device *device = devices_at(config, index);
+        (*nodes)[index] = -1;
+        if (S_ISFIFO(device->mode))
+            continue;
+        (*nodes)[index] = devices_open_node(device, err);
+        if ((*nodes)[index] < 0 || mounts_detach((*nodes)[index], device->path, err) < 0)
+            return -1;
     }
     return 0;
 }
@@ -124,8 +171,9 @@ int devices_create(const struct config *config, const int *nodes, int root_fd, s
     int result = 0;
     for (size_t index = 0; result == 0 && index < DEFAULT_COUNT + config->device_count; index++) {
         const struct config_device *device = devices_at(config, index);
-        result = nodes == NULL ? devices_make_node(root_fd, device, err)
-                               : devices_bind_node(root_fd, device, nodes[index], err);
+        result = nodes == NULL || nodes[index] < 0
+                     ? devices_make_node(root_fd, device, err)
+                     : devices_bind_node(root_fd, device, nodes[index], err);
     }
     umask(mask);
     for (size_t index = 0; result == 0 && index < sizeof(LINKS) / sizeof(LINKS[0]); index++)

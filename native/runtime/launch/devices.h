@@ -5,8 +5,8 @@
 #include "../../common/error.h"
 #include "config.h"
 
-/* Without CAP_MKNOD: detached copies of the host's nodes, to be bound instead. Before the root
- * changes. */
+/* Without CAP_MKNOD, or in a user namespace: detached copies of the host's nodes, to be bound
+ * instead. Before the root changes. */
 int devices_open(const struct config *config, int **nodes, struct error **err);
 
 /* The default devices, linux.devices and the links. Nothing where /dev is a bind: it is somebody

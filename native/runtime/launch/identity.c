@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -33,6 +34,19 @@ static int identity_limit(const struct config_rlimit *limit, struct error **err)
     return 0;
 }
 
+void identity_raise_limits(const struct config_process *process) {
+    for (size_t index = 0; index < process->rlimit_count; index++) {
+        const struct config_rlimit *limit = &process->rlimits[index];
+        struct rlimit present;
+        if (getrlimit(limit->resource, &present) < 0 || present.rlim_max >= limit->hard)
+            continue;
+        present.rlim_max = limit->hard;
+        /* identity_limits says what could not be raised. */
+        if (setrlimit(limit->resource, &present) < 0)
+            continue;
+    }
+}
+
 int identity_limits(const struct config_process *process, struct error **err) {
     for (size_t index = 0; index < process->rlimit_count; index++) {
         if (identity_limit(&process->rlimits[index], err) < 0)
@@ -54,20 +68,50 @@ void identity_own_stdio(const struct config_process *process) {
     }
 }
 
+/* EINVAL: an ID that the user namespace does not map. */
+static int identity_refused(const char *key, unsigned id, struct error **err) {
+    int number = errno;
+    char object[64];
+    snprintf(object, sizeof(object), "process.user.%s", key);
+    return error_setf(err, number, "user", object, "%s %u: %s", object, id,
+                      number == EINVAL ? "the container's user namespace does not map it"
+                                       : strerror(number));
+}
+
+/* A user namespace that somebody without privileges made denies setgroups(2) (its
+ * /proc/PID/setgroups says "deny"): there are no groups then. */
+static int identity_set_groups(const struct config_process *process, struct error **err) {
+    if (setgroups(process->group_count, process->groups) == 0)
+        return 0;
+    if (errno == EPERM && process->group_count == 0 && getgroups(0, NULL) == 0)
+        return 0;
+    if (errno == EPERM)
+        return error_setf(err, EPERM, "user", "process.user.additionalGids",
+                          "process.user.additionalGids: setgroups: %s (the container's user "
+                          "namespace denies it)",
+                          strerror(EPERM));
+    for (size_t index = 0; errno == EINVAL && index < process->group_count; index++) {
+        gid_t group = process->groups[index];
+        if (setgroups(1, &group) < 0)
+            return identity_refused("additionalGids", group, err);
+    }
+    return error_set(err, errno, "set", "process.user.additionalGids");
+}
+
 int identity_become(const struct config_process *process, struct error **err) {
     if (capabilities_bound(&process->capabilities, err) < 0)
         return -1;
     umask(process->umask < 0 ? 0022 : (mode_t)process->umask);
-    if (setgroups(process->group_count, process->groups) < 0)
-        return error_set(err, errno, "setgroups", "");
+    if (identity_set_groups(process, err) < 0)
+        return -1;
     /* Without this the change to another user would clear the permitted set as well
      * (capabilities(7)). */
     if (process->uid != 0 && prctl(PR_SET_KEEPCAPS, 1) < 0)
         return error_set(err, errno, "keep", "capabilities");
     if (setresgid(process->gid, process->gid, process->gid) < 0)
-        return error_set(err, errno, "setresgid", "");
+        return identity_refused("gid", process->gid, err);
     if (setresuid(process->uid, process->uid, process->uid) < 0)
-        return error_set(err, errno, "setresuid", "");
+        return identity_refused("uid", process->uid, err);
     return capabilities_raise(err);
 }
 

@@ -5,6 +5,10 @@
 #include "../../common/error.h"
 #include "config.h"
 
+/* Raises hard limits to those of process.rlimits, as far as may be; soft ones stay. For a process
+ * that is about to lose the power to, in front of identity_limits. */
+void identity_raise_limits(const struct config_process *process);
+
 /* process.rlimits; one that cannot be raised so far is a warning, and becomes the nearest that can.
  */
 int identity_limits(const struct config_process *process, struct error **err);

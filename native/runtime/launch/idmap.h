@@ -16,9 +16,10 @@
 /* Reads the mappings of a mount, whose options and type are known already. */
 int idmap_read(const struct fields *entry, struct config_mount *mount, struct error **err);
 
-/* Opens a user namespace for every idmapped mount of config: config_mount.idmap_fd. To be called on
- * the host's side, with the host's /proc, before the init is forked, which inherits them. */
-int idmap_open(struct config *config, struct error **err);
+/* Opens a user namespace for every idmapped mount of config: config_mount.idmap_fd. user_fd: the
+ * container's, for mounts that name no mappings; -1: it has none. To be called on the host's side,
+ * with the host's /proc, before the init is forked, which inherits them. */
+int idmap_open(struct config *config, int user_fd, struct error **err);
 /* Closes what idmap_open opened. The caller's copies only: after the fork. */
 void idmap_close(struct config *config);
 

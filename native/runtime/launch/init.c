@@ -14,6 +14,10 @@
  * wait:    SYNC_READY to the parent; SYNC_GO from it, or from whoever connects to the start socket
  * execute: seccomp, capabilities, startContainer hooks, execve
  *
+ * With a user namespace a helper does join and open, for which it takes the host's root, and forks
+ * the init inside. The init does what is left of them with the power that it has in there: new
+ * namespaces, names, sysctls, labels.
+ *
  * Meanwhile the parent writes the limits of the cgroups; it says SYNC_GO only when that is done.
  * Nothing that the image brought runs before execute.
  */
@@ -44,38 +48,55 @@ struct init_state {
     struct mounts mounts;
     int *nodes;
     int root;
+    /* The host's procfs, until it is not needed any more. */
+    int proc;
     struct console console;
     /* Of this process, as the host counts; known with hooks only. */
     pid_t host_pid;
 };
 
+/* join, in the init or its helper. */
 static int init_join(const struct init *init, struct init_state *state, struct error **err) {
-    if (child_begin(err) < 0 || (!init->options->keep_keyring && child_leave_keyring(err) < 0) ||
-        child_hold_stdio(init->stdio, &state->stdio, err) < 0 ||
-        cgroup_join_v1(init->container->cgroup, err) < 0 ||
-        namespaces_join(init->namespaces, err) < 0)
+    if (child_begin(err) < 0 || child_hold_stdio(init->stdio, &state->stdio, err) < 0 ||
+        cgroup_join_v1(init->container->cgroup, err) < 0)
         return -1;
-    return namespaces_set_names(init->container->config, err);
+    return namespaces_join_paths(init->namespaces, err);
 }
 
-static int init_open(const struct init *init, struct init_state *state, struct error **err) {
+/* What the init's own power decides: of the host's root, or of the user namespace's. */
+static int init_settle(const struct init *init, const struct init_state *state,
+                       struct error **err) {
     const struct config *config = init->container->config;
-    cleanup_close int proc = host_proc_open(err);
-    if (proc < 0 || host_proc_sysctls(config, proc, err) < 0 ||
-        host_proc_oom_score(&config->process, proc, err) < 0 ||
-        host_proc_labels(&config->process, proc, err) < 0)
+    if ((!init->options->keep_keyring && child_leave_keyring(err) < 0) ||
+        namespaces_make_own(init->namespaces, err) < 0 || namespaces_set_names(config, err) < 0 ||
+        host_proc_sysctls(config, state->proc, err) < 0 ||
+        host_proc_labels(&config->process, state->proc, err) < 0)
         return -1;
-    if (rootfs_isolate(config, err) < 0 ||
-        mounts_open(config, init->container->cgroup, init->container->bundle, &state->mounts, err) <
-            0)
+    return rootfs_isolate(config, err);
+}
+
+/* open, in the init or its helper. */
+static int init_open(const struct init *init, struct init_state *state, struct error **err) {
+    const struct launch_container *container = init->container;
+    const struct config *config = container->config;
+    if (mounts_open(config, container->cgroup, container->bundle, &state->mounts, err) < 0 ||
+        devices_open(config, &state->nodes, err) < 0)
         return -1;
-    return devices_open(config, &state->nodes, err);
+    state->root = rootfs_open(config, err);
+    return state->root < 0 ? -1 : 0;
+}
+
+static int init_open_proc(const struct init *init, struct init_state *state, struct error **err) {
+    state->proc = host_proc_open(err);
+    if (state->proc < 0)
+        return -1;
+    return host_proc_oom_score(&init->container->config->process, state->proc, err);
 }
 
 static int init_fill(const struct init *init, struct init_state *state, struct error **err) {
     const struct config *config = init->container->config;
-    state->root = rootfs_mount(config, err);
-    if (state->root < 0 ||
+    close(steal_fd(&state->proc));
+    if (rootfs_mount(config, state->root, err) < 0 ||
         mounts_attach(config, init->container->cgroup, &state->mounts, state->root, err) < 0 ||
         devices_create(config, state->nodes, state->root, err) < 0)
         return -1;
@@ -172,8 +193,7 @@ static int init_wait(const struct init *init, struct init_state *state) {
 }
 
 static int init_set_up(const struct init *init, struct init_state *state, struct error **err) {
-    if (init_join(init, state, err) < 0 || init_open(init, state, err) < 0 ||
-        init_fill(init, state, err) < 0 || init_hooks(init, state, err) < 0 ||
+    if (init_fill(init, state, err) < 0 || init_hooks(init, state, err) < 0 ||
         init_finish(init, state, err) < 0)
         return -1;
     return init_become(init, state, err);
@@ -192,12 +212,57 @@ static int init_execute(const struct init *init, const struct init_state *state,
     return exec_confined(&config->process, err);
 }
 
+static void __attribute__((noreturn))
+init_go_on(const struct init *init, struct init_state *state) {
+    struct error *err = NULL;
+    if (init_set_up(init, state, &err) < 0)
+        sync_fail(init->sync_fd, err);
+    int sync_fd = init_wait(init, state);
+    init_execute(init, state, &err);
+    sync_fail(sync_fd, err);
+}
+
 void init_run(const struct init *init) {
     struct error *err = NULL;
-    struct init_state state = {.root = -1, .console = {-1, -1}};
-    if (init_set_up(init, &state, &err) < 0)
+    struct init_state state = {.root = -1, .proc = -1, .console = {-1, -1}};
+    if (init_join(init, &state, &err) < 0 || init_open_proc(init, &state, &err) < 0 ||
+        init_settle(init, &state, &err) < 0 || init_open(init, &state, &err) < 0)
         sync_fail(init->sync_fd, err);
-    int sync_fd = init_wait(init, &state);
-    init_execute(init, &state, &err);
-    sync_fail(sync_fd, err);
+    init_go_on(init, &state);
+}
+
+static int init_help(const struct init *init, struct init_state *state, struct error **err) {
+    if (init_join(init, state, err) < 0 || init_open_proc(init, state, err) < 0 ||
+        init_open(init, state, err) < 0)
+        return -1;
+    identity_raise_limits(&init->container->config->process);
+    return 0;
+}
+
+void init_run_mapped(const struct init *init) {
+    struct error *err = NULL;
+    struct init_state state = {.root = -1, .proc = -1, .console = {-1, -1}};
+    int known[2];
+    char nothing;
+    if (init_help(init, &state, &err) < 0)
+        sync_fail(init->sync_fd, err);
+    if (pipe2(known, O_CLOEXEC) < 0) {
+        error_set(&err, errno, "pipe2", "");
+        sync_fail(init->sync_fd, err);
+    }
+    pid_t pid = namespaces_fork_inside(init->namespaces, state.proc, &err);
+    if (pid < 0)
+        sync_fail(init->sync_fd, err);
+    if (pid > 0) {
+        sync_send(init->sync_fd, SYNC_PID, pid, -1);
+        _exit(0);
+    }
+    /* The parent's first message is to be the helper's. End-of-file comes from its end as well. */
+    close(known[1]);
+    while (read(known[0], &nothing, 1) < 0 && errno == EINTR)
+        continue;
+    close(known[0]);
+    if (child_begin(&err) < 0 || init_settle(init, &state, &err) < 0)
+        sync_fail(init->sync_fd, err);
+    init_go_on(init, &state);
 }

@@ -15,7 +15,12 @@ struct init {
     int sync_fd;
 };
 
-/* Never returns. */
+/* In the child that namespaces_fork made. Never returns. */
 void init_run(const struct init *init) __attribute__((noreturn));
+
+/* With a user namespace: in a plain child, which becomes the parent's helper. It opens what takes
+ * the host's root, enters the user namespace, forks the init, which becomes the parent's child,
+ * sends SYNC_PID and leaves. Never returns. */
+void init_run_mapped(const struct init *init) __attribute__((noreturn));
 
 #endif

@@ -11,6 +11,7 @@
 #include "launch_container.h"
 #include "sync.h"
 #include "syscalls.h"
+#include "user_namespace.h"
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -85,18 +86,73 @@ static int launch_await_ready(struct launch_container *container, struct launch_
     return -1;
 }
 
+/* Of a container with a user namespace: the helper tells the pid of its init, which is a child of
+ * this process, and leaves. On failure both are reaped. */
+static int launch_adopt(struct launch_container *container, struct launch_process *init,
+                        struct error **err) {
+    struct sync_message message;
+    pid_t helper = init->pid;
+    int result = sync_receive(init->sync_fd, &message, NULL, err);
+    bool told = result == 0 && message.type == SYNC_PID;
+    if (result == 0 && message.type == SYNC_END) {
+        container->init_pid = 0;
+        return launch_report_death(container, helper, err);
+    }
+    if (!told) {
+        launch_reap(helper, container->init_pidfd);
+        container->init_pid = 0;
+        if (result == 0 && message.type != SYNC_FAILED)
+            return error_setf(err, ESRCH, "init", "", "the helper of the container's init ended");
+        return result < 0 ? -1 : sync_adopt(&message, err);
+    }
+    int status;
+    while (waitpid(helper, &status, 0) < 0 && errno == EINTR)
+        continue;
+    close(steal_fd(&container->init_pidfd));
+    init->pid = container->init_pid = message.pid;
+    container->init_pidfd = sys_pidfd_open(message.pid);
+    return container->init_pidfd < 0 ? error_set(err, errno, "pidfd_open", "the init") : 0;
+}
+
+/* The init is ready, and stands in its user namespace. */
+static int launch_know_maps(const struct launch_container *container,
+                            const struct launch_process *init, const struct launch_stdio *stdio,
+                            struct error **err) {
+    struct id_maps maps;
+    struct config *config = container->config;
+    if (config_namespace(config, CLONE_NEWUSER) == NULL)
+        return 0;
+    if (id_maps_of(init->pid, &config->arena, &maps, err) < 0 ||
+        user_namespace_check(config, &maps, err) < 0)
+        return -1;
+    if (!config->process.terminal)
+        user_namespace_own_stdio(stdio, &config->process, &maps);
+    return 0;
+}
+
+/* parent_fd: the parent's end of the channel, which the child must not keep open. */
+static pid_t launch_fork_init(struct launch_container *container, const struct init *init,
+                              int parent_fd, struct error **err) {
+    int cgroup_fd = cgroup_clone_fd(container->cgroup);
+    bool mapped = namespaces_user(init->namespaces) >= 0;
+    pid_t pid = mapped ? namespaces_fork_helper(cgroup_fd, &container->init_pidfd, err)
+                       : namespaces_fork(init->namespaces, cgroup_fd, &container->init_pidfd, err);
+    if (pid != 0)
+        return pid;
+    close(parent_fd);
+    if (mapped)
+        init_run_mapped(init);
+    init_run(init);
+}
+
 static int launch_fork(struct launch_container *container, const struct launch_options *options,
                        const struct namespaces *namespaces, const struct launch_stdio *stdio,
                        struct launch_process *init, struct error **err) {
     int ends[2];
     if (sync_open(ends, err) < 0)
         return -1;
-    pid_t pid = namespaces_fork(namespaces, cgroup_clone_fd(container->cgroup),
-                                &container->init_pidfd, err);
-    if (pid == 0) {
-        close(ends[0]);
-        init_run(&(struct init){container, options, namespaces, stdio, ends[1]});
-    }
+    const struct init request = {container, options, namespaces, stdio, ends[1]};
+    pid_t pid = launch_fork_init(container, &request, ends[0], err);
     close(ends[1]);
     if (pid < 0) {
         close(ends[0]);
@@ -107,13 +163,21 @@ static int launch_fork(struct launch_container *container, const struct launch_o
     *init = (struct launch_process){.pid = pid, .console_fd = -1, .sync_fd = ends[0]};
     /* The limits are written while the child mounts: on two processors it costs no time. They bind
      * before SYNC_GO, and nothing of the image runs until then. */
+    if (namespaces_user(namespaces) >= 0 && launch_adopt(container, init, err) < 0) {
+        close(steal_fd(&init->sync_fd));
+        return -1;
+    }
     if (cgroup_limit(container->cgroup, &container->config->resources, err) < 0) {
-        launch_reap(pid, container->init_pidfd);
+        launch_reap(init->pid, container->init_pidfd);
         container->init_pid = 0;
     } else if (launch_await_ready(container, init, err) == 0) {
-        cgroup_settle(container->cgroup);
-        container->init_sync_fd = init->sync_fd;
-        return 0;
+        if (launch_know_maps(container, init, stdio, err) == 0) {
+            cgroup_settle(container->cgroup);
+            container->init_sync_fd = init->sync_fd;
+            return 0;
+        }
+        launch_reap(init->pid, container->init_pidfd);
+        container->init_pid = 0;
     }
     if (init->console_fd >= 0)
         close(steal_fd(&init->console_fd));
@@ -145,7 +209,9 @@ static int launch_prepare(struct launch_container *container, const struct launc
                     container->bundle, &container->config, err) < 0 ||
         launch_extend_environment(container->config, options, err) < 0)
         return -1;
-    capabilities_limit(&container->config->process.capabilities);
+    /* In a user namespace there are all. */
+    if (config_namespace(container->config, CLONE_NEWUSER) == NULL)
+        capabilities_limit(&container->config->process.capabilities);
     if (filter_prepare(container->config->seccomp, options->seccomp_cache, &container->filter,
                        err) < 0 ||
         launch_name_cgroup(container, options->systemd_cgroup, &request, err) < 0 ||
@@ -169,7 +235,7 @@ int launch_create(const struct launch_options *options, const struct launch_stdi
     }
     int result = namespaces_open(container->config, &namespaces, err);
     if (result == 0)
-        result = idmap_open(container->config, err);
+        result = idmap_open(container->config, namespaces_user(&namespaces), err);
     if (result == 0)
         result = launch_fork(container, options, &namespaces, stdio, init, err);
     idmap_close(container->config);

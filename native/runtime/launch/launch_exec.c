@@ -24,6 +24,7 @@
 #include "launch_container.h"
 #include "sync.h"
 #include "syscalls.h"
+#include "user_namespace.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -46,6 +47,10 @@ struct exec_request {
  * CAP_SYS_ADMIN there would be nothing to win.) In other containers the second confines itself:
  * that asks nothing of the filter but execve. */
 static bool exec_is_exposed(const struct launch_container *container) {
+    /* Of a process that is not dumpable the kernel asks where its program came from: only the
+     * host's root may trace it, whatever the user namespace's may do. */
+    if (config_namespace(container->config, CLONE_NEWUSER) != NULL)
+        return false;
     const struct config_capabilities *sets = &container->config->process.capabilities;
     return sets->given && (sets->bounding >> CAP_SYS_PTRACE & 1) != 0 &&
            (sets->bounding >> CAP_SYS_ADMIN & 1) == 0;
@@ -147,17 +152,30 @@ static int exec_join_namespaces(const struct launch_container *container, struct
     return 0;
 }
 
+/* With a user namespace: the first gives up the host's root, for the namespace's. */
+static int exec_enter(const struct exec_request *request, int proc_fd, struct error **err) {
+    const struct launch_container *container = request->container;
+    bool mapped = config_namespace(container->config, CLONE_NEWUSER) != NULL;
+    if (mapped) {
+        identity_raise_limits(request->process);
+        if (user_namespace_leave_groups(err) < 0)
+            return -1;
+    }
+    if (exec_join_namespaces(container, err) < 0 ||
+        (mapped && user_namespace_settle(proc_fd, err) < 0))
+        return -1;
+    return container->keep_keyring ? 0 : child_leave_keyring(err);
+}
+
 static int exec_first_set_up(struct exec_request *request, struct error **err) {
     const struct config_process *process = request->process;
     struct launch_stdio held;
     struct console none = {-1, -1};
     cleanup_close int proc = host_proc_open(err);
-    if (proc < 0 || child_begin(err) < 0 ||
-        (!request->container->keep_keyring && child_leave_keyring(err) < 0) ||
-        cgroup_join_v1(request->container->cgroup, err) < 0 ||
+    if (proc < 0 || child_begin(err) < 0 || cgroup_join_v1(request->container->cgroup, err) < 0 ||
         host_proc_oom_score(process, proc, err) < 0 ||
-        child_hold_stdio(request->stdio, &held, err) < 0 ||
-        exec_join_namespaces(request->container, err) < 0 || identity_limits(process, err) < 0)
+        child_hold_stdio(request->stdio, &held, err) < 0 || exec_enter(request, proc, err) < 0 ||
+        identity_limits(process, err) < 0)
         return -1;
     /* From here on stderr is the process's own: what the supervisor should log was said above. */
     if (!process->terminal && child_install_stdio(&held, &none, err) < 0)
@@ -293,6 +311,21 @@ static int exec_fork(struct exec_request *request, struct launch_process *out, s
     return result;
 }
 
+static int exec_own_stdio(const struct exec_request *request, struct arena *arena,
+                          struct error **err) {
+    const struct launch_container *container = request->container;
+    struct id_maps maps;
+    if (request->process->terminal || config_namespace(container->config, CLONE_NEWUSER) == NULL)
+        return 0;
+    if (id_maps_of(container->init_pid, arena, &maps, err) < 0)
+        return -1;
+    /* Was it the init's? */
+    if (sys_pidfd_send_signal(container->init_pidfd, 0) < 0)
+        return error_setf(err, ESRCH, "exec", "", "the container is not running");
+    user_namespace_own_stdio(request->stdio, request->process, &maps);
+    return 0;
+}
+
 int launch_exec(struct launch_container *container, const json_t *process_json,
                 const struct launch_stdio *stdio, struct launch_process *out, struct error **err) {
     struct arena arena = {NULL};
@@ -301,9 +334,12 @@ int launch_exec(struct launch_container *container, const json_t *process_json,
     *out = (struct launch_process){.pid = -1, .console_fd = -1, .sync_fd = -1};
     int result = config_read_process(process_json, "process", &arena, &process, err);
     if (result == 0) {
-        capabilities_limit(&process.capabilities);
+        if (config_namespace(container->config, CLONE_NEWUSER) == NULL)
+            capabilities_limit(&process.capabilities);
         struct exec_request request = {container, &process, stdio, -1, -1};
-        result = exec_fork(&request, out, err);
+        result = exec_own_stdio(&request, &arena, err);
+        if (result == 0)
+            result = exec_fork(&request, out, err);
     }
     arena_free(&arena);
     if (result < 0 && out->console_fd >= 0)

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -26,7 +27,14 @@ static bool mounts_is_cgroup(const struct config_mount *mount) {
     return !mount->bind && strcmp(mount->type, "cgroup") == 0;
 }
 
-static int mounts_open_bind(const struct config_mount *mount, const char *bundle,
+int mounts_detach(int tree, const char *name, struct error **err) {
+    struct mount_attr attributes = {.propagation = MS_SLAVE};
+    if (mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes)) < 0)
+        return error_set(err, errno, "set the propagation of", name);
+    return 0;
+}
+
+static int mounts_open_bind(const struct config_mount *mount, bool mapped, const char *bundle,
                             struct error **err) {
     char path[PATH_MAX];
     int length = snprintf(path, sizeof(path), "%s%s%s", mount->source[0] == '/' ? "" : bundle,
@@ -38,18 +46,22 @@ static int mounts_open_bind(const struct config_mount *mount, const char *bundle
         open_tree(AT_FDCWD, path, flags | (mount->recursive ? AT_RECURSIVE : 0));
     if (tree < 0)
         return error_set(err, errno, "open the mount source", path);
+    if (mapped && mounts_detach(tree, path, err) < 0)
+        return -1;
     return idmap_apply(mount, tree, err) < 0 ? -1 : steal_fd(&tree);
 }
 
 int mounts_open(const struct config *config, const struct cgroup *cgroup, const char *bundle,
                 struct mounts *mounts, struct error **err) {
     struct arena *arena = (struct arena *)&config->arena;
+    bool mapped = config_namespace(config, CLONE_NEWUSER) != NULL;
     *mounts = (struct mounts){mounts_descriptors(arena, config->mount_count), NULL};
     if (mounts->trees == NULL)
         return fields_no_memory(err);
     for (size_t index = 0; index < config->mount_count; index++) {
         const struct config_mount *mount = &config->mounts[index];
-        if (mount->bind && (mounts->trees[index] = mounts_open_bind(mount, bundle, err)) < 0)
+        if (mount->bind &&
+            (mounts->trees[index] = mounts_open_bind(mount, mapped, bundle, err)) < 0)
             return -1;
         if (mounts_is_cgroup(mount)) {
             if (mounts->groups != NULL)
@@ -58,11 +70,23 @@ int mounts_open(const struct config *config, const struct cgroup *cgroup, const 
             mounts->groups = mounts_descriptors(arena, cgroup->count);
             if (mounts->groups == NULL)
                 return fields_no_memory(err);
-            if (mounts_cgroup_open(cgroup, mounts->groups, err) < 0)
+            if (mounts_cgroup_open(cgroup, mapped, mounts->groups, err) < 0)
                 return -1;
         }
     }
     return 0;
+}
+
+/* The kind of namespace whose user namespace decides who may mount the file system. */
+static const char *mounts_owner(const char *type) {
+    static const struct {
+        const char *type, *kind;
+    } owners[] = {{"proc", "pid"}, {"mqueue", "ipc"}, {"sysfs", "network"}};
+    for (size_t index = 0; index < sizeof(owners) / sizeof(owners[0]); index++) {
+        if (strcmp(owners[index].type, type) == 0)
+            return owners[index].kind;
+    }
+    return NULL;
 }
 
 /* The last message of the file system about what it did not like ("e tmpfs: Bad value for 'size'").
@@ -70,9 +94,15 @@ int mounts_open(const struct config *config, const struct cgroup *cgroup, const 
 static int mounts_error(int context, int number, const char *type, struct error **err) {
     char text[256];
     ssize_t length = read(context, text, sizeof(text) - 1);
+    if (number == EPERM && mounts_owner(type) != NULL && length <= 2)
+        return error_setf(err, number, "mount", type,
+                          "mount %s: %s (a container with a user namespace needs a new %s "
+                          "namespace, or one that belongs to its user namespace)",
+                          type, strerror(number), mounts_owner(type));
     if (length <= 2)
         return error_set(err, number, "mount", type);
     text[length] = '\0';
+    text[strcspn(text, "\n")] = '\0';
     return error_setf(err, number, "mount", type, "mount %s: %s (%s)", type, strerror(number),
                       text + 2);
 }
@@ -233,7 +263,20 @@ static const char *mounts_tmpfs_mode(const struct config_mount *mount, int targe
     return mode;
 }
 
-static int mounts_attach_one(const struct config_mount *mount, int *tree, int root_fd,
+/* sysfs shows network devices: only who owns the network namespace may mount it. Others see the
+ * host's, which is still in reach, and cannot write. */
+static int mounts_host_sysfs(const struct config_mount *mount, struct error **err) {
+    struct mount_attr attributes = {.attr_set = mount->set | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+                                                MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
+    cleanup_close int tree =
+        open_tree(AT_FDCWD, "/sys", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (tree < 0 ||
+        mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes)) < 0)
+        return error_set(err, errno, "bind the host's /sys on", mount->destination);
+    return steal_fd(&tree);
+}
+
+static int mounts_attach_one(const struct config_mount *mount, bool mapped, int *tree, int root_fd,
                              struct error **err) {
     bool made;
     char mode[16];
@@ -248,6 +291,11 @@ static int mounts_attach_one(const struct config_mount *mount, int *tree, int ro
     if (!mount->bind)
         *tree = mounts_new(mount->type, mount->source, &mount->data,
                            mounts_tmpfs_mode(mount, target, made, mode), set, err);
+    if (*tree < 0 && mapped && strcmp(mount->type, "sysfs") == 0) {
+        if (err != NULL)
+            error_free(*err);
+        *tree = mounts_host_sysfs(mount, err);
+    }
     if (*tree < 0 || mounts_set_attributes(mount, *tree, set, err) < 0)
         return -1;
     if (mounts_move(*tree, target, mount->destination, err) < 0)
@@ -262,12 +310,13 @@ static int mounts_attach_one(const struct config_mount *mount, int *tree, int ro
 
 int mounts_attach(const struct config *config, const struct cgroup *cgroup, struct mounts *mounts,
                   int root_fd, struct error **err) {
+    bool mapped = config_namespace(config, CLONE_NEWUSER) != NULL;
     for (size_t index = 0; index < config->mount_count; index++) {
         const struct config_mount *mount = &config->mounts[index];
         if (mounts_is_cgroup(mount)) {
             if (mounts_cgroup_attach(mount, cgroup, mounts, root_fd, err) < 0)
                 return -1;
-        } else if (mounts_attach_one(mount, &mounts->trees[index], root_fd, err) < 0) {
+        } else if (mounts_attach_one(mount, mapped, &mounts->trees[index], root_fd, err) < 0) {
             return -1;
         }
     }

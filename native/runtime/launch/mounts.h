@@ -30,6 +30,10 @@ int mounts_attach(const struct config *config, const struct cgroup *cgroup, stru
 /* Makes those read-only that had to be writable until all targets and devices were made. */
 int mounts_finish(const struct config *config, struct mounts *mounts, struct error **err);
 
+/* Makes a detached copy of mounts a receiver only of what is mounted on the host: with a user
+ * namespace it is opened among the host's mounts, and a peer of theirs. */
+int mounts_detach(int tree, const char *name, struct error **err);
+
 /* A new mount of a file system: a descriptor that is attached nowhere yet. options may be NULL. */
 int mounts_new(const char *type, const char *source, const struct text_list *options,
                const char *mode, uint64_t attributes, struct error **err);

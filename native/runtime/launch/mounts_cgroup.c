@@ -9,12 +9,14 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-int mounts_cgroup_open(const struct cgroup *cgroup, int *groups, struct error **err) {
+int mounts_cgroup_open(const struct cgroup *cgroup, bool mapped, int *groups, struct error **err) {
     for (size_t index = 0; index < cgroup->count; index++) {
         const char *directory = cgroup->hierarchies[index].directory;
         groups[index] = open_tree(AT_FDCWD, directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
         if (groups[index] < 0)
             return error_set(err, errno, "open", directory);
+        if (mapped && mounts_detach(groups[index], directory, err) < 0)
+            return -1;
     }
     return 0;
 }

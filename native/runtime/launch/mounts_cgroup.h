@@ -7,7 +7,7 @@
 /* Detached copies of the container's own groups, one a hierarchy. With a cgroup namespace they look
  * like a mount made inside it (its root is "/" there), at a fraction of the system calls, and the
  * host's mount options stay as they are. */
-int mounts_cgroup_open(const struct cgroup *cgroup, int *groups, struct error **err);
+int mounts_cgroup_open(const struct cgroup *cgroup, bool mapped, int *groups, struct error **err);
 
 /* Where the host has v2 alone: cgroup2. Else a tmpfs with a mount a hierarchy, named as on the
  * host. */

@@ -3,6 +3,7 @@
 #include "namespaces.h"
 #include "../../common/cleanup.h"
 #include "syscalls.h"
+#include "user_namespace.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -12,18 +13,48 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#ifndef NS_GET_NSTYPE
+#define NS_GET_NSTYPE _IO(0xb7, 0x3)
+#endif
+
+/* A path of another kind would be refused by setns only after much is done, and with EINVAL. */
+static int namespaces_check(int fd, const struct config_namespace *namespace, struct error **err) {
+    int flag = ioctl(fd, NS_GET_NSTYPE);
+    if (flag == namespace->flag)
+        return 0;
+    return error_setf(err, EINVAL, "open the namespace", namespace->path,
+                      "config.json: linux.namespaces: %s is not a %s namespace", namespace->path,
+                      namespace->name);
+}
+
+static int namespaces_make_user(const struct config *config, struct error **err) {
+    struct arena *arena = (struct arena *)&config->arena;
+    const char *uid_map = id_map_text(arena, &config->user_maps.uids);
+    const char *gid_map = id_map_text(arena, &config->user_maps.gids);
+    if (uid_map == NULL || gid_map == NULL)
+        return fields_no_memory(err);
+    return user_namespace_make(uid_map, gid_map, "the container's user namespace", err);
+}
+
 int namespaces_open(const struct config *config, struct namespaces *namespaces,
                     struct error **err) {
     namespaces->config = config;
     for (size_t index = 0; index < CONFIG_NAMESPACES_MAX; index++)
         namespaces->fds[index] = -1;
     for (size_t index = 0; index < config->namespace_count; index++) {
-        const char *path = config->namespaces[index].path;
-        if (path == NULL)
+        const struct config_namespace *namespace = &config->namespaces[index];
+        int *fd = &namespaces->fds[index];
+        if (namespace->path == NULL) {
+            if (namespace->flag == CLONE_NEWUSER && (*fd = namespaces_make_user(config, err)) < 0)
+                return -1;
             continue;
-        namespaces->fds[index] = open(path, O_RDONLY | O_CLOEXEC);
-        if (namespaces->fds[index] < 0)
-            return error_set(err, errno, "open the namespace", path);
+        }
+        /* O_NONBLOCK: a FIFO would wait for its other end. */
+        *fd = open(namespace->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (*fd < 0)
+            return error_set(err, errno, "open the namespace", namespace->path);
+        if (namespaces_check(*fd, namespace, err) < 0)
+            return -1;
     }
     return 0;
 }
@@ -41,7 +72,7 @@ static uint64_t namespaces_clone_flags(const struct config *config) {
         if (config->namespaces[index].path == NULL)
             flags |= (uint64_t)config->namespaces[index].flag;
     }
-    return flags & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME);
+    return flags & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME | CLONE_NEWUSER);
 }
 
 static int namespaces_fd(const struct namespaces *namespaces, int flag) {
@@ -54,16 +85,24 @@ static int namespaces_fd(const struct namespaces *namespaces, int flag) {
 
 /* A new time namespace takes its offsets only until somebody is in it: made by the parent, for its
  * children. */
-static int namespaces_prepare_time(const struct config *config, struct error **err) {
+static int namespaces_prepare_time(const struct config *config, int fd, struct error **err) {
     if (unshare(CLONE_NEWTIME) < 0)
         return error_set(err, errno, "unshare", "time namespace");
-    cleanup_close int fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
     for (size_t index = 0; index < config->time_offset_count; index++) {
         const char *line = config->time_offsets[index].value;
         if (fd < 0 || write(fd, line, strlen(line)) < 0)
             return error_set(err, errno, "set the time offset", line);
     }
     return 0;
+}
+
+static int namespaces_open_offsets(void) {
+    return open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+}
+
+static bool namespaces_makes_time(const struct config *config) {
+    const struct config_namespace *time = config_namespace(config, CLONE_NEWTIME);
+    return time != NULL && time->path == NULL;
 }
 
 /* What only children of the caller get into: a pid namespace of a path, a new time namespace. */
@@ -73,14 +112,16 @@ static int namespaces_prepare_children(const struct namespaces *namespaces, stru
     if (pid_fd >= 0 && setns(pid_fd, CLONE_NEWPID) < 0)
         return error_set(err, errno, "join the pid namespace",
                          config_namespace(config, CLONE_NEWPID)->path);
-    const struct config_namespace *time = config_namespace(config, CLONE_NEWTIME);
-    return time == NULL || time->path != NULL ? 0 : namespaces_prepare_time(config, err);
+    if (!namespaces_makes_time(config))
+        return 0;
+    cleanup_close int offsets = namespaces_open_offsets();
+    return namespaces_prepare_time(config, offsets, err);
 }
 
-static pid_t namespaces_clone(const struct namespaces *namespaces, int cgroup_fd, int *pidfd,
-                              struct error **err) {
+/* extra: CLONE_PARENT or 0. With it the exit signal is the caller's own (clone(2)). */
+pid_t namespaces_fork_helper(int cgroup_fd, int *pidfd, struct error **err) {
     struct clone3_arguments arguments = {
-        .flags = CLONE_PIDFD | namespaces_clone_flags(namespaces->config),
+        .flags = CLONE_PIDFD,
         .pidfd = (uint64_t)(uintptr_t)pidfd,
         .exit_signal = SIGCHLD,
     };
@@ -92,21 +133,62 @@ static pid_t namespaces_clone(const struct namespaces *namespaces, int cgroup_fd
     return pid < 0 ? error_set(err, errno, "clone3", "the container's init") : pid;
 }
 
+static pid_t namespaces_clone(const struct namespaces *namespaces, int cgroup_fd, int *pidfd,
+                              uint64_t extra, struct error **err) {
+    struct clone3_arguments arguments = {
+        .flags = CLONE_PIDFD | extra | namespaces_clone_flags(namespaces->config),
+        .pidfd = (uint64_t)(uintptr_t)pidfd,
+        .exit_signal = (extra & CLONE_PARENT) != 0 ? 0 : SIGCHLD,
+    };
+    if (cgroup_fd >= 0) {
+        arguments.flags |= SYSCALLS_CLONE_INTO_CGROUP;
+        arguments.cgroup = (uint64_t)cgroup_fd;
+    }
+    pid_t pid = sys_clone3(&arguments);
+    return pid < 0 ? error_set(err, errno, "clone3", "the container's init") : pid;
+}
+
+int namespaces_user(const struct namespaces *namespaces) {
+    return namespaces_fd(namespaces, CLONE_NEWUSER);
+}
+
+/* Namespaces of paths that are for children, and the file of the time offsets, take the host's
+ * root; new namespaces are made by the user namespace's. */
+pid_t namespaces_fork_inside(const struct namespaces *namespaces, int proc_fd, struct error **err) {
+    const struct config *config = namespaces->config;
+    int pid_fd = namespaces_fd(namespaces, CLONE_NEWPID), pidfd = -1;
+    cleanup_close int offsets = -1;
+    if (pid_fd >= 0 && setns(pid_fd, CLONE_NEWPID) < 0)
+        return error_set(err, errno, "join the pid namespace",
+                         config_namespace(config, CLONE_NEWPID)->path);
+    if (namespaces_makes_time(config) && (offsets = namespaces_open_offsets()) < 0)
+        return error_set(err, errno, "open", "/proc/self/timens_offsets");
+    if (user_namespace_leave_groups(err) < 0)
+        return -1;
+    if (setns(namespaces_user(namespaces), CLONE_NEWUSER) < 0)
+        return error_set(err, errno, "join", "the user namespace");
+    if (user_namespace_settle(proc_fd, err) < 0 ||
+        (offsets >= 0 && namespaces_prepare_time(config, offsets, err) < 0))
+        return -1;
+    pid_t pid = namespaces_clone(namespaces, -1, &pidfd, CLONE_PARENT, err);
+    if (pid > 0)
+        close(pidfd);
+    return pid;
+}
+
 pid_t namespaces_fork(const struct namespaces *namespaces, int cgroup_fd, int *pidfd,
                       struct error **err) {
-    const struct config *config = namespaces->config;
-    const struct config_namespace *time = config_namespace(config, CLONE_NEWTIME);
     bool special =
-        namespaces_fd(namespaces, CLONE_NEWPID) >= 0 || (time != NULL && time->path == NULL);
+        namespaces_fd(namespaces, CLONE_NEWPID) >= 0 || namespaces_makes_time(namespaces->config);
     if (!special)
-        return namespaces_clone(namespaces, cgroup_fd, pidfd, err);
+        return namespaces_clone(namespaces, cgroup_fd, pidfd, 0, err);
     cleanup_close int own_pid = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     cleanup_close int own_time = open("/proc/self/ns/time", O_RDONLY | O_CLOEXEC);
     if (own_pid < 0)
         return error_set(err, errno, "open", "/proc/self/ns/pid");
     pid_t pid = namespaces_prepare_children(namespaces, err);
     if (pid == 0)
-        pid = namespaces_clone(namespaces, cgroup_fd, pidfd, err);
+        pid = namespaces_clone(namespaces, cgroup_fd, pidfd, 0, err);
     /* The caller's later children (exec's, or another container's) are not to be born there. */
     if (pid != 0 && (setns(own_pid, CLONE_NEWPID) < 0 ||
                      (own_time >= 0 && setns(own_time, CLONE_NEWTIME) < 0))) {
@@ -133,16 +215,22 @@ static int namespaces_raise_loopback(struct error **err) {
     return ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? error_set(err, errno, "bring up", "lo") : 0;
 }
 
-int namespaces_join(const struct namespaces *namespaces, struct error **err) {
+int namespaces_join_paths(const struct namespaces *namespaces, struct error **err) {
     const struct config *config = namespaces->config;
     for (size_t index = 0; index < config->namespace_count; index++) {
         const struct config_namespace *namespace = &config->namespaces[index];
-        if (namespaces->fds[index] < 0 || namespace->flag == CLONE_NEWPID)
+        if (namespaces->fds[index] < 0 || namespace->flag == CLONE_NEWPID ||
+            namespace->flag == CLONE_NEWUSER)
             continue;
         if (setns(namespaces->fds[index], namespace->flag) < 0)
             return error_setf(err, errno, "setns", namespace->path, "join the %s namespace %s: %s",
                               namespace->name, namespace->path, strerror(errno));
     }
+    return 0;
+}
+
+int namespaces_make_own(const struct namespaces *namespaces, struct error **err) {
+    const struct config *config = namespaces->config;
     const struct config_namespace *cgroup = config_namespace(config, CLONE_NEWCGROUP);
     if (cgroup != NULL && cgroup->path == NULL && unshare(CLONE_NEWCGROUP) < 0)
         return error_set(err, errno, "unshare", "cgroup namespace");
@@ -150,6 +238,10 @@ int namespaces_join(const struct namespaces *namespaces, struct error **err) {
     if (network != NULL && network->path == NULL)
         return namespaces_raise_loopback(err);
     return 0;
+}
+
+int namespaces_join(const struct namespaces *namespaces, struct error **err) {
+    return namespaces_join_paths(namespaces, err) < 0 ? -1 : namespaces_make_own(namespaces, err);
 }
 
 int namespaces_set_names(const struct config *config, struct error **err) {

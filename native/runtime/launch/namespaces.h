@@ -8,10 +8,12 @@
 
 struct namespaces {
     const struct config *config;
-    /* One for each of config's: the open namespace of a path, else -1. */
+    /* One for each of config's: the open namespace of a path, else -1. A new user namespace is open
+     * as well: it is there before anybody is in it. */
     int fds[CONFIG_NAMESPACES_MAX];
 };
 
+/* Opens those of paths, each checked to be of its kind, and makes the user namespace. */
 int namespaces_open(const struct config *config, struct namespaces *namespaces, struct error **err);
 void namespaces_close(struct namespaces *namespaces);
 
@@ -20,6 +22,23 @@ void namespaces_close(struct namespaces *namespaces);
  * child. Returns 0 in the child, its pid in the parent. */
 pid_t namespaces_fork(const struct namespaces *namespaces, int cgroup_fd, int *pidfd,
                       struct error **err);
+
+/* A plain child, in the v2 group cgroup_fd or, with -1, in the caller's. As namespaces_fork. */
+pid_t namespaces_fork_helper(int cgroup_fd, int *pidfd, struct error **err);
+
+/* Instead of it, where the container has a user namespace (namespaces_user): in a child of the
+ * caller that still is the host's root. Enters the user namespace, and forks the init from there as
+ * a child of the caller's parent, into new namespaces that belong to the user namespace. proc_fd:
+ * the host's procfs. Returns 0 in the init. */
+pid_t namespaces_fork_inside(const struct namespaces *namespaces, int proc_fd, struct error **err);
+
+/* The open user namespace, -1 where the container stays in the caller's. */
+int namespaces_user(const struct namespaces *namespaces);
+
+/* The two halves of namespaces_join, for a container with a user namespace: what is joined takes
+ * the host's root, what is made is made inside. */
+int namespaces_join_paths(const struct namespaces *namespaces, struct error **err);
+int namespaces_make_own(const struct namespaces *namespaces, struct error **err);
 
 /* In the child: joins those of paths, makes the cgroup namespace (whose root is the group that the
  * caller is in by now), and brings up the loopback device of a new network namespace. */

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "rootfs.h"
 #include "../../common/cleanup.h"
+#include "mounts.h"
 #include "syscalls.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 int rootfs_isolate(const struct config *config, struct error **err) {
     if (mount(NULL, "/", NULL, config->root_propagation, NULL) < 0)
@@ -37,21 +39,35 @@ static int rootfs_make_parent_private(const char *root, struct error **err) {
     return 0;
 }
 
-int rootfs_mount(const struct config *config, struct error **err) {
+int rootfs_open(const struct config *config, struct error **err) {
     cleanup_close int tree =
         open_tree(AT_FDCWD, config->root, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
     if (tree < 0)
         return error_set(err, errno, "open the root", config->root);
+    if (config_namespace(config, CLONE_NEWUSER) != NULL &&
+        mounts_detach(tree, config->root, err) < 0)
+        return -1;
     struct mount_attr attributes = {.propagation = MS_PRIVATE};
     if (mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0)
         return error_set(err, errno, "make private", config->root);
-    if ((config->root_propagation & MS_SHARED) != 0 &&
-        rootfs_make_parent_private(config->root, err) < 0)
-        return -1;
-    if (move_mount(tree, "", AT_FDCWD, config->root,
-                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) < 0)
-        return error_set(err, errno, "mount the root", config->root);
     return steal_fd(&tree);
+}
+
+/* The folders above root.path may be closed to the user namespace's root. The root of the mount
+ * namespace never is, and what lies on it hides nothing: an absolute path starts below. */
+static const char *rootfs_place(const struct config *config) {
+    bool mapped = config_namespace(config, CLONE_NEWUSER) != NULL;
+    return mapped && access(config->root, F_OK) < 0 && errno == EACCES ? "/" : config->root;
+}
+
+int rootfs_mount(const struct config *config, int root_fd, struct error **err) {
+    const char *place = rootfs_place(config);
+    if ((config->root_propagation & MS_SHARED) != 0 && rootfs_make_parent_private(place, err) < 0)
+        return -1;
+    if (move_mount(root_fd, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) <
+        0)
+        return error_set(err, errno, "mount the root", config->root);
+    return 0;
 }
 
 int rootfs_enter(const struct config *config, int root_fd, struct error **err) {

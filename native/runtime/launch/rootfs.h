@@ -10,10 +10,14 @@
  * thing done to it. */
 int rootfs_isolate(const struct config *config, struct error **err);
 
-/* Mounts root.path over itself, to be filled. Returns an O_PATH descriptor of it. */
-int rootfs_mount(const struct config *config, struct error **err);
+/* A detached copy of root.path with all below, to become a mount of its own: an O_PATH descriptor.
+ */
+int rootfs_open(const struct config *config, struct error **err);
 
-/* Makes what rootfs_mount returned the root, and lets go of the host's. */
+/* Mounts what rootfs_open returned over root.path, to be filled. */
+int rootfs_mount(const struct config *config, int root_fd, struct error **err);
+
+/* Makes it the root, and lets go of the host's. */
 int rootfs_enter(const struct config *config, int root_fd, struct error **err);
 
 /* root.readonly and rootfsPropagation, once everything inside is in place. */
