@@ -8,6 +8,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BuildMessage } from '../api/build.ts';
 import type { DiffID, ImageID } from '../image/digest.ts';
+import type { MountOwners } from '../image/layers/mapped-mounts.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import { formatPlatform, type Platform } from '../image/platform.ts';
 import type { PullRequest } from '../image/pull/puller.ts';
@@ -77,13 +78,19 @@ export class BuildRun {
     layers: readonly DiffID[],
     writable: boolean,
     body: (rootfs: string, upper: string) => Promise<T>,
+    owners?: MountOwners,
   ): Promise<T> {
     const folder = join(this.options.folder, `mount-${this.#mounts++}`);
     const [target, upper, work] = [join(folder, 'root'), join(folder, 'upper'), join(folder, 'work')];
     for (const path of [target, upper, work]) mkdirSync(path, { recursive: true, mode: 0o700 });
     // The upper directory's attributes are those of the root inside.
     chmodSync(upper, 0o755);
-    await this.options.snapshotter.mount({ layers, target, ...(writable ? { upper, work } : {}) });
+    await this.options.snapshotter.mount({
+      layers,
+      target,
+      ...(writable ? { upper, work } : {}),
+      ...(owners === undefined ? {} : { owners }),
+    });
     try {
       return await body(target, upper);
     } finally {

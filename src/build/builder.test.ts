@@ -50,6 +50,7 @@ before(() => {
       pull: ({ reference }) => Promise.reject(new Error(`pull of ${reference}`)),
     },
     stepRunner: {
+      withOwners: (_, use) => use(undefined),
       run: (step) => {
         steps.push(step);
         const program = programs[step.args.at(-1) ?? ''];

@@ -1,4 +1,5 @@
 /** What a build needs from the engine to execute a RUN: one process in a container of its own over a mounted root. */
+import type { MountOwners } from '../image/layers/mapped-mounts.ts';
 import type { StepLimits } from './request.ts';
 
 export interface RunStep {
@@ -25,6 +26,11 @@ export interface RunStep {
 }
 
 export interface StepRunner {
+  /** Calls `use` with whom the files in a step's root are to belong to; undefined: as on the disk. `run` comes inside. */
+  withOwners<T>(
+    step: Pick<RunStep, 'id' | 'network'>,
+    use: (owners: MountOwners | undefined) => Promise<T>,
+  ): Promise<T>;
   /**
    * Runs to the end; nothing of the container is left. Rejects where the program could not be started (exit codes 125
    * to 127 belong to programs that did start).

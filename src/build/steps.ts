@@ -193,24 +193,28 @@ async function runStep(context: StepContext, instruction: RunInstruction): Promi
   run.print(` ---> Running in ${id.slice(0, 12)}\n`);
   // One for each stream: characters may be cut between chunks.
   const decoders = { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') };
-  await run.withRoot(state.layers, true, async (rootfs, upper) => {
-    const { exitCode } = await run.options.stepRunner.run({
+  const { stepRunner, request } = run.options;
+  const execute = async (rootfs: string, upper: string): Promise<void> => {
+    const { exitCode } = await stepRunner.run({
       id,
       rootfs,
       args,
       env: [...state.env, ...build.all],
       cwd: state.config.WorkingDir || '/',
       user: state.config.User ?? '',
-      network: run.options.request.networkMode,
-      extraHosts: run.options.request.extraHosts,
-      limits: run.options.request.limits,
+      network: request.networkMode,
+      extraHosts: request.extraHosts,
+      limits: request.limits,
       files: script === undefined ? [] : [writeScript(run, id, script)],
       onOutput: (chunk, stream) => run.print(decoders[stream].write(chunk)),
       signal: run.signal,
     });
     if (exitCode !== 0) throw new RunFailedError(args.join(' '), exitCode);
     run.makeImage(state, step, await run.commitLayer(upper));
-  });
+  };
+  await stepRunner.withOwners({ id, network: request.networkMode }, (owners) =>
+    run.withRoot(state.layers, true, execute, owners),
+  );
   run.print(` ---> Removed intermediate container ${id.slice(0, 12)}\n`);
 }
 

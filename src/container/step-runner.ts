@@ -10,6 +10,7 @@ import type { HostConfig } from '../api/host-config.ts';
 import { FrameDecoder, STREAM_STDERR } from '../api/stream.ts';
 import { InternalError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
 import type { RunStep, StepRunner } from '../build/step-runner.ts';
+import type { MountOwners } from '../image/layers/mapped-mounts.ts';
 import { addon } from '../native/addon.ts';
 import type { SupervisorConfig } from '../native/supervisor-protocol.ts';
 import { buildHosts } from '../network/hosts-files.ts';
@@ -25,6 +26,8 @@ import { networkKind } from './network-mode.ts';
 import { seccompCacheDirectory, socketsDirectory } from './paths.ts';
 import { makeRootDirectory, readRootFile } from './root-file.ts';
 import { Supervisor } from './supervisor.ts';
+import { asRootOf, type EnteredUserNamespace, ownersOf } from './user-namespace.ts';
+import { enterForStep } from './user-namespace-choice.ts';
 
 interface StepNetwork {
   choice: NamespaceChoice;
@@ -34,9 +37,25 @@ interface StepNetwork {
 
 export class EngineStepRunner implements StepRunner {
   readonly #engine: EngineContext;
+  readonly #entered = new Map<string, EnteredUserNamespace>();
 
   constructor(engine: EngineContext) {
     this.#engine = engine;
+  }
+
+  async withOwners<T>(
+    step: Pick<RunStep, 'id' | 'network'>,
+    use: (owners: MountOwners | undefined) => Promise<T>,
+  ): Promise<T> {
+    const entered = await enterForStep(this.#engine, step.id, networkMode(step));
+    if (entered === undefined) return await use(undefined);
+    this.#entered.set(step.id, entered);
+    try {
+      return await use(ownersOf(entered));
+    } finally {
+      this.#entered.delete(step.id);
+      this.#engine.userNamespaces.unpin(step.id);
+    }
   }
 
   async run(step: RunStep): Promise<{ exitCode: number }> {
@@ -51,7 +70,7 @@ export class EngineStepRunner implements StepRunner {
         (spec.mounts ?? []).map(({ destination }) => destination),
       );
       try {
-        makeRootDirectory(step.rootfs, step.cwd);
+        asRootOf(this.#entered.get(step.id), () => makeRootDirectory(step.rootfs, step.cwd));
         this.#writeBundle(step, bundle, spec);
         return await this.#execute(step, bundle);
       } finally {
@@ -82,6 +101,7 @@ export class EngineStepRunner implements StepRunner {
   }
 
   async #attach(step: RunStep, mode: string): Promise<Sandbox> {
+    const userNamespace = this.#entered.get(step.id)?.path;
     try {
       return await this.#engine.networks.attach({
         containerId: step.id,
@@ -91,6 +111,7 @@ export class EngineStepRunner implements StepRunner {
         ports: [],
         dns: dnsSettings(this.#engine, { hostConfig: {} }),
         egress: null,
+        ...(userNamespace === undefined ? {} : { userNamespace }),
       });
     } catch (error) {
       // NotFound is for images in a build.
@@ -105,6 +126,7 @@ export class EngineStepRunner implements StepRunner {
   #spec(step: RunStep, bundle: string, network: StepNetwork): Spec {
     const { settings, host } = this.#engine;
     const hostname = step.id.slice(0, 12);
+    const userNamespace = this.#entered.get(step.id);
     const files = {
       hosts: join(bundle, 'hosts'),
       hostname: join(bundle, 'hostname'),
@@ -140,8 +162,10 @@ export class EngineStepRunner implements StepRunner {
         source,
         destination,
         readOnly: true,
+        ownersInside: true,
       })),
       files,
+      ...(userNamespace === undefined ? {} : { userNamespace }),
       namespaces: { network: network.choice },
       initBinary: settings.initPath,
       accounts: {
@@ -219,7 +243,7 @@ export class EngineStepRunner implements StepRunner {
   }
 }
 
-function networkMode({ network }: RunStep): string {
+function networkMode({ network }: Pick<RunStep, 'network'>): string {
   return network === '' || network === 'default' ? 'bridge' : network;
 }
 

@@ -139,3 +139,20 @@ export async function enterUserNamespace(
   }
   return { uids, gids, path: engine.userNamespaces.path(joins) };
 }
+
+/**
+ * The same for a step of a build, which has what a container without `--userns` on that network would have; pinned
+ * under the step's ID.
+ */
+export async function enterForStep(
+  engine: EngineContext,
+  stepId: string,
+  networkMode: string,
+): Promise<EnteredUserNamespace | undefined> {
+  const take = await judgeUserNamespace(engine, { NetworkMode: networkMode });
+  const userNamespace = take(stepId);
+  if (userNamespace === undefined) return undefined;
+  const { uids, gids, joins } = userNamespace;
+  if (joins !== undefined) return { uids, gids, path: engine.userNamespaces.path(joins) };
+  return { uids, gids, path: (await engine.userNamespaces.pin(stepId, userNamespace)).userNamespace };
+}

@@ -7,7 +7,6 @@ import { InvalidParameterError } from '../../base/errors.ts';
 import { asOwner } from '../../image/layers/mapped-mounts.ts';
 import { byteString } from '../../image/layers/tar/byte-string.ts';
 import type { TarXattr } from '../../image/layers/tar/tar-format.ts';
-import type { TarHeader } from '../../image/layers/tar/tar-writer.ts';
 import { toContainer, toHost, type UserMapping } from '../../oci/user-mappings.ts';
 import type { Container } from '../container.ts';
 import { rootOf } from '../user-namespace.ts';
@@ -29,6 +28,13 @@ export function archiveOwners({ record }: Container): ArchiveOwners | undefined 
   return record.userNamespace === undefined ? undefined : new ArchiveOwners(record.userNamespace);
 }
 
+/** What of a file depends on who looks at it. */
+interface Owned {
+  uid?: number;
+  gid?: number;
+  xattrs?: readonly TarXattr[];
+}
+
 export class ArchiveOwners {
   readonly #mapping: UserMapping;
 
@@ -36,12 +42,15 @@ export class ArchiveOwners {
     this.#mapping = mapping;
   }
 
-  /** A file's header as the archive has it. What the container has no ID for is nobody's, as it sees it itself. */
-  toArchive(header: TarHeader): TarHeader {
-    const uid = toContainer(this.#mapping.uids, header.uid ?? 0) ?? NOBODY;
-    const gid = toContainer(this.#mapping.gids, header.gid ?? 0) ?? NOBODY;
-    const xattrs = header.xattrs?.map((xattr) => this.#capabilityOut(xattr));
-    return { ...header, uid, gid, ...(xattrs === undefined ? {} : { xattrs }) };
+  /** A file as the container sees it. What the container has no ID for is nobody's. */
+  inside<T extends Owned>(file: T): T & Required<Owned> {
+    const { uid = 0, gid = 0, xattrs = [] } = file;
+    return {
+      ...file,
+      uid: toContainer(this.#mapping.uids, uid) ?? NOBODY,
+      gid: toContainer(this.#mapping.gids, gid) ?? NOBODY,
+      xattrs: xattrs.map((xattr) => this.#capabilityOut(xattr)),
+    };
   }
 
   /** An entry's owner as the host numbers it. Throws InvalidParameter where the container does not have it. */

@@ -163,7 +163,7 @@ class Packer {
   }
 
   #entry(header: TarHeader): void {
-    this.#chunks.tar.entry(this.#owners === undefined ? header : this.#owners.toArchive(header));
+    this.#chunks.tar.entry(this.#owners === undefined ? header : this.#owners.inside(header));
   }
 
   /** Whether the file was written under another name; then a link to that was written. */

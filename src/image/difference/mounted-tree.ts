@@ -45,6 +45,8 @@ export interface MountedTreeOptions {
    * with an index, those that lie at one place of one layer.
    */
   identity: 'none' | 'inode' | ContentIndex;
+  /** Where the mount shows other owners than the image has: an entry as the image has it. */
+  inside?: (shown: TreeEntry) => TreeEntry;
 }
 
 export class MountedTree implements ImageTree {
@@ -52,6 +54,7 @@ export class MountedTree implements ImageTree {
   readonly #upper: number | undefined;
   readonly #hidden: ReadonlySet<string>;
   readonly #identify: Identify;
+  readonly #inside: MountedTreeOptions['inside'];
 
   constructor(options: MountedTreeOptions) {
     this.#root = openSync(options.root, O_PATH | O_DIRECTORY);
@@ -61,6 +64,7 @@ export class MountedTree implements ImageTree {
         : ifThere(() => openSync(options.upper ?? '', O_PATH | O_DIRECTORY));
     this.#hidden = new Set((options.hidden ?? []).map((path) => path.slice(1)));
     this.#identify = identification(options.identity);
+    this.#inside = options.inside;
   }
 
   close(): void {
@@ -77,7 +81,8 @@ export class MountedTree implements ImageTree {
     const own = this.#ownNames(path);
     return listing.names.flatMap((name, at) => {
       if (this.#hidden.has(childPath(path, name))) return [];
-      return [readEntry(listing, at, own.has(name) ? unknown : this.#identify)];
+      const entry = readEntry(listing, at, own.has(name) ? unknown : this.#identify);
+      return [this.#inside?.(entry) ?? entry];
     });
   }
 
