@@ -66,6 +66,10 @@ int capabilities_number(const char *name) {
     return -1;
 }
 
+const char *capabilities_name(int number) {
+    return number >= 0 && number < CAPABILITY_COUNT ? CAPABILITY_NAMES[number] : NULL;
+}
+
 static int capabilities_get(struct capability_sets *sets) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2];

@@ -10,6 +10,9 @@
 /* The number of "CAP_CHOWN"; -1 for a name that this runtime does not know. */
 int capabilities_number(const char *name);
 
+/* "CAP_CHOWN" for 0; NULL for a number without a name. */
+const char *capabilities_name(int number);
+
 /* True where the calling process has the capability in its effective set. */
 bool capabilities_has(int number);
 

@@ -152,6 +152,11 @@ int config_read_mounts(const struct fields *top, struct config *config, struct e
 /* Reads linux. */
 int config_read_linux(const struct fields *top, struct config *config, struct error **err);
 
+/* What this runtime knows: the types of namespaces one after the other, NULL behind the last;
+ * whether a word is an option of mounts themselves, not of their file systems. */
+const char *config_namespace_name(size_t index);
+bool config_is_mount_option(const char *name);
+
 /* The namespace of a kind (CLONE_NEW*), NULL where the container stays in its caller's. */
 const struct config_namespace *config_namespace(const struct config *config, int flag);
 

@@ -17,6 +17,10 @@ static const struct {
     {"time", CLONE_NEWTIME}, {"cgroup", CLONE_NEWCGROUP},
 };
 
+const char *config_namespace_name(size_t index) {
+    return index < sizeof(NAMESPACES) / sizeof(NAMESPACES[0]) ? NAMESPACES[index].type : NULL;
+}
+
 static int linux_read_namespace(const struct fields *entry, struct config *config,
                                 struct error **err) {
     const char *type = NULL, *path = NULL;
@@ -237,7 +241,8 @@ static int linux_read_cgroups_path(const struct fields *from, struct config *con
         return fields_refuse(from, "cgroupsPath", "must name a group below the root", err);
     /* "slice:prefix:name" is for systemd (systemd_unit.h). */
     bool systemd = strchr(path, ':') != NULL;
-    config->cgroups_path = path[0] == '/' || systemd ? path : arena_format(from->arena, "/%s", path);
+    config->cgroups_path =
+        path[0] == '/' || systemd ? path : arena_format(from->arena, "/%s", path);
     return config->cgroups_path == NULL ? fields_no_memory(err) : 0;
 }
 

@@ -96,6 +96,11 @@ static bool mount_take_option(struct config_mount *mount, const char *option) {
            strcmp(option, "loud") == 0 || option[0] == '\0';
 }
 
+bool config_is_mount_option(const char *name) {
+    struct config_mount scratch = {0};
+    return mount_take_option(&scratch, name);
+}
+
 static int mount_refuse_options(const struct fields *entry, const struct text_list *options,
                                 struct error **err) {
     static const char *const refused[] = {"remount", "tmpcopyup", "move"};
