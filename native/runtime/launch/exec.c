@@ -86,6 +86,11 @@ static int exec_find(const struct config_process *process, char found[PATH_MAX],
     return number == 0 ? 0 : exec_refused(name, number, err);
 }
 
+int exec_look(const struct config_process *process, struct error **err) {
+    char found[PATH_MAX];
+    return exec_find(process, found, err);
+}
+
 /* Loading a filter takes no_new_privs or CAP_SYS_ADMIN. With the first it comes last, so that it
  * need not allow anything but execve; without, it comes while the capability is still there, and
  * must allow capset and prctl. */

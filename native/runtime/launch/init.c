@@ -159,6 +159,15 @@ static int init_become(const struct init *init, struct init_state *state, struct
     return filter->listens ? exec_confine(process, filter, init->sync_fd, err) : 0;
 }
 
+/* Who creates a container for somebody else to start is told at once where its program is missing,
+ * as runc and crun do: their callers expect it of create. A startContainer hook may yet make it. */
+static int init_look_ahead(const struct init *init, struct error **err) {
+    const struct config *config = init->container->config;
+    if (init->options->start_socket <= 0 || config->hooks.kinds[HOOKS_START_CONTAINER].count > 0)
+        return 0;
+    return exec_look(&config->process, err);
+}
+
 static void init_leave(int number) {
     _exit(128 + number);
 }
@@ -194,9 +203,9 @@ static int init_wait(const struct init *init, struct init_state *state) {
 
 static int init_set_up(const struct init *init, struct init_state *state, struct error **err) {
     if (init_fill(init, state, err) < 0 || init_hooks(init, state, err) < 0 ||
-        init_finish(init, state, err) < 0)
+        init_finish(init, state, err) < 0 || init_become(init, state, err) < 0)
         return -1;
-    return init_become(init, state, err);
+    return init_look_ahead(init, err);
 }
 
 static int init_execute(const struct init *init, const struct init_state *state,
