@@ -14,6 +14,8 @@ export class Job {
   /** What the tests printed themselves. */
   output = '';
   durationMs = 0;
+  /** Is told of every Node test and every line of a program as it comes: shows where a run hangs. */
+  onProgress: ((text: string) => void) | undefined;
 
   readonly #command: readonly string[];
   readonly #timeoutMs: number;
@@ -72,9 +74,12 @@ export class Job {
   #line(line: string): void {
     if (!line.startsWith(RECORD_PREFIX)) {
       if (line !== '') this.output += `${line}\n`;
+      if (this.#files === undefined && line !== '') this.onProgress?.(line);
       return;
     }
-    this.records.push(JSON.parse(line.slice(RECORD_PREFIX.length)) as TestRecord);
+    const record = JSON.parse(line.slice(RECORD_PREFIX.length)) as TestRecord;
+    this.records.push(record);
+    this.onProgress?.(`${record.outcome} ${record.name} (${Math.round(record.durationMs)} ms)`);
   }
 
   #add(outcome: TestRecord['outcome'], detail: string): void {

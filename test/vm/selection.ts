@@ -1,0 +1,29 @@
+/**
+ * Which tests `make test-vm` runs: those whose outcome depends on the kernel, on cgroup v2 or on systemd. With
+ * substrings, every test file that contains one of them.
+ */
+
+/** Native programs and integration tests, each in a sandbox as on any machine. */
+const SANDBOXED: readonly string[] = [
+  'test/native/launch_test.c',
+  'test/integration/container/isolation.test.ts',
+  'test/integration/container/limits.test.ts',
+  'test/integration/container/update.test.ts',
+  'test/integration/container/figures.test.ts',
+  'test/integration/container/pause.test.ts',
+  'test/integration/container/lifecycle.test.ts',
+  'test/integration/network/links.test.ts',
+  'test/integration/volume/quota.test.ts',
+];
+
+/** Tests that talk to the machine's systemd, which a sandbox would hide: one at a time, after all others. */
+const OUTSIDE: readonly RegExp[] = [/^test\/vm\//, /^test\/integration\/container\/cgroup-driver/];
+
+export function isOutside(file: string): boolean {
+  return OUTSIDE.some((pattern) => pattern.test(file));
+}
+
+export function isPicked(file: string, substrings: readonly string[]): boolean {
+  if (substrings.length > 0) return substrings.some((text) => file.includes(text));
+  return SANDBOXED.includes(file) || isOutside(file);
+}
