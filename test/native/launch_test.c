@@ -16,6 +16,7 @@
 #include "launch/process_cases.h"
 #include "launch/self_cases.h"
 #include "launch/stress.h"
+#include "launch/systemd_cases.h"
 #include "launch/user_cases.h"
 
 int main(int count, char **arguments) {
@@ -43,6 +44,7 @@ int main(int count, char **arguments) {
     test_device_rules();
     test_device_program();
     test_namespaces();
+    test_systemd();
     test_terminal();
     test_exec();
     test_exec_exposed();

@@ -16,7 +16,7 @@
 #define BUS_SOCKET "/run/dbus/system_bus_socket"
 #define SYSTEMD_NAME "org.freedesktop.systemd1"
 /* A busy systemd (a reload, a machine that boots) takes seconds; beyond that it hangs. */
-#define CALL_TIMEOUT_MS 60000
+#define CALL_TIMEOUT_MS 30000
 /* Of the authentication's lines. */
 #define LINE_MAX_BYTES 256
 /* Signals that may come in front of an answer. */
@@ -197,6 +197,8 @@ int systemd_bus_call(struct systemd_bus *bus, const struct systemd_call *call,
     if (out.failed)
         errno = ENOMEM;
     systemd_message_free(&out);
+    if (result == 0 && call->one_way)
+        return 0;
     for (int skipped = 0; result == 0 && skipped < SKIPPED_MAX; skipped++) {
         size_t length;
         cleanup_free unsigned char *bytes = bus_next(bus->fd, &length, deadline);

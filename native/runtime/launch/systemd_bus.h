@@ -28,7 +28,7 @@ void systemd_bus_close(struct systemd_bus *bus);
 
 /* Calls a method of org.freedesktop.systemd1. An error that is answered is an error here, with
  * D-Bus's name of it as the object: see systemd_is_unknown_unit. reply may be NULL; else it is
- * freed with systemd_reply_free after success. */
+ * freed with systemd_reply_free after success. A call that is one_way returns once it is sent. */
 int systemd_bus_call(struct systemd_bus *bus, const struct systemd_call *call,
                      struct systemd_reply *reply, struct error **err);
 void systemd_reply_free(struct systemd_reply *reply);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define METHOD_CALL 1
+#define NO_REPLY_EXPECTED 1
 #define PROTOCOL_VERSION 1
 /* Header fields of the specification. */
 #define FIELD_PATH 1
@@ -19,7 +20,7 @@
 static const uint8_t BYTE_ORDER_MARK = BYTE_ORDER == LITTLE_ENDIAN ? 'l' : 'B';
 
 void systemd_put_bytes(struct systemd_message *message, const void *bytes, size_t length) {
-    if (message->failed)
+    if (message->failed || length == 0)
         return;
     if (message->length + length > message->room) {
         size_t room = (message->length + length) * 2 + 256;
@@ -105,7 +106,7 @@ void systemd_encode_call(const struct systemd_call *call, uint32_t serial,
     *out = (struct systemd_message){0};
     systemd_put_byte(out, BYTE_ORDER_MARK);
     systemd_put_byte(out, METHOD_CALL);
-    systemd_put_byte(out, 0);
+    systemd_put_byte(out, call->one_way ? NO_REPLY_EXPECTED : 0);
     systemd_put_byte(out, PROTOCOL_VERSION);
     systemd_put_u32(out, call->body == NULL ? 0 : (uint32_t)call->body->length);
     systemd_put_u32(out, serial);

@@ -46,6 +46,8 @@ struct systemd_call {
     /* Of the body; "" without one. */
     const char *signature;
     const struct systemd_message *body;
+    /* The other end need not answer. */
+    bool one_way;
 };
 void systemd_encode_call(const struct systemd_call *call, uint32_t serial,
                          struct systemd_message *out);

@@ -50,6 +50,9 @@ static void run_read(int fd, char *output, size_t size) {
     output[filled] = '\0';
 }
 
+/* systemd makes the container's groups. */
+static bool run_systemd;
+
 /* Creates and starts. False where that failed: run->err tells; everything is cleaned up then. */
 static bool run_begin(struct run *run, json_t *config) {
     int pipe_fds[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -63,8 +66,10 @@ static bool run_begin(struct run *run, json_t *config) {
     bundle_write(config);
     struct launch_stdio stdio = {null, pipe_fds[1], pipe_fds[1]};
     int result = launch_create(
-        &(struct launch_options){.bundle = bundle_directory, .seccomp_cache = bundle_cache}, &stdio,
-        &run->container, &run->init, &run->err);
+        &(struct launch_options){.bundle = bundle_directory,
+                                 .seccomp_cache = bundle_cache,
+                                 .systemd_cgroup = run_systemd},
+        &stdio, &run->container, &run->init, &run->err);
     close(null);
     close(pipe_fds[1]);
     if (result < 0) {
