@@ -3,7 +3,7 @@
  * unix(7): process, user and group at the moment of connect(2)), of TLS the subject of the client's certificate. Asked
  * when it is first needed: connections that only read cost nothing.
  */
-import { readFileSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { errorMessage } from '../base/errors.ts';
@@ -42,10 +42,10 @@ function localPeer(socket: Socket): Peer {
   }
 }
 
-/** As the process is called now: it may have ended, or have become another program. 0 is one of a foreign namespace. */
+/** What the process executes now: it may have ended, or have become another program. 0 is of a foreign namespace. */
 function programName(pid: number): string {
   try {
-    return pid === 0 ? 'unknown' : readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+    return pid === 0 ? 'unknown' : readlinkSync(`/proc/${pid}/exe`);
   } catch {
     // Ended: nothing more can be said than its number.
     return 'unknown';

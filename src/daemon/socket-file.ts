@@ -82,7 +82,8 @@ export function makeSocketFolder(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
 }
 
-async function removeStale(path: string): Promise<void> {
+/** Takes a stale socket away. Throws as `listenOnPath`. */
+export async function removeStale(path: string): Promise<void> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
   if (!stat.isSocket()) {

@@ -5,6 +5,7 @@ import { requiredOperation } from './operations.ts';
 export function audited(routes: readonly Route[]): Route[] {
   return routes.map((route) => {
     const { name, kind } = requiredOperation(route);
-    return kind === 'read' ? route : { ...route, audit: name };
+    const reads = kind === 'read' || (kind === 'host' && route.method === 'GET');
+    return reads ? route : { ...route, audit: name };
   });
 }

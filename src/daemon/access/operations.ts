@@ -118,8 +118,8 @@ const HOST: Record<string, string> = {
   'POST /system/check': 'system.check',
   'GET /sockets': 'sockets.list',
   'POST /sockets/create': 'sockets.create',
-  'GET /sockets/{name}': 'sockets.inspect',
-  'DELETE /sockets/{name}': 'sockets.remove',
+  'GET /sockets/{name:.*}': 'sockets.inspect',
+  'DELETE /sockets/{name:.*}': 'sockets.remove',
 };
 
 const SWARM_PATH = /^\/(swarm|nodes|services|tasks|secrets|configs)(\/|$)/;

@@ -39,12 +39,12 @@ export function socketRoutes(backend: SocketsBackend): Route[] {
     },
     {
       method: 'GET',
-      path: '/sockets/{name}',
+      path: '/sockets/{name:.*}',
       handle: (request, response) => response.json(200, backend.inspect(request.param('name'))),
     },
     {
       method: 'DELETE',
-      path: '/sockets/{name}',
+      path: '/sockets/{name:.*}',
       handle: async (request, response) => {
         await backend.remove(request.param('name'));
         response.empty(204);

@@ -1,0 +1,218 @@
+/** TCP: only with TLS of both sides, with certificates of a CA that each test makes. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { connect } from 'node:tls';
+import { freePort } from '../../fixtures/registry.ts';
+import { daemonCommand, TESTING_DOCKER } from '../engine.ts';
+import { Daemon } from '../harness.ts';
+
+let folder: string;
+
+function openssl(...args: string[]): void {
+  const { status, stderr } = spawnSync('openssl', args, { encoding: 'utf8', timeout: 60_000, cwd: folder });
+  assert.equal(status, 0, `openssl ${args.join(' ')}: ${stderr}`);
+}
+
+function authority(name: string): void {
+  openssl(
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    `/CN=${name}`,
+    '-keyout',
+    `${name}.key`,
+    '-out',
+    `${name}.pem`,
+  );
+}
+
+/** A certificate `<name>.pem` with its key, signed by `ca`. */
+function certificate(name: string, ca: string, usage: string, ...validity: string[]): void {
+  const extensions = `subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=${usage}\n`;
+  writeFileSync(join(folder, `${name}.ext`), extensions);
+  openssl(
+    'req',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-nodes',
+    '-subj',
+    `/O=tests/CN=${name}`,
+    '-keyout',
+    `${name}.key`,
+    '-out',
+    `${name}.csr`,
+  );
+  openssl(
+    'x509',
+    '-req',
+    '-in',
+    `${name}.csr`,
+    '-CA',
+    `${ca}.pem`,
+    '-CAkey',
+    `${ca}.key`,
+    '-CAcreateserial',
+    '-extfile',
+    `${name}.ext`,
+    '-out',
+    `${name}.pem`,
+    ...(validity.length === 0 ? ['-days', '2'] : validity),
+  );
+}
+
+function pem(name: string): Buffer {
+  return readFileSync(join(folder, name));
+}
+
+describe('TLS', { skip: TESTING_DOCKER && 'about mydockd' }, () => {
+  let daemon: Daemon;
+  let port: number;
+  const tls = (): string[] => [
+    '--tlsverify',
+    '--tlscacert',
+    join(folder, 'ca.pem'),
+    '--tlscert',
+    join(folder, 'server.pem'),
+    '--tlskey',
+    join(folder, 'server.key'),
+  ];
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'tls-'));
+    authority('ca');
+    authority('other');
+    certificate('server', 'ca', 'serverAuth');
+    certificate('client', 'ca', 'clientAuth');
+    certificate('expired', 'ca', 'clientAuth', '-days', '-1');
+    certificate('stranger', 'other', 'clientAuth');
+    certificate('serveronly', 'ca', 'serverAuth');
+    port = await freePort();
+    daemon = await Daemon.start(['--host', `tcp://127.0.0.1:${port}`, ...tls()]);
+  });
+  after(async () => {
+    await daemon.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const ask = async (
+    client: { cert?: Buffer; key?: Buffer; maxVersion?: 'TLSv1.1' },
+    method = 'GET',
+    path = '/_ping',
+  ): Promise<string> =>
+    await new Promise((resolve, reject) => {
+      const outgoing = request(
+        {
+          host: '127.0.0.1',
+          port,
+          path,
+          method,
+          ca: pem('ca.pem'),
+          agent: false,
+          timeout: 30_000,
+          ...client,
+        },
+        (response) => {
+          let text = '';
+          response.setEncoding('utf8').on('data', (part: string) => {
+            text += part;
+          });
+          response.once('end', () => resolve(text));
+          response.once('error', reject);
+        },
+      );
+      outgoing.once('error', reject);
+      outgoing.once('timeout', () => outgoing.destroy(new Error('no answer')));
+      outgoing.end();
+    });
+  const identity = (name: string): { cert: Buffer; key: Buffer } => ({
+    cert: pem(`${name}.pem`),
+    key: pem(`${name}.key`),
+  });
+
+  test('a client with a certificate of the CA is served, and named in the audit log', async () => {
+    assert.equal(await ask(identity('client')), 'OK');
+    await ask(identity('client'), 'POST', '/volumes/prune');
+    const line = daemon.log.split('\n').find((one) => one.includes('"operation":"volumes.prune"'));
+    assert.match(line ?? daemon.log, /"subject":"O=tests,CN=client"/);
+    assert.match(line ?? '', /"address":"127\.0\.0\.1:\d+"/);
+    const env = { MYDOCK_HOST: `tcp://127.0.0.1:${port}`, DOCKER_HOST: '' };
+    const flags = [
+      '--tlsverify',
+      '--tlscacert',
+      join(folder, 'ca.pem'),
+      '--tlscert',
+      join(folder, 'client.pem'),
+      '--tlskey',
+      join(folder, 'client.key'),
+    ];
+    const listed = await daemon.mydock([...flags, 'ps', '-q'], { env });
+    assert.equal(listed.code, 0, listed.stderr);
+  });
+
+  test('no other client gets an answer', async () => {
+    await assert.rejects(ask({}), 'without a certificate');
+    await assert.rejects(ask(identity('expired')), 'expired');
+    await assert.rejects(ask(identity('stranger')), 'signed by another CA');
+    await assert.rejects(ask(identity('serveronly')), 'a certificate for servers');
+    // The CA's own certificate is self-signed and known, but is no client's: its key is not the client's business.
+    await assert.rejects(ask(identity('other')), 'self-signed');
+    assert.match(daemon.log, /a TLS client was refused/);
+  });
+
+  test('nothing older than TLS 1.2', async () => {
+    const outcome = await new Promise<string>((resolve) => {
+      const ciphers = 'DEFAULT:@SECLEVEL=0';
+      const socket = connect({
+        host: '127.0.0.1',
+        port,
+        ca: pem('ca.pem'),
+        ...identity('client'),
+        minVersion: 'TLSv1',
+        maxVersion: 'TLSv1.1',
+        ciphers,
+      });
+      socket.once('secureConnect', () => resolve(`connected with ${socket.getProtocol()}`));
+      socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    });
+    assert.match(outcome, /ALERT|UNSUPPORTED|ECONNRESET|EPROTO/);
+  });
+
+  test('TCP without TLS that knows its clients keeps the daemon from starting', () => {
+    const start = (...args: string[]): string => {
+      const place = {
+        dataRoot: join(folder, 'data'),
+        execRoot: '/run/mydock-tls',
+        socket: '/run/mydock-tls.sock',
+      };
+      const [file = '', ...common] = daemonCommand(place, ['--host', 'tcp://127.0.0.1:1', ...args]);
+      const { status, stderr } = spawnSync(file, common, { encoding: 'utf8', timeout: 60_000 });
+      assert.equal(status, 1, stderr);
+      return stderr;
+    };
+    const wanted = /the API is served over TCP only with TLS that verifies its clients/;
+    assert.match(start(), wanted);
+    assert.match(
+      start('--tls', '--tlscert', join(folder, 'server.pem'), '--tlskey', join(folder, 'server.key')),
+      wanted,
+    );
+    assert.match(start('--tlsverify', '--tlscacert', join(folder, 'none.pem')), /cannot read --tlscacert/);
+    const mixed = [...tls().slice(0, -1), join(folder, 'client.key')];
+    assert.match(start(...mixed), /cannot be used together/);
+    const noCa = tls().with(2, join(folder, 'server.key'));
+    assert.match(start(...noCa), /--tlscacert .* holds no certificate/);
+  });
+});
