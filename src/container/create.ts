@@ -24,7 +24,7 @@ import { portMappings, portRequests } from './port-bindings.ts';
 import type { ContainerRecord } from './record.ts';
 import { releaseVolumes } from './remove.ts';
 import { requestedNetworks } from './requested-networks.ts';
-import { requireOwnRuntime } from './runtimes.ts';
+import { refuseIdMaps, refuseUserNamespace } from './runtimes.ts';
 import { createdState } from './state.ts';
 import { judgeUserNamespace } from './user-namespace-choice.ts';
 
@@ -74,7 +74,8 @@ export async function createContainer(
     host: mountHost,
     readOnlyNonRecursive: compareApiVersions(options.apiVersion ?? API_VERSION, '1.44') < 0,
   });
-  requireOwnRuntime(engine.runtimes.find(hostConfig.Runtime), mounts);
+  const runtime = engine.runtimes.find(hostConfig.Runtime);
+  refuseIdMaps(runtime, mounts);
   const record: ContainerRecord = {
     id,
     name: name ?? randomName((candidate) => engine.containers.nameTaken(candidate)),
@@ -97,7 +98,10 @@ export async function createContainer(
     // First of all: a record without them, where a crash comes in between, would be a container that lacks its mounts.
     createVolumes(options.limitMounts?.(mounts) ?? mounts, engine.volumes, id, record.mounts);
     const userNamespace = takeUserNamespace(id);
-    if (userNamespace !== undefined) record.userNamespace = userNamespace;
+    if (userNamespace !== undefined) {
+      refuseUserNamespace(runtime);
+      record.userNamespace = userNamespace;
+    }
     container = engine.containers.add(record);
     await prepare(engine, container);
   } catch (error) {

@@ -71,12 +71,7 @@ export class ExecSession {
   failed(event: Events['failed']): void {
     this.state = { status: 'ended', pid: 0, exitCode: event.exitCode };
     const kind = event.exitCode === 125 ? 'Internal' : 'InvalidParameter';
-    this.#start.reject(
-      new EngineError(
-        kind,
-        execErrorText(event),
-      ),
-    );
+    this.#start.reject(new EngineError(kind, execErrorText(event)));
   }
 
   exited(exitCode: number): void {
@@ -209,6 +204,7 @@ function execSpec(engine: EngineContext, session: ExecSession, start: ExecStartR
     workingDir: request.WorkingDir ?? '',
     tty: request.Tty === true,
     privileged: request.Privileged === true,
+    available: engine.host.capabilities,
     consoleSize: start.ConsoleSize ?? request.ConsoleSize ?? null,
   });
 }

@@ -112,8 +112,8 @@ export function checkRuntimes({ runtimes, defaultRuntime }: RuntimesConfig): voi
   }
 }
 
-/** What our own runtime alone does is refused for others, by name, before anything changes. */
-export function requireOwnRuntime(
+/** Our own runtime alone maps the owners of a mount: for others it is refused by name, before anything changes. */
+export function refuseIdMaps(
   runtime: ForeignRuntime | undefined,
   mounts: readonly { destination: string; idmap?: string }[],
 ): void {
@@ -122,6 +122,14 @@ export function requireOwnRuntime(
   if (mapped === undefined) return;
   throw new NotImplementedError(
     `idmap of the mount at ${mapped.destination} needs the runtime ${OWN_RUNTIME}: the container has ${runtime.name}`,
+  );
+}
+
+/** The user namespace is made before the container, with the network's in it: older runtimes cannot join such a one. */
+export function refuseUserNamespace(runtime: ForeignRuntime | undefined): void {
+  if (runtime === undefined) return;
+  throw new NotImplementedError(
+    `user namespaces need the runtime ${OWN_RUNTIME}: use --userns host for a container that has ${runtime.name}`,
   );
 }
 

@@ -14,6 +14,7 @@ import type { Spec } from '../oci/runtime-spec.ts';
 import { containerMounts, prepareMounts } from '../volume/run-mounts.ts';
 import { handOverPending } from './attach.ts';
 import { makeBaseMountPoints } from './base-mount-points.ts';
+import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { releaseRun } from './exit.ts';
@@ -188,8 +189,13 @@ function launch(engine: EngineContext, container: Container, bundle: string): Pr
     });
     const supervisor = Supervisor.spawn(engine.settings.runtimePath, bundle, handlers);
     container.supervisor = supervisor;
-    handOverPending(container, supervisor);
-    supervisor.send('start', {});
+    try {
+      handOverPending(container, supervisor);
+      supervisor.send('start', {});
+    } catch (error) {
+      // It has left: why is in what it has sent before, or it is lost. Either ends the start.
+      log.debug({ container: container.id, error: errorMessage(error) }, 'the supervisor takes no command');
+    }
   });
 }
 
@@ -219,6 +225,10 @@ async function fail(engine: EngineContext, container: Container, error: unknown)
     error instanceof StartFailure ? error.exitCode : error instanceof InvalidParameterError ? 126 : 128;
   abandon(container);
   try {
+    // A supervisor that was killed before it could listen has left its groups, and no socket to tell it by.
+    await removeCgroupLeftovers(
+      containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id).bundle,
+    );
     await releaseRun(engine, container);
   } catch (cleanup) {
     log.error({ container: container.id, error: errorMessage(cleanup) }, 'cannot undo a failed start');

@@ -38,6 +38,16 @@ test('a domain name becomes the sysctl that older runtimes know, which the conta
   });
 });
 
+test('a file is read-only by itself, a folder with all that is mounted below it', () => {
+  const bind = (source: string) => ({ destination: '/x', type: 'bind', source, options: ['rbind', 'rro'] });
+  const mounts = [bind('/etc/passwd'), bind('/etc')];
+  const written = JSON.parse(foreignSpecText({ ...spec, mounts })) as Spec;
+  assert.deepEqual(
+    written.mounts?.map(({ options }) => options?.[1]),
+    ['ro', 'rro'],
+  );
+});
+
 test('the version is one that crun takes', () => {
   assert.match((JSON.parse(foreignSpecText(spec)) as Spec).ociVersion, /^1\.0/);
 });

@@ -5,7 +5,6 @@
 import type { ContainerConfig } from '../api/containers.ts';
 import type { HostConfig, Ulimit } from '../api/host-config.ts';
 import { InvalidParameterError } from '../base/errors.ts';
-import { CAPABILITIES } from './capabilities.ts';
 import type { Capabilities, Process, Rlimit } from './runtime-spec.ts';
 import { lookupAdditionalGroups, lookupUser } from './user.ts';
 
@@ -159,6 +158,8 @@ export interface ExecProcessRequest {
   workingDir: string;
   tty: boolean;
   privileged: boolean;
+  /** What a privileged one gets: all that the host has. */
+  available: readonly string[];
   consoleSize?: readonly [number, number] | null;
 }
 
@@ -176,7 +177,7 @@ export function execProcess(request: ExecProcessRequest): Process {
     hostname: request.hostname,
     groupAdd: hostConfig.GroupAdd ?? [],
     accounts: request.accounts,
-    capabilities: request.privileged ? CAPABILITIES : (init.capabilities?.bounding ?? []),
+    capabilities: request.privileged ? request.available : (init.capabilities?.bounding ?? []),
     noNewPrivileges: init.noNewPrivileges ?? false,
     ...(init.apparmorProfile === undefined ? {} : { apparmorProfile: init.apparmorProfile }),
     ulimits: hostConfig.Ulimits ?? [],

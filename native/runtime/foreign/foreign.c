@@ -79,7 +79,8 @@ static int read_bundle(struct foreign *foreign, struct error **err) {
     char path[PATH_BYTES];
     json_error_t problem;
     snprintf(path, sizeof(path), "%.4000s/config.json", foreign->bundle);
-    json_t *root = json_load_file(path, 0, &problem);
+    /* Numbers are not looked at, and unlimited ones do not fit into jansson's integers. */
+    json_t *root = json_load_file(path, JSON_DECODE_INT_AS_REAL, &problem);
     if (root == NULL)
         return error_setf(err, 0, "read", path, "read %s: %s", path, problem.text);
     const json_t *linux_part = json_object_get(root, "linux");
