@@ -4,6 +4,7 @@
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { timeLimitMs } from '../run/time-limit.ts';
 
 export interface Result {
   readonly code: number;
@@ -18,11 +19,11 @@ export interface CommandOptions {
   /** Rows and columns of that terminal. */
   readonly size?: readonly [rows: number, columns: number];
   readonly env?: NodeJS.ProcessEnv;
-  /** Default 60,000. */
+  /** Default a minute, on an ordinary machine. */
   readonly timeoutMs?: number;
 }
 
-const DEFAULT_TIMEOUT_MS = 60_000;
+const DEFAULT_TIMEOUT_MS = timeLimitMs(60_000);
 
 const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
@@ -85,7 +86,7 @@ export class LiveCommand {
   }
 
   /** Waits until stdout matches; fails with what has been printed after `timeoutMs` (default a minute). */
-  async sees(pattern: RegExp, timeoutMs = 60_000): Promise<RegExpMatchArray> {
+  async sees(pattern: RegExp, timeoutMs = DEFAULT_TIMEOUT_MS): Promise<RegExpMatchArray> {
     const deadline = performance.now() + timeoutMs;
     while (performance.now() < deadline) {
       const match = this.stdout.match(pattern);
@@ -109,7 +110,7 @@ export async function run(command: readonly string[], options: CommandOptions = 
 export async function eventually<T>(
   what: string,
   probe: () => T | undefined | false | Promise<T | undefined | false>,
-  timeoutMs = 60_000,
+  timeoutMs = DEFAULT_TIMEOUT_MS,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {

@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { busyboxImage } from '../fixtures/catalog.ts';
 import { type Registry, startRegistry } from '../fixtures/registry.ts';
+import { timeLimitMs } from '../run/time-limit.ts';
 import { type CommandOptions, eventually, LiveCommand, type Result, run } from './command.ts';
 import { CLIENT, daemonCommand, type EnginePlace, TESTING_DOCKER } from './engine.ts';
 import { firewall, leftovers } from './leftovers.ts';
@@ -89,7 +90,7 @@ export class Daemon implements EnginePlace {
         if (!existsSync(this.socket)) return false;
         return (await this.api('GET', '/_ping').catch(() => undefined))?.status === 200;
       },
-      20_000,
+      timeLimitMs(20_000),
     );
     this.#firewallBefore ||= firewall();
   }
@@ -101,7 +102,7 @@ export class Daemon implements EnginePlace {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const exit = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
-    const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeLimitMs(20_000));
     await exit;
     clearTimeout(timer);
     if (signal === 'SIGTERM' && child.signalCode === 'SIGKILL')
@@ -147,7 +148,7 @@ export class Daemon implements EnginePlace {
     return await new Promise((resolve, reject) => {
       const headers = body === undefined ? {} : { 'content-type': 'application/json' };
       const outgoing = request(
-        { socketPath: this.socket, method, path, headers, timeout: 30_000 },
+        { socketPath: this.socket, method, path, headers, timeout: timeLimitMs(30_000) },
         (response) => {
           let text = '';
           response.setEncoding('utf8').on('data', (part: string) => {
@@ -206,7 +207,7 @@ export class Daemon implements EnginePlace {
       ...leftovers(this, this.#process !== undefined),
       ...(firewall() === this.#firewallBefore ? [] : [`firewall changed:\n${firewall()}`]),
     ];
-    await eventually('nothing is left', () => found().length === 0, 5000).catch(() => {
+    await eventually('nothing is left', () => found().length === 0, timeLimitMs(5000)).catch(() => {
       assert.deepEqual(found(), [], `left ${when}`);
     });
   }
@@ -218,7 +219,11 @@ export async function daemonWithBusybox(
 ): Promise<{ daemon: Daemon; registry: Registry; close(): Promise<void> }> {
   const registry = await startRegistry();
   const reference = await registry.push('busybox', 'latest', await busyboxImage());
-  const daemon = await Daemon.start(args);
+  const daemon = await Daemon.start(args).catch(async (error: unknown) => {
+    // A child that lives on keeps the test's process from ending.
+    await registry.stop();
+    throw error;
+  });
   await daemon.ok('pull', '-q', reference);
   await daemon.ok('tag', reference, 'busybox');
   return {

@@ -5,13 +5,12 @@
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Job } from './job.ts';
+import { timeLimitMs } from './time-limit.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 export const SANDBOX = join(import.meta.dirname, 'sandbox.sh');
-/** MYDOCK_TEST_TIME_FACTOR multiplies every limit on time where the machine is slow, as an emulated one is. */
-const TIME_FACTOR = Number(process.env['MYDOCK_TEST_TIME_FACTOR'] ?? 1);
-export const UNIT_TIMEOUT_MS = 180_000 * TIME_FACTOR;
-const INTEGRATION_TIMEOUT_MS = 240_000 * TIME_FACTOR;
+export const UNIT_TIMEOUT_MS = timeLimitMs(180_000);
+const INTEGRATION_TIMEOUT_MS = timeLimitMs(240_000);
 
 export function filesBelow(folder: string, suffix: string): string[] {
   if (!existsSync(join(ROOT, folder))) return [];

@@ -35,7 +35,14 @@ function commandLine(boot: Boot, serial: string, parameters: readonly string[]):
     ...['-no-reboot', '-kernel', boot.machine.kernel, '-initrd', boot.initrd],
     ...[
       '-append',
-      ['console=ttyS0', 'panic=-1', 'mitigations=off', 'systemd.show_status=error', ...parameters].join(' '),
+      [
+        'console=ttyS0',
+        'panic=-1',
+        'mitigations=off',
+        'systemd.show_status=error',
+        'systemd.mask=tmp.mount',
+        ...parameters,
+      ].join(' '),
     ],
     ...disks,
     ...['-serial', serial],

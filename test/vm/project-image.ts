@@ -43,10 +43,20 @@ export async function makeProjectDisk(folder: string, substrings: readonly strin
   const registry = join(cache, 'mydock-test/package-docker-registry/usr/bin');
   mkdirSync(registry, { recursive: true });
   copyFileSync(await registryProgram(), join(registry, 'docker-registry'));
+  install(join(tree, 'build/vm-install'));
   writeFileSync(join(cache, 'picked.json'), JSON.stringify(substrings));
   const image = join(folder, 'project.img');
   makeExt4(tree, image, '2G');
   return image;
+}
+
+/** What a user has after `make install`, for the tests that start it by its units. */
+function install(folder: string): void {
+  const make = process.env['MAKE'] || 'make';
+  execFileSync(make, ['-s', 'install', `DESTDIR=${folder}`, 'PREFIX=/usr/local'], {
+    cwd: ROOT,
+    stdio: 'pipe',
+  });
 }
 
 /** Also files, and folders that need not be there. `cp` keeps holes, modes and symlinks. */

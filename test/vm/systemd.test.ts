@@ -1,0 +1,164 @@
+/**
+ * mydock installed on a machine with systemd, started by its units as an administrator would: the socket starts the
+ * daemon, group mydock may use it, containers outlive the daemon's restarts and its death, and systemd's own reloads
+ * leave their limits alone. Runs in the virtual machine of `make test-vm`, which has `make install` in build/vm-install.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { after, before, test } from 'node:test';
+import { busyboxTar } from '../fixtures/catalog.ts';
+import { eventually, type Result, run } from '../integration/command.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const SOCKET = '/run/mydock.sock';
+const LIMIT_BYTES = 48 * 1024 * 1024;
+
+/** Runs a command that must succeed; its stdout without the last line feed. */
+async function ok(...command: string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(command, { timeoutMs: 120_000 });
+  assert.equal(code, 0, `${command.join(' ')}: ${code}\n${stderr}${stdout}`);
+  return stdout.replace(/\n$/, '');
+}
+
+const unitState = async (unit: string): Promise<string> =>
+  (await run(['systemctl', 'is-active', unit])).stdout.trim();
+
+const mainPid = async (): Promise<number> =>
+  Number(await ok('systemctl', 'show', '--property=MainPID', '--value', 'mydock.service'));
+
+const pidOf = async (container: string): Promise<string> =>
+  await ok('mydock', 'inspect', '--format', '{{.State.Pid}}', container);
+
+/** The client as a user of the machine: nobody, in `groups`. */
+async function asNobody(groups: string, ...args: string[]): Promise<Result> {
+  const identity = ['--reuid=65534', '--regid=65534', `--groups=${groups}`];
+  return await run(['setpriv', ...identity, 'env', 'HOME=/nonexistent', 'mydock', ...args]);
+}
+
+function cgroupOf(pid: string): string {
+  const [, path = ''] = /^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8')) ?? [];
+  return join('/sys/fs/cgroup', path);
+}
+
+before(async () => {
+  assert.ok(existsSync('/run/systemd/system'), 'this machine runs systemd');
+  await ok('cp', '-a', join(ROOT, 'build/vm-install/.'), '/');
+  await ok('groupadd', '--system', 'mydock');
+  await ok('systemctl', 'daemon-reload');
+});
+
+after(async () => {
+  await run(['sh', '-c', 'mydock rm -f $(mydock ps -aq)']);
+  await run(['systemctl', 'stop', 'mydock.service', 'mydock.socket']);
+});
+
+test('the units are well-formed', async () => {
+  const { code, stderr } = await run([
+    'systemd-analyze',
+    '--man=no',
+    'verify',
+    'mydock.service',
+    'mydock.socket',
+  ]);
+  assert.deepEqual(
+    [code, stderr.replace(/^.*(?<!mydock\.(service|socket)).*(man page|Man page).*\n/gm, '')],
+    [0, ''],
+  );
+});
+
+test('the socket is there before the daemon, for root and group mydock', async () => {
+  await ok('systemctl', 'enable', 'mydock.service');
+  assert.equal(await ok('systemctl', 'is-enabled', 'mydock.socket'), 'enabled');
+  await ok('systemctl', 'start', 'mydock.socket');
+  const { mode, uid, gid } = statSync(SOCKET);
+  const group = Number((await ok('getent', 'group', 'mydock')).split(':')[2]);
+  assert.deepEqual([(mode & 0o777).toString(8), uid, gid], ['660', 0, group]);
+  assert.equal(await unitState('mydock.service'), 'inactive');
+});
+
+test('who is not in the group is refused, and starts nothing', async () => {
+  const { code, stderr } = await asNobody('65534', 'version');
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, /permission denied/);
+  assert.equal(await unitState('mydock.service'), 'inactive');
+});
+
+test('the first request of a member of the group starts the daemon', async () => {
+  const group = (await ok('getent', 'group', 'mydock')).split(':')[2] ?? '';
+  const { code, stdout, stderr } = await asNobody(group, 'version', '--format', '{{.Server.Version}}');
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^\d+\.\d+/);
+  assert.equal(await unitState('mydock.service'), 'active');
+});
+
+test('a container has its limits on cgroup v2, and they outlive a daemon-reload', async () => {
+  const tar = await busyboxTar();
+  const imported = await run(['mydock', 'import', '-', 'busybox'], { stdin: tar });
+  assert.equal(imported.code, 0, imported.stderr);
+  await ok(
+    'mydock',
+    'run',
+    '-d',
+    '--name',
+    'lives',
+    '-m',
+    String(LIMIT_BYTES),
+    '--pids-limit',
+    '33',
+    'busybox',
+    'sleep',
+    '1d',
+  );
+  const group = cgroupOf(await pidOf('lives'));
+  const limits = (): string[] =>
+    ['memory.max', 'pids.max'].map((file) => readFileSync(join(group, file), 'utf8').trim());
+  assert.deepEqual(limits(), [String(LIMIT_BYTES), '33'], group);
+  await ok('systemctl', 'daemon-reload');
+  await ok('systemctl', 'set-property', '--runtime', 'mydock.service', 'CPUWeight=90');
+  assert.deepEqual(limits(), [String(LIMIT_BYTES), '33'], 'after systemd went through its units');
+});
+
+test('containers outlive a restart, a stop and a crash of the daemon', async () => {
+  const container = await pidOf('lives');
+  const isWhole = async (when: string): Promise<void> => {
+    assert.equal(await pidOf('lives'), container, when);
+    assert.equal(await ok('mydock', 'exec', 'lives', 'echo', 'here'), 'here', when);
+  };
+  await ok('systemctl', 'restart', 'mydock.service');
+  await isWhole('after a restart');
+  const old = await mainPid();
+  process.kill(old, 'SIGKILL');
+  await eventually('systemd has started another daemon', async () => {
+    const pid = await mainPid();
+    return pid !== 0 && pid !== old && (await unitState('mydock.service')) === 'active';
+  });
+  await isWhole('after a crash');
+  await ok('systemctl', 'stop', 'mydock.service', 'mydock.socket');
+  assert.ok(existsSync(`/proc/${container}`), 'it runs without a daemon');
+  await ok('systemctl', 'start', 'mydock.socket');
+  await isWhole('after a stop');
+});
+
+test('the journal has what the daemon says', async () => {
+  await eventually('a line of the daemon', async () =>
+    /"msg":/.test(await ok('journalctl', '--unit=mydock.service', '--no-pager', '--output=cat')),
+  );
+});
+
+test('the journald log driver writes where journalctl finds it', async () => {
+  await ok(
+    'mydock',
+    'run',
+    '--name',
+    'speaks',
+    '--log-driver',
+    'journald',
+    'busybox',
+    'echo',
+    'said to the journal',
+  );
+  await eventually('the line', async () =>
+    /said to the journal/.test(await ok('journalctl', 'CONTAINER_NAME=speaks', '--no-pager', '--output=cat')),
+  );
+});
