@@ -55,7 +55,10 @@ export class Daemon implements EnginePlace {
   /** Starts a daemon and waits until it answers. `args` are added to its command line. */
   static async start(args: readonly string[] = []): Promise<Daemon> {
     const daemon = new Daemon(args);
-    await daemon.launch();
+    await daemon.launch().catch(async (error: unknown) => {
+      await daemon.stop('SIGKILL');
+      throw error;
+    });
     return daemon;
   }
 
