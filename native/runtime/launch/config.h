@@ -13,6 +13,7 @@
 #include "hooks.h"
 #include "id_map.h"
 #include "resources.h"
+#include "scheduling.h"
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,6 +47,7 @@ struct config_process {
     struct config_capabilities capabilities;
     struct config_rlimit *rlimits;
     size_t rlimit_count;
+    struct scheduling scheduling;
     bool no_new_privileges;
     bool oom_given;
     int oom_score_adj;
@@ -115,6 +117,8 @@ struct config {
 
     struct config_namespace namespaces[CONFIG_NAMESPACES_MAX];
     size_t namespace_count;
+    /* linux.personality, as personality(2) takes it; -1: not given. */
+    long personality;
     /* linux.uidMappings and gidMappings. */
     struct id_maps user_maps;
     struct config_device *devices;

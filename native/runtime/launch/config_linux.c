@@ -5,6 +5,7 @@
 #include "user_namespace.h"
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -200,6 +201,28 @@ static int linux_read_time_offsets(const struct fields *from, struct config *con
     return 0;
 }
 
+static int linux_read_personality(const struct fields *from, struct config *config,
+                                  struct error **err) {
+    struct fields personality;
+    const char *domain = NULL;
+    config->personality = -1;
+    if (fields_object(from, "personality", &personality, err) < 0)
+        return -1;
+    if (personality.object == NULL)
+        return 0;
+    if (fields_text(&personality, "domain", &domain, err) < 0)
+        return -1;
+    if (domain != NULL && strcmp(domain, "LINUX") == 0)
+        config->personality = PER_LINUX;
+    else if (domain != NULL && strcmp(domain, "LINUX32") == 0)
+        config->personality = PER_LINUX32;
+    else
+        return fields_refuse(&personality, "domain", "must be LINUX or LINUX32", err);
+    if (fields_has(&personality, "flags"))
+        return fields_refuse(&personality, "flags", "must be empty: no flag is defined", err);
+    return 0;
+}
+
 static int linux_read_propagation(const struct fields *from, struct config *config,
                                   struct error **err) {
     const char *name = NULL;
@@ -221,8 +244,7 @@ static int linux_read_propagation(const struct fields *from, struct config *conf
 }
 
 static int linux_refuse_unsupported(const struct fields *from, struct error **err) {
-    static const char *const keys[] = {"intelRdt", "personality", "mountLabel", "netDevices",
-                                       "memoryPolicy"};
+    static const char *const keys[] = {"intelRdt", "netDevices", "memoryPolicy"};
     for (size_t index = 0; index < sizeof(keys) / sizeof(keys[0]); index++) {
         if (fields_has(from, keys[index]))
             return fields_refuse(from, keys[index], "is not supported", err);
@@ -254,6 +276,7 @@ int config_read_linux(const struct fields *top, struct config *config, struct er
         linux_read_sysctls(&from, config, err) < 0 ||
         linux_read_time_offsets(&from, config, err) < 0 ||
         linux_read_propagation(&from, config, err) < 0 ||
+        linux_read_personality(&from, config, err) < 0 ||
         linux_read_cgroups_path(&from, config, err) < 0 ||
         fields_texts(&from, "maskedPaths", &config->masked_paths, err) < 0 ||
         fields_texts(&from, "readonlyPaths", &config->read_only_paths, err) < 0 ||

@@ -151,11 +151,8 @@ static int process_read_terminal(const struct fields *from, struct config_proces
 }
 
 static int process_refuse_unsupported(const struct fields *from, struct error **err) {
-    static const char *const keys[] = {"scheduler", "ioPriority", "execCPUAffinity", "commandLine"};
-    for (size_t index = 0; index < sizeof(keys) / sizeof(keys[0]); index++) {
-        if (fields_has(from, keys[index]))
-            return fields_refuse(from, keys[index], "is not supported", err);
-    }
+    if (fields_has(from, "commandLine"))
+        return fields_refuse(from, "commandLine", "is for Windows: use args", err);
     return 0;
 }
 
@@ -186,7 +183,8 @@ int config_read_process(const json_t *object, const char *name, struct arena *ar
     if (process_read_user(&from, process, err) < 0 ||
         process_read_capabilities(&from, &process->capabilities, err) < 0 ||
         process_read_rlimits(&from, process, err) < 0 ||
-        process_read_terminal(&from, process, err) < 0)
+        process_read_terminal(&from, process, err) < 0 ||
+        scheduling_read(&from, &process->scheduling, err) < 0)
         return -1;
     return process_refuse_unsupported(&from, err);
 }

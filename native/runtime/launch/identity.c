@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -45,6 +46,12 @@ void identity_raise_limits(const struct config_process *process) {
         if (setrlimit(limit->resource, &present) < 0)
             continue;
     }
+}
+
+int identity_personality(const struct config *config, struct error **err) {
+    if (config->personality >= 0 && personality((unsigned long)config->personality) < 0)
+        return error_set(err, errno, "set", "linux.personality");
+    return 0;
 }
 
 int identity_limits(const struct config_process *process, struct error **err) {

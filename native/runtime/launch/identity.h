@@ -9,6 +9,9 @@
  * that is about to lose the power to, in front of identity_limits. */
 void identity_raise_limits(const struct config_process *process);
 
+/* linux.personality, of the caller and what it executes. */
+int identity_personality(const struct config *config, struct error **err);
+
 /* process.rlimits; one that cannot be raised so far is a warning, and becomes the nearest that can.
  */
 int identity_limits(const struct config_process *process, struct error **err);

@@ -147,6 +147,7 @@ static int init_become(const struct init *init, struct init_state *state, struct
     const struct launch_options *options = init->options;
     const int keep[] = {init->sync_fd, state->console.master, options->start_socket};
     if (identity_limits(process, err) < 0 ||
+        identity_personality(init->container->config, err) < 0 ||
         child_install_stdio(&state->stdio, &state->console, err) < 0 ||
         child_hand_down(options->preserve, err) < 0 ||
         child_close_others(3 + options->preserve, keep, sizeof(keep) / sizeof(keep[0]), err) < 0 ||

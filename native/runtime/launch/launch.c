@@ -114,12 +114,15 @@ static int launch_adopt(struct launch_container *container, struct launch_proces
     return container->init_pidfd < 0 ? error_set(err, errno, "pidfd_open", "the init") : 0;
 }
 
-/* The init is ready, and stands in its user namespace. */
-static int launch_know_maps(const struct launch_container *container,
-                            const struct launch_process *init, const struct launch_stdio *stdio,
-                            struct error **err) {
+/* The init is ready, and stands in its user namespace if it has one. What only its parent may set.
+ */
+static int launch_settle(const struct launch_container *container,
+                         const struct launch_process *init, const struct launch_stdio *stdio,
+                         struct error **err) {
     struct id_maps maps;
     struct config *config = container->config;
+    if (scheduling_apply(&config->process.scheduling, init->pid, err) < 0)
+        return -1;
     if (config_namespace(config, CLONE_NEWUSER) == NULL)
         return 0;
     if (id_maps_of(init->pid, &config->arena, &maps, err) < 0 ||
@@ -171,7 +174,7 @@ static int launch_fork(struct launch_container *container, const struct launch_o
         launch_reap(init->pid, container->init_pidfd);
         container->init_pid = 0;
     } else if (launch_await_ready(container, init, err) == 0) {
-        if (launch_know_maps(container, init, stdio, err) == 0) {
+        if (launch_settle(container, init, stdio, err) == 0) {
             cgroup_settle(container->cgroup);
             container->init_sync_fd = init->sync_fd;
             return 0;

@@ -40,7 +40,21 @@ struct exec_request {
     /* The host's procfs: -1 unless a security label is asked for, which only the process itself can
      * set. */
     int proc_fd;
+    /* The process's own, or, of a process without, the container's for those that are executed. */
+    struct scheduling scheduling;
 };
+
+/* The second waits for SYNC_GO in front of its exec. */
+static bool exec_waits(const struct exec_request *request) {
+    return scheduling_is_given(&request->scheduling);
+}
+
+static void exec_await_go(const struct exec_request *request) {
+    struct sync_message message;
+    if (exec_waits(request) &&
+        (sync_receive(request->sync_fd, &message, NULL, NULL) < 0 || message.type != SYNC_GO))
+        _exit(125);
+}
 
 /* A container with CAP_SYS_PTRACE can take over each process that it sees, undumpable or not
  * (ptrace(2)): its second child is born with the program's identity, capabilities and filter. (With
@@ -102,6 +116,7 @@ static void __attribute__((noreturn)) exec_second(const struct exec_request *req
         _exit(125);
     if (console.master >= 0)
         close(console.master);
+    exec_await_go(request);
     exec_program(request->process, &request->container->filter, request->sync_fd, &err);
     sync_fail(request->sync_fd, err);
 }
@@ -138,6 +153,7 @@ exec_second_confined(const struct exec_request *request, struct console *console
         _exit(125);
     if (console->master >= 0)
         close(console->master);
+    exec_await_go(request);
     exec_confined(request->process, &err);
     sync_fail(request->sync_fd, err);
 }
@@ -167,15 +183,32 @@ static int exec_enter(const struct exec_request *request, int proc_fd, struct er
     return container->keep_keyring ? 0 : child_leave_keyring(err);
 }
 
+/* execCPUAffinity.initial holds in front of the container's groups, where a clone into the v2 group
+ * would have the child already. */
+static int exec_run_initially(const struct exec_request *request, struct error **err) {
+    const struct scheduling_cpus *initial = &request->scheduling.initial;
+    int group = cgroup_clone_fd(request->container->cgroup);
+    if (scheduling_run_on(initial, "process.execCPUAffinity.initial", err) < 0)
+        return -1;
+    if (initial->bytes == 0 || group < 0)
+        return 0;
+    cleanup_close int members = openat(group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    if (members < 0 || write(members, "0", 1) < 0)
+        return error_set(err, errno, "join", "the container's v2 group");
+    return 0;
+}
+
 static int exec_first_set_up(struct exec_request *request, struct error **err) {
     const struct config_process *process = request->process;
     struct launch_stdio held;
     struct console none = {-1, -1};
     cleanup_close int proc = host_proc_open(err);
-    if (proc < 0 || child_begin(err) < 0 || cgroup_join_v1(request->container->cgroup, err) < 0 ||
+    if (proc < 0 || child_begin(err) < 0 || exec_run_initially(request, err) < 0 ||
+        cgroup_join_v1(request->container->cgroup, err) < 0 ||
         host_proc_oom_score(process, proc, err) < 0 ||
         child_hold_stdio(request->stdio, &held, err) < 0 || exec_enter(request, proc, err) < 0 ||
-        identity_limits(process, err) < 0)
+        identity_limits(process, err) < 0 ||
+        identity_personality(request->container->config, err) < 0)
         return -1;
     /* From here on stderr is the process's own: what the supervisor should log was said above. */
     if (!process->terminal && child_install_stdio(&held, &none, err) < 0)
@@ -234,11 +267,21 @@ static int exec_forward_listener(const struct launch_container *container, int s
     return -1;
 }
 
+/* The second stands in front of its exec. On failure it reads end-of-file, and leaves. */
+static int exec_let_go(const struct exec_request *request, int sync_fd, pid_t pid,
+                       struct error **err) {
+    if (scheduling_apply(&request->scheduling, pid, err) == 0 &&
+        scheduling_widen(&request->scheduling, pid, err) == 0)
+        return sync_send(sync_fd, SYNC_GO, 0, -1) < 0 ? error_set(err, errno, "exec", "") : 0;
+    shutdown(sync_fd, SHUT_WR);
+    return -1;
+}
+
 /* Reads until end-of-file. Sets out->pid as soon as the second child is known. */
 static int exec_follow(const struct exec_request *request, int sync_fd, pid_t first,
                        struct launch_process *out, struct error **err) {
     const struct launch_container *container = request->container;
-    bool ready = false, failed = false;
+    bool ready = false, failed = false, waits = exec_waits(request);
     /* A descriptor's number that came before the pid of the second child, whose it is. */
     int listener = -1;
     for (;;) {
@@ -280,6 +323,10 @@ static int exec_follow(const struct exec_request *request, int sync_fd, pid_t fi
                 err, ESRCH, "exec", "",
                 "the process ended while it was set up: the container may have ended");
         }
+        if (waits && ready && !failed && out->pid > 0) {
+            waits = false;
+            failed = exec_let_go(request, sync_fd, out->pid, err) < 0;
+        }
     }
 }
 
@@ -290,7 +337,7 @@ static int exec_fork(struct exec_request *request, struct launch_process *out, s
     cleanup_close int sync_fd = ends[0];
     int cgroup_fd = cgroup_clone_fd(request->container->cgroup);
     struct clone3_arguments arguments = {.exit_signal = SIGCHLD};
-    if (cgroup_fd >= 0) {
+    if (cgroup_fd >= 0 && request->scheduling.initial.bytes == 0) {
         arguments.flags |= SYSCALLS_CLONE_INTO_CGROUP;
         arguments.cgroup = (uint64_t)cgroup_fd;
     }
@@ -336,7 +383,12 @@ int launch_exec(struct launch_container *container, const json_t *process_json,
     if (result == 0) {
         if (config_namespace(container->config, CLONE_NEWUSER) == NULL)
             capabilities_limit(&process.capabilities);
-        struct exec_request request = {container, &process, stdio, -1, -1};
+        struct exec_request request = {container, &process, stdio, -1, -1, process.scheduling};
+        const struct scheduling *usual = &container->config->process.scheduling;
+        if (request.scheduling.initial.bytes == 0 && request.scheduling.final.bytes == 0) {
+            request.scheduling.initial = usual->initial;
+            request.scheduling.final = usual->final;
+        }
         result = exec_own_stdio(&request, &arena, err);
         if (result == 0)
             result = exec_fork(&request, out, err);

@@ -76,6 +76,24 @@ static inline int sys_bpf(int command, union bpf_attr *attributes, unsigned size
     return (int)syscall(SYS_bpf, command, attributes, size);
 }
 
+/* scheduling.h. */
+struct sched_attributes;
+
+static inline int sys_sched_setattr(pid_t pid, const struct sched_attributes *attributes) {
+    return (int)syscall(SYS_sched_setattr, pid, attributes, 0);
+}
+
+/* Of one process; value: class and priority. */
+static inline int sys_ioprio_set(pid_t pid, int value) {
+    const int which_process = 1; /* IOPRIO_WHO_PROCESS */
+    return (int)syscall(SYS_ioprio_set, which_process, pid, value);
+}
+
+/* The library's takes cpu_set_t, which ends at processor 1023. */
+static inline int sys_sched_setaffinity(pid_t pid, size_t bytes, const unsigned char *mask) {
+    return (int)syscall(SYS_sched_setaffinity, pid, bytes, mask);
+}
+
 static inline int sys_capget(struct __user_cap_header_struct *header,
                              struct __user_cap_data_struct *data) {
     return (int)syscall(SYS_capget, header, data);

@@ -3,6 +3,7 @@
 #define MYDOCK_LAUNCH_EXEC_CASES_H
 
 #include "expect.h"
+#include "process_cases.h"
 #include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <signal.h>
@@ -136,6 +137,23 @@ static void test_exec(void) {
     process = bundle_process(config, "tty; stty size");
     terminal_size(process);
     expect_exec("exec with a terminal", &run, process, 0, "/dev/pts/0\r\n33 99\r\n");
+    process = bundle_process(config, SCHEDULING_SCRIPT "; ionice; grep Cpus_allowed_list "
+                                                       "/proc/self/status");
+    json_object_set_new(process, "scheduler", json_pack("{s:s}", "policy", "SCHED_IDLE"));
+    json_object_set_new(process, "ioPriority", json_pack("{s:s}", "class", "IOPRIO_CLASS_IDLE"));
+    json_object_set_new(process, "execCPUAffinity",
+                        json_pack("{s:s,s:s}", "initial", "0-4000", "final", "0"));
+    json_object_set_new(process, "user", json_pack("{s:i,s:i}", "uid", 1000, "gid", 1000));
+    expect_exec("exec with a scheduler and processors", &run, process, 0,
+                "nice 0 priority 0 policy 5\nidle\nCpus_allowed_list:\t0\n");
+    process = bundle_process(config, "true");
+    json_object_set_new(process, "execCPUAffinity", json_pack("{s:s}", "final", "8191"));
+    char refused[64];
+    int status;
+    report("exec on processors that are not there",
+           !run_exec(&run, process, refused, sizeof(refused), &status) &&
+               strstr(run_error(&run), "process.execCPUAffinity.final to 8191") != NULL,
+           "%s", run_error(&run));
     process = bundle_process(config, "kill -9 $$");
     expect_exec("exec killed", &run, process, 137, "");
     test_exec_fails(&run, config);

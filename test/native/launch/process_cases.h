@@ -6,6 +6,114 @@
 #include "expect.h"
 #include <dirent.h>
 
+/* What /proc/self/stat says from the 39th field on: processor, real-time priority, policy; and the
+ * 19th, nice. */
+#define SCHEDULING_SCRIPT                                                                          \
+    "set -- $(cut -d ' ' -f 19,40,41 /proc/self/stat); echo nice $1 priority $2 policy $3"
+
+static void test_scheduling(void) {
+    json_t *config = bundle_config(SCHEDULING_SCRIPT "; ionice");
+    json_object_set_new(process_of(config), "scheduler",
+                        json_pack("{s:s,s:i}", "policy", "SCHED_BATCH", "nice", 5));
+    json_object_set_new(process_of(config), "ioPriority",
+                        json_pack("{s:s,s:i}", "class", "IOPRIO_CLASS_BE", "priority", 6));
+    expect("scheduler and I/O priority", config, 0,
+           "nice 5 priority 0 policy 3\nbest-effort: prio 6\n");
+    config = bundle_config(SCHEDULING_SCRIPT);
+    json_object_set_new(process_of(config), "scheduler",
+                        json_pack("{s:s,s:i,s:[s]}", "policy", "SCHED_RR", "priority", 7, "flags",
+                                  "SCHED_FLAG_RESET_ON_FORK"));
+    bundle_arguments(config, "cut", "-d", " ", "-f", "19,40,41", "/proc/self/stat", NULL);
+    struct run *run = run_all(config);
+    /* A kernel with RT_GROUP_SCHED on v1 gives new groups no real-time share. */
+    report("real-time scheduler",
+           (run->err == NULL && strcmp(run->output, "0 7 2\n") == 0) ||
+               (run->err != NULL && strstr(run->err->message, "process.scheduler to SCHED_RR")),
+           "%s \"%s\"", run_error(run), run->output);
+    config = bundle_config("");
+    bundle_arguments(config, "cut", "-d", " ", "-f", "41", "/proc/self/stat", NULL);
+    json_object_set_new(process_of(config), "scheduler",
+                        json_pack("{s:s,s:i,s:i,s:i}", "policy", "SCHED_DEADLINE", "runtime",
+                                  5000000, "deadline", 50000000, "period", 100000000));
+    run = run_all(config);
+    /* EBUSY, EPERM: no room among the deadlines of this machine, or processors that are not all of
+     * it. */
+    report("deadline scheduler",
+           (run->err == NULL && strcmp(run->output, "6\n") == 0) ||
+               (run->err != NULL && strstr(run->err->message, "scheduler to SCHED_DEADLINE")),
+           "%s \"%s\"", run_error(run), run->output);
+    config = bundle_config("uname -m");
+    json_object_set_new(bundle_at(config, "linux"), "personality",
+                        json_pack("{s:s}", "domain", "LINUX32"));
+    run = run_all(config);
+    report("personality",
+           run->err == NULL && strstr(run->output, "64") == NULL && run->output[0] != '\0',
+           "%s \"%s\"", run_error(run), run->output);
+}
+
+static void test_process_refused(void) {
+    static const struct {
+        const char *name, *process, *text;
+    } cases[] = {
+        {"scheduler without a policy", "{\"scheduler\":{}}", "process.scheduler.policy"},
+        {"an unknown policy", "{\"scheduler\":{\"policy\":\"SCHED_X\"}}",
+         "process.scheduler.policy must be one of"},
+        {"a policy that Linux lacks", "{\"scheduler\":{\"policy\":\"SCHED_ISO\"}}", "SCHED_ISO"},
+        {"nice out of range", "{\"scheduler\":{\"policy\":\"SCHED_OTHER\",\"nice\":20}}",
+         "process.scheduler.nice must be a whole number from -20 to 19"},
+        {"a priority of an ordinary policy",
+         "{\"scheduler\":{\"policy\":\"SCHED_OTHER\",\"priority\":1}}",
+         "process.scheduler.priority goes with"},
+        {"a runtime of an ordinary policy",
+         "{\"scheduler\":{\"policy\":\"SCHED_FIFO\",\"runtime\":1}}", "scheduler.runtime"},
+        {"an unknown scheduler flag",
+         "{\"scheduler\":{\"policy\":\"SCHED_OTHER\",\"flags\":[\"X\"]}}", "scheduler.flags"},
+        {"an unknown I/O class", "{\"ioPriority\":{\"class\":\"X\"}}", "ioPriority.class"},
+        {"an I/O priority out of range",
+         "{\"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\",\"priority\":8}}", "ioPriority.priority"},
+        {"processors that are none", "{\"execCPUAffinity\":{\"initial\":\"0-\"}}",
+         "execCPUAffinity.initial must be a list"},
+        {"processors past the last", "{\"execCPUAffinity\":{\"final\":\"99999999999999\"}}",
+         "execCPUAffinity.final must be a list"},
+        {"a command line", "{\"commandLine\":\"cmd\"}", "process.commandLine is for Windows"},
+        {"an AppArmor profile without AppArmor", "{\"apparmorProfile\":\"x\"}", "AppArmor"},
+        {"an SELinux label without SELinux", "{\"selinuxLabel\":\"x\"}", "SELinux"},
+        {"an rlimit that is none", "{\"rlimits\":[{\"type\":\"RLIMIT_X\",\"soft\":1,\"hard\":1}]}",
+         "process.rlimits[0].type"},
+        {"a umask out of range", "{\"user\":{\"umask\":512}}", "process.user.umask"},
+    };
+    for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
+        bool apparmor = strstr(cases[index].process, "apparmor") != NULL &&
+                        access("/sys/module/apparmor", F_OK) == 0;
+        bool selinux =
+            strstr(cases[index].process, "selinux") != NULL && access("/sys/fs/selinux", F_OK) == 0;
+        if (apparmor || selinux)
+            continue;
+        json_t *config = bundle_config("true");
+        json_object_update_new(process_of(config), json_loads(cases[index].process, 0, NULL));
+        expect_failure(cases[index].name, config, 125, cases[index].text);
+    }
+    static const struct {
+        const char *name, *object, *text;
+    } fields[] = {
+        {"a personality of another system", "{\"personality\":{\"domain\":\"SVR4\"}}",
+         "linux.personality.domain"},
+        {"a personality flag", "{\"personality\":{\"domain\":\"LINUX\",\"flags\":[\"X\"]}}",
+         "linux.personality.flags"},
+        {"Intel RDT", "{\"intelRdt\":{\"closID\":\"x\"}}", "linux.intelRdt is not supported"},
+        {"network devices", "{\"netDevices\":{\"eth0\":{}}}", "linux.netDevices is not supported"},
+        {"a memory policy", "{\"memoryPolicy\":{\"mode\":\"x\"}}",
+         "linux.memoryPolicy is not supported"},
+        {"a propagation that is none", "{\"rootfsPropagation\":\"x\"}", "rootfsPropagation"},
+    };
+    for (size_t index = 0; index < sizeof(fields) / sizeof(fields[0]); index++) {
+        json_t *config = bundle_config("true");
+        json_object_update_new(bundle_at(config, "linux"),
+                               json_loads(fields[index].object, 0, NULL));
+        expect_failure(fields[index].name, config, 125, fields[index].text);
+    }
+}
+
 static void test_process(void) {
     expect("exit code", bundle_config("exit 42"), 42, "");
     json_t *config = bundle_config("echo $FOO-$PATH");
@@ -45,6 +153,8 @@ static void test_process(void) {
                         json_pack("[{s:s,s:I,s:I}]", "type", "RLIMIT_NOFILE", "soft",
                                   (json_int_t)2000000000, "hard", (json_int_t)2000000000));
     expect("rlimit that cannot be raised", config, 0, "");
+    test_scheduling();
+    test_process_refused();
 }
 
 static void test_programs(void) {
