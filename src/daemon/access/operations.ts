@@ -18,6 +18,8 @@ export interface Operation {
 
 /** The environment of containers in inspect: no route, but what its answer holds. */
 export const SHOW_ENVIRONMENT = 'containers.env';
+/** Allowed on every socket: they tell nothing of this host, and clients ask them before or beside all else. */
+export const OPEN_OPERATIONS: ReadonlySet<string> = new Set(['ping', 'plugins.inspect', 'swarm']);
 /** The same route as a pull, with `fromSrc`. */
 export const IMPORT_IMAGE: Operation = { name: 'images.import', kind: 'write' };
 

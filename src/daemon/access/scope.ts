@@ -4,7 +4,7 @@
  */
 import { InvalidParameterError } from '../../base/errors.ts';
 import { compilePathPattern } from '../../base/path-pattern.ts';
-import { OPERATIONS } from './operations.ts';
+import { OPEN_OPERATIONS, OPERATIONS } from './operations.ts';
 
 export interface ScopeSettings {
   name: string;
@@ -43,7 +43,7 @@ export class AccessScope {
   }
 
   allows(operation: string): boolean {
-    return this.operations.has(operation);
+    return OPEN_OPERATIONS.has(operation) || this.operations.has(operation);
   }
 
   /** Only objects with the socket's labels exist on it. */

@@ -4,7 +4,7 @@ import type { ExecCreateRequest } from '../../api/exec.ts';
 import type { HostConfig } from '../../api/host-config.ts';
 import type { EndpointSettings } from '../../api/networks.ts';
 import { PortSpecError, parsePublishSpec } from '../../api/port-spec.ts';
-import { ConflictError, InvalidParameterError } from '../../base/errors.ts';
+import { ConflictError, InvalidParameterError, NotFoundError } from '../../base/errors.ts';
 import type { CreateOptions } from '../../container/create.ts';
 import { parseLink } from '../../container/links.ts';
 import type { ContainersBackend } from '../routes/containers/backend.ts';
@@ -221,20 +221,29 @@ function limitReferences(host: HostConfig, visible: VisibleObjects): HostConfig 
     if (name !== undefined) limited[field] = `container:${visible.containerToEnter(name).id}`;
   }
   const mode = host.NetworkMode ?? '';
-  if (!mode.startsWith('container')) visible.networkToJoin(mode === '' ? 'bridge' : mode);
+  if (!mode.startsWith('container')) inRequest(() => visible.networkToJoin(mode === '' ? 'bridge' : mode));
   if (host.Links) limited.Links = host.Links.map((link) => limitLink(link, visible));
   if (host.VolumesFrom) {
     limited.VolumesFrom = host.VolumesFrom.map((from) => {
       const [name = '', ...mode] = from.split(':');
-      return [visible.containerToEnter(name).id, ...mode].join(':');
+      return [inRequest(() => visible.containerToEnter(name)).id, ...mode].join(':');
     });
   }
   return limited;
 }
 
+/** As the engine says it: NotFound in a create is for images, which clients then pull. */
+function inRequest<T>(find: () => T): T {
+  try {
+    return find();
+  } catch (error) {
+    throw error instanceof NotFoundError ? new InvalidParameterError(error.message) : error;
+  }
+}
+
 function limitLink(link: string, visible: VisibleObjects): string {
   const { name, alias } = parseLink(link);
-  return `${visible.container(name).id}:${alias}`;
+  return `${inRequest(() => visible.container(name)).id}:${alias}`;
 }
 
 function limitEndpoints(
@@ -246,7 +255,7 @@ function limitEndpoints(
   for (const [name, settings] of Object.entries(endpoints)) {
     // With another container's network clients repeat the mode here.
     if (name === mode && mode.startsWith('container:')) continue;
-    visible.networkToJoin(name);
+    inRequest(() => visible.networkToJoin(name));
     if (settings) refuseEndpointExcess(settings, visible);
     limited[name] = limitEndpointLinks(settings, visible);
   }

@@ -256,7 +256,12 @@ describe('scoped sockets', { skip: TESTING_DOCKER && 'about mydockd' }, () => {
         { Links: [`${reference}:db`] },
       ];
       for (const HostConfig of shared)
-        await ci.expect(404, 'POST', '/containers/create', { ...SLEEPER, HostConfig });
+        await ci.expect(
+          'VolumesFrom' in HostConfig || 'Links' in HostConfig ? 400 : 404,
+          'POST',
+          '/containers/create',
+          { ...SLEEPER, HostConfig },
+        );
     }
     // A prefix that several share is not ambiguous for whoever sees one of them.
     const conflict = await ci.expect(409, 'POST', '/containers/create?name=foreign', SLEEPER);
@@ -477,7 +482,7 @@ describe('scoped sockets', { skip: TESTING_DOCKER && 'about mydockd' }, () => {
   test('networks: those of others do not exist; own ones are plain bridges', async () => {
     await ci.expect(404, 'GET', '/networks/foreign-network');
     await ci.expect(404, 'DELETE', '/networks/foreign-network');
-    await ci.expect(404, 'POST', '/containers/create', {
+    await ci.expect(400, 'POST', '/containers/create', {
       ...SLEEPER,
       HostConfig: { NetworkMode: 'foreign-network' },
     });
