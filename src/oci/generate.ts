@@ -3,6 +3,7 @@
  * runtime-spec's. Pure, except that device nodes are looked up on the host. What it takes must have passed
  * validate.ts.
  */
+import { existsSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { ContainerConfig } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
@@ -16,6 +17,7 @@ import {
   DEFAULT_SHM_SIZE,
   type DefaultMountRequest,
   defaultMounts,
+  HOST_MESSAGE_QUEUES,
   planMounts,
   TERMINAL_GROUP,
 } from './mounts.ts';
@@ -158,7 +160,7 @@ function allMounts(input: SpecInput, security: SecurityOptions) {
     shmSize: hostConfig.ShmSize || DEFAULT_SHM_SIZE,
     shm: shmChoice(input),
     terminalGroup: hasGroup(input, TERMINAL_GROUP) ? TERMINAL_GROUP : undefined,
-    hostMessageQueues: input.userNamespace !== undefined && hostConfig.IpcMode === 'host',
+    messageQueues: messageQueues(input),
   });
   const init = {
     destination: INIT_PATH,
@@ -174,6 +176,12 @@ function allMounts(input: SpecInput, security: SecurityOptions) {
     recursiveReadOnly: input.host.recursiveReadOnly,
     userNamespace: input.userNamespace,
   });
+}
+
+/** The host's IPC namespace cannot be mounted from another user namespace, where a mount of it can be shown. */
+function messageQueues({ userNamespace, hostConfig }: SpecInput): DefaultMountRequest['messageQueues'] {
+  if (userNamespace === undefined || hostConfig.IpcMode !== 'host') return 'new';
+  return existsSync(HOST_MESSAGE_QUEUES) ? 'host' : 'none';
 }
 
 /** Whether files can belong to a group in the container. */

@@ -79,9 +79,11 @@ export interface DefaultMountRequest {
   shm: { kind: 'new' } | { kind: 'none' } | { kind: 'bind'; path: string };
   /** Group of pseudo terminals; undefined where the container has no such group. */
   terminalGroup: number | undefined;
-  /** The host's mount of message queues: its IPC namespace cannot be mounted from another user namespace. */
-  hostMessageQueues: boolean;
+  /** `host` shows the host's mount of message queues. */
+  messageQueues: 'new' | 'host' | 'none';
 }
+
+export const HOST_MESSAGE_QUEUES = '/dev/mqueue';
 
 /** `tty` in every distribution. */
 export const TERMINAL_GROUP = 5;
@@ -112,11 +114,16 @@ export function defaultMounts(request: DefaultMountRequest): Mount[] {
       'nodev',
     ]),
     // Shows the queues of whichever IPC namespace the container is in.
-    request.hostMessageQueues
-      ? mount('/dev/mqueue', 'bind', '/dev/mqueue', ['rbind', 'rprivate', 'nosuid', 'noexec', 'nodev'])
-      : mount('/dev/mqueue', 'mqueue', 'mqueue', ['nosuid', 'noexec', 'nodev']),
+    ...queueMount(request),
     ...shmMount(request),
   ];
+}
+
+function queueMount({ messageQueues }: DefaultMountRequest): Mount[] {
+  const options = ['nosuid', 'noexec', 'nodev'];
+  if (messageQueues === 'none') return [];
+  if (messageQueues === 'new') return [mount('/dev/mqueue', 'mqueue', 'mqueue', options)];
+  return [mount('/dev/mqueue', 'bind', HOST_MESSAGE_QUEUES, ['rbind', 'rprivate', ...options])];
 }
 
 function shmMount({ shm, shmSize }: DefaultMountRequest): Mount[] {

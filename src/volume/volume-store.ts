@@ -4,7 +4,7 @@
  * data. What a volume's options name is mounted on its folder while it is used (volume-mounts.ts).
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Volume, VolumeCreateRequest, VolumeStatus } from '../api/volumes.ts';
 import { syncDirectory, TEMPORARY_PREFIX } from '../base/atomic-file.ts';
@@ -49,7 +49,9 @@ export class VolumeStore {
     this.#table = new VolumeTable(database);
     this.#events = events;
     this.#root = root;
-    mkdirSync(root, { recursive: true, mode: 0o711 });
+    mkdirSync(root, { recursive: true, mode: 0o700 });
+    // Earlier builds let others pass: a set-ID program that a container's root leaves in a volume is the host's root's.
+    chmodSync(root, 0o700);
   }
 
   /** What holds the volume's content and all that belongs to it. */
