@@ -5,6 +5,8 @@ import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { ContentStore } from '../image/store/content-store.ts';
 import type { ImageStore } from '../image/store/image-store.ts';
 import type { Networking } from '../network/model.ts';
+import type { CdiRegistry } from '../oci/cdi/registry.ts';
+import type { SecurityDefaults } from '../oci/generate.ts';
 import type { HostFacts } from '../oci/host-facts.ts';
 import type { VolumeStore } from '../volume/volume-store.ts';
 import type { Container } from './container.ts';
@@ -26,6 +28,8 @@ export interface EngineSettings {
   /** Log driver of containers that name none, and the options of that driver. */
   logDriver: string;
   logOpts: Record<string, string>;
+  /** Of containers that say nothing themselves. */
+  security: SecurityDefaults;
   /** `strict`: the host's input rules decide who reaches published ports. */
   firewall: 'default' | 'strict';
 }
@@ -39,6 +43,7 @@ export interface EngineContext {
   networks: Networking;
   runtimes: Runtimes;
   volumes: VolumeStore;
+  cdi: CdiRegistry;
   userNamespaces: UserNamespaces;
   containers: ContainerSet;
   events: EventBus;

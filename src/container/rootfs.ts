@@ -5,6 +5,7 @@ import { unmountBundle } from '../volume/run-mounts.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { containerPaths } from './paths.ts';
+import { releaseSharedMemory } from './shared-memory.ts';
 
 /** Mounts the root at `<bundle>/rootfs`; a mount that is there already (somebody looks into it) is taken. */
 export async function mountRoot(engine: EngineContext, container: Container): Promise<string> {
@@ -35,6 +36,7 @@ export async function unmountRoot(engine: EngineContext, id: string): Promise<vo
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, id);
   rmSync(paths.socket, { force: true });
   await unmountBundle(engine.snapshotter, paths.bundle);
+  releaseSharedMemory(paths.bundle);
   engine.userNamespaces.unpin(id);
   const container = engine.containers.find(id);
   if (container !== undefined && container.views.size > 0) {

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { EngineError, errorMessage, InternalError, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { SupervisorConfig } from '../native/supervisor-protocol.ts';
+import { editsOfRequests } from '../oci/cdi/device-requests.ts';
+import type { ContainerEdits } from '../oci/cdi/spec.ts';
 import { foreignSpecText } from '../oci/foreign-spec.ts';
 import { generateSpec, type NamespaceChoice } from '../oci/generate.ts';
 import type { ContainerMount } from '../oci/mounts.ts';
@@ -29,6 +31,7 @@ import { type ContainerPaths, containerPaths, seccompCacheDirectory } from './pa
 import { makeRootDirectory, readRootFile } from './root-file.ts';
 import { mountRoot } from './rootfs.ts';
 import { FOREIGN_STEP, foreignRuntime } from './runtimes.ts';
+import { sharedMemory } from './shared-memory.ts';
 import { requireStartable } from './state.ts';
 import { Supervisor } from './supervisor.ts';
 import { asRootOf, type EnteredUserNamespace, ownersOf } from './user-namespace.ts';
@@ -87,7 +90,16 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
   tellVolumesMounted(engine, container);
   const { mounts, release } = containerMounts(container.record.mounts, paths.bundle);
   try {
-    const spec = buildSpec(engine, container, { rootfs, network, userNamespace, mounts });
+    const deviceEdits = await editsOfRequests(engine.cdi, container.record.hostConfig.DeviceRequests ?? []);
+    const shmPath = sharedMemory(engine, container, paths.bundle);
+    const spec = buildSpec(engine, container, {
+      rootfs,
+      network,
+      userNamespace,
+      mounts,
+      deviceEdits,
+      ...(shmPath === undefined ? {} : { shmPath }),
+    });
     await writeBundle(engine, container, paths, spec);
     await launch(engine, container, paths.bundle);
     tellLinkAddresses(engine, container);
@@ -111,10 +123,13 @@ function buildSpec(
     network: NamespaceChoice;
     userNamespace: EnteredUserNamespace | undefined;
     mounts: ContainerMount[];
+    deviceEdits: ContainerEdits[];
+    /** Host folder of its /dev/shm, where that is shared. */
+    shmPath?: string;
   },
 ): Spec {
   const { config, hostConfig } = container.record;
-  const { rootfs, network, userNamespace, mounts } = made;
+  const { network, userNamespace, ...others } = made;
   const pid = sharedWith(engine, hostConfig.PidMode);
   const ipc = sharedWith(engine, hostConfig.IpcMode);
   const files = networkFileOwner(engine, container);
@@ -124,8 +139,7 @@ function buildSpec(
     config: links.length === 0 ? config : { ...config, Env: [...links, ...(config.Env ?? [])] },
     hostConfig,
     hostname: containerHostname(engine, container),
-    rootfs,
-    mounts,
+    ...others,
     files: { hosts: files.hosts, hostname: files.hostname, resolvConf: files.resolvConf },
     ...(userNamespace === undefined ? {} : { userNamespace }),
     namespaces: {
@@ -134,8 +148,12 @@ function buildSpec(
       ...(ipc === undefined ? {} : { ipc: { path: namespaceOf(ipc, 'ipc') } }),
     },
     initBinary: engine.settings.initPath,
-    accounts: { passwd: readRootFile(rootfs, '/etc/passwd'), group: readRootFile(rootfs, '/etc/group') },
+    accounts: {
+      passwd: readRootFile(made.rootfs, '/etc/passwd'),
+      group: readRootFile(made.rootfs, '/etc/group'),
+    },
     host: engine.host,
+    securityDefaults: engine.settings.security,
   });
 }
 

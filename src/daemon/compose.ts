@@ -9,12 +9,12 @@ import { log } from '../base/log.ts';
 import { BUILD_MIGRATIONS } from '../build/build-cache.ts';
 import { Builder } from '../build/builder.ts';
 import { ContainerEngine } from '../container/engine.ts';
-import { validateLogConfig, withLogDefaults } from '../container/log-options.ts';
 import { IdRanges } from '../container/id-ranges.ts';
+import { validateLogConfig, withLogDefaults } from '../container/log-options.ts';
 import { CONTAINER_MIGRATIONS, type ContainerRecord } from '../container/record.ts';
+import { Runtimes } from '../container/runtimes.ts';
 import { remapMapping } from '../container/subordinate-ids.ts';
 import { UserNamespaces } from '../container/user-namespace.ts';
-import { Runtimes } from '../container/runtimes.ts';
 import { EventBus } from '../events/event-bus.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import { openSnapshotter } from '../image/layers/storage-driver.ts';
@@ -25,6 +25,7 @@ import { ContentStore } from '../image/store/content-store.ts';
 import { IMAGE_MIGRATIONS, ImageStore } from '../image/store/image-store.ts';
 import { addon, libraryDirectory } from '../native/addon.ts';
 import { NETWORK_MIGRATIONS, NetworkManager } from '../network/network-manager.ts';
+import { CdiRegistry } from '../oci/cdi/registry.ts';
 import { readHostFacts } from '../oci/host-facts.ts';
 import { mountedLayers } from '../volume/mount-points.ts';
 import { VolumePruner } from '../volume/prune.ts';
@@ -49,6 +50,7 @@ import { Router } from './router.ts';
 import { summarizeImages } from './routes/images/list.ts';
 import { socketRoutes } from './routes/sockets/routes.ts';
 import { containerSecurity } from './security/container-security.ts';
+import { cdiFolders, securityDefaults } from './security-config.ts';
 import { checkSystem } from './system-check.ts';
 
 export interface Daemon {
@@ -71,6 +73,8 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   validateLogConfig(withLogDefaults(undefined, config));
   for (const mirror of config.registryMirrors) parseMirror(mirror);
   const remap = config.usernsRemap === '' ? undefined : remapMapping(config.usernsRemap);
+  const security = securityDefaults(config);
+  const cdi = new CdiRegistry(cdiFolders(config));
   const proxies = proxyEnvironment(config, process.env);
   mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
   mkdirSync(config.execRoot, { recursive: true, mode: 0o711 });
@@ -110,13 +114,14 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   const runtimes = configuredRuntimes(config, runtimePath);
   const engine = new ContainerEngine({
     runtimes,
-    settings: { ...config, ...paths },
+    settings: { ...config, ...paths, security },
     database,
     images,
     contentStore,
     snapshotter,
     networks,
     volumes,
+    cdi,
     userNamespaces,
     events,
     host,
@@ -156,6 +161,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     events,
     host,
     runtimes,
+    cdiFolders: cdi.folders,
     ...paths,
   };
   const imageBackend = await composeImages({
@@ -179,7 +185,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   const backends: Backends = {
     system: {
       version: () => systemVersion(host),
-      info: async () => systemInfo(info, await foreignDrops(networks)),
+      info: async () => systemInfo(info, await foreignDrops(networks), await cdi.list()),
       events,
       diskUsage: (wanted) => systemDiskUsage(disk, wanted),
       check: (run) => checkSystem({ database, engine, images, networks, volumes, volumesRoot }, run),

@@ -15,13 +15,19 @@ import {
   type NetworkConfig,
   networkDefaults,
 } from './network-config.ts';
+import {
+  cdiFolders,
+  SECURITY_DIRECTIVES,
+  type SecurityConfig,
+  securityConfigDefaults,
+} from './security-config.ts';
 
 export const DEFAULT_CONFIG_FILE = '/etc/mydock/daemon.json';
 
 /** Who may use the socket beside root, where such a group exists. */
 export const DEFAULT_GROUP = 'mydock';
 
-export interface DaemonConfig extends NetworkConfig {
+export interface DaemonConfig extends NetworkConfig, SecurityConfig {
   dataRoot: string;
   /** At most 40 characters: socket paths below it must fit into 107 bytes. */
   execRoot: string;
@@ -109,6 +115,7 @@ const DIRECTIVES: readonly Directive<keyof DaemonConfig>[] = [
     'User whose subordinate IDs containers have: default, USER or USER:GROUP',
   ),
   ...NETWORK_DIRECTIVES,
+  ...SECURITY_DIRECTIVES,
   directive('dns', 'dns', 'dns', 'list', 'DNS server of containers'),
   directive('dns-search', 'dns-search', 'dnsSearch', 'list', 'DNS search domain of containers'),
   directive('dns-opt', 'dns-opts', 'dnsOptions', 'list', 'DNS option of containers'),
@@ -185,6 +192,7 @@ function defaults(): DaemonConfig {
     storageDriver: '',
     usernsRemap: '',
     ...networkDefaults(),
+    ...securityConfigDefaults(),
     dns: [],
     dnsSearch: [],
     dnsOptions: [],
@@ -292,7 +300,7 @@ function withProxies(path: string, file: Record<string, unknown>): Record<string
 
 function join(kind: Directive['kind'], fromFile: unknown, fromFlag: unknown): unknown {
   if (Array.isArray(fromFile) && Array.isArray(fromFlag)) return [...fromFile, ...fromFlag];
-  if ((kind === 'map' || kind === 'runtimes') && fromFile !== undefined && fromFlag !== undefined) {
+  if (['map', 'runtimes', 'features'].includes(kind) && fromFile !== undefined && fromFlag !== undefined) {
     return { ...(fromFile as object), ...(fromFlag as object) };
   }
   return fromFlag ?? fromFile;
@@ -314,6 +322,7 @@ function validate(config: DaemonConfig): DaemonConfig {
     );
   }
   checkNetworkConfig(config);
+  cdiFolders(config);
   checkRuntimes(config);
   if (config.tlsVerify) config.tls = true;
   return config;

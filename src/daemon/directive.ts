@@ -6,7 +6,17 @@ import { InvalidParameterError } from '../base/errors.ts';
 import { readRuntimes } from './runtimes-directive.ts';
 
 /** `flag` is switched on by its name alone; a `switch` is on by default and takes `false`. */
-type Kind = 'text' | 'list' | 'flag' | 'switch' | 'count' | 'rate' | 'map' | 'pools' | 'runtimes';
+type Kind =
+  | 'text'
+  | 'list'
+  | 'flag'
+  | 'switch'
+  | 'count'
+  | 'rate'
+  | 'map'
+  | 'pools'
+  | 'runtimes'
+  | 'features';
 
 /** A range that subnets of `size` (a prefix length) are taken from. */
 export interface AddressPoolConfig {
@@ -25,7 +35,7 @@ export interface Directive<Field extends string = string> {
 }
 
 /** May be given several times, and in both places: the values are joined. */
-export const REPEATABLE: ReadonlySet<Kind> = new Set(['list', 'map', 'pools', 'runtimes']);
+export const REPEATABLE: ReadonlySet<Kind> = new Set(['list', 'map', 'pools', 'runtimes', 'features']);
 
 export function directive<Field extends string>(
   flag: string,
@@ -58,6 +68,7 @@ const READERS: Record<Kind, (value: unknown, where: string) => unknown> = {
   map: readMap,
   pools: (value, where) => (Array.isArray(value) ? value.map((item) => readPool(item, where)) : undefined),
   runtimes: readRuntimes,
+  features: readFeatures,
 };
 
 /** The command line gives texts, or true for a name alone. */
@@ -89,6 +100,23 @@ function readMap(value: unknown, where: string): Record<string, string> {
     map[key] = text;
   }
   return map;
+}
+
+/** `name=true` and `name` on the command line, `{"name": true}` in the file. */
+function readFeatures(value: unknown, where: string): Record<string, boolean> {
+  const entries = Array.isArray(value)
+    ? value.map((item): [string, unknown] => {
+        const [name = '', text = 'true'] = String(item).split(/=(.*)/s);
+        return [name, readSwitch(text)];
+      })
+    : Object.entries(typeof value === 'object' && value !== null ? value : { '': value });
+  const wrong = entries.find(([name, state]) => name === '' || typeof state !== 'boolean');
+  if (wrong !== undefined) {
+    throw new InvalidParameterError(
+      `${where}: expected name=true or name=false, got ${JSON.stringify(value)}`,
+    );
+  }
+  return Object.fromEntries(entries) as Record<string, boolean>;
 }
 
 /** `base=10.0.0.0/8,size=24`, or an object with these. */

@@ -17,6 +17,7 @@ import type { ProxyEnvironment } from '../image/registry/proxy.ts';
 import type { ImageStore } from '../image/store/image-store.ts';
 import type { ForeignDrop } from '../network/firewall/other-tables.ts';
 import type { NetworkManager } from '../network/network-manager.ts';
+import type { CdiListing } from '../oci/cdi/registry.ts';
 import type { HostFacts } from '../oci/host-facts.ts';
 import type { DaemonConfig } from './config.ts';
 import { shownProxies } from './proxies.ts';
@@ -32,6 +33,7 @@ export interface InfoSources {
   host: HostFacts;
   runtimes: Runtimes;
   initPath: string;
+  cdiFolders: readonly string[];
   proxies: ProxyEnvironment;
 }
 
@@ -88,7 +90,7 @@ export async function foreignDrops(networks: NetworkManager): Promise<ForeignDro
   }
 }
 
-export function systemInfo(sources: InfoSources, drops: readonly ForeignDrop[]): SystemInfo {
+export function systemInfo(sources: InfoSources, drops: readonly ForeignDrop[], cdi: CdiListing): SystemInfo {
   const { config, engine, images, snapshotter, host } = sources;
   const states = engine.all().map(({ record }) => record.state.status);
   const count = (wanted: string): number => states.filter((status) => status === wanted).length;
@@ -160,8 +162,9 @@ export function systemInfo(sources: InfoSources, drops: readonly ForeignDrop[]):
     SecurityOptions: securityOptions(host, config),
     ...addressPools(config),
     FirewallBackend: firewallBackend(sources),
-    CDISpecDirs: [],
-    Warnings: warnings(host, drops),
+    CDISpecDirs: [...sources.cdiFolders],
+    DiscoveredDevices: cdi.devices.map((ID) => ({ Source: 'cdi', ID })),
+    Warnings: warnings(host, drops, cdi.problems),
   };
 }
 
@@ -216,16 +219,24 @@ function registryConfig(config: DaemonConfig): SystemInfo['RegistryConfig'] {
   };
 }
 
-function securityOptions(host: HostFacts, { usernsRemap }: DaemonConfig): string[] {
+function securityOptions(
+  host: HostFacts,
+  { usernsRemap, seccompProfile, noNewPrivileges }: DaemonConfig,
+): string[] {
   return [
     ...(host.apparmor ? ['name=apparmor'] : []),
-    'name=seccomp,profile=builtin',
+    `name=seccomp,profile=${seccompProfile || 'builtin'}`,
     ...(usernsRemap === '' ? [] : ['name=userns']),
     ...(host.cgroupNamespaces ? ['name=cgroupns'] : []),
+    ...(noNewPrivileges ? ['name=no-new-privileges'] : []),
   ];
 }
 
-function warnings({ cgroups, ipv4Forwarding }: HostFacts, drops: readonly ForeignDrop[]): string[] | null {
+function warnings(
+  { cgroups, ipv4Forwarding }: HostFacts,
+  drops: readonly ForeignDrop[],
+  problems: readonly string[],
+): string[] | null {
   const found = [
     ...(cgroups.memory ? [] : ['WARNING: No memory limit support']),
     ...(cgroups.swap ? [] : ['WARNING: No swap limit support']),
@@ -233,6 +244,7 @@ function warnings({ cgroups, ipv4Forwarding }: HostFacts, drops: readonly Foreig
     ...(cgroups.cpuset ? [] : ['WARNING: No cpuset support']),
     ...(cgroups.pids ? [] : ['WARNING: No pids limit support']),
     ...(ipv4Forwarding ? [] : ['WARNING: IPv4 forwarding is disabled']),
+    ...problems.map((problem) => `WARNING: ${problem}`),
     ...drops.map(({ table, reason }) => `WARNING: firewall table ${table}: ${reason}`),
   ];
   return found.length === 0 ? null : found;

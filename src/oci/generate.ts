@@ -3,11 +3,12 @@
  * runtime-spec's. Pure, except that device nodes are looked up on the host. What it takes must have passed
  * validate.ts.
  */
-import { existsSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { ContainerConfig } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
 import { containerCapabilities } from './capabilities.ts';
+import { applyEdits } from './cdi/apply-edits.ts';
+import type { ContainerEdits } from './cdi/spec.ts';
 import { containerDevices } from './devices.ts';
 import type { HostFacts } from './host-facts.ts';
 import { systemPaths } from './masked-paths.ts';
@@ -17,7 +18,6 @@ import {
   DEFAULT_SHM_SIZE,
   type DefaultMountRequest,
   defaultMounts,
-  HOST_MESSAGE_QUEUES,
   planMounts,
   TERMINAL_GROUP,
 } from './mounts.ts';
@@ -61,6 +61,8 @@ export interface SpecInput {
   cgroupParent?: string;
   accounts: Accounts;
   host: HostFacts;
+  /** Of its CDI devices. */
+  deviceEdits?: readonly ContainerEdits[];
   /** The daemon's, for containers that say nothing. */
   securityDefaults?: SecurityDefaults;
   /** AppArmor profile for containers that name none; undefined where none is loaded. */
@@ -88,7 +90,7 @@ export function generateSpec(input: SpecInput): Spec {
   });
   const annotations = hostConfig.Annotations ?? {};
   const ownUts = hostConfig.UTSMode !== 'host';
-  return {
+  const spec: Spec = {
     ociVersion: OCI_VERSION,
     process: {
       ...initProcess(input, security, capabilities),
@@ -106,6 +108,7 @@ export function generateSpec(input: SpecInput): Spec {
       ...(labels === undefined ? {} : { mountLabel: labels.mount }),
     },
   };
+  return applyEdits(spec, input.deviceEdits ?? []);
 }
 
 function withDefaults(security: SecurityOptions, defaults: SecurityDefaults | undefined): SecurityOptions {
@@ -160,7 +163,7 @@ function allMounts(input: SpecInput, security: SecurityOptions) {
     shmSize: hostConfig.ShmSize || DEFAULT_SHM_SIZE,
     shm: shmChoice(input),
     terminalGroup: hasGroup(input, TERMINAL_GROUP) ? TERMINAL_GROUP : undefined,
-    messageQueues: messageQueues(input),
+    hostMessageQueues: input.userNamespace !== undefined && hostConfig.IpcMode === 'host',
   });
   const init = {
     destination: INIT_PATH,
@@ -176,12 +179,6 @@ function allMounts(input: SpecInput, security: SecurityOptions) {
     recursiveReadOnly: input.host.recursiveReadOnly,
     userNamespace: input.userNamespace,
   });
-}
-
-/** The host's IPC namespace cannot be mounted from another user namespace, where a mount of it can be shown. */
-function messageQueues({ userNamespace, hostConfig }: SpecInput): DefaultMountRequest['messageQueues'] {
-  if (userNamespace === undefined || hostConfig.IpcMode !== 'host') return 'new';
-  return existsSync(HOST_MESSAGE_QUEUES) ? 'host' : 'none';
 }
 
 /** Whether files can belong to a group in the container. */

@@ -109,7 +109,6 @@ test('security options that this host cannot honour are said to be discarded', (
 
 test('what is not built is refused by name', () => {
   const asked: [HostConfig, RegExp][] = [
-    [{ DeviceRequests: [{ Count: -1 }] }, /--gpus/],
     [{ StorageOpt: { size: '1G' } }, /storage-opt/],
   ];
   for (const [hostConfig, message] of asked) {

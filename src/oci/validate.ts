@@ -10,6 +10,7 @@ import type { HostConfig } from '../api/host-config.ts';
 import { InvalidParameterError, NotImplementedError } from '../base/errors.ts';
 import { parseSignal } from '../base/signals.ts';
 import { containerCapabilities } from './capabilities.ts';
+import { checkDeviceRequests } from './cdi/device-requests.ts';
 import { parseDeviceRule } from './devices.ts';
 import type { HostFacts } from './host-facts.ts';
 import { checkSystemPaths } from './masked-paths.ts';
@@ -87,7 +88,6 @@ function validateHealthcheck(health: HealthConfig): void {
 /** Options of the Engine API that this engine does not have: never dropped silently. */
 function refuseUnbuilt(host: HostConfig): void {
   const notBuilt: [boolean, string][] = [
-    [(host.DeviceRequests ?? []).length > 0, 'device requests (--gpus)'],
     [Object.keys(host.StorageOpt ?? {}).length > 0, 'storage options (--storage-opt)'],
     [(host.Cgroup ?? '') !== '', `cgroup "${host.Cgroup}"`],
   ];
@@ -205,6 +205,7 @@ function validateRest(host: HostConfig): void {
   }
   rlimits(host.Ulimits ?? []);
   (host.DeviceCgroupRules ?? []).forEach(parseDeviceRule);
+  checkDeviceRequests(host.DeviceRequests ?? []);
   for (const group of host.GroupAdd ?? []) {
     // Podman's word for the groups of whoever typed the command; the daemon's are nobody's business.
     if (group === 'keep-groups') refuse('invalid group "keep-groups": name the groups to add');
