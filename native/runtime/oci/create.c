@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -171,7 +170,7 @@ int oci_run_container(const struct oci_global *global, char **arguments, struct 
         create_undo(&made);
         return -1;
     }
-    flock(made.state->folder_fd, LOCK_UN);
+    state_folder_unlock(made.state);
     if (request.detach) {
         launch_leave(made.container);
         state_close(made.state);

@@ -2,21 +2,14 @@
 #define _GNU_SOURCE
 #include "../../common/cleanup.h"
 #include "../launch/cgroup.h"
-#include "../launch/syscalls.h"
 #include "arguments.h"
 #include "oci.h"
 #include "signals.h"
 #include "state.h"
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-
-enum {
-    /* What was killed is waited for this long. */
-    END_MS = 10 * 1000,
-};
 
 /* SIGKILL waits where the processes are frozen by a v1 freezer. */
 static void kill_thaw(const struct launch_container *container) {
@@ -35,10 +28,10 @@ static int kill_container(const struct state *state, int signal, bool all, struc
     int result = 0;
     if (!alive && !all)
         result = error_setf(err, ESRCH, "kill", state->id, "container not running");
-    else if (all || (signal == SIGKILL && !state->owns_pids))
-        result = launch_kill_all(container, signal, err);
-    if (result == 0 && alive && !all)
+    else if (!all)
         result = launch_signal(container, signal, err);
+    if (result == 0 && (all || (signal == SIGKILL && !state->owns_pids)))
+        result = launch_kill_all(container, signal, err);
     if (result == 0 && signal == SIGKILL)
         kill_thaw(container);
     launch_leave(container);
@@ -74,19 +67,6 @@ int oci_kill(const struct oci_global *global, char **arguments, struct error **e
     return result;
 }
 
-/* Waits until a process that is nobody's child here has ended. */
-static int delete_await_end(const struct state *state, struct error **err) {
-    cleanup_close int pidfd = sys_pidfd_open(state->pid);
-    struct pollfd end = {.fd = pidfd, .events = POLLIN};
-    if (pidfd < 0 || !state_is_alive(state))
-        return 0;
-    if (poll(&end, 1, END_MS) == 0)
-        return error_setf(err, ETIMEDOUT, "delete", state->id,
-                          "process %d did not end %d s after SIGKILL", (int)state->pid,
-                          END_MS / 1000);
-    return 0;
-}
-
 static int delete_container(struct state *state, bool force, struct error **err) {
     struct launch_container *container = NULL;
     enum state_status status;
@@ -103,7 +83,7 @@ static int delete_container(struct state *state, bool force, struct error **err)
     if (state_is_alive(state)) {
         launch_signal(container, SIGKILL, NULL);
         kill_thaw(container);
-        result = delete_await_end(state, err);
+        result = state_await_end(state, err);
     }
     if (result < 0) {
         launch_leave(container);

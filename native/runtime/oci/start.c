@@ -41,7 +41,11 @@ static int start_container(const struct state *state, struct launch_container *c
         close(init.sync_fd);
         return error_set(err, errno, "remove", STATE_START_SOCKET);
     }
-    return launch_start(container, &init, err);
+    if (launch_start(container, &init, err) == 0)
+        return 0;
+    /* Its error came before its end: what is asked next is to find it stopped. */
+    state_await_end(state, NULL);
+    return -1;
 }
 
 int oci_start(const struct oci_global *global, char **arguments, struct error **err) {

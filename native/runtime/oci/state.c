@@ -5,14 +5,20 @@
 #include "../../common/cleanup.h"
 #include "../launch/cgroup.h"
 #include "../launch/config.h"
+#include "../launch/syscalls.h"
 #include "process_time.h"
 #include "state_folder.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
+
+enum {
+    END_MS = 10 * 1000,
+};
 
 int state_save(const struct state *state, struct error **err) {
     json_t *json =
@@ -156,11 +162,22 @@ bool state_is_alive(const struct state *state) {
            process_time_start(state->pid) == state->pid_start;
 }
 
+int state_await_end(const struct state *state, struct error **err) {
+    cleanup_close int pidfd = sys_pidfd_open(state->pid);
+    struct pollfd end = {.fd = pidfd, .events = POLLIN};
+    if (pidfd < 0 || !state_is_alive(state))
+        return 0;
+    if (poll(&end, 1, END_MS) == 0)
+        return error_setf(err, ETIMEDOUT, "wait for", state->id, "process %d did not end in %d s",
+                          (int)state->pid, END_MS / 1000);
+    return 0;
+}
+
 enum state_status state_status(const struct state *state,
                                const struct launch_container *container) {
     if (state->pid == 0)
         /* Whoever creates it holds the lock. */
-        return state_folder_is_locked(state) ? STATE_CREATING : STATE_STOPPED;
+        return !state->locked && state_folder_is_locked(state) ? STATE_CREATING : STATE_STOPPED;
     if (!state_is_alive(state))
         return STATE_STOPPED;
     if (faccessat(state->folder_fd, STATE_START_SOCKET, F_OK, AT_SYMLINK_NOFOLLOW) == 0)

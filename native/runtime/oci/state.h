@@ -36,6 +36,7 @@ struct state {
     /* ROOT/ID, its descriptor (which holds the lock, if any), and ROOT/:seccomp. */
     char *folder;
     int folder_fd;
+    bool locked;
     char *seccomp_cache;
 
     /* state.json, from here on. */
@@ -82,6 +83,9 @@ void state_close(struct state *state);
 
 /* True while the init is the process that was created. */
 bool state_is_alive(const struct state *state);
+
+/* Waits until the init has ended, after it was told to; at most ten seconds. */
+int state_await_end(const struct state *state, struct error **err);
 
 /* container: as state_launch made it; may be NULL, then STATE_PAUSED is not told from
  * STATE_RUNNING. */

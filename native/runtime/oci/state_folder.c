@@ -99,7 +99,7 @@ static bool state_folder_is_gone(const struct state *state) {
     return fstat(state->folder_fd, &status) == 0 && status.st_nlink == 0;
 }
 
-int state_folder_lock(const struct state *state, struct error **err) {
+int state_folder_lock(struct state *state, struct error **err) {
     for (int pauses = 0; flock(state->folder_fd, LOCK_EX | LOCK_NB) < 0; pauses++) {
         if (errno != EWOULDBLOCK && errno != EINTR)
             return error_set(err, errno, "lock", state->folder);
@@ -110,7 +110,13 @@ int state_folder_lock(const struct state *state, struct error **err) {
     }
     if (state_folder_is_gone(state))
         return error_setf(err, ENOENT, "open", state->id, "container does not exist");
+    state->locked = true;
     return 0;
+}
+
+void state_folder_unlock(struct state *state) {
+    flock(state->folder_fd, LOCK_UN);
+    state->locked = false;
 }
 
 bool state_folder_is_locked(const struct state *state) {

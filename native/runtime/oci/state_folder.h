@@ -12,7 +12,8 @@ struct state *state_folder_new(const struct oci_global *global, const char *id, 
 
 /* Waits for the lock, at most ten seconds: EBUSY. ENOENT where the container was deleted meanwhile.
  */
-int state_folder_lock(const struct state *state, struct error **err);
+int state_folder_lock(struct state *state, struct error **err);
+void state_folder_unlock(struct state *state);
 bool state_folder_is_locked(const struct state *state);
 
 /* A regular file of at most 16 MB. The caller frees it. */
