@@ -42,7 +42,6 @@ test('unknown verbs, flags and missing words end as Docker ends', async () => {
       `mydock: conflicting options: cannot specify both --restart and --rm\n\n${HINT}\n`,
     ],
     [['run', '-it', 'x'], 1, 'the input device is not a TTY\n'],
-    [['run', '--gpus', 'all', 'x'], 125, `mydock: --gpus is not supported: use --device\n\n${HINT}\n`],
     [
       ['run', 'UP'],
       125,

@@ -1,6 +1,6 @@
 /** The flag table that `run` and `create` share, and the options that it gives. */
 import type { Command } from 'commander';
-import type { ThrottleDevice, Ulimit, WeightDevice } from '../../api/host-config.ts';
+import type { DeviceRequest, ThrottleDevice, Ulimit, WeightDevice } from '../../api/host-config.ts';
 import type { Mount } from '../../api/mounts.ts';
 import {
   boolFlag,
@@ -12,6 +12,7 @@ import {
   parseInteger,
   stringFlag,
 } from '../flags/declare.ts';
+import { parseGpus } from '../options/gpus.ts';
 import { parseDnsSearch, parseExtraHost, parseIpAddress, parseLink } from '../options/host-names.ts';
 import {
   parseSysctl,
@@ -59,7 +60,7 @@ export interface ContainerOptions {
   env: string[];
   envFile: string[];
   expose: string[];
-  gpus?: string;
+  gpus: DeviceRequest[];
   groupAdd: string[];
   healthCmd?: string;
   healthInterval?: number;
@@ -201,7 +202,7 @@ function deviceFlags(command: Command): void {
   parsedListFlag(command, '--device-read-iops <list>', 'Limit reads a second', parseThrottleIops);
   parsedListFlag(command, '--device-write-bps <list>', 'Limit bytes written a second', parseThrottleBps);
   parsedListFlag(command, '--device-write-iops <list>', 'Limit writes a second', parseThrottleIops);
-  stringFlag(command, '--gpus <gpu-request>', 'Not supported: use --device');
+  parsedListFlag(command, '--gpus <gpu-request>', 'Add GPUs ("all", a number, or device=ID,…)', parseGpus);
 }
 
 function networkFlags(command: Command): void {

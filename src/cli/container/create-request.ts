@@ -110,7 +110,6 @@ export function attachChoice(options: ContainerOptions): AttachChoice {
 }
 
 function refuseUnsupported(options: ContainerOptions): void {
-  if (options.gpus !== undefined) throw new Error('--gpus is not supported: use --device');
   if (options.memorySwappiness !== -1 && (options.memorySwappiness < 0 || options.memorySwappiness > 100)) {
     throw new Error(`invalid value: ${options.memorySwappiness}. Valid memory swappiness range is 0-100`);
   }
@@ -145,7 +144,7 @@ function resources(options: ContainerOptions): HostConfig {
     CpusetMems: options.cpusetMems ?? '',
     Devices: devices,
     DeviceCgroupRules: options.deviceCgroupRule,
-    DeviceRequests: requests,
+    DeviceRequests: [...requests, ...options.gpus],
     MemoryReservation: options.memoryReservation ?? 0,
     MemorySwap: options.memorySwap ?? 0,
     MemorySwappiness: options.memorySwappiness,
