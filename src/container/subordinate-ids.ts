@@ -63,13 +63,13 @@ function readText(path: string): string {
  * InvalidParameter that says which line to add where there is no range.
  */
 export function remapMapping(text: string, files: AccountFiles = HOST_FILES): UserMapping {
-  const { subuids, subgids } = readSubordinates(files);
   const [user = '', group, ...more] = text.split(':');
   if (user === '' || group === '' || more.length > 0) {
     throw new InvalidParameterError(
       `invalid --userns-remap "${text}": it must be default, USER or USER:GROUP`,
     );
   }
+  const { subuids, subgids } = readSubordinates(files);
   const chosen = text === 'default' ? defaultUser(subuids) : user;
   const uids = rangesOf(subuids, namesOf(chosen, 'user', files), files.subuid);
   if (uids.length === 0) throw missing(text, chosen, files.subuid, subuids);

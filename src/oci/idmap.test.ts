@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chownSync, mkdtempSync, rmdirSync } from 'node:fs';
+import { chownSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -81,4 +81,51 @@ test("owner: root's files become nobody else's", (context) => {
     kind: 'InvalidParameter',
     message: `idmap=owner: ${folder} belongs to root, whose files are not given to the container's user 33; name the IDs: idmap=uids=FROM-TO-LENGTH;gids=FROM-TO-LENGTH`,
   });
+});
+
+test('in a user namespace, TO is an ID of the container', () => {
+  const userNamespace = {
+    uids: [
+      { containerID: 0, hostID: 100_000, size: 1000 },
+      { containerID: 1000, hostID: 500_000, size: 10 },
+    ],
+    gids: [{ containerID: 0, hostID: 200_000, size: 1010 }],
+  };
+  const user = () => ({ uid: 1000, gid: 1000 });
+  const host = { userNamespace, ownersInside: false };
+  const volume = { userNamespace, ownersInside: true };
+  const all = [{ containerID: 0, hostID: 0, size: 4_294_967_295 }];
+  assert.deepEqual(resolveIdMap('uids=7-0-1#500-998-4', '/', user, host), {
+    uidMappings: [
+      { containerID: 7, hostID: 100_000, size: 1 },
+      { containerID: 500, hostID: 100_998, size: 2 },
+      { containerID: 502, hostID: 500_000, size: 2 },
+    ],
+    gidMappings: all,
+  });
+  assert.deepEqual(resolveIdMap('uids=7-0-1', '/', user, volume)?.gidMappings, userNamespace.gids);
+  assert.throws(() => resolveIdMap('uids=0-1005-10', '/', user, host), /does not have all of those uids/);
+  const folder = mkdtempSync(join(tmpdir(), 'idmap-'));
+  try {
+    assert.throws(() => resolveIdMap('owner', folder, () => ({ uid: 0, gid: 0 }), host), /belongs to root/);
+    chownSync(folder, 33, 34);
+    const map = resolveIdMap('owner', folder, user, host);
+    assert.deepEqual(map?.uidMappings[0], { containerID: 33, hostID: 500_000, size: 1 });
+    assert.deepEqual(map?.gidMappings[0], { containerID: 34, hostID: 201_000, size: 1 });
+    assert.ok(
+      !map?.uidMappings
+        .slice(1)
+        .some(({ containerID, size }) => containerID <= 33 && containerID + size > 33),
+    );
+    assert.throws(() => resolveIdMap('owner', folder, () => ({ uid: 5000, gid: 0 }), host), /has no ID 5000/);
+    assert.deepEqual(
+      resolveIdMap('owner', folder, () => ({ uid: 33, gid: 34 }), volume),
+      {
+        uidMappings: userNamespace.uids,
+        gidMappings: userNamespace.gids,
+      },
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
