@@ -194,7 +194,12 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     containers: engine,
     exec: engine,
     security: (reference) =>
-      containerSecurity(engine.get(reference), { ...config, networks, scopedSockets: () => sockets.paths() }),
+      containerSecurity(engine.get(reference), {
+        ...config,
+        networks,
+        scopedSockets: () => sockets.paths(),
+        volumeOptions: (name) => (volumes.has(name) ? (volumes.get(name).Options ?? {}) : {}),
+      }),
     images: imageBackend,
     difference: (request) => engine.difference(request),
     build: builder,

@@ -2,6 +2,7 @@
  * `inspect --security`: what a container can and cannot do. Isolation comes from what its runtime was given
  * (facts.ts); mounts, devices and ports from its record and its network.
  */
+import { existsSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { ContainerSecurity, SecurityFinding, SecurityLevel } from '../../api/security.ts';
 import type { Container } from '../../container/container.ts';
@@ -21,6 +22,8 @@ export interface SecuritySources {
   networks: Pick<Networking, 'find' | 'isOpenToWorld'>;
   /** Scoped sockets by their path. */
   scopedSockets(): ReadonlyMap<string, string>;
+  /** What a volume was made with; nothing for one that has gone. */
+  volumeOptions(name: string): Readonly<Record<string, string>>;
 }
 
 export function containerSecurity(container: Container, sources: SecuritySources): ContainerSecurity {
@@ -79,9 +82,10 @@ const HOST_FOLDERS = [
 ];
 
 function mountFindings(mount: ContainerMountPoint, sources: SecuritySources): SecurityFinding[] {
-  if (mount.type !== 'bind') return [];
+  const shownFolder = hostFolder(mount, sources);
+  if (shownFolder === undefined) return [];
   const source = posix
-    .normalize(mount.source)
+    .normalize(shownFolder)
     .replace(/^\/var\/run(?=\/|$)/, '/run')
     .replace(/(.)\/$/, '$1');
   const own = sources.hosts.flatMap((host) =>
@@ -89,13 +93,15 @@ function mountFindings(mount: ContainerMountPoint, sources: SecuritySources): Se
   );
   const sockets = [...new Set([...ENGINE_SOCKETS, ...own])];
   const found: SecurityFinding[] = [];
-  const shown = sockets.filter((socket) => isWithin(source, socket));
+  const shown = sockets.filter(
+    (socket) => socket === source || (isWithin(source, socket) && existsSync(socket)),
+  );
   if (shown.length > 0) {
     found.push(
       finding(
         'engine socket',
         'dangerous',
-        `AN ENGINE'S SOCKET IS MOUNTED: ${shown.join(', ')} through ${mount.source}`,
+        `AN ENGINE'S SOCKET IS MOUNTED: ${shown.join(', ')} through ${shownFolder}`,
         'Whoever controls this container is root on the host, whether the mount is read-only or not: use a scoped socket instead.',
       ),
     );
@@ -124,11 +130,19 @@ function mountFindings(mount: ContainerMountPoint, sources: SecuritySources): Se
     finding(
       'mounts',
       level,
-      `${writable ? 'writes to' : 'reads'} ${mount.source} of the host (at ${mount.destination}${mount.confinedTo === undefined ? '' : `, confined to ${mount.confinedTo}`})`,
+      `${writable ? 'writes to' : 'reads'} ${shownFolder} of the host (at ${mount.destination}${mount.confinedTo === undefined ? '' : `, confined to ${mount.confinedTo}`})`,
       reason,
     ),
   );
   return found;
+}
+
+/** What of the host a mount shows: a bind's source, or what the options of a volume name. */
+function hostFolder(mount: ContainerMountPoint, sources: SecuritySources): string | undefined {
+  if (mount.type === 'bind') return mount.source;
+  if (mount.type !== 'volume') return undefined;
+  const { type = '', device = '' } = sources.volumeOptions(mount.name);
+  return type !== 'tmpfs' && device !== '' ? device : undefined;
 }
 
 /** Whether `path` is `folder` or below it. */
