@@ -27,7 +27,7 @@ export const RUNTIME =
 
 const BUSYBOX = process.env['MYDOCK_TEST_BUSYBOX'] ?? '/bin/busybox';
 const APPLETS =
-  'sh cat echo true false sleep id ls ps env tty stty kill mount test readlink touch head dd wc';
+  'sh grep cat echo true false sleep id ls ps env tty stty kill mount test readlink touch head dd wc';
 
 export interface Process {
   terminal?: boolean;

@@ -206,7 +206,7 @@ for (const verb of ['create', 'exec'] as const) {
     }
     const result = await live.ended;
     assert.match(result.stdout, /terminal 1 True True/);
-    assert.match(result.stdout, /\/dev\/(pts\/\d+|console)[^]*\[hello\]/);
+    assert.match(result.stdout, /\/dev\/(pts\/\d+|console)[\s\S]*\[hello\]/);
   });
 }
 
