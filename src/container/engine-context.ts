@@ -6,11 +6,13 @@ import type { ContentStore } from '../image/store/content-store.ts';
 import type { ImageStore } from '../image/store/image-store.ts';
 import type { Networking } from '../network/model.ts';
 import type { CdiRegistry } from '../oci/cdi/registry.ts';
+import type { CgroupSettings } from '../oci/cgroup-path.ts';
 import type { SecurityDefaults } from '../oci/generate.ts';
 import type { HostFacts } from '../oci/host-facts.ts';
 import type { VolumeStore } from '../volume/volume-store.ts';
 import type { Container } from './container.ts';
 import type { ContainerSet } from './container-set.ts';
+import type { LimitDefaults } from './limit-defaults.ts';
 import type { Runtimes } from './runtimes.ts';
 import type { UserNamespaces } from './user-namespace.ts';
 
@@ -30,6 +32,9 @@ export interface EngineSettings {
   logOpts: Record<string, string>;
   /** Of containers that say nothing themselves. */
   security: SecurityDefaults;
+  limits: LimitDefaults;
+  /** Who makes their cgroups, and below which. */
+  cgroups: CgroupSettings;
   /** `strict`: the host's input rules decide who reaches published ports. */
   firewall: 'default' | 'strict';
 }

@@ -22,6 +22,7 @@ import type { EngineContext } from './engine-context.ts';
 import { releaseRun } from './exit.ts';
 import { fillUnfilledVolumes } from './fill-volumes.ts';
 import { watchHealth } from './health-monitor.ts';
+import { withDefaultUlimits } from './limit-defaults.ts';
 import { linkEnvironment, tellLinkAddresses } from './links.ts';
 import { supervisorLog } from './log-config.ts';
 import { namespaceOf, sharedWith } from './namespaces.ts';
@@ -137,7 +138,7 @@ function buildSpec(
   return generateSpec({
     id: container.id,
     config: links.length === 0 ? config : { ...config, Env: [...links, ...(config.Env ?? [])] },
-    hostConfig,
+    hostConfig: withDefaultUlimits(hostConfig, engine.settings.limits),
     hostname: containerHostname(engine, container),
     ...others,
     files: { hosts: files.hosts, hostname: files.hostname, resolvConf: files.resolvConf },
@@ -154,6 +155,7 @@ function buildSpec(
     },
     host: engine.host,
     securityDefaults: engine.settings.security,
+    cgroups: engine.settings.cgroups,
   });
 }
 
@@ -179,6 +181,7 @@ async function writeBundle(
     stdin: config.OpenStdin === true,
     stdinOnce: config.StdinOnce === true,
     seccompCache: seccompCacheDirectory(engine.settings.execRoot),
+    ...(engine.settings.cgroups.driver === 'systemd' ? { systemdCgroup: true } : {}),
     ...(foreign === undefined ? {} : { runtime: foreignRuntime(foreign, paths.bundle) }),
   };
   const text = foreign === undefined ? JSON.stringify(spec) : foreignSpecText(spec);

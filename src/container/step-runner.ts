@@ -153,6 +153,7 @@ export class EngineStepRunner implements StepRunner {
     );
     return generateSpec({
       id: step.id,
+      cgroups: this.#engine.settings.cgroups,
       config: { Entrypoint: step.args, Env: step.env, WorkingDir: step.cwd, User: step.user },
       hostConfig: hostConfigOf(step),
       hostname,
@@ -185,6 +186,7 @@ export class EngineStepRunner implements StepRunner {
       stdin: false,
       stdinOnce: false,
       seccompCache: seccompCacheDirectory(this.#engine.settings.execRoot),
+      ...(this.#engine.settings.cgroups.driver === 'systemd' ? { systemdCgroup: true } : {}),
     };
     writeFileSync(join(bundle, 'config.json'), JSON.stringify(spec), { mode: 0o600 });
     writeFileSync(join(bundle, 'supervisor.json'), JSON.stringify(supervisor), { mode: 0o600 });

@@ -44,6 +44,7 @@ import { composeNetworks } from './compose-networks.ts';
 import type { DaemonConfig } from './config.ts';
 import { systemDiskUsage } from './disk-usage.ts';
 import { foreignDrops, systemInfo, systemVersion } from './info.ts';
+import { cgroupSettings, limitDefaults, requireSystemd } from './limits-config.ts';
 import { keepMountsPrivate, mountReadOnly, unmountAll } from './mounts.ts';
 import { proxyEnvironment } from './proxies.ts';
 import { Router } from './router.ts';
@@ -74,6 +75,8 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   for (const mirror of config.registryMirrors) parseMirror(mirror);
   const remap = config.usernsRemap === '' ? undefined : remapMapping(config.usernsRemap);
   const security = securityDefaults(config);
+  const cgroups = cgroupSettings(config);
+  requireSystemd(cgroups);
   const cdi = new CdiRegistry(cdiFolders(config));
   const proxies = proxyEnvironment(config, process.env);
   mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
@@ -114,7 +117,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   const runtimes = configuredRuntimes(config, runtimePath);
   const engine = new ContainerEngine({
     runtimes,
-    settings: { ...config, ...paths, security },
+    settings: { ...config, ...paths, security, cgroups, limits: limitDefaults(config) },
     database,
     images,
     contentStore,

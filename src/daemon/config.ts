@@ -10,6 +10,12 @@ import { LOG_LEVELS } from '../base/log.ts';
 import { checkRuntimes, OWN_RUNTIME, type RuntimeConfig } from '../container/runtimes.ts';
 import { convertValue, type Directive, directive, REPEATABLE } from './directive.ts';
 import {
+  checkLimitsConfig,
+  LIMIT_DIRECTIVES,
+  type LimitsConfig,
+  limitsConfigDefaults,
+} from './limits-config.ts';
+import {
   checkNetworkConfig,
   NETWORK_DIRECTIVES,
   type NetworkConfig,
@@ -27,7 +33,7 @@ export const DEFAULT_CONFIG_FILE = '/etc/mydock/daemon.json';
 /** Who may use the socket beside root, where such a group exists. */
 export const DEFAULT_GROUP = 'mydock';
 
-export interface DaemonConfig extends NetworkConfig, SecurityConfig {
+export interface DaemonConfig extends NetworkConfig, SecurityConfig, LimitsConfig {
   dataRoot: string;
   /** At most 40 characters: socket paths below it must fit into 107 bytes. */
   execRoot: string;
@@ -116,6 +122,7 @@ const DIRECTIVES: readonly Directive<keyof DaemonConfig>[] = [
   ),
   ...NETWORK_DIRECTIVES,
   ...SECURITY_DIRECTIVES,
+  ...LIMIT_DIRECTIVES,
   directive('dns', 'dns', 'dns', 'list', 'DNS server of containers'),
   directive('dns-search', 'dns-search', 'dnsSearch', 'list', 'DNS search domain of containers'),
   directive('dns-opt', 'dns-opts', 'dnsOptions', 'list', 'DNS option of containers'),
@@ -193,6 +200,7 @@ function defaults(): DaemonConfig {
     usernsRemap: '',
     ...networkDefaults(),
     ...securityConfigDefaults(),
+    ...limitsConfigDefaults(),
     dns: [],
     dnsSearch: [],
     dnsOptions: [],
@@ -300,7 +308,11 @@ function withProxies(path: string, file: Record<string, unknown>): Record<string
 
 function join(kind: Directive['kind'], fromFile: unknown, fromFlag: unknown): unknown {
   if (Array.isArray(fromFile) && Array.isArray(fromFlag)) return [...fromFile, ...fromFlag];
-  if (['map', 'runtimes', 'features'].includes(kind) && fromFile !== undefined && fromFlag !== undefined) {
+  if (
+    ['map', 'runtimes', 'features', 'ulimits'].includes(kind) &&
+    fromFile !== undefined &&
+    fromFlag !== undefined
+  ) {
     return { ...(fromFile as object), ...(fromFlag as object) };
   }
   return fromFlag ?? fromFile;
@@ -323,6 +335,7 @@ function validate(config: DaemonConfig): DaemonConfig {
   }
   checkNetworkConfig(config);
   cdiFolders(config);
+  checkLimitsConfig(config);
   checkRuntimes(config);
   if (config.tlsVerify) config.tls = true;
   return config;

@@ -4,6 +4,7 @@
  */
 import { InvalidParameterError } from '../base/errors.ts';
 import { readRuntimes } from './runtimes-directive.ts';
+import { readUlimits } from './ulimits-directive.ts';
 
 /** `flag` is switched on by its name alone; a `switch` is on by default and takes `false`. */
 type Kind =
@@ -16,7 +17,8 @@ type Kind =
   | 'map'
   | 'pools'
   | 'runtimes'
-  | 'features';
+  | 'features'
+  | 'ulimits';
 
 /** A range that subnets of `size` (a prefix length) are taken from. */
 export interface AddressPoolConfig {
@@ -35,7 +37,14 @@ export interface Directive<Field extends string = string> {
 }
 
 /** May be given several times, and in both places: the values are joined. */
-export const REPEATABLE: ReadonlySet<Kind> = new Set(['list', 'map', 'pools', 'runtimes', 'features']);
+export const REPEATABLE: ReadonlySet<Kind> = new Set([
+  'list',
+  'map',
+  'pools',
+  'runtimes',
+  'features',
+  'ulimits',
+]);
 
 export function directive<Field extends string>(
   flag: string,
@@ -69,6 +78,7 @@ const READERS: Record<Kind, (value: unknown, where: string) => unknown> = {
   pools: (value, where) => (Array.isArray(value) ? value.map((item) => readPool(item, where)) : undefined),
   runtimes: readRuntimes,
   features: readFeatures,
+  ulimits: readUlimits,
 };
 
 /** The command line gives texts, or true for a name alone. */

@@ -20,6 +20,7 @@ import type { NetworkManager } from '../network/network-manager.ts';
 import type { CdiListing } from '../oci/cdi/registry.ts';
 import type { HostFacts } from '../oci/host-facts.ts';
 import type { DaemonConfig } from './config.ts';
+import { cgroupSettings } from './limits-config.ts';
 import { shownProxies } from './proxies.ts';
 
 export interface InfoSources {
@@ -125,7 +126,7 @@ export function systemInfo(sources: InfoSources, drops: readonly ForeignDrop[], 
     NGoroutines: process.getActiveResourcesInfo().length,
     SystemTime: new Date().toISOString(),
     LoggingDriver: config.logDriver,
-    CgroupDriver: 'cgroupfs',
+    CgroupDriver: cgroupSettings(config).driver,
     CgroupVersion: host.cgroupVersion === 2 ? '2' : '1',
     NEventsListener: sources.events.listeners,
     KernelVersion: release(),

@@ -3,12 +3,13 @@
  * runtime-spec's. Pure, except that device nodes are looked up on the host. What it takes must have passed
  * validate.ts.
  */
-import { posix } from 'node:path';
+import { existsSync } from 'node:fs';
 import type { ContainerConfig } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
 import { containerCapabilities } from './capabilities.ts';
 import { applyEdits } from './cdi/apply-edits.ts';
 import type { ContainerEdits } from './cdi/spec.ts';
+import { CGROUPFS, type CgroupSettings, containerCgroupsPath } from './cgroup-path.ts';
 import { containerDevices } from './devices.ts';
 import type { HostFacts } from './host-facts.ts';
 import { systemPaths } from './masked-paths.ts';
@@ -18,6 +19,7 @@ import {
   DEFAULT_SHM_SIZE,
   type DefaultMountRequest,
   defaultMounts,
+  HOST_MESSAGE_QUEUES,
   planMounts,
   TERMINAL_GROUP,
 } from './mounts.ts';
@@ -57,8 +59,8 @@ export interface SpecInput {
   shmPath?: string;
   /** Host path of the init program for `--init`. */
   initBinary: string;
-  /** `/mydock` where HostConfig names none. */
-  cgroupParent?: string;
+  /** Of the daemon; left out: cgroupfs, below `/mydock`. */
+  cgroups?: CgroupSettings;
   accounts: Accounts;
   host: HostFacts;
   /** Of its CDI devices. */
@@ -74,8 +76,6 @@ export interface SecurityDefaults {
   /** `builtin`, `unconfined`, or a profile's JSON text. */
   seccompProfile: string;
 }
-
-export const DEFAULT_CGROUP_PARENT = '/mydock';
 
 /** Throws InvalidParameter for what can only be known now: users, devices, an empty command. */
 export function generateSpec(input: SpecInput): Spec {
@@ -163,7 +163,7 @@ function allMounts(input: SpecInput, security: SecurityOptions) {
     shmSize: hostConfig.ShmSize || DEFAULT_SHM_SIZE,
     shm: shmChoice(input),
     terminalGroup: hasGroup(input, TERMINAL_GROUP) ? TERMINAL_GROUP : undefined,
-    hostMessageQueues: input.userNamespace !== undefined && hostConfig.IpcMode === 'host',
+    messageQueues: messageQueues(input),
   });
   const init = {
     destination: INIT_PATH,
@@ -179,6 +179,12 @@ function allMounts(input: SpecInput, security: SecurityOptions) {
     recursiveReadOnly: input.host.recursiveReadOnly,
     userNamespace: input.userNamespace,
   });
+}
+
+/** The host's IPC namespace cannot be mounted from another user namespace, where a mount of it can be shown. */
+function messageQueues({ userNamespace, hostConfig }: SpecInput): DefaultMountRequest['messageQueues'] {
+  if (userNamespace === undefined || hostConfig.IpcMode !== 'host') return 'new';
+  return existsSync(HOST_MESSAGE_QUEUES) ? 'host' : 'none';
 }
 
 /** Whether files can belong to a group in the container. */
@@ -222,7 +228,7 @@ function linuxPart(input: SpecInput, security: SecurityOptions, capabilities: st
   return {
     namespaces: namespacesOf(input),
     ...(devices.length === 0 ? {} : { devices }),
-    cgroupsPath: cgroupsPath(input),
+    cgroupsPath: containerCgroupsPath(input.id, hostConfig.CgroupParent, input.cgroups ?? CGROUPFS),
     resources: linuxResources(hostConfig, rules),
     ...sysctls(input),
     ...(propagation === undefined ? {} : { rootfsPropagation: propagation }),
@@ -238,12 +244,6 @@ function seccompProfile(
 ): string | undefined {
   if (Privileged !== true) return security.seccomp;
   return parseSecurityOptions(SecurityOpt ?? []).seccomp ?? 'unconfined';
-}
-
-/** A parent that climbs is held at the root of the hierarchy. */
-function cgroupsPath({ id, cgroupParent, hostConfig }: SpecInput): string {
-  const parent = hostConfig.CgroupParent || cgroupParent || DEFAULT_CGROUP_PARENT;
-  return posix.join(posix.normalize(`/${parent}`), id);
 }
 
 function namespacesOf({ hostConfig, namespaces, config, userNamespace }: SpecInput): LinuxNamespace[] {

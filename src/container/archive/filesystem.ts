@@ -7,7 +7,7 @@ import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConflictError, InternalError } from '../../base/errors.ts';
 import type { SupervisorConfig } from '../../native/supervisor-protocol.ts';
-import { DEFAULT_CGROUP_PARENT } from '../../oci/generate.ts';
+import { DEFAULT_CGROUP_PARENT } from '../../oci/cgroup-path.ts';
 import { planMounts } from '../../oci/mounts.ts';
 import { OCI_VERSION, type Spec } from '../../oci/runtime-spec.ts';
 import { lookupUser } from '../../oci/user.ts';

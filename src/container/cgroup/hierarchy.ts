@@ -1,11 +1,12 @@
 /**
  * Where a container's cgroups are: the hierarchies that the host has mounted (cgroups(7)), v1, v2 or both at once, and
- * the container's directory in each, which is linux.cgroupsPath of its config.json below the mount point. Reading and
+ * the container's directory in each, which is where linux.cgroupsPath of its config.json is. Reading and
  * writing of one file stands here; what the files mean is in the files beside this one.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode, InternalError } from '../../base/errors.ts';
+import { cgroupDirectory } from '../../oci/cgroup-path.ts';
 import type { Spec } from '../../oci/runtime-spec.ts';
 
 export interface Hierarchy {
@@ -30,9 +31,12 @@ export function mountedHierarchies(): Hierarchy[] {
   return parseHierarchies(readFileSync('/proc/self/mounts', 'utf8'));
 }
 
+/** The forms of cgroupsPath that the engine writes: a folder, or a scope in a systemd slice; both end in the ID. */
+const OWN_GROUP = /^(?:\/.*|[^/:]*:[^/:]*:)[0-9a-f]{64}$/;
+
 /**
- * linux.cgroupsPath of a bundle; undefined where there is no bundle, or one that was cut while it was written. Only a
- * path below a folder of its own counts: never a hierarchy's root or another's group.
+ * Where a bundle's group lies below each hierarchy's root; undefined where there is no bundle, or one that was cut
+ * while it was written. Only a path below a folder of its own counts: never a hierarchy's root or another's group.
  */
 export function bundleCgroupsPath(bundle: string): string | undefined {
   let path: string | undefined;
@@ -42,7 +46,7 @@ export function bundleCgroupsPath(bundle: string): string | undefined {
     // No bundle, or a cut one: nothing was started from it.
     return undefined;
   }
-  return path !== undefined && /^\/.*[0-9a-f]{64}$/.test(path) ? path : undefined;
+  return path !== undefined && OWN_GROUP.test(path) ? cgroupDirectory(path) : undefined;
 }
 
 /** The cgroups of one container. */
