@@ -56,7 +56,8 @@ build/.packages: test/setup/system-packages.sh Makefile
 build/.test-packages: test/setup/system-packages.sh Makefile
 	@sh test/setup/system-packages.sh mmdebstrap=/usr/bin/mmdebstrap iproute2=/sbin/ip nftables=/usr/sbin/nft \
 		ca-certificates=/etc/ssl/certs/ca-certificates.crt btrfs-progs=/usr/sbin/mkfs.btrfs \
-		python3-docker=/usr/lib/python3/dist-packages/docker/__init__.py
+		python3-docker=/usr/lib/python3/dist-packages/docker/__init__.py \
+		runc=/usr/sbin/runc crun=/usr/bin/crun
 	@mkdir -p build && touch $@
 
 build/.vm-packages: test/setup/system-packages.sh Makefile

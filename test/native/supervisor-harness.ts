@@ -32,6 +32,8 @@ import {
 import type { Process, Spec } from '../../src/oci/runtime-spec.ts';
 
 export const RUNTIME = process.env['MYDOCK_TEST_RUNTIME'] ?? join(libraryDirectory(), 'mydock-runtime');
+/** Another OCI runtime's program, for containers whose options name none: `MYDOCK_TEST_OCI_RUNTIME=/usr/sbin/runc`. */
+const OCI_RUNTIME = process.env['MYDOCK_TEST_OCI_RUNTIME'];
 const BUSYBOX = process.env['MYDOCK_TEST_BUSYBOX'] ?? '/bin/busybox';
 const CGROUP = 'mydock-supervisor-test';
 const EVENT_TIMEOUT_MS = 60_000;
@@ -53,6 +55,8 @@ export interface ContainerOptions {
   /** Share the host's pid namespace. */
   hostPids?: boolean;
   env?: string[];
+  /** Program of another OCI runtime. */
+  runtime?: string;
   /** Adds to the folder's name, for long socket paths. */
   folder?: string;
 }
@@ -75,7 +79,7 @@ function containerSpec(id: string, root: string, options: ContainerOptions): Spe
   const spec = processSpec(options.args, options.terminal);
   if (options.consoleSize !== undefined) spec.consoleSize = options.consoleSize;
   return {
-    ociVersion: '1.2.0',
+    ociVersion: '1.0.2',
     process: spec,
     root: { path: root },
     hostname: 'supervised',
@@ -250,6 +254,7 @@ export class Container {
     for (const name of ['proc', 'dev', 'tmp', 'etc']) mkdirSync(join(bundle, 'rootfs', name));
     cpSync(BUSYBOX, join(bundle, 'rootfs/bin/busybox'));
     const id = Buffer.from(`${process.pid}-${++serial}`.padEnd(32, 'x')).toString('hex');
+    const runtime = options.runtime ?? OCI_RUNTIME;
     this.config = {
       id,
       socket: join(this.folder, 'control.sock'),
@@ -267,6 +272,9 @@ export class Container {
       stdin: options.stdin ?? false,
       stdinOnce: options.stdinOnce ?? false,
       seccompCache: '',
+      ...(runtime === undefined
+        ? {}
+        : { runtime: { path: runtime, arguments: [], root: join(bundle, 'runtime') } }),
     };
     writeFileSync(
       join(bundle, 'config.json'),

@@ -181,7 +181,7 @@ export async function startContainer(
 /** Docker's reading of the daemon's message: 127 not found, 126 cannot be invoked, 125 anything else. */
 export function startExitCode(message: string): number {
   if (
-    /executable file not found|no such file or directory|system cannot find the file specified/.test(message)
+    /executable file not found|no such file or directory|system cannot find the file specified/i.test(message)
   ) {
     return 127;
   }
