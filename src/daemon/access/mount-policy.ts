@@ -2,6 +2,7 @@
  * The mounts of a container that is made over a scoped socket, all of them as the engine has understood them: folders
  * of the host below a mount root, and from then on bound to it; volumes of the socket's; images that it may name.
  */
+import type { HostConfig } from '../../api/host-config.ts';
 import { ConflictError } from '../../base/errors.ts';
 import { wayInside } from '../../volume/confined-bind.ts';
 import type { RequestedMount } from '../../volume/mount-points.ts';
@@ -24,18 +25,29 @@ export function limitMounts(mounts: readonly RequestedMount[], visible: VisibleO
   });
 }
 
-function limitBind(mount: RequestedMount, { scope }: VisibleObjects): RequestedMount {
+/** Before the engine looks whether sources are there, which is not for everybody to know. */
+export function refuseForeignFolders({ Mounts }: HostConfig, visible: VisibleObjects): void {
+  for (const { Type, Source } of Mounts ?? []) if (Type === 'bind') mountRootOf(Source ?? '', visible);
+}
+
+function limitBind(mount: RequestedMount, visible: VisibleObjects): RequestedMount {
   // Of another container's mounts, which were looked at when that was named.
-  if (mount.confinedTo !== undefined && scope.mountRoots.includes(mount.confinedTo)) return mount;
+  if (mount.confinedTo !== undefined && visible.scope.mountRoots.includes(mount.confinedTo)) return mount;
+  const { root, way } = mountRootOf(mount.source, visible);
+  return { ...mount, confinedTo: root, subpath: way };
+}
+
+/** Throws Forbidden. */
+function mountRootOf(source: string, { scope }: VisibleObjects): { root: string; way: string } {
   for (const root of scope.mountRoots) {
-    const way = wayInside(root, mount.source);
-    if (way !== undefined) return { ...mount, confinedTo: root, subpath: way };
+    const way = wayInside(root, source);
+    if (way !== undefined) return { root, way };
   }
   const roots =
     scope.mountRoots.length === 0
       ? 'it has no mount roots'
       : `it gives what lies below ${scope.mountRoots.join(', ')}`;
-  throw beyond(scope, `mounting the host folder ${mount.source}`, roots);
+  throw beyond(scope, `mounting the host folder ${source}`, roots);
 }
 
 function limitVolume(mount: RequestedMount, visible: VisibleObjects): RequestedMount {

@@ -11,7 +11,7 @@ import type { ContainersBackend } from '../routes/containers/backend.ts';
 import type { ExecBackend } from '../routes/exec/backend.ts';
 import { excessOfConfig, excessOfHostConfig, unknownFieldOf } from './create-policy.ts';
 import { beyond } from './guard.ts';
-import { limitMounts } from './mount-policy.ts';
+import { limitMounts, refuseForeignFolders } from './mount-policy.ts';
 import { SHOW_ENVIRONMENT } from './operations.ts';
 import { portExcess } from './published-ports.ts';
 import { refuseEndpointExcess } from './scoped-networks.ts';
@@ -158,6 +158,7 @@ function limitCreate(request: ContainerCreateRequest, visible: VisibleObjects): 
   refuseConfigExcess(config, visible);
   const host = hostConfig ?? {};
   refuseHostExcess(host, visible);
+  refuseForeignFolders(host, visible);
   visible.requireImage(config.Image ?? '');
   const Labels = visible.scope.withLabels(config.Labels);
   if (Labels === undefined) throw foreignLabel(visible);

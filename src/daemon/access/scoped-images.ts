@@ -36,7 +36,10 @@ export function scopedImages(engine: ImagesBackend, visible: VisibleObjects): Im
       visible.requireImageName(target);
       engine.tag(require(source), target);
     },
-    remove: async (reference, options) => await engine.remove(require(reference), options),
+    remove: async (reference, options) => {
+      visible.requireImage(reference, true);
+      return await engine.remove(reference, options);
+    },
     prune: async (options) => {
       if (scope.limitsObjects || scope.limitsImages)
         throw beyond(scope, 'pruning images', 'images belong to no socket');

@@ -1,5 +1,5 @@
 /** The request for a scoped socket, judged whole before anything is made, and the socket as it is shown. */
-import { realpathSync, statSync } from 'node:fs';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { ScopedSocket, SocketCreateRequest } from '../../api/sockets.ts';
 import { InvalidParameterError } from '../../base/errors.ts';
@@ -100,10 +100,50 @@ export function socketWarnings({ settings, owner }: SocketRecord): string[] {
   if (!scope.limitsObjects && open.length > 0) {
     warnings.push(`without --label, ${open.join(', ')} apply to all containers and volumes of this host`);
   }
-  if (scope.allows('containers.create') && !scope.limitsImages && scope.allows('images.tag')) {
-    warnings.push('images.tag can give any image any name, also those that others start containers by');
+  const naming = [
+    'images.build',
+    'images.commit',
+    'images.import',
+    'images.load',
+    'images.remove',
+    'images.tag',
+  ];
+  const renaming = naming.filter((operation) => scope.allows(operation));
+  if (!scope.limitsImages && renaming.length > 0) {
+    warnings.push(
+      `without --image, ${renaming.join(', ')} reach every image of this host, also those that others start containers from`,
+    );
+  }
+  for (const root of settings.mountRoots) {
+    if (scope.allows('containers.create') && !keepsPrivileges(root)) {
+      warnings.push(
+        `${root} is not mounted with nosuid and nodev: root of a container can leave set-user-ID programs and devices there for users of this host`,
+      );
+    }
   }
   return warnings;
+}
+
+/** proc_pid_mountinfo(5): whether programs and devices in a folder have no power on the host. */
+function keepsPrivileges(folder: string): boolean {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' '))
+    .map((fields) => ({ point: withoutEscapes(fields[4] ?? ''), options: (fields[5] ?? '').split(',') }))
+    .filter(({ point }) => point !== '' && wayInside(point, folder) !== undefined);
+  // The longest is the nearest, and of several on one place the last is on top.
+  const nearest = mounts.reduce<(typeof mounts)[number] | undefined>(
+    (best, one) => (best === undefined || one.point.length >= best.point.length ? one : best),
+    undefined,
+  );
+  return nearest?.options.includes('nosuid') === true && nearest.options.includes('nodev');
+}
+
+/** Blanks and backslashes stand there as octal escapes. */
+function withoutEscapes(path: string): string {
+  return path.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
 }
 
 export function describeSocket(

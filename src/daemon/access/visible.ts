@@ -186,14 +186,20 @@ export class VisibleObjects {
     return volume !== undefined && !this.hasVolume(volume);
   }
 
-  /** Throws Forbidden for an image outside of the socket's patterns. */
-  requireImage(reference: string): void {
+  /**
+   * Throws Forbidden for an image outside of the socket's patterns. By a name, that name counts; by an ID, one of the
+   * image's names must match, and all of them where `whole` says that all are touched.
+   */
+  requireImage(reference: string, whole = false): void {
     if (!this.scope.limitsImages) return;
     const { images } = this.#sources;
     const id = images.tryResolve(reference)?.id;
     const known = images.list().find((image) => image.id === id);
-    const names = known === undefined ? [fullName(reference)] : [...known.repoTags, ...known.repoDigests];
-    if (!this.scope.includesImage(names)) this.#refuseImage(reference);
+    const full = fullName(reference);
+    const names = [...(known?.repoTags ?? []), ...(known?.repoDigests ?? [])];
+    const counted = names.length === 0 || names.includes(full) ? [full] : names;
+    const matches = (name: string): boolean => this.scope.includesImage([name]);
+    if (!(whole ? counted.every(matches) : counted.some(matches))) this.#refuseImage(reference);
   }
 
   /** A name that is given to an image, or fetched under: what it stands for now says nothing. */

@@ -200,6 +200,13 @@ describe('scoped sockets', { skip: TESTING_DOCKER && 'about mydockd' }, () => {
       assert.equal(status, 403, `${JSON.stringify(one)}: ${status} ${text}`);
       assert.match(text, /is not allowed on socket/);
     }
+    // Whether a file of the host exists is not told.
+    for (const Source of [join(outside, 'secret'), join(outside, 'missing')]) {
+      await ci.expect(403, 'POST', '/containers/create', {
+        ...SLEEPER,
+        HostConfig: { Mounts: [{ Type: 'bind', Source, Target: '/x' }] },
+      });
+    }
     await ci.expect(403, 'POST', '/containers/create', { ...SLEEPER, Labels: { project: 'y' } });
     await ci.expect(403, 'POST', '/containers/create', { ...SLEEPER, Superuser: true });
     await ci.expect(403, 'POST', '/containers/create', {
@@ -594,7 +601,11 @@ describe('scoped sockets', { skip: TESTING_DOCKER && 'about mydockd' }, () => {
       await socket.expect(201, 'POST', '/containers/create', { ...SLEEPER, Image: 'ci/app' })
     ).json<{ Id: string }>();
     await remove(Id);
-    await daemon.ok('rmi', 'ci/app');
+    // The image has a name that matches and one that does not.
+    await socket.expect(403, 'DELETE', '/images/busybox');
+    await socket.expect(403, 'DELETE', `/images/${id}?force=1`);
+    await socket.expect(403, 'POST', '/images/busybox/tag?repo=ci/other');
+    await socket.expect(200, 'DELETE', '/images/ci/app');
     await socket.remove();
   });
 });

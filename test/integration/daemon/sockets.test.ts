@@ -6,6 +6,7 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -226,6 +227,26 @@ describe('sockets', { skip: TESTING_DOCKER && 'about mydockd' }, () => {
     assert.equal(misspelt.status, 400);
     assert.match(misspelt.text, /unknown field \\"label\\" of a socket/);
     assert.equal(await daemon.ok('socket', 'ls', '-q'), '');
+  });
+
+  test('what an administrator should know is said', async () => {
+    const root = mkdtempSync('/srv/sockets-');
+    const path = `${socketFolder()}/warned.sock`;
+    const allow = ['--allow', 'containers.create,containers.exec,images.tag'];
+    const create = async (): Promise<string> =>
+      (await daemon.mydock(['socket', 'create', ...allow, '--mount-root', root, '--mode', '0666', path]))
+        .stderr;
+    const said = await create();
+    assert.match(said, /WARNING: every user of this host may use the socket \(mode 0666\)/);
+    assert.match(said, /WARNING: without --label, containers\.exec apply to all containers/);
+    assert.match(said, /WARNING: without --image, images\.tag reach every image/);
+    assert.match(said, /WARNING: \/srv\/sockets-\w+ is not mounted with nosuid and nodev/);
+    await daemon.ok('socket', 'rm', 'warned');
+    spawnSync('mount', ['-t', 'tmpfs', '-o', 'nosuid,nodev', 'tmpfs', root]);
+    assert.doesNotMatch(await create(), /nosuid/);
+    await daemon.ok('socket', 'rm', 'warned');
+    spawnSync('umount', [root]);
+    rmSync(root, { recursive: true });
   });
 
   test('sockets can only be handed out over the daemon’s own', async () => {
