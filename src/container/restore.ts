@@ -66,7 +66,10 @@ export async function restoreContainers(engine: EngineContext): Promise<void> {
   }
   await sweepBundles(engine, live);
   const { containers, userNamespaces } = engine;
-  userNamespaces.sweep(live, (id) => containers.find(id)?.id === id || containers.isUnreadable(id));
+  userNamespaces.sweep({
+    runs: (id) => live.has(id) || containers.isUnreadable(id),
+    exists: (id) => containers.find(id)?.id === id || containers.isUnreadable(id),
+  });
   await sweepImageTrees(engine);
   sweepHomes(engine);
   for (const container of engine.containers.all()) await finishRemoval(engine, container);

@@ -89,7 +89,7 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
     ...(userNamespace === undefined ? {} : { owners: ownersOf(userNamespace) }),
   });
   tellVolumesMounted(engine, container);
-  const { mounts, release } = containerMounts(container.record.mounts, paths.bundle);
+  const { mounts, release } = containerMounts(container.record.mounts, paths.bundle, engine.volumes);
   try {
     const deviceEdits = await editsOfRequests(engine.cdi, container.record.hostConfig.DeviceRequests ?? []);
     const shmPath = sharedMemory(engine, container, paths.bundle);

@@ -10,7 +10,6 @@ import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { sharedWith } from './namespaces.ts';
 import { isLive } from './state.ts';
-import { autoPool } from './subordinate-ids.ts';
 import type { ContainerUserNamespace, EnteredUserNamespace } from './user-namespace.ts';
 
 type Choice =
@@ -43,7 +42,7 @@ function take(
   const { userNamespaces } = engine;
   if (choice.kind === 'mapped') return { uids: choice.mapping.uids, gids: choice.mapping.gids };
   if (choice.kind === 'auto') {
-    return userNamespaces.ranges.take(containerId, choice.size, autoPool(userNamespaces.remap));
+    return userNamespaces.ranges.take(containerId, choice.size, userNamespaces.autoPool());
   }
   const { userNamespace, id } = choice.container.record;
   if (userNamespace === undefined) return undefined;

@@ -16,17 +16,19 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { TEMPORARY_PREFIX } from '../base/atomic-file.ts';
-import { errnoCode, errorMessage, NotImplementedError } from '../base/errors.ts';
+import { errnoCode, errorMessage, InternalError, NotImplementedError } from '../base/errors.ts';
 import { asOwner, type MountOwners, mountMappedOverlay } from '../image/layers/mapped-mounts.ts';
 import { unmountSync } from '../image/layers/overlay-mount.ts';
 import { addon } from '../native/addon.ts';
 import { mapText, toHost, type UserMapping } from '../oci/user-mappings.ts';
 import type { Container } from './container.ts';
 import type { IdRanges } from './id-ranges.ts';
+import { autoPool, type RangePool } from './subordinate-ids.ts';
 
 const MNT_DETACH = 2;
 /** statfs(2) of files that stand for namespaces. */
 const NSFS_MAGIC = 0x6e736673;
+const POOL_AGE_MS = 5000;
 const PROBE_PREFIX = `${TEMPORARY_PREFIX}userns-`;
 /** What the probe maps root to; the number does not matter. */
 const PROBE_ID = 1_879_048_192;
@@ -54,6 +56,7 @@ export class UserNamespaces {
   readonly #directory: string;
   readonly #dataRoot: string;
   #probed: Promise<void> | undefined;
+  #pool: { pool: RangePool; readAt: number } | undefined;
 
   constructor({ execRoot, dataRoot, remap, ranges }: UserNamespacesOptions) {
     this.remap = remap;
@@ -74,7 +77,14 @@ export class UserNamespaces {
     const path = this.path(containerId);
     if (!isNamespace(path)) {
       rmSync(path, { force: true });
-      await addon().createUserNamespace(path, mapText(mapping.uids), mapText(mapping.gids));
+      try {
+        await addon().createUserNamespace(path, mapText(mapping.uids), mapText(mapping.gids));
+      } catch (error) {
+        throw new InternalError(
+          `cannot make a user namespace for container ${containerId}: ${errorMessage(error)} (limits: user.max_user_namespaces)`,
+          error,
+        );
+      }
     }
     return { userNamespace: path, ...rootOf(mapping) };
   }
@@ -84,10 +94,19 @@ export class UserNamespaces {
     unbind(this.path(containerId));
   }
 
-  /** Unpins all but those of `live`, and gives back the ranges of containers that `exists` does not know. */
-  sweep(live: ReadonlySet<string>, exists: (containerId: string) => boolean): void {
-    for (const id of readdirSync(this.#directory)) if (!live.has(id)) this.unpin(id);
+  /** Unpins those of containers that do not run, and gives back the ranges of those that do not exist. */
+  sweep({ runs, exists }: Record<'runs' | 'exists', (containerId: string) => boolean>): void {
+    for (const id of readdirSync(this.#directory)) if (!runs(id)) this.unpin(id);
     for (const id of this.ranges.holders()) if (!exists(id)) this.ranges.giveBack(id);
+  }
+
+  /** Where `auto` takes ranges from. Reading it takes a look at every process: for some seconds it is kept. */
+  autoPool(): RangePool {
+    const now = performance.now();
+    if (this.#pool === undefined || now - this.#pool.readAt > POOL_AGE_MS) {
+      this.#pool = { pool: autoPool(this.remap), readAt: now };
+    }
+    return this.#pool.pool;
   }
 
   /**

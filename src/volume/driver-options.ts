@@ -55,6 +55,14 @@ export function needsMount({ type, device }: DriverOptions): boolean {
   return type !== '' || device !== '';
 }
 
+/**
+ * Whether the owners of the files are the host's or another host's affair, and not those of the containers that have
+ * the volume: in user namespaces they are shown as they are.
+ */
+export function hasForeignOwners({ type, o }: DriverOptions): boolean {
+  return isRemote(type) || splitWords(o).some((word) => word === 'bind' || word === 'rbind');
+}
+
 /** Whether another host answers for the files, so that every access to them may take for ever. */
 export function isRemote(fileSystem: string): boolean {
   return REMOTE.has(fileSystem) || fileSystem.startsWith('fuse');

@@ -169,6 +169,7 @@ function namesIn(folder: string): string[] {
 export function containerMounts(
   mounts: readonly ContainerMountPoint[],
   bundle: string,
+  volumes?: Pick<VolumeStore, 'hasForeignOwners'>,
 ): { mounts: ContainerMount[]; release(): void } {
   const parts: string[] = [];
   const sourceOf = (mount: ContainerMountPoint, index: number): string => {
@@ -184,7 +185,13 @@ export function containerMounts(
     for (const part of parts.splice(0)) unmountPart(part);
   };
   try {
-    return { mounts: mounts.map((mount, index) => containerMount(mount, sourceOf(mount, index))), release };
+    const made = mounts.map((mount, index) => ({
+      ...containerMount(mount, sourceOf(mount, index)),
+      ...(mount.type === 'volume' && volumes?.hasForeignOwners(mount.name) !== true
+        ? { ownersInside: true }
+        : {}),
+    }));
+    return { mounts: made, release };
   } catch (error) {
     release();
     throw error;
@@ -206,6 +213,5 @@ function containerMount(mount: ContainerMountPoint, source: string): ContainerMo
     readOnlyNonRecursive: mount.readOnlyNonRecursive,
     readOnlyForceRecursive: mount.readOnlyForceRecursive,
     ...((mount.idmap ?? '') === '' ? {} : { idmap: mount.idmap }),
-    ...(mount.type === 'volume' ? { ownersInside: true } : {}),
   };
 }

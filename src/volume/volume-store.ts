@@ -12,7 +12,7 @@ import type { Database } from '../base/database.ts';
 import { ConflictError, EngineError, errnoCode, NotFoundError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { EventBus } from '../events/event-bus.ts';
-import { type DriverOptions, needsMount, parseDriverOptions } from './driver-options.ts';
+import { type DriverOptions, hasForeignOwners, needsMount, parseDriverOptions } from './driver-options.ts';
 import { applySizeLimit, checkSizeOption, liftSizeLimit, sizeLimitStatus } from './quota.ts';
 import { removeTree } from './remove-tree.ts';
 import { snapshotNames } from './snapshot-folder.ts';
@@ -176,6 +176,11 @@ export class VolumeStore {
   /** Whether something is mounted on its folder while it is used. Throws NotFound. */
   isMountable(name: string): boolean {
     return needsMount(storedOptions(this.#table.get(name).options));
+  }
+
+  /** Whether its files keep their owners in user namespaces, as a folder of the host does. Throws NotFound. */
+  hasForeignOwners(name: string): boolean {
+    return hasForeignOwners(storedOptions(this.#table.get(name).options));
   }
 
   /** Whether a run, or anybody else, has it mounted. */

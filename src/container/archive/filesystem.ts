@@ -82,7 +82,7 @@ async function withMounts<T>(
       rootfs: root,
       ...(userNamespace === undefined ? {} : { owners: ownersOf(userNamespace) }),
     });
-    const made = containerMounts(lasting, paths.bundle);
+    const made = containerMounts(lasting, paths.bundle, engine.volumes);
     const { mounts } = made;
     release = made.release;
     const spec = mountsOnly(engine, container, { id, root, userNamespace, mounts });

@@ -273,6 +273,46 @@ test("folders of the host keep the host's owners, unless they are mapped by name
   );
 });
 
+test('volumes of a folder of the host keep its owners; file systems that cannot map IDs are named', async () => {
+  const folder = join(daemon.folder, 'of-the-host');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'file'), '', { mode: 0o600 });
+  await daemon.ok('volume', 'create', '-o', 'type=none', '-o', 'o=bind', '-o', `device=${folder}`, 'bound');
+  assert.equal(
+    await run(['-v', 'bound:/v'], 'stat -c %u /v /v/file; touch /v/x 2>&1; true'),
+    '65534\n65534\ntouch: /v/x: Permission denied',
+  );
+  await daemon.ok('volume', 'create', '-o', 'type=tmpfs', '-o', 'device=tmpfs', '-o', 'o=uid=33', 'memory');
+  assert.equal(await run(['-v', 'memory:/v'], 'stat -c %u /v'), '33');
+  const parts = ['lower', 'upper', 'work'].map((name) => join(daemon.folder, name));
+  for (const part of parts) mkdirSync(part);
+  const [lower, above, work] = parts;
+  await daemon.ok(
+    'volume',
+    'create',
+    '-o',
+    'type=overlay',
+    '-o',
+    'device=overlay',
+    '-o',
+    `o=lowerdir=${lower},upperdir=${above},workdir=${work}`,
+    'stacked',
+  );
+  await daemon.fails(
+    125,
+    /IDs cannot be mapped on .*stacked\/_data.*overlay/,
+    'run',
+    '--rm',
+    '--userns',
+    'auto',
+    '-v',
+    'stacked:/v',
+    'busybox',
+  );
+  assert.equal(await daemon.ok('run', '--rm', '-v', 'stacked:/v', 'busybox', 'stat', '-c', '%u', '/v'), '0');
+  await daemon.ok('volume', 'rm', 'bound', 'memory', 'stacked');
+});
+
 test('the network is its own: addresses, ports, names, ping, sysctls', async () => {
   await daemon.ok('network', 'create', 'names');
   try {
