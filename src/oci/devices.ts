@@ -4,7 +4,7 @@
  */
 import { type BigIntStats, lstatSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { errorMessage, InvalidParameterError } from '../base/errors.ts';
+import { errnoCode, errorMessage, InvalidParameterError } from '../base/errors.ts';
 import type { LinuxDevice, LinuxDeviceRule } from './runtime-spec.ts';
 
 /** HostConfig.Devices[]; an empty `CgroupPermissions` is `rwm`, an empty `PathInContainer` the host's path. */
@@ -147,7 +147,7 @@ function devicesBehind(hostPath: string, target: string): LinuxDevice[] {
         return nodes.map((node) => ({ ...node, path: target + node.path.slice(resolved.length) }));
     }
   } catch (error) {
-    reason = errorMessage(error);
+    reason = errnoCode(error) === 'ENOENT' ? 'no such file or directory' : errorMessage(error);
   }
   throw new InvalidParameterError(
     `error gathering device information while adding custom device "${hostPath}": ${reason}`,

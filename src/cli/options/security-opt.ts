@@ -14,7 +14,7 @@ export function securityOptions(flags: readonly string[]): SecurityOptions {
 }
 
 function securityOption(flag: string): string {
-  if (flag === 'no-new-privileges') return flag;
+  if (flag === 'no-new-privileges' || flag === 'writable-cgroups') return flag;
   const match = /^([^=:]*)[=:](.*)$/s.exec(flag);
   if (match === null) throw new Error(`invalid --security-opt: "${flag}"`);
   const [, name = '', value = ''] = match;
