@@ -68,6 +68,10 @@ struct config_mount {
     bool bind;
     /* rbind: the source's submounts come along. */
     bool recursive;
+    /* What is mounted at the destination already gets other attributes. */
+    bool remount;
+    /* tmpcopyup: the tmpfs starts with what it covers. */
+    bool copy_up;
     /* MOUNT_ATTR_* of the mount itself, and (rro, rnosuid...) of it and all below. */
     uint64_t set, clear, recursive_set, recursive_clear;
     /* MS_PRIVATE and so on; 0: as it comes. */
@@ -130,6 +134,8 @@ struct config {
     size_t time_offset_count;
     /* MS_* flags of linux.rootfsPropagation; MS_SLAVE | MS_REC by default. */
     unsigned long root_propagation;
+    /* Its name began with r: it is said of all mounts below the root as well. */
+    bool root_propagation_recursive;
     /* Absolute below each hierarchy's mount point; NULL where config.json does not say. */
     const char *cgroups_path;
     struct resources resources;
@@ -153,6 +159,8 @@ int config_read_process(const json_t *object, const char *name, struct arena *ar
                         struct config_process *process, struct error **err);
 /* Reads mounts. */
 int config_read_mounts(const struct fields *top, struct config *config, struct error **err);
+/* Reads linux.mountLabel, from linux: an option of the mounts that take one. */
+int config_label_mounts(const struct fields *from, struct config *config, struct error **err);
 /* Reads linux. */
 int config_read_linux(const struct fields *top, struct config *config, struct error **err);
 

@@ -232,6 +232,7 @@ static int linux_read_propagation(const struct fields *from, struct config *conf
     if (name == NULL || name[0] == '\0')
         return 0;
     const char *kind = name[0] == 'r' ? name + 1 : name;
+    config->root_propagation_recursive = name[0] == 'r';
     if (strcmp(kind, "private") == 0)
         config->root_propagation = MS_PRIVATE | MS_REC;
     else if (strcmp(kind, "shared") == 0)
@@ -277,6 +278,7 @@ int config_read_linux(const struct fields *top, struct config *config, struct er
         linux_read_time_offsets(&from, config, err) < 0 ||
         linux_read_propagation(&from, config, err) < 0 ||
         linux_read_personality(&from, config, err) < 0 ||
+        config_label_mounts(&from, config, err) < 0 ||
         linux_read_cgroups_path(&from, config, err) < 0 ||
         fields_texts(&from, "maskedPaths", &config->masked_paths, err) < 0 ||
         fields_texts(&from, "readonlyPaths", &config->read_only_paths, err) < 0 ||

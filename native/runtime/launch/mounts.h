@@ -37,6 +37,14 @@ int mounts_detach(int tree, const char *name, struct error **err);
 /* A new mount of a file system: a descriptor that is attached nowhere yet. options may be NULL. */
 int mounts_new(const char *type, const char *source, const struct text_list *options,
                const char *mode, uint64_t attributes, struct error **err);
+/* The host's sysfs with all below, read-only, for who may not mount one: a detached copy. */
+int mounts_host_sysfs(const struct config_mount *mount, struct error **err);
+
+/* The target of a mount in the root, made if it is missing. tree: a bind's source, else -1. *made:
+ * it is a new directory. What must not be covered is refused. */
+int mounts_open_target(const struct config_mount *mount, int tree, int root_fd, bool *made,
+                       struct error **err);
+
 int mounts_move(int tree, int target, const char *name, struct error **err);
 
 #endif

@@ -69,16 +69,27 @@ static int cgroup_attach_hierarchy(const struct cgroup *cgroup, size_t index,
     return 0;
 }
 
+/* Type cgroup2 asks for v2 by name: the container's own group, as with type cgroup. */
+static int cgroup_attach_v2(const struct config_mount *mount, const struct cgroup *cgroup,
+                            const struct mounts *mounts, int target, struct error **err) {
+    for (size_t index = 0; index < cgroup->count; index++) {
+        if (!cgroup->hierarchies[index].v2)
+            continue;
+        if (cgroup_restrict(cgroup, index, mounts, mount->set, err) < 0)
+            return -1;
+        return mounts_move(mounts->groups[index], target, mount->destination, err);
+    }
+    return error_setf(err, ENODEV, "mount", mount->destination,
+                      "mount cgroup2 on %s: this host has no cgroup v2", mount->destination);
+}
+
 int mounts_cgroup_attach(const struct config_mount *mount, const struct cgroup *cgroup,
                          const struct mounts *mounts, int root_fd, struct error **err) {
     cleanup_close int target = root_path_directory(root_fd, mount->destination, NULL, err);
     if (target < 0)
         return -1;
-    if (cgroup->count == 1 && cgroup->hierarchies[0].v2) {
-        if (cgroup_restrict(cgroup, 0, mounts, mount->set, err) < 0)
-            return -1;
-        return mounts_move(mounts->groups[0], target, mount->destination, err);
-    }
+    if (strcmp(mount->type, "cgroup2") == 0 || (cgroup->count == 1 && cgroup->hierarchies[0].v2))
+        return cgroup_attach_v2(mount, cgroup, mounts, target, err);
     uint64_t writable = mount->set & ~(uint64_t)MOUNT_ATTR_RDONLY;
     cleanup_close int tree = mounts_new("tmpfs", "tmpfs", NULL, "0755", writable, err);
     if (tree < 0 || mounts_move(tree, target, mount->destination, err) < 0)

@@ -14,7 +14,11 @@
 #include <unistd.h>
 
 int rootfs_isolate(const struct config *config, struct error **err) {
-    if (mount(NULL, "/", NULL, config->root_propagation, NULL) < 0)
+    /* What is unbindable could not be bound from now on. */
+    unsigned long propagation = (config->root_propagation & MS_UNBINDABLE) != 0
+                                    ? MS_PRIVATE | MS_REC
+                                    : config->root_propagation;
+    if (mount(NULL, "/", NULL, propagation, NULL) < 0)
         return error_set(err, errno, "set the propagation of", "/");
     return 0;
 }
@@ -95,8 +99,12 @@ int rootfs_finish(const struct config *config, int root_fd, struct error **err) 
     if (config->root_read_only &&
         mount_setattr(root_fd, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0)
         return error_set(err, errno, "make read-only", "/");
-    if ((config->root_propagation & (MS_SHARED | MS_UNBINDABLE)) != 0 &&
-        mount(NULL, "/", NULL, config->root_propagation, NULL) < 0)
+    /* Each mount below has been given its own; only a name that begins with r is about them too. */
+    unsigned long propagation = config->root_propagation & ~(unsigned long)MS_REC;
+    if (config->root_propagation_recursive)
+        propagation |= MS_REC;
+    if ((propagation & (MS_SHARED | MS_UNBINDABLE)) != 0 &&
+        mount(NULL, "/", NULL, propagation, NULL) < 0)
         return error_set(err, errno, "set the propagation of", "/");
     return 0;
 }

@@ -53,10 +53,11 @@ static void bundle_make(const char *name) {
 /* Makes the temporary folder; -1 with a reason on stdout where busybox is missing. */
 static int bundle_set_up(void) {
     static const char *const applets[] = {
-        "sh",      "cat",      "echo", "true",  "id",   "ls",    "mount",  "stty",   "sleep",
-        "touch",   "test",     "grep", "mkdir", "kill", "stat",  "dd",     "wc",     "mknod",
-        "pwd",     "hostname", "env",  "tty",   "head", "ps",    "umount", "false",  "chmod",
-        "unshare", "readlink", "ln",   "tr",    "cut",  "chown", "rm",     "ionice", "uname"};
+        "sh",     "cat",   "echo",   "true",     "id",       "ls",   "mount", "stty",
+        "sleep",  "touch", "test",   "grep",     "mkdir",    "kill", "stat",  "dd",
+        "wc",     "mknod", "pwd",    "hostname", "env",      "tty",  "head",  "ps",
+        "umount", "false", "chmod",  "unshare",  "readlink", "ln",   "tr",    "cut",
+        "chown",  "rm",    "ionice", "uname",    "awk"};
     static const char *const folders[] = {"bin", "etc", "tmp", "dev",  "proc",
                                           "sys", "usr", "var", "home", "work"};
     char path[PATH_MAX * 2];

@@ -65,11 +65,10 @@ static bool run_begin(struct run *run, json_t *config) {
     }
     bundle_write(config);
     struct launch_stdio stdio = {null, pipe_fds[1], pipe_fds[1]};
-    int result = launch_create(
-        &(struct launch_options){.bundle = bundle_directory,
-                                 .seccomp_cache = bundle_cache,
-                                 .systemd_cgroup = run_systemd},
-        &stdio, &run->container, &run->init, &run->err);
+    int result = launch_create(&(struct launch_options){.bundle = bundle_directory,
+                                                        .seccomp_cache = bundle_cache,
+                                                        .systemd_cgroup = run_systemd},
+                               &stdio, &run->container, &run->init, &run->err);
     close(null);
     close(pipe_fds[1]);
     if (result < 0) {
