@@ -1,7 +1,8 @@
 /*
  * mydock-runtime: the command line. Its verb `supervise` runs one container on behalf of mydockd
- * (supervisor.h); all others are those of an OCI runtime (oci/oci.h).
+ * (supervisor.h), `limit` changes its limits (limit_command.h); all others are those of an OCI runtime (oci/oci.h).
  */
+#include "launch/limit_command.h"
 #include "launch/self_exe.h"
 #include "oci/oci.h"
 #include "supervisor/supervisor.h"
@@ -25,5 +26,7 @@ static int run_supervise(int count, char **arguments) {
 int main(int count, char **arguments) {
     if (count > 1 && strcmp(arguments[1], "supervise") == 0)
         return run_supervise(count, arguments);
+    if (count > 1 && strcmp(arguments[1], "limit") == 0)
+        return limit_command(count - 1, arguments + 1);
     return oci_run(arguments);
 }

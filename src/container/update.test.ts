@@ -21,12 +21,13 @@ test('0 and -1 take the limit of processes away, null does not', () => {
 
 test('only limits that differ are written, those that belong together as a pair', () => {
   const before = { Memory: 100, MemorySwap: 200, CpuShares: 512 };
-  const { after, before: undo } = changedLimits(before, { ...before, Memory: 150, PidsLimit: 9 });
-  assert.deepEqual(after, { memory: { limit: 150, swap: 200 }, pids: { limit: 9 } });
-  assert.deepEqual(undo, { memory: { limit: 100, swap: 200 }, pids: { limit: -1 } });
-  assert.deepEqual(changedLimits(before, { ...before, MemorySwap: -1 }).after, {
+  assert.deepEqual(changedLimits(before, { ...before, Memory: 150, PidsLimit: 9 }), {
+    memory: { limit: 150, swap: 200 },
+    pids: { limit: 9 },
+  });
+  assert.deepEqual(changedLimits(before, { ...before, MemorySwap: -1 }), {
     memory: { limit: 100, swap: -1 },
   });
-  assert.deepEqual(changedLimits({}, { NanoCpus: 5e8 }).after, { cpu: { quota: 50_000, period: 100_000 } });
-  assert.deepEqual(changedLimits(before, before).after, {});
+  assert.deepEqual(changedLimits({}, { NanoCpus: 5e8 }), { cpu: { quota: 50_000, period: 100_000 } });
+  assert.deepEqual(changedLimits(before, before), {});
 });

@@ -1,19 +1,19 @@
 /**
  * Changing the limits and the restart policy of a container (Engine API, "Update a container"). A field that is 0,
  * empty or absent stays as it is. For a running container the cgroups are written first: what the kernel refuses is
- * not stored, and what was written before is put back.
+ * not stored.
  */
 import type { HostConfig, Resources } from '../api/host-config.ts';
 import { ConflictError, errorMessage, InternalError } from '../base/errors.ts';
-import { log } from '../base/log.ts';
 import { linuxResources } from '../oci/resources.ts';
 import type { LinuxResources } from '../oci/runtime-spec.ts';
 import { validateRestartPolicy } from '../oci/validate.ts';
 import { validateResources } from '../oci/validate-resources.ts';
+import { specCgroupsPath } from './cgroup/hierarchy.ts';
 import { writeLimits } from './cgroup/limits.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
-import { cgroupOf } from './pause.ts';
+import { containerPaths } from './paths.ts';
 
 export type UpdateRequest = Resources & Pick<HostConfig, 'RestartPolicy'>;
 
@@ -49,11 +49,11 @@ const FIXED = [
 ] as const satisfies (keyof Resources)[];
 
 /** The caller holds the mutex. Returns warnings. Throws InvalidParameter, Conflict with Docker's texts, or Internal. */
-export function updateContainer(
+export async function updateContainer(
   engine: EngineContext,
   container: Container,
   request: UpdateRequest,
-): string[] {
+): Promise<string[]> {
   const wanted = structuredClone(request);
   validateRestartPolicy(wanted);
   const { MemorySwap: swap = 0 } = wanted;
@@ -64,7 +64,7 @@ export function updateContainer(
     if (isSet(request[field])) warnings.push(`${field} cannot be updated and was left as it is.`);
   }
   try {
-    apply(engine, container, wanted);
+    await apply(engine, container, wanted);
   } catch (error) {
     const text = `Cannot update container ${container.id}: ${errorMessage(error)}`;
     throw error instanceof ConflictError ? new ConflictError(text) : new InternalError(text);
@@ -73,7 +73,7 @@ export function updateContainer(
   return warnings;
 }
 
-function apply(engine: EngineContext, container: Container, wanted: UpdateRequest): void {
+async function apply(engine: EngineContext, container: Container, wanted: UpdateRequest): Promise<void> {
   const { record } = container;
   if (record.state.status === 'removing') {
     throw new ConflictError('container is marked for removal and cannot be "update"');
@@ -81,7 +81,11 @@ function apply(engine: EngineContext, container: Container, wanted: UpdateReques
   checkConflicts(wanted, record.hostConfig);
   const updated = mergeResources(record.hostConfig, wanted);
   if (container.running) {
-    writeLive(engine, container, changedLimits(record.hostConfig, updated));
+    const { bundle } = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+    const changed = changedLimits(record.hostConfig, updated);
+    const path = specCgroupsPath(bundle);
+    if (path === undefined) throw new InternalError(`${bundle} names no cgroup`);
+    if (Object.keys(changed).length > 0) await writeLimits(engine.settings.runtimePath, path, changed);
   }
   const before = record.hostConfig;
   record.hostConfig = updated;
@@ -151,12 +155,8 @@ export function mergeResources(current: HostConfig, wanted: UpdateRequest): Host
 }
 
 /** The limits in which two configurations differ, as the later one has them. */
-export function changedLimits(
-  before: HostConfig,
-  after: HostConfig,
-): { before: LinuxResources; after: LinuxResources } {
-  const [old, now] = [fullLimits(before), fullLimits(after)];
-  return { before: difference(now, old), after: difference(old, now) };
+export function changedLimits(before: HostConfig, after: HostConfig): LinuxResources {
+  return difference(fullLimits(before), fullLimits(after));
 }
 
 /** With "no limit" spelled out where that takes a limit away. */
@@ -198,22 +198,4 @@ function withPairs(changed: LinuxResources, all: LinuxResources): LinuxResources
 function pick<T extends object, K extends keyof T>(values: T | undefined, key: K): Partial<T> {
   const value = values?.[key];
   return value === undefined ? {} : ({ [key]: value } as Partial<T>);
-}
-
-function writeLive(
-  engine: EngineContext,
-  container: Container,
-  limits: { before: LinuxResources; after: LinuxResources },
-): void {
-  const cgroup = cgroupOf(engine, container);
-  try {
-    writeLimits(cgroup, limits.after);
-  } catch (error) {
-    try {
-      writeLimits(cgroup, limits.before);
-    } catch (undo) {
-      log.warn({ container: container.id, error: errorMessage(undo) }, 'limits are partly updated');
-    }
-    throw error;
-  }
 }

@@ -12,6 +12,7 @@
 #include "launch/filter_cases.h"
 #include "launch/filter_listener_cases.h"
 #include "launch/idmap_cases.h"
+#include "launch/limit_cases.h"
 #include "launch/mount_cases.h"
 #include "launch/process_cases.h"
 #include "launch/self_cases.h"
@@ -41,6 +42,8 @@ int main(int count, char **arguments) {
     test_idmap();
     test_user_namespaces();
     test_limits();
+    test_limit_words();
+    test_limit_updates();
     test_device_rules();
     test_device_program();
     test_namespaces();

@@ -1,5 +1,4 @@
-/* Numbers of linux.resources, which are made for cgroup v1, in the scales of cgroup v2. Twins:
- * src/container/cgroup/limits.ts and block-limits.ts. */
+/* Numbers of linux.resources, which are made for cgroup v1, in the scales of cgroup v2. */
 #ifndef MYDOCK_RESOURCES_CONVERT_H
 #define MYDOCK_RESOURCES_CONVERT_H
 

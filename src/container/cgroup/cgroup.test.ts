@@ -6,7 +6,6 @@ import { after, before, test } from 'node:test';
 import { blockUsage, parseBlkio } from './block-usage.ts';
 import { freeze, isFrozen, thaw } from './freezer.ts';
 import { ContainerCgroup, type Hierarchy, parseHierarchies } from './hierarchy.ts';
-import { cpuWeight, planLimits, writeLimits } from './limits.ts';
 import { cpuUsage, memoryUsage, pidsUsage } from './usage.ts';
 
 let root: string;
@@ -32,10 +31,6 @@ function fake(name: string, files: Record<string, Record<string, string>>): Cont
   return new ContainerCgroup('/c', hierarchies);
 }
 
-function plan(cgroup: ContainerCgroup, resources: Parameters<typeof planLimits>[1]): string[] {
-  return planLimits(cgroup, resources).map(({ file, value }) => `${file}=${value}`);
-}
-
 test('mounts are told apart: v1 by controllers, v2, others', () => {
   const text = `proc /proc proc rw 0 0
 cgroup /sys/fs/cgroup/cpu cgroup rw,nosuid,relatime,cpu,cpuacct 0 0
@@ -47,54 +42,6 @@ none /sys/fs/cgroup/unified cgroup2 rw 0 0
     { version: 1, controllers: ['name=systemd'], mount: '/sys/fs/cgroup/systemd' },
     { version: 2, controllers: [], mount: '/sys/fs/cgroup/unified' },
   ]);
-});
-
-test('v1: what grows of memory and swap goes first', () => {
-  const files = { 'memory.limit_in_bytes': '100', 'memory.memsw.limit_in_bytes': '200' };
-  const cgroup = fake('order', { 'v1 memory': files });
-  assert.deepEqual(plan(cgroup, { memory: { limit: 300, swap: 600 } }), [
-    'memory.memsw.limit_in_bytes=600',
-    'memory.limit_in_bytes=300',
-  ]);
-  assert.deepEqual(plan(cgroup, { memory: { limit: 50, swap: 100 } }), [
-    'memory.limit_in_bytes=50',
-    'memory.memsw.limit_in_bytes=100',
-  ]);
-  assert.equal(plan(cgroup, { memory: { limit: 50, swap: -1 } })[0], 'memory.memsw.limit_in_bytes=-1');
-});
-
-test('v2: swap is counted alone, shares become a weight, quota and period share a file', () => {
-  const v2 = {
-    'memory.max': '1000',
-    'cpu.weight': '',
-    'cpu.max': 'max 100000',
-    'pids.max': '',
-    'io.max': '',
-  };
-  const cgroup = fake('two', { v2 });
-  assert.deepEqual(plan(cgroup, { memory: { limit: 400, swap: 1000 } }), [
-    'memory.swap.max=600',
-    'memory.max=400',
-  ]);
-  assert.deepEqual(plan(cgroup, { memory: { swap: -1 } }), ['memory.swap.max=max']);
-  assert.deepEqual(plan(cgroup, { cpu: { shares: 1024, quota: 50_000 } }), [
-    'cpu.weight=39',
-    'cpu.max=50000 100000',
-  ]);
-  assert.deepEqual(plan(cgroup, { cpu: { quota: -1 } }), ['cpu.max=max 100000']);
-  assert.deepEqual(plan(cgroup, { pids: { limit: -1 } }), ['pids.max=max']);
-  const device = { major: 8, minor: 0, rate: 4096 };
-  assert.deepEqual(plan(cgroup, { blockIO: { throttleReadBpsDevice: [device] } }), ['io.max=8:0 rbps=4096']);
-  assert.equal(cpuWeight(2), 1);
-  assert.equal(cpuWeight(262_144), 10_000);
-});
-
-test('a hybrid host: each limit goes where its controller is; a missing one is named', () => {
-  const cgroup = fake('hybrid', { 'v1 memory': { 'memory.limit_in_bytes': '1' }, v2: { 'cpu.weight': '' } });
-  writeLimits(cgroup, { memory: { limit: 77 }, cpu: { shares: 2 } });
-  assert.equal(readFileSync(join(root, 'hybrid/v1-memory/c/memory.limit_in_bytes'), 'utf8'), '77');
-  assert.equal(readFileSync(join(root, 'hybrid/v2/c/cpu.weight'), 'utf8'), '1');
-  assert.throws(() => planLimits(cgroup, { pids: { limit: 5 } }), /no cgroup controller for pids/);
 });
 
 test('v1 figures: nanoseconds, ticks as nanoseconds, a limit above the machine is the machine', () => {

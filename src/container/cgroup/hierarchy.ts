@@ -39,6 +39,12 @@ const OWN_GROUP = /^(?:\/.*|[^/:]*:[^/:]*:)[0-9a-f]{64}$/;
  * while it was written. Only a path below a folder of its own counts: never a hierarchy's root or another's group.
  */
 export function bundleCgroupsPath(bundle: string): string | undefined {
+  const path = specCgroupsPath(bundle);
+  return path === undefined ? undefined : cgroupDirectory(path);
+}
+
+/** linux.cgroupsPath itself, as a runtime is told it. */
+export function specCgroupsPath(bundle: string): string | undefined {
   let path: string | undefined;
   try {
     path = (JSON.parse(readFileSync(join(bundle, 'config.json'), 'utf8')) as Spec).linux?.cgroupsPath;
@@ -46,7 +52,7 @@ export function bundleCgroupsPath(bundle: string): string | undefined {
     // No bundle, or a cut one: nothing was started from it.
     return undefined;
   }
-  return path !== undefined && OWN_GROUP.test(path) ? cgroupDirectory(path) : undefined;
+  return path !== undefined && OWN_GROUP.test(path) ? path : undefined;
 }
 
 /** The cgroups of one container. */
