@@ -174,7 +174,7 @@ function sweepProbes(dataRoot: string): void {
 }
 
 function endProbe(folder: string): void {
-  for (const part of ['mapped', 'target']) {
+  for (const part of ['mapped', 'target'].filter((name) => existsSync(join(folder, name)))) {
     for (const name of readdirSync(join(folder, part))) unmountSync(join(folder, part, name));
     unmountSync(join(folder, part));
   }

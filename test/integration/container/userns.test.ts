@@ -85,6 +85,29 @@ test('ranges are kept over restarts of containers and daemons, and never given o
   assert.match(stderr, /cannot find 4000000000 unused user IDs for --userns auto/);
 });
 
+test('what a killed daemon has left of namespaces and mapped mounts is taken away', async () => {
+  await start('kept');
+  await daemon.stop('SIGKILL');
+  const id = 'ab'.repeat(32);
+  const pin = join(daemon.execRoot, 'userns', id);
+  writeFileSync(pin, '');
+  execFileSync('mount', ['--bind', '/proc/self/ns/user', pin]);
+  const probe = join(daemon.dataRoot, '.tmp-userns-left');
+  const mapped = join(daemon.execRoot, 'images', `${id}@00112233`);
+  for (const folder of [mapped, join(probe, 'mapped/lower@1'), join(probe, 'target')]) {
+    mkdirSync(folder, { recursive: true });
+    execFileSync('mount', ['--bind', daemon.folder, folder]);
+  }
+  mkdirSync(join(daemon.dataRoot, '.tmp-userns-begun'));
+  await daemon.launch();
+  for (const path of [pin, mapped, probe, join(daemon.dataRoot, '.tmp-userns-begun')]) {
+    assert.equal(existsSync(path), false, path);
+  }
+  assert.ok(existsSync(join(daemon.folder, 'log')), 'only mounts were taken away');
+  assert.equal(await exec('kept', 'id -u'), '0');
+  assert.deepEqual(readdirSync(join(daemon.execRoot, 'userns')), [await daemon.inspect('kept', '{{.Id}}')]);
+});
+
 test('on the disk files have the owners that the container sees', async () => {
   const pid = await start(
     'box',
