@@ -12,12 +12,12 @@ import { composeDaemon } from './compose.ts';
 import { type DaemonConfig, daemonCommand, readConfig } from './config.ts';
 import { listenAddresses } from './listen-address.ts';
 import { ApiServer } from './server.ts';
-import { removeStale } from './socket-file.ts';
+import { requireFreePath } from './socket-file.ts';
 
 async function serve(config: DaemonConfig): Promise<void> {
   const addresses = listenAddresses(config);
   // Before anything of the machine is touched: the daemon could not serve there.
-  for (const address of addresses) if (address.kind === 'unix') await removeStale(address.path);
+  for (const address of addresses) if (address.kind === 'unix') await requireFreePath(address.path);
   const daemon = await composeDaemon(config);
   const server = new ApiServer(daemon.router);
   try {

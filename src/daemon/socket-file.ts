@@ -82,17 +82,25 @@ export function makeSocketFolder(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
 }
 
-/** Takes a stale socket away. Throws as `listenOnPath`. */
-export async function removeStale(path: string): Promise<void> {
+async function removeStale(path: string): Promise<void> {
+  if (await requireFreePath(path)) rmSync(path);
+}
+
+/**
+ * Whether a stale socket is there; nothing is changed, for only who has the lock of the data root may take one away.
+ * Throws as `listenOnPath`.
+ */
+export async function requireFreePath(path: string): Promise<boolean> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return;
+  if (stat === undefined) return false;
   if (!stat.isSocket()) {
     const what = stat.isSymbolicLink() ? 'a symbolic link' : 'not a socket';
     throw new InvalidParameterError(`cannot listen on ${path}: it exists and is ${what}`);
   }
-  if (await answers(path))
+  if (await answers(path)) {
     throw new UnavailableError(`cannot listen on ${path}: another process listens there`);
-  rmSync(path);
+  }
+  return true;
 }
 
 function answers(path: string): Promise<boolean> {
