@@ -167,9 +167,9 @@ test('a runtime that makes no container, or whose program is missing, fails the 
     /fork\/exec \/nowhere\/runtime: No such file/,
   );
   const nothing = container({ runtime: wrapper('nothing', 'exit 0'), args: forever });
-  assert.match((await nothing.control.next('failed', '')).message, /call-0\.pid: No such file/);
+  assert.match((await nothing.control.next('failed', '')).message, /nothing names no process in /);
   const stranger = wrapper('stranger', 'while [ "$1" != --pid-file ]; do shift; done; echo 1 > "$2"; exit 0');
   const foreign = container({ runtime: stranger, args: forever });
-  assert.match((await foreign.control.next('failed', '')).message, /holds no process ID/);
+  assert.match((await foreign.control.next('failed', '')).message, /stranger names no process in /);
   for (const made of [missing, nothing, foreign]) assert.deepEqual(leftovers(made), []);
 });

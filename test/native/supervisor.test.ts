@@ -51,7 +51,7 @@ test('the command line names its version, and what it does not do', () => {
   assert.throws(
     () => execFileSync(RUNTIME, ['checkpoint'], { stdio: 'pipe', encoding: 'utf8' }),
     (error: { status: number; stderr: string }) =>
-      error.status === 1 && /^mydock-runtime: "checkpoint" is not implemented[^\n]*\n$/.test(error.stderr),
+      error.status === 1 && /^mydock-runtime: unknown verb "checkpoint"[^\n]*\n$/.test(error.stderr),
   );
 });
 

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SIGNAL_LIMIT_MS = 10 * 1000, DELETE_LIMIT_MS = 30 * 1000, PATH_BYTES = 4096 };
+enum { DELETE_LIMIT_MS = 30 * 1000, PATH_BYTES = 4096 };
 
 static struct foreign *foreign_of(struct runtime *runtime) {
     return (struct foreign *)runtime;
@@ -47,16 +47,15 @@ bool foreign_is_child(pid_t pid) {
     return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
-pid_t foreign_read_pid(const char *path, struct error **err) {
+pid_t foreign_read_pid(const struct foreign *foreign, const char *step, const char *path,
+                       struct error **err) {
     char text[32] = "";
+    char *end = text;
     cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (length < 0)
-        return error_set(err, errno, "read", path);
-    char *end;
-    long pid = strtol(text, &end, 10);
+    long pid = fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 ? strtol(text, &end, 10) : 0;
     if (pid <= 1 || pid > 0x7fffffff || (*end != '\0' && *end != '\n'))
-        return error_setf(err, 0, "read", path, "%s holds no process ID", path);
+        return error_setf(err, 0, step, path, "%s names no process in %s", foreign_program(foreign),
+                          path);
     return (pid_t)pid;
 }
 
@@ -145,7 +144,7 @@ static int take_over(struct foreign *foreign, const struct foreign_files *files,
                      struct error **err) {
     struct cgroup_request request = cgroup_of(foreign);
     const char *program = foreign_program(foreign);
-    pid_t pid = foreign_read_pid(files->pid, err);
+    pid_t pid = foreign_read_pid(foreign, "runtime create", files->pid, err);
     if (pid < 0)
         return -1;
     if (!foreign_is_child(pid))
@@ -196,65 +195,9 @@ static int foreign_start(struct runtime *runtime, struct launch_process *init, s
     return result;
 }
 
-/* --- signals
- * ------------------------------------------------------------------------------------------------
+/* --- groups
+ * -------------------------------------------------------------------------------------------------
  */
-
-static void send_next(struct foreign *foreign);
-
-static void signal_directly(const struct foreign *foreign, int signal) {
-    if (foreign_is_child(foreign->init) && kill(foreign->init, signal) != 0)
-        warn("kill %d with signal %d: %s", foreign->init, signal, strerror(errno));
-}
-
-static void signal_sent(struct foreign *foreign, bool well) {
-    int signal = foreign->signals[0];
-    loop_disarm(foreign->loop, &foreign->signal_limit);
-    foreign->signaller = 0;
-    foreign->signal_count--;
-    memmove(foreign->signals, foreign->signals + 1, foreign->signal_count * sizeof(int));
-    if (!well)
-        signal_directly(foreign, signal);
-    send_next(foreign);
-}
-
-static void signal_limit_over(struct timer *timer) {
-    struct foreign *foreign =
-        (struct foreign *)((char *)timer - offsetof(struct foreign, signal_limit));
-    call_kill(foreign->signaller);
-}
-
-/* Through the runtime, whose init may only stand for the container's (a sandbox, a machine). */
-static void send_next(struct foreign *foreign) {
-    while (foreign->signal_count > 0) {
-        char number[16];
-        const char *words[] = {foreign->config->id, number, NULL};
-        snprintf(number, sizeof(number), "%d", foreign->signals[0]);
-        cleanup_free char **arguments = foreign_arguments(foreign, NULL, "kill", words);
-        foreign->signaller = arguments == NULL ? -1 : call_start(arguments, NULL, NULL);
-        if (foreign->signaller > 0) {
-            loop_arm(foreign->loop, &foreign->signal_limit, SIGNAL_LIMIT_MS);
-            return;
-        }
-        foreign->signaller = 0;
-        signal_directly(foreign, foreign->signals[0]);
-        foreign->signal_count--;
-        memmove(foreign->signals, foreign->signals + 1, foreign->signal_count * sizeof(int));
-    }
-}
-
-static void foreign_signal(struct runtime *runtime, pid_t init, int signal) {
-    struct foreign *foreign = foreign_of(runtime);
-    foreign->init = init;
-    /* SIGKILL overtakes all, and works whatever became of the runtime. */
-    if (signal == SIGKILL || foreign->signal_count == FOREIGN_SIGNALS_MAX) {
-        signal_directly(foreign, signal);
-        return;
-    }
-    foreign->signals[foreign->signal_count++] = signal;
-    if (foreign->signaller == 0)
-        send_next(foreign);
-}
 
 static int foreign_kill_all(struct runtime *runtime, int signal, struct error **err) {
     const struct foreign *foreign = foreign_of(runtime);
@@ -268,6 +211,10 @@ static bool foreign_owns_pids(const struct runtime *runtime) {
 static bool foreign_oom_killed(const struct runtime *runtime) {
     const struct foreign *foreign = (const struct foreign *)runtime;
     return foreign->cgroup != NULL && cgroup_oom_kills(foreign->cgroup) > 0;
+}
+
+static const struct cgroup *foreign_cgroup(const struct runtime *runtime) {
+    return ((const struct foreign *)runtime)->cgroup;
 }
 
 /* --- ends
@@ -286,12 +233,9 @@ static void remember_end(struct foreign *foreign, pid_t pid, int wait_status) {
 
 static bool foreign_reaped(struct runtime *runtime, pid_t pid, int wait_status) {
     struct foreign *foreign = foreign_of(runtime);
-    if (foreign_exec_reaped(foreign, pid, wait_status))
+    if (foreign_exec_reaped(foreign, pid, wait_status) ||
+        foreign_signal_reaped(foreign, pid, wait_status))
         return true;
-    if (pid == foreign->signaller) {
-        signal_sent(foreign, wait_status == 0);
-        return true;
-    }
     if (pid == foreign->guard) {
         struct cgroup_request request = cgroup_of(foreign);
         warn("the guard of the container ended; another takes its place");
@@ -325,12 +269,7 @@ static void foreign_destroy(struct runtime *runtime) {
     struct foreign_files files;
     struct error *err = NULL;
     foreign_exec_abandon(foreign);
-    loop_disarm(foreign->loop, &foreign->signal_limit);
-    if (foreign->signaller > 0) {
-        call_kill(foreign->signaller);
-        while (waitpid(foreign->signaller, NULL, 0) < 0 && errno == EINTR)
-            continue;
-    }
+    foreign_signal_abandon(foreign);
     if (foreign->cgroup != NULL)
         cgroup_kill(foreign->cgroup, SIGKILL, NULL);
     foreign_name_files(foreign, &files);
@@ -353,6 +292,7 @@ static const struct runtime_operations operations = {
     .kill_all = foreign_kill_all,
     .owns_pids = foreign_owns_pids,
     .oom_killed = foreign_oom_killed,
+    .cgroup = foreign_cgroup,
     .reaped = foreign_reaped,
     .destroy = foreign_destroy,
 };
@@ -366,7 +306,6 @@ int foreign_open(const struct supervisor_config *config, const char *bundle, str
     foreign->config = config;
     foreign->bundle = bundle;
     foreign->loop = loop;
-    foreign->signal_limit.fire = signal_limit_over;
     *out = &foreign->runtime;
     return 0;
 }

@@ -10,10 +10,11 @@
  * linux.cgroupsPath: signals to all, OOM kills and the end of everything are done there, whatever
  * the runtime knows.
  *
- *   foreign.c       create, start, signals, destroy    call.c            one run of the program
+ *   foreign.c       create, start, groups, destroy     call.c            one run of the program
  *   foreign_exec.c  execs under way                    message.c         what its errors say
  *   arguments.c     command lines                      console_socket.c  terminals
- *   process_file.c  process objects for exec           guard.c           the supervisor's death
+ *   foreign_signal.c  signals to the init              guard.c           the supervisor's death
+ *   process_file.c  process objects for exec
  */
 #ifndef MYDOCK_FOREIGN_H
 #define MYDOCK_FOREIGN_H
@@ -86,8 +87,9 @@ char **foreign_arguments(const struct foreign *foreign, const char *log, const c
 /* Names the files of the next call, and removes what stands there. */
 void foreign_name_files(struct foreign *foreign, struct foreign_files *files);
 void foreign_remove_files(const struct foreign_files *files);
-/* The process ID that the runtime wrote; it must be a child of ours. -1 with *err set. */
-pid_t foreign_read_pid(const char *path, struct error **err);
+/* The process ID that the runtime wrote to a file at this step; -1 with *err set. */
+pid_t foreign_read_pid(const struct foreign *foreign, const char *step, const char *path,
+                       struct error **err);
 /* Our child, and not reaped. */
 bool foreign_is_child(pid_t pid);
 /* The runtime's name for messages. */
@@ -103,5 +105,11 @@ void foreign_exec(struct runtime *runtime, const json_t *process, const struct l
 bool foreign_exec_reaped(struct foreign *foreign, pid_t pid, int wait_status);
 /* Ends what is under way, without a word to its owners. */
 void foreign_exec_abandon(struct foreign *foreign);
+
+/* See struct runtime_operations. */
+void foreign_signal(struct runtime *runtime, pid_t init, int signal);
+/* True where pid was the runtime's call that sends a signal. */
+bool foreign_signal_reaped(struct foreign *foreign, pid_t pid, int wait_status);
+void foreign_signal_abandon(struct foreign *foreign);
 
 #endif

@@ -120,7 +120,7 @@ static int finish(struct foreign_exec *exec, int wait_status, struct launch_proc
     if (wait_status != 0)
         return message_set(exec->files.log, exec->stderr_fd, wait_status, step,
                            foreign_program(foreign), err);
-    made->pid = foreign_read_pid(exec->files.pid, err);
+    made->pid = foreign_read_pid(foreign, step, exec->files.pid, err);
     if (made->pid < 0)
         return -1;
     *ended = find_ended(foreign, made->pid);

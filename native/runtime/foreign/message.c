@@ -74,7 +74,7 @@ static char *read_error(const char *log, int stderr_fd) {
 /* The same words that Docker and its clients look for. */
 static int exit_code_of(const char *text) {
     static const char *const missing[] = {"executable file not found", "no such file or directory"};
-    static const char *const denied[] = {"permission denied", "is a directory",
+    static const char *const denied[] = {"permission denied", "is a directory", "open executable",
                                          "exec format error"};
     for (size_t i = 0; i < sizeof(missing) / sizeof(missing[0]); i++)
         if (strcasestr(text, missing[i]) != NULL)

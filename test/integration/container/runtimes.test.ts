@@ -79,7 +79,12 @@ const CASES: Case[] = [
       assert.deepEqual(done, { code: 3, stdout: 'out\n', stderr: 'err\n' });
       const frame = /OCI runtime create failed: .*(not found|no such file)/i;
       await daemon.fails(127, frame, ...runArgs(runtime, ['--rm'], 'no-such-program'));
-      await daemon.fails(126, /denied|is a directory/i, ...runArgs(runtime, ['--rm'], '/etc'));
+      await daemon.fails(
+        // crun's words mean nothing to clients.
+        runtime === 'crun' ? 125 : 126,
+        /denied|is a directory|open executable/i,
+        ...runArgs(runtime, ['--rm'], '/etc'),
+      );
     },
   ],
   [
@@ -99,14 +104,15 @@ const CASES: Case[] = [
     'terminals of run and exec have the size of the client’s',
     async (runtime) => {
       const options = { tty: true, size: [33, 111] as const };
-      const script = 'until [ "$(stty size)" = "33 111" ]; do usleep 20000; done; tty; stty size; exit 5';
+      const script =
+        'until [ "$(stty size)" = "33 111" ]; do usleep 20000; done; echo "at $(tty) $(stty size)"; exit 5';
       const done = await daemon.mydock(runArgs(runtime, ['--rm', '-it'], 'sh', '-c', script), options);
       assert.equal(done.code, 5);
-      assert.match(done.stdout, /\/dev\/(pts\/0|console)\r\n33 111\r\n/);
+      assert.match(done.stdout, /at \/dev\/(pts\/0|console) 33 111\r\n/);
       const container = await background(runtime, [], 'sleep', '1000');
       const exec = await daemon.mydock(['exec', '-it', container, 'sh', '-c', script], options);
       assert.equal(exec.code, 5);
-      assert.match(exec.stdout, /\/dev\/pts\/\d\r\n33 111\r\n/);
+      assert.match(exec.stdout, /at \/dev\/pts\/\d 33 111\r\n/);
       await daemon.ok('rm', '-f', container);
     },
   ],
@@ -427,7 +433,7 @@ test('errors name the runtime, and leave nothing', async () => {
     ...runArgs('silent', ['--rm'], 'true'),
   );
   await daemon.fails(125, /create failed: talking: no such luck/, ...runArgs('talking', ['--rm'], 'true'));
-  await daemon.fails(125, /create failed: .*call-\d+\.pid/, ...runArgs('lying', ['--rm'], 'true'));
+  await daemon.fails(125, /create failed: lying names no process in /, ...runArgs('lying', ['--rm'], 'true'));
   assert.deepEqual(readdirSync(join(daemon.execRoot, 'containers')), []);
   const idmap = ['--runtime', 'runc', '-v', '/run/runtimes:/mnt:idmap'];
   await daemon.fails(1, /idmap of the mount at \/mnt needs the runtime/, 'create', ...idmap, 'busybox');
