@@ -11,6 +11,7 @@
 #include "launch/filter_action_cases.h"
 #include "launch/filter_cases.h"
 #include "launch/filter_listener_cases.h"
+#include "launch/hook_cases.h"
 #include "launch/idmap_cases.h"
 #include "launch/limit_cases.h"
 #include "launch/mount_cases.h"
@@ -51,6 +52,7 @@ int main(int count, char **arguments) {
     test_terminal();
     test_exec();
     test_exec_exposed();
+    test_hooks();
     test_keyring();
     test_self_exe();
     test_never_started();

@@ -145,6 +145,10 @@ int state_set_init(struct state *state, const struct launch_container *container
     const struct config *config = launch_config(container);
     state->pid = pid;
     state->pid_start = process_time_start(pid);
+    if (state->pid_start == 0)
+        return error_setf(err, ESRCH, "create", state->id,
+                          "the container's init, process %d, is not to be found in /proc",
+                          (int)pid);
     state->owns_pids = launch_owns_pids(container);
     if (config->annotations != NULL)
         state->annotations = json_incref((json_t *)config->annotations);
