@@ -1,6 +1,7 @@
 /*
  * mydock-runtime: the command line. Its verb `supervise` runs one container on behalf of mydockd
- * (supervisor.h), `limit` changes its limits (limit_command.h); all others are those of an OCI runtime (oci/oci.h).
+ * (supervisor.h), `limit` changes its limits (limit_command.h); all others are those of an OCI
+ * runtime (oci/oci.h).
  */
 #include "launch/limit_command.h"
 #include "launch/self_exe.h"
