@@ -75,6 +75,9 @@ enum protocol_type {
     /* {"process","attachment","reason"}: an attachment ended: "detached" (keys or DETACH), "closed"
      * (the client went away), "ended" (the process did). */
     PROTOCOL_DETACHED = 68,
+    /* {}: the container is out of memory: the kernel killed one of its processes, or, without OOM
+     * killer, makes them wait. Before the EXITED that may follow from it. */
+    PROTOCOL_OOM = 69,
 };
 
 #endif

@@ -40,6 +40,8 @@ export class Container {
   /** What its run holds, as far as events have told: networks by ID (network.ts), volumes (volume-events.ts). */
   readonly toldNetworks = new Map<string, { name: string; type: string }>();
   volumesMounted = false;
+  /** Its memory has run out in the run that goes on, as far as this daemon has heard. */
+  oomKilled = false;
   /** A stop waits for its run to end. */
   stopping = false;
   healthMonitor: HealthMonitor | undefined;

@@ -92,7 +92,7 @@ function wireState(container: Container): WireState {
     Running: running || state.status === 'restarting',
     Paused: state.status === 'paused',
     Restarting: state.status === 'restarting',
-    OOMKilled: running ? false : end.oomKilled,
+    OOMKilled: running ? container.oomKilled : end.oomKilled,
     Dead: false,
     Pid: running ? state.pid : 0,
     ExitCode: running ? 0 : end.exitCode,

@@ -59,6 +59,7 @@ export class StartFailure extends EngineError {
 export async function startContainer(engine: EngineContext, container: Container): Promise<void> {
   requireStartable(container.record.state, container.id);
   clearTimeout(container.restartTimer);
+  container.oomKilled = false;
   await container.teardown;
   try {
     await run(engine, container);

@@ -56,6 +56,10 @@ export function superviseHandlers(
             );
           } else container.execs.get(message.payload.process)?.exited(message.payload.exitCode);
           break;
+        case 'oom':
+          container.oomKilled = true;
+          engine.events.container(container, 'oom');
+          break;
         case 'detached':
           if (message.payload.reason === 'detached') {
             const { process } = message.payload;

@@ -71,6 +71,7 @@ const events: { readonly [K in keyof Events]: Events[K] } = {
     exitedAt: '2026-11-21T00:00:00.000000001Z',
   },
   detached: { process: '', attachment: 7, reason: 'detached' },
+  oom: {},
 };
 
 for (const [name, payload] of Object.entries(commands)) {

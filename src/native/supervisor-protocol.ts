@@ -92,6 +92,11 @@ export interface Events {
   exited: { process: string; exitCode: number; signal: number; oomKilled: boolean; exitedAt: string };
   /** An attachment ended: `detached` (keys or `detach`), `closed` (the client went away), `ended` (the process did). */
   detached: { process: string; attachment: number; reason: 'detached' | 'closed' | 'ended' };
+  /**
+   * The container is out of memory: the kernel killed one of its processes, or, without OOM killer, makes them wait.
+   * Before the `exited` that may follow from it.
+   */
+  oom: Record<string, never>;
 }
 
 export const COMMAND_TYPES: { readonly [K in keyof Commands]: number } = {
@@ -110,6 +115,7 @@ export const EVENT_TYPES: { readonly [K in keyof Events]: number } = {
   failed: 66,
   exited: 67,
   detached: 68,
+  oom: 69,
 };
 
 /** What becomes of the output of the init. */

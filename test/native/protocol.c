@@ -122,6 +122,8 @@ static void test_events(void) {
     expect_event("exited");
     events_detached(&supervisor, "", 7, "detached");
     expect_event("detached");
+    events_oom(&supervisor);
+    expect_event("oom");
     supervisor.execs = NULL;
     process_free(exec);
 }

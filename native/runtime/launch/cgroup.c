@@ -290,29 +290,3 @@ int cgroup_join_v1(const struct cgroup *cgroup, struct error **err) {
     }
     return 0;
 }
-
-static long cgroup_counter(const char *text, const char *name) {
-    for (const char *line = text; line != NULL && *line != '\0';) {
-        size_t length = strlen(name);
-        if (strncmp(line, name, length) == 0 && line[length] == ' ')
-            return strtol(line + length + 1, NULL, 10);
-        line = strchr(line, '\n');
-        line = line == NULL ? NULL : line + 1;
-    }
-    return -1;
-}
-
-long cgroup_oom_kills(const struct cgroup *cgroup) {
-    char text[1024];
-    const struct cgroup_hierarchy *hierarchy = cgroup_find_v1(cgroup, "memory");
-    const char *file = "memory.oom_control";
-    if (hierarchy == NULL) {
-        hierarchy = cgroup_find_v2(cgroup);
-        file = "memory.events";
-    }
-    if (hierarchy == NULL || hierarchy->directory_fd < 0 ||
-        cgroup_read(hierarchy->directory_fd, file, text, sizeof(text)) < 0)
-        return -1;
-    long kills = cgroup_counter(text, "oom_kill");
-    return kills < 0 ? -1 : kills - cgroup->oom_kills;
-}

@@ -4,8 +4,8 @@
  * has them). cgroup.c owns finding, making and joining; cgroup_members.c the processes,
  * cgroup_freeze.c stopping them, cgroup_kill.c signals and removal, cgroup_figures.c what they use;
  * cgroup_v1.c and cgroup_v2.c write limits, cgroup_update.c those of a running container;
- * cgroup_devices.c is v2's device rules. With systemd the container's scope makes the groups, and
- * systemd_scope.h has it.
+ * cgroup_oom.c is told of memory that runs out; cgroup_devices.c is v2's device rules. With systemd
+ * the container's scope makes the groups, and systemd_scope.h has it.
  */
 #ifndef MYDOCK_CGROUP_H
 #define MYDOCK_CGROUP_H
@@ -81,6 +81,13 @@ int cgroup_join_v1(const struct cgroup *cgroup, struct error **err);
 
 /* The number of oom kills since cgroup_create; -1 where it cannot be read. */
 long cgroup_oom_kills(const struct cgroup *cgroup);
+/* A descriptor, non-blocking, that becomes readable when the group, or one below it, is out of
+ * memory; also when no process of it was killed for that (v1 without OOM killer). -1 where this
+ * host cannot tell. The caller closes it before cgroup_destroy: on v1 removal wakes it too. */
+int cgroup_oom_watch(const struct cgroup *cgroup);
+/* Takes what made it readable. True where memory has run out since the last call; *told begins with
+ * 0 and is this function's own. */
+bool cgroup_oom_taken(const struct cgroup *cgroup, int fd, long *told);
 /* Sends a signal to each process of the group and of groups below it. */
 int cgroup_kill(const struct cgroup *cgroup, int signal, struct error **err);
 /* Kills what is left, removes the directories with all below, frees. NULL is allowed. */

@@ -61,3 +61,7 @@ void events_detached(struct supervisor *supervisor, const char *process, json_in
                                 "reason", reason);
     control_broadcast(supervisor, PROTOCOL_DETACHED, payload);
 }
+
+void events_oom(struct supervisor *supervisor) {
+    control_broadcast(supervisor, PROTOCOL_OOM, json_object());
+}

@@ -163,7 +163,7 @@ void process_signal_send(struct process *process, int signal) {
     if (process->state != PROCESS_ALIVE)
         return;
     /* Not reaped yet, so the number cannot belong to anybody else. */
-    if (process_is_init(process))
+    if (process_is_init(process) && runtime != NULL)
         runtime->operations->signal(runtime, process->pid, signal);
     else if (kill(process->pid, signal) != 0)
         warn("kill %d with signal %d: %s", process->pid, signal, strerror(errno));

@@ -46,6 +46,8 @@ struct runtime_operations {
     bool (*owns_pids)(const struct runtime *runtime);
     /* The kernel's OOM killer ended a process of the container since create. */
     bool (*oom_killed)(const struct runtime *runtime);
+    /* The container's groups, from create to destroy; NULL where they are not known. */
+    const struct cgroup *(*cgroup)(const struct runtime *runtime);
     /* A process that the supervisor does not know was reaped. NULL is allowed: the runtime has no
      * processes of its own. True where it was one of them. */
     bool (*reaped)(struct runtime *runtime, pid_t pid, int wait_status);

@@ -65,6 +65,10 @@ static bool own_oom_killed(const struct runtime *runtime) {
     return launch_oom_killed(((const struct own *)runtime)->container);
 }
 
+static const struct cgroup *own_cgroup(const struct runtime *runtime) {
+    return launch_cgroup(((const struct own *)runtime)->container);
+}
+
 static void own_destroy(struct runtime *runtime) {
     launch_destroy(own_of(runtime)->container);
     free(runtime);
@@ -78,6 +82,7 @@ static const struct runtime_operations own_operations = {
     .kill_all = own_kill_all,
     .owns_pids = own_owns_pids,
     .oom_killed = own_oom_killed,
+    .cgroup = own_cgroup,
     .destroy = own_destroy,
 };
 

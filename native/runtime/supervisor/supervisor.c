@@ -45,6 +45,7 @@ enum {
 static void leave(struct supervisor *supervisor, const struct exit_record *record) {
     supervisor->state = SUPERVISOR_LEAVING;
     supervisor->changed = true;
+    oom_watch_end(supervisor);
     runtime_destroy(supervisor->runtime);
     supervisor->runtime = NULL;
     log_close(supervisor->log);
@@ -98,6 +99,7 @@ void supervisor_abort(struct supervisor *supervisor, struct error *err) {
 static void finish(struct supervisor *supervisor) {
     const struct process *init = supervisor->init;
     const struct runtime *runtime = supervisor->runtime;
+    oom_watch_check(supervisor);
     struct exit_record record = {.exit_code = process_exit_code(init),
                                  .signal = process_signal(init),
                                  .oom_killed = runtime->operations->oom_killed(runtime),
@@ -180,6 +182,7 @@ static int create(struct supervisor *supervisor, const char *bundle, struct erro
         return -1;
     init->pid = launched->pid;
     init->state = PROCESS_ALIVE;
+    oom_watch_begin(supervisor);
     if (launched->console_fd >= 0 && streams_use_console(init, launched->console_fd, err) != 0)
         return -1;
     streams_begin(init);

@@ -8,7 +8,7 @@
  *   control.c     connections, framing          stdio.c    pipes, terminals, pumping
  *   commands.c    commands decoded and run      attach.c   clients that read output and write stdin
  *   events.c      events encoded                log.c      json-file log
- *   runtime.c     who makes the processes
+ *   runtime.c     who makes the processes       oom_watch.c  memory that runs out
  *                                               log_forward.c  journald, syslog
  */
 #ifndef MYDOCK_SUPERVISOR_H
@@ -17,6 +17,7 @@
 #include "exit_record.h"
 #include "log.h"
 #include "loop.h"
+#include "oom_watch.h"
 #include "runtime.h"
 #include "supervisor_config.h"
 
@@ -51,6 +52,7 @@ struct supervisor {
     struct watch listener;
     struct timer listen_again;
     struct watch signals;
+    struct oom_watch oom;
     /* Leaves the daemon's cgroups, some time after the start. */
     struct timer leave_cgroups;
     /* Gives up on connections that do not take the last events. */
