@@ -223,6 +223,7 @@ function linuxPart(input: SpecInput, security: SecurityOptions, capabilities: st
     capabilities,
     architecture: host.architecture,
     kernelRelease: host.kernelRelease,
+    projectQuota: Object.hasOwn(hostConfig.StorageOpt ?? {}, 'size'),
   });
   const propagation = rootfsPropagation(input.mounts);
   return {

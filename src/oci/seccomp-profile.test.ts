@@ -111,6 +111,24 @@ test('broken profiles name their field', () => {
     assert.throws(() => seccompFor(JSON.stringify(profile), FACTS), message);
 });
 
+test('a container with a project quota may use every ioctl but the one that leaves the project', () => {
+  const rules = rulesFor(seccompFor(undefined, { ...FACTS, projectQuota: true }), 'ioctl');
+  const allowed = (request: bigint): boolean =>
+    rules.some(({ args = [] }) =>
+      args.every(({ value, valueTwo }) => (request & BigInt(Number(value))) === BigInt(Number(valueTwo))),
+    );
+  assert.equal(allowed(0x401c5820n), false);
+  assert.equal(allowed(0xffffffff401c5820n), false);
+  for (const request of [0n, 0x401c5821n, 0x001c5820n, 0x5401n, 0xffffffffn])
+    assert.equal(allowed(request), true);
+  assert.deepEqual(rulesFor(seccompFor(undefined, FACTS), 'ioctl')[0]?.args, undefined);
+  assert.equal(
+    rulesFor(seccompFor('{"defaultAction":"SCMP_ACT_ALLOW"}', { ...FACTS, projectQuota: true }), 'ioctl')
+      .length,
+    0,
+  );
+});
+
 test('arguments of 64 bits are passed on digit by digit', () => {
   const text = `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["x"],"action":"SCMP_ACT_ERRNO","args":[
     {"index":0,"op":"SCMP_CMP_MASKED_EQ","value":18446744069414584320,"valueTwo":9007199254740993}]}]}`;

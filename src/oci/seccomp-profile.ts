@@ -49,6 +49,8 @@ export interface SeccompFacts {
   architecture: 'amd64' | 'arm64';
   /** As uname(2) gives it: `6.12.1-amd64`. */
   kernelRelease: string;
+  /** A project quota limits the container's storage: the default profile keeps its root from leaving the project. */
+  projectQuota?: boolean;
 }
 
 const NATIVE = { amd64: 'SCMP_ARCH_X86_64', arm64: 'SCMP_ARCH_AARCH64' } as const;
@@ -60,11 +62,36 @@ const NATIVE = { amd64: 'SCMP_ARCH_X86_64', arm64: 'SCMP_ARCH_AARCH64' } as cons
  */
 export function seccompFor(profile: string | undefined, facts: SeccompFacts): Seccomp | undefined {
   if (profile === 'unconfined') return undefined;
-  const chosen =
-    profile === undefined || profile === '' || profile === 'builtin'
-      ? DEFAULT_SECCOMP_PROFILE
-      : parseSeccompProfile(profile);
-  return resolveSeccomp(chosen, facts);
+  if (profile !== undefined && profile !== '' && profile !== 'builtin') {
+    return resolveSeccomp(parseSeccompProfile(profile), facts);
+  }
+  const filter = resolveSeccomp(DEFAULT_SECCOMP_PROFILE, facts);
+  return facts.projectQuota === true ? withoutIoctl(filter, FS_IOC_FSSETXATTR) : filter;
+}
+
+/** Changes the project that a file counts for (linux/fs.h). */
+const FS_IOC_FSSETXATTR = 0x401c5820;
+
+/**
+ * Allows all ioctls but one. The kernel looks at 32 bits of the request, and an inequality would look at 64, so that
+ * any of the upper ones would lift it: what is allowed are requests that differ in one of the 32.
+ */
+function withoutIoctl(filter: Seccomp, request: number): Seccomp {
+  const others = Array.from({ length: 32 }, (_, bit): SeccompSyscall => {
+    const mask = (1 << bit) >>> 0;
+    const arg = {
+      index: 1,
+      value: mask,
+      valueTwo: (~request & mask) >>> 0,
+      op: 'SCMP_CMP_MASKED_EQ',
+    } as const;
+    return { names: ['ioctl'], action: 'SCMP_ACT_ALLOW', args: [arg] };
+  });
+  const rules = (filter.syscalls ?? []).map((rule) => ({
+    ...rule,
+    names: rule.names.filter((name) => name !== 'ioctl'),
+  }));
+  return { ...filter, syscalls: [...rules, ...others] };
 }
 
 /** Leaves out the rules whose conditions do not hold. */
