@@ -1,6 +1,7 @@
 /** Resource limits: -m, --cpus, --pids-limit, as the container's cgroup has them and as the kernel enforces them. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { eventually } from '../command.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
 let daemon: Daemon;
@@ -41,4 +42,29 @@ test('limits that make no sense are refused before anything is made', async () =
   await daemon.fails(125, /Minimum memory limit allowed is 6MB/, 'run', '--rm', '-m', '1m', 'busybox');
   await daemon.fails(125, /[Rr]ange of CPUs is from 0\.01 to/, 'run', '--rm', '--cpus', '9999', 'busybox');
   assert.equal(await daemon.ok('ps', '-aq'), '');
+});
+
+test('out of memory is told when it happens, also when another process than the first pays for it', async () => {
+  await daemon.ok('run', '-d', '--name', 'survivor', '-m', '16m', 'busybox', 'sleep', '1000');
+  const since = Math.floor(Date.now() / 1000) - 1;
+  const line = 'x=a; while :; do x=$x$x$x; done';
+  const eaten = await daemon.mydock(['exec', 'survivor', 'sh', '-c', line]);
+  assert.equal(eaten.code, 137, eaten.stderr);
+  await eventually(
+    'the container is said to be out of memory, and to run on',
+    async () => (await daemon.inspect('survivor', '{{.State.Running}} {{.State.OOMKilled}}')) === 'true true',
+  );
+  const filters = ['--filter', 'container=survivor', '--filter', 'event=oom', '--filter', 'event=die'];
+  const told = async () =>
+    await daemon.ok(
+      'events',
+      '--since',
+      `${since}`,
+      '--until',
+      `${Math.ceil(Date.now() / 1000)}`,
+      ...filters,
+    );
+  assert.match(await told(), / container oom /);
+  await daemon.ok('rm', '-f', 'survivor');
+  assert.match(await told(), /container oom [\s\S]*container die /);
 });
