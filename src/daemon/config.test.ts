@@ -63,6 +63,38 @@ test('paths and levels are checked', () => {
   assert.throws(() => read('--log-level', 'loud'), /invalid --log-level "loud"/);
 });
 
+test('runtimes: an object of the file, as in Docker, and NAME=PATH', () => {
+  const path = file({ runtimes: { crun: { path: '/usr/bin/crun', runtimeArgs: ['--debug'] } } });
+  const config = read(
+    '--config-file',
+    path,
+    '--add-runtime',
+    'runc=/usr/bin/runc',
+    '--default-runtime',
+    'crun',
+  );
+  assert.deepEqual(config.runtimes, {
+    crun: { path: '/usr/bin/crun', runtimeArgs: ['--debug'] },
+    runc: { path: '/usr/bin/runc', runtimeArgs: [] },
+  });
+  assert.equal(config.defaultRuntime, 'crun');
+  assert.equal(read().defaultRuntime, 'mydock-runtime');
+  for (const [runtimes, message] of [
+    [
+      { kata: { runtimeType: 'io.containerd.kata.v2' } },
+      /runtime "kata": "runtimeType" names a containerd shim/,
+    ],
+    [{ x: { path: '/x', args: [] } }, /runtime "x": unknown key "args"/],
+    [{ x: { path: '/x', runtimeArgs: 'y' } }, /runtime "x": "runtimeArgs" is not a list of texts/],
+    [{ x: {} }, /runtime "x": "path" is not a text/],
+    [{ x: '/x' }, /runtime "x": expected an object/],
+    ['x', /"runtimes": invalid value/],
+  ] as const) {
+    assert.throws(() => read('--config-file', file({ runtimes })), message);
+  }
+  assert.throws(() => read('--add-runtime', 'crun'), /invalid runtime argument "crun": expected NAME=PATH/);
+});
+
 test('limits of downloads', () => {
   assert.equal(read().maxDownloadRate, 0);
   assert.equal(read('--max-download-rate', '10M').maxDownloadRate, 10 * 1024 * 1024);
