@@ -8,12 +8,10 @@ import type { ComparedConfig } from '../image/difference/compare-config.ts';
 import { compareConfigs } from '../image/difference/compare-config.ts';
 import type { TreeDifference } from '../image/difference/compare-trees.ts';
 import type { MountedTreeOptions } from '../image/difference/mounted-tree.ts';
-import type { TreeEntry } from '../image/difference/tree.ts';
 import { compareMountedTrees, type TreeComparisonOptions } from '../image/difference/tree-comparison.ts';
 import type { DiffID, ImageID } from '../image/digest.ts';
 import type { RunConfig } from '../image/image-config.ts';
 import type { Image } from '../image/store/image-store.ts';
-import { archiveOwners } from './archive/archive-owners.ts';
 import { emptyBaseMountPoints } from './base-mount-points.ts';
 import { withLayers } from './changes.ts';
 import type { Container } from './container.ts';
@@ -222,13 +220,13 @@ async function withTree<T>(
   const { upper } = containerPaths(dataRoot, execRoot, container.id);
   return await withRoot(engine, container, async (root, removed) => {
     const hidden = await withLayers(engine, layers, async (lower) => emptyBaseMountPoints(upper, lower));
-    const owners = archiveOwners(container);
+    const mapping = container.record.userNamespace;
     const tree = {
       root,
       upper,
       hidden,
       identity: identity(engine, layers),
-      ...(owners === undefined ? {} : { inside: (entry: TreeEntry) => owners.inside(entry) }),
+      ...(mapping === undefined ? {} : { mapping: { uids: mapping.uids, gids: mapping.gids } }),
     };
     return await use(tree, AbortSignal.any([signal, removed]));
   });

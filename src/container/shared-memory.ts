@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { ConflictError, errnoCode } from '../base/errors.ts';
 import { addon } from '../native/addon.ts';
 import { DEFAULT_SHM_SIZE } from '../oci/mounts.ts';
+import { rootOf } from '../oci/user-mappings.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { sharedWith } from './namespaces.ts';
 import { bundlesDirectory } from './paths.ts';
-import { rootOf } from './user-namespace.ts';
 
 const MS_NOSUID = 2;
 const MS_NODEV = 4;

@@ -20,7 +20,7 @@ import { errnoCode, errorMessage, InternalError, NotImplementedError } from '../
 import { asOwner, type MountOwners, mountMappedOverlay } from '../image/layers/mapped-mounts.ts';
 import { unmountSync } from '../image/layers/overlay-mount.ts';
 import { addon } from '../native/addon.ts';
-import { mapText, toHost, type UserMapping } from '../oci/user-mappings.ts';
+import { mapText, rootOf, type UserMapping } from '../oci/user-mappings.ts';
 import type { Container } from './container.ts';
 import type { IdRanges } from './id-ranges.ts';
 import { autoPool, type RangePool } from './subordinate-ids.ts';
@@ -125,11 +125,6 @@ export class UserNamespaces {
       );
     }
   }
-}
-
-/** Root of a mapping, as the host numbers it. */
-export function rootOf({ uids, gids }: UserMapping): { uid: number; gid: number } {
-  return { uid: toHost(uids, 0) ?? 0, gid: toHost(gids, 0) ?? 0 };
 }
 
 export function ownersOf(namespace: EnteredUserNamespace): MountOwners {

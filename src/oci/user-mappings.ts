@@ -132,6 +132,11 @@ export function toContainer(mappings: readonly IdMapping[], id: number): number 
   return range === undefined ? undefined : range.containerID + id - range.hostID;
 }
 
+/** Root of a mapping, as the host numbers it. */
+export function rootOf({ uids, gids }: UserMapping): { uid: number; gid: number } {
+  return { uid: toHost(uids, 0) ?? 0, gid: toHost(gids, 0) ?? 0 };
+}
+
 /** The first `size` IDs in `pool` that no range of `taken` has; undefined where there is no such gap. */
 export function freeRange(
   pool: readonly IdRange[],

@@ -14,7 +14,7 @@ import { lookupUser } from '../../oci/user.ts';
 import type { Container } from '../container.ts';
 import type { EngineContext } from '../engine-context.ts';
 import { readRootFile } from '../root-file.ts';
-import { archiveOwners } from './archive-owners.ts';
+import { archiveOwners, asContainerRoot } from './archive-owners.ts';
 import { withFilesystem } from './filesystem.ts';
 import { byDescriptor, pathInside, refuseKernelFilesystem } from './inside.ts';
 import { packTree } from './pack.ts';
@@ -88,7 +88,7 @@ export async function copyIn(
       owners,
     });
     try {
-      const sink = owners === undefined ? unpacker : owners.asRoot(unpacker);
+      const sink = asContainerRoot(container.record.userNamespace, unpacker);
       await readArchive(archive, sink, AbortSignal.any([request.signal, removed]));
     } catch (error) {
       if (error instanceof EngineError) throw error;

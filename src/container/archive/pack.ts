@@ -7,6 +7,7 @@
 import { closeSync, constants, fstatSync, openSync, read, readSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { InsideOwners } from '../../image/layers/inside-owners.ts';
 import {
   archiveAddon,
   type DirectoryListing,
@@ -26,7 +27,6 @@ import type { SparseSegment } from '../../image/layers/tar/tar-sparse.ts';
 import type { TarHeader } from '../../image/layers/tar/tar-writer.ts';
 import { TarChunks } from '../../image/layers/work/layer-output.ts';
 import { addon } from '../../native/addon.ts';
-import type { ArchiveOwners } from './archive-owners.ts';
 import { byDescriptor, ifThere, kernelFilesystem, O_DIRECTORY, O_PATH, openChild } from './inside.ts';
 
 const SLICE_MS = 5;
@@ -57,7 +57,7 @@ export interface PackSource {
   /** The name that it has in the archive; empty leaves its own entry out. */
   name: string;
   /** Who owns it in the archive, of those who own it here. Default: the same. */
-  owners?: ArchiveOwners | undefined;
+  owners?: InsideOwners | undefined;
   /** Keep holes of files, in GNU's format (PAX 1.0), which not every program reads. Default false. */
   sparse?: boolean;
 }
@@ -97,7 +97,7 @@ class Packer {
   readonly #chunks: TarChunks;
   readonly #signal: AbortSignal;
   readonly #sparse: boolean;
-  readonly #owners: ArchiveOwners | undefined;
+  readonly #owners: InsideOwners | undefined;
   readonly #firstNames = new Map<string, ByteString>();
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
   #sliceStart = performance.now();

@@ -20,13 +20,13 @@ import {
   writeSync,
 } from 'node:fs';
 import { errnoCode, InvalidParameterError } from '../../base/errors.ts';
+import type { InsideOwners } from '../../image/layers/inside-owners.ts';
 import { archiveAddon, S_IFBLK, S_IFCHR, S_IFIFO } from '../../image/layers/native-archive.ts';
 import { type ByteString, byteString, bytesOf, printable } from '../../image/layers/tar/byte-string.ts';
 import { cleanPath } from '../../image/layers/tar/entry-path.ts';
 import { type TarEntry, tarError } from '../../image/layers/tar/tar-format.ts';
 import type { TarSink } from '../../image/layers/tar/tar-reader.ts';
 import { addon } from '../../native/addon.ts';
-import type { ArchiveOwners } from './archive-owners.ts';
 import {
   byDescriptor,
   entryOf,
@@ -53,7 +53,7 @@ export interface UnpackTarget {
   /** Owner of all entries; undefined: what the archive says. */
   owner: { uid: number; gid: number } | undefined;
   /** Who owns entries here, of those who own them in the archive. Default: the same. */
-  owners?: ArchiveOwners | undefined;
+  owners?: InsideOwners | undefined;
 }
 
 interface Place {
@@ -249,7 +249,7 @@ export class ContainerUnpacker implements TarSink {
     if (owner.uid > ID_MAX || owner.gid > ID_MAX) {
       throw this.#error(entry, `owner ${owner.uid}:${owner.gid} is out of range`);
     }
-    return this.#target.owners?.fromArchive(owner, printable(entry.name)) ?? owner;
+    return this.#target.owners?.outside(owner, printable(entry.name)) ?? owner;
   }
 
   /** Owner, then mode (chown clears set-ID bits), of what is no regular file. */
@@ -269,7 +269,7 @@ export class ContainerUnpacker implements TarSink {
   }
 
   #xattrs(entry: TarEntry, { parentFd, name }: Place): void {
-    const xattrs = this.#target.owners?.xattrsFromArchive(entry.xattrs) ?? entry.xattrs;
+    const xattrs = this.#target.owners?.xattrsOutside(entry.xattrs) ?? entry.xattrs;
     for (const { name: attribute, value } of xattrs) {
       if (FOREIGN_XATTR.test(attribute)) continue;
       try {

@@ -2,6 +2,7 @@
  * A tree that is mounted somewhere. Every path is opened by the kernel from the root's descriptor, for one call only:
  * however deep a tree is, a handful of descriptors is open.
  */
+
 import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { errnoCode } from '../../base/errors.ts';
 import {
@@ -13,7 +14,9 @@ import {
   openInsideWithoutLinks,
   readableFile,
 } from '../../native/inside-root.ts';
+import type { UserMapping } from '../../oci/user-mappings.ts';
 import { IndexReader } from '../layers/erofs/index-reader.ts';
+import { InsideOwners } from '../layers/inside-owners.ts';
 import {
   archiveAddon,
   type DirectoryListing,
@@ -45,8 +48,8 @@ export interface MountedTreeOptions {
    * with an index, those that lie at one place of one layer.
    */
   identity: 'none' | 'inode' | ContentIndex;
-  /** Where the mount shows other owners than the image has: an entry as the image has it. */
-  inside?: (shown: TreeEntry) => TreeEntry;
+  /** Of a mapped root: entries are compared as those inside see them. */
+  mapping?: UserMapping;
 }
 
 export class MountedTree implements ImageTree {
@@ -54,7 +57,7 @@ export class MountedTree implements ImageTree {
   readonly #upper: number | undefined;
   readonly #hidden: ReadonlySet<string>;
   readonly #identify: Identify;
-  readonly #inside: MountedTreeOptions['inside'];
+  readonly #owners: InsideOwners | undefined;
 
   constructor(options: MountedTreeOptions) {
     this.#root = openSync(options.root, O_PATH | O_DIRECTORY);
@@ -64,7 +67,7 @@ export class MountedTree implements ImageTree {
         : ifThere(() => openSync(options.upper ?? '', O_PATH | O_DIRECTORY));
     this.#hidden = new Set((options.hidden ?? []).map((path) => path.slice(1)));
     this.#identify = identification(options.identity);
-    this.#inside = options.inside;
+    this.#owners = options.mapping === undefined ? undefined : new InsideOwners(options.mapping);
   }
 
   close(): void {
@@ -82,7 +85,7 @@ export class MountedTree implements ImageTree {
     return listing.names.flatMap((name, at) => {
       if (this.#hidden.has(childPath(path, name))) return [];
       const entry = readEntry(listing, at, own.has(name) ? unknown : this.#identify);
-      return [this.#inside?.(entry) ?? entry];
+      return [this.#owners?.inside(entry) ?? entry];
     });
   }
 

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
+  chmodSync,
   chownSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -12,6 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
+import { addon } from '../../../src/native/addon.ts';
 import { eventually } from '../command.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
@@ -143,8 +146,44 @@ test('on the disk files have the owners that the container sees', async () => {
   assert.match(list, /^-rwsr-xr-x 0\/0 .* suid$/m);
   assert.doesNotMatch(list, new RegExp(String(firstId(pid)).slice(0, 5)));
   const difference = await daemon.mydock(['image', 'diff', '--format', 'json', 'container:box']);
+  assert.equal(difference.code, 1, difference.stderr);
+  assert.match(difference.stdout, /theirs/);
   assert.doesNotMatch(difference.stdout, new RegExp(String(firstId(pid)).slice(0, 5)));
   await daemon.ok('rmi', 'kept');
+});
+
+test('file capabilities of an image count, for the container alone; archives have them as images do', async () => {
+  const tree = join(daemon.folder, 'capabilities');
+  mkdirSync(join(tree, 'able'), { recursive: true });
+  const tar = join(daemon.folder, 'busybox.tar');
+  await daemon.ok('create', '--name', 'plain', 'busybox');
+  await daemon.ok('export', '-o', tar, 'plain');
+  const unpack = (from: string): void => {
+    execFileSync('tar', ['--xattrs', '--xattrs-include=*', '--numeric-owner', '-xpf', from, '-C', tree]);
+  };
+  unpack(tar);
+  // struct vfs_cap_data, version 2, effective: CAP_DAC_OVERRIDE.
+  const capability = Buffer.from('0100000202000000000000000000000000000000', 'hex');
+  copyFileSync(join(tree, 'bin/busybox'), join(tree, 'able/cat'));
+  chmodSync(join(tree, 'able/cat'), 0o755);
+  addon().setXattr(join(tree, 'able/cat'), 'security.capability', capability);
+  writeFileSync(join(tree, 'secret'), 'of root', { mode: 0o600 });
+  execFileSync('tar', ['--xattrs', '--xattrs-include=*', '-cf', tar, '-C', tree, '.']);
+  await daemon.ok('import', tar, 'able');
+  const asAlice = ['run', '--rm', '--userns', 'auto', '-u', 'alice', 'able'];
+  assert.equal(await daemon.ok(...asAlice, '/able/cat', '/secret'), 'of root');
+  await daemon.fails(1, /Permission denied/, ...asAlice, '/bin/cat', '/secret');
+  await daemon.ok('run', '--name', 'changed', '--userns', 'auto', 'able', 'chown', '0', '/secret');
+  await daemon.ok('export', '-o', tar, 'changed');
+  unpack(tar);
+  const found = addon()
+    .listXattrs(join(tree, 'able/cat'))
+    .find(({ name }) => name === 'security.capability');
+  assert.equal(found?.value.toString('hex'), capability.toString('hex'));
+  const difference = await daemon.mydock(['image', 'diff', '--only', 'files', 'container:changed']);
+  assert.equal(difference.code, 0, difference.stdout);
+  await daemon.ok('rm', 'plain', 'changed');
+  await daemon.ok('rmi', 'able');
 });
 
 test('cp in and out, of running and of stopped containers', async () => {
