@@ -28,6 +28,7 @@ import { releaseVolumes } from './remove.ts';
 import { requestedNetworks } from './requested-networks.ts';
 import { refuseIdMaps, refuseUserNamespace } from './runtimes.ts';
 import { createdState } from './state.ts';
+import { checkStorageOptions } from './storage-options.ts';
 import { judgeUserNamespace } from './user-namespace-choice.ts';
 
 export interface CreateOptions {
@@ -54,7 +55,10 @@ export async function createContainer(
   const image = requestedImage(engine, configRequest, options.platform);
   const LogConfig = withLogDefaults(hostRequest?.LogConfig, engine.settings);
   checkCgroupParent(hostRequest?.CgroupParent ?? '', engine.settings.cgroups.driver);
+  checkStorageOptions(hostRequest?.StorageOpt, engine.settings.dataRoot);
   const wanted = withLimitDefaults({ ...hostRequest, LogConfig }, engine.settings.limits);
+  // Removed in API 1.42: newer clients' values are passed over, as Docker does.
+  if (compareApiVersions(options.apiVersion ?? API_VERSION, '1.42') >= 0) wanted.KernelMemory = 0;
   const judged = validateCreate(configRequest, wanted, engine.host);
   const hostConfig = completeHostConfig(engine, judged.hostConfig, configRequest.NetworkDisabled === true);
   requireShared(engine, hostConfig);

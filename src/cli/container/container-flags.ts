@@ -1,5 +1,5 @@
 /** The flag table that `run` and `create` share, and the options that it gives. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { DeviceRequest, ThrottleDevice, Ulimit, WeightDevice } from '../../api/host-config.ts';
 import type { Mount } from '../../api/mounts.ts';
 import {
@@ -181,6 +181,12 @@ export function changeableLimitFlags(command: Command): void {
   parsedFlag(command, '-m, --memory <bytes>', 'Memory limit', parseBytes);
   parsedFlag(command, '--memory-reservation <bytes>', 'Soft memory limit', parseBytes);
   parsedFlag(command, '--memory-swap <bytes>', 'Limit of memory and swap, -1 for none', parseSwapBytes);
+  // Without effect since API 1.42; scripts that name it still run.
+  command.addOption(
+    new Option('--kernel-memory <bytes>', 'Kernel memory limit (deprecated)')
+      .argParser(parseBytes)
+      .hideHelp(),
+  );
   parsedFlag(command, '--pids-limit <int>', 'Limit of processes, -1 for none', parseInteger);
 }
 

@@ -68,3 +68,57 @@ test('out of memory is told when it happens, also when another process than the 
   await daemon.ok('rm', '-f', 'survivor');
   assert.match(await told(), /container oom [\s\S]*container die /);
 });
+
+test('what cannot be held to is refused, kernel memory passed over, as Docker does', async () => {
+  const quota =
+    /--storage-opt is supported only for overlay over xfs with 'pquota' mount option|not implemented/;
+  await daemon.fails(125, quota, 'run', '--rm', '--storage-opt', 'size=1g', 'busybox', 'true');
+  await daemon.fails(
+    125,
+    /unknown option color/,
+    'run',
+    '--rm',
+    '--storage-opt',
+    'color=red',
+    'busybox',
+    'true',
+  );
+  const told = await daemon.mydock(['run', '--rm', '--kernel-memory', '50m', 'busybox', 'true']);
+  assert.deepEqual([told.code, told.stderr], [0, '']);
+});
+
+test('rates and weights of devices that are none are refused', async () => {
+  const rate = ['--device-read-bps', '/dev/null-and-void:1mb'];
+  await daemon.fails(
+    127,
+    /null-and-void: ENOENT: no such file or directory/,
+    'run',
+    '--rm',
+    ...rate,
+    'busybox',
+    'true',
+  );
+  const weight = /Range of blkio weight is from 10 to 1000|does not support Block I\/O weight/;
+  const told = await daemon.mydock(['run', '--rm', '--blkio-weight', '5', 'busybox', 'true']);
+  assert.match(told.stderr, weight);
+});
+
+test('every limit of a container is in the kernel', async () => {
+  const see = async (flags: string[], v1: string, v2: string) => await cgroupFile(flags, v1, v2);
+  assert.match(await see(['--cpu-shares', '2048'], 'cpu/cpu.shares', 'cpu.weight'), /^(2048|173)$/);
+  assert.match(
+    await see(['--cpu-period', '50000', '--cpu-quota', '20000'], 'cpu/cpu.cfs_quota_us', 'cpu.max'),
+    /^20000( 50000)?$/,
+  );
+  assert.equal(await see(['--cpuset-cpus', '0'], 'cpuset/cpuset.cpus', 'cpuset.cpus'), '0');
+  assert.equal(await see(['--cpuset-mems', '0'], 'cpuset/cpuset.mems', 'cpuset.mems'), '0');
+  const swap = ['-m', '32m', '--memory-swap', '48m'];
+  const total = await see(swap, 'memory/memory.memsw.limit_in_bytes', 'memory.swap.max');
+  assert.ok([48 << 20, 16 << 20].includes(Number(total)), total);
+  const soft = ['--memory-reservation', '16m'];
+  assert.equal(await see(soft, 'memory/memory.soft_limit_in_bytes', 'memory.low'), `${16 << 20}`);
+  assert.equal(
+    await daemon.ok('run', '--rm', '--oom-score-adj', '321', 'busybox', 'cat', '/proc/self/oom_score_adj'),
+    '321',
+  );
+});
