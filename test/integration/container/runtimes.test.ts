@@ -309,6 +309,12 @@ const CASES: Case[] = [
       );
       await daemon.reaches(container, 'exited');
       assert.equal(await daemon.inspect(container, '{{.State.OOMKilled}}'), 'true');
+      const filters = encodeURIComponent(JSON.stringify({ container: [container], event: ['oom'] }));
+      const { text: events } = await daemon.api(
+        'GET',
+        `/events?since=0&until=${Date.now() / 1000}&filters=${filters}`,
+      );
+      assert.match(events, /"Action":"oom"/);
       await daemon.ok('rm', container);
     },
   ],
