@@ -72,6 +72,18 @@ case $1 in
     *)
         name=$1
         join_cgroups "$name"
+        # The process that waits outside is in the sandbox's own root as well: it leaves that once it is one.
+        hierarchies | while read -r version point _; do
+            [ "$version" = v2 ] || continue
+            mkdir "$point/$name/outer"
+            (
+                for _ in $(seq 100); do
+                    [ ! -d "$point/$name/harness" ] || break
+                    sleep 0.05
+                done
+                echo $$ > "$point/$name/outer/cgroup.procs"
+            ) > /dev/null 2>&1 &
+        done
         shift
         exec unshare --cgroup --mount --net --pid --fork --kill-child --mount-proc "$0" --inside "$@" ;;
 esac
