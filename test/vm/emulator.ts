@@ -1,5 +1,5 @@
 /**
- * QEMU, emulating a PC in software: two processors, the two disks (written to in a temporary file alone), no network.
+ * QEMU, emulating a PC in software: one processor, two disks (written to in a temporary file alone), no network.
  * What the tests say comes over a virtio port; the console, with the kernel's and systemd's messages, goes to a file.
  */
 import { spawn } from 'node:child_process';
@@ -7,10 +7,15 @@ import type { DebianMachine } from './debian.ts';
 
 const MEMORY_MIB = 3072;
 /**
- * Everything that QEMU emulates but cmpxchg16b: QEMU 7.2 hands a wrong flags register back after it, and the kernel's
- * memory allocator, which uses it where it is there, panics.
+ * Everything that QEMU emulates but cmpxchg16b, whose flags QEMU 7.2 hands back wrong, so that the kernel's memory
+ * allocator, which uses it where it is there, panics.
  */
 const PROCESSOR = 'max,-cx16';
+/**
+ * With two, one boot in ten ends in a double fault: where the kernel patches its own code while the other processor
+ * runs it, QEMU 7.2 does not deliver the breakpoint that stands there meanwhile.
+ */
+const PROCESSORS = 1;
 /** tests.sh writes this and the exit status, as its last line. */
 const STATUS_LINE = /^\u0001status (\d+)$/;
 
@@ -30,7 +35,7 @@ function commandLine(boot: Boot, serial: string, parameters: readonly string[]):
     `virtio-blk-pci,drive=disk${index}`,
   ]);
   return [
-    ...['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', PROCESSOR, '-smp', '2'],
+    ...['-machine', 'q35', '-accel', 'tcg', '-cpu', PROCESSOR, '-smp', String(PROCESSORS)],
     ...['-m', String(MEMORY_MIB), '-nodefaults', '-no-user-config', '-display', 'none', '-nic', 'none'],
     ...['-no-reboot', '-kernel', boot.machine.kernel, '-initrd', boot.initrd],
     ...[
