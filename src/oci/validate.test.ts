@@ -108,9 +108,7 @@ test('security options that this host cannot honour are said to be discarded', (
 });
 
 test('what is not built is refused by name', () => {
-  const asked: [HostConfig, RegExp][] = [
-    [{ StorageOpt: { size: '1G' } }, /storage-opt/],
-  ];
+  const asked: [HostConfig, RegExp][] = [[{ StorageOpt: { size: '1G' } }, /storage-opt/]];
   for (const [hostConfig, message] of asked) {
     assert.throws(
       () => validateCreate({}, hostConfig, testFacts()),
