@@ -123,11 +123,16 @@ test('run attaches and waits before it starts, and ends with the exit code', asy
 });
 
 test('a command that is not there is 127, one that cannot run 126, all else 125', async () => {
+  const frame =
+    'failed to create task for container: failed to create shim task: OCI runtime create failed: ';
   const errors: [string, number][] = [
     ['exec: "nocmd": executable file not found in $PATH: unknown', 127],
     ['exec: "/etc": permission denied: unknown', 126],
     ['exec: "/etc": is a directory: unknown', 126],
     ['port is already allocated', 125],
+    [`${frame}unable to start container process: open the mount target /x: No such file or directory`, 125],
+    [`${frame}unable to start container process: mount /x: Permission denied`, 125],
+    [`${frame}executable file \`x\` not found in $PATH: No such file or directory`, 127],
   ];
   for (const [message, expected] of errors) {
     const { respond, onUpgrade } = container(0, [], message);

@@ -178,12 +178,20 @@ export async function startContainer(
   }
 }
 
-/** Docker's reading of the daemon's message: 127 not found, 126 cannot be invoked, 125 anything else. */
+/**
+ * Docker's reading of the daemon's message: 127 not found, 126 cannot be invoked, 125 anything else. The words are
+ * Go's, in small letters: with a capital, as the C library writes it, an error is one of a mount or the like, and the
+ * engine's. Other runtimes, whose words stand in the frame alone, may write the program's errors so as well.
+ */
 export function startExitCode(message: string): number {
+  const foreign = /OCI runtime (create|start|exec) failed: (?!.*unable to start container process)/.test(
+    message,
+  );
+  const words = foreign ? message.toLowerCase() : message;
   if (
-    /executable file not found|no such file or directory|system cannot find the file specified/i.test(message)
+    /executable file not found|no such file or directory|system cannot find the file specified/.test(words)
   ) {
     return 127;
   }
-  return /permission denied|is a directory/i.test(message) ? 126 : 125;
+  return /permission denied|is a directory/.test(words) ? 126 : 125;
 }
