@@ -2,14 +2,15 @@
  * The build context: the archive that a client sends, unpacked into a folder of the build's own. Nothing in it can
  * lead out of that folder.
  */
-import { closeSync, constants, mkdirSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, readFileSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { Readable } from 'node:stream';
-import { errnoCode, InvalidParameterError } from '../base/errors.ts';
+import { InvalidParameterError } from '../base/errors.ts';
 import { Extractor } from '../image/layers/extractor.ts';
 import type { TarEntry } from '../image/layers/tar/tar-format.ts';
 import { TarReader, type TarSink } from '../image/layers/tar/tar-reader.ts';
 import { detectCompression, inflate } from '../image/layers/work/inflate.ts';
+import { ifThere, O_PATH, readableFile } from '../native/inside-root.ts';
 import { openInRoot } from '../volume/copy-tree.ts';
 
 const DOCKERFILE_MAX_BYTES = 16 * 1024 * 1024;
@@ -110,25 +111,17 @@ export function readDockerfile(context: string, name: string): string {
   return text;
 }
 
-/** A regular file inside `root`; undefined where there is none. */
+/** A regular file inside `root`; undefined where there is none. Nothing else is opened: devices act when they are. */
 export function readText(root: string | number, path: string): string | undefined {
-  let fd: number;
+  const pathFd = ifThere(() => openInRoot(root, path, O_PATH));
+  const fd = pathFd === undefined ? undefined : readableFile(pathFd);
+  if (fd === undefined) return undefined;
   try {
-    fd = openInRoot(root, path, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch (error) {
-    const code = errnoCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return undefined;
-    throw error;
-  }
-  try {
-    const bytes = readFileSync(fd);
-    if (bytes.length > DOCKERFILE_MAX_BYTES) {
-      throw new InvalidParameterError(`${path} has ${bytes.length} bytes, more than ${DOCKERFILE_MAX_BYTES}`);
+    const { size } = fstatSync(fd);
+    if (size > DOCKERFILE_MAX_BYTES) {
+      throw new InvalidParameterError(`${path} has ${size} bytes, more than ${DOCKERFILE_MAX_BYTES}`);
     }
-    return bytes.toString('utf8');
-  } catch (error) {
-    if (errnoCode(error) === 'EISDIR') return undefined;
-    throw error;
+    return readFileSync(fd).toString('utf8');
   } finally {
     closeSync(fd);
   }

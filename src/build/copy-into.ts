@@ -10,6 +10,7 @@ import {
   createReadStream,
   fchmodSync,
   fchownSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readSync,
@@ -228,8 +229,9 @@ function parseMode(chmod: string): number | undefined {
   return Number.parseInt(chmod, 8);
 }
 
-/** A tar, compressed or not, by its first header. */
+/** A regular file that is a tar, compressed or not, by its first header. Devices and FIFOs are not opened. */
 async function isArchive(path: string): Promise<boolean> {
+  if (!lstatSync(path).isFile()) return false;
   const stream = createReadStream(path, { end: 1024 * 1024 });
   const parts: Buffer[] = [];
   let length = 0;

@@ -5,6 +5,7 @@
 import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { errnoCode, InvalidParameterError } from '../base/errors.ts';
 import { addon } from '../native/addon.ts';
+import { O_PATH, readableFile } from '../native/inside-root.ts';
 
 const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_IN_ROOT = 0x10;
@@ -17,8 +18,10 @@ const READ_MAX_BYTES = 4 * 1024 * 1024;
 export function readRootFile(root: string, path: string): string {
   const rootFd = openSync(root, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    const fd = openInRoot(rootFd, path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-    if (fd === undefined) return '';
+    const pathFd = openInRoot(rootFd, path, O_PATH);
+    if (pathFd === undefined) return '';
+    const fd = readableFile(pathFd);
+    if (fd === undefined) throw new InvalidParameterError(`${path} in the container is not a regular file`);
     try {
       return readWhole(fd, path);
     } finally {
@@ -31,7 +34,6 @@ export function readRootFile(root: string, path: string): string {
 
 function readWhole(fd: number, path: string): string {
   const stat = fstatSync(fd);
-  if (!stat.isFile()) throw new InvalidParameterError(`${path} in the container is not a regular file`);
   if (stat.size > READ_MAX_BYTES) {
     throw new InvalidParameterError(`${path} in the container is larger than ${READ_MAX_BYTES} bytes`);
   }

@@ -4,6 +4,7 @@
  */
 import type { HostConfig } from '../api/host-config.ts';
 import { InvalidParameterError } from '../base/errors.ts';
+import { compilePathPattern } from '../base/path-pattern.ts';
 import type { HostFacts } from './host-facts.ts';
 import { cleanPath, MASKED_PATHS, READONLY_PATHS } from './mounts.ts';
 import type { SecurityOptions } from './security-options.ts';
@@ -33,9 +34,8 @@ export function systemPaths(
 /** A path, or a pattern in which `*` and `?` stand for what has no slash (`/proc/*`). */
 function unmaskMatcher(pattern: string): (path: string) => boolean {
   if (pattern === 'ALL') return () => true;
-  const words = cleanPath(pattern).replace(/[.+^${}()|[\]\\]/g, '\\$&');
-  const expression = new RegExp(`^${words.replaceAll('*', '[^/]*').replaceAll('?', '[^/]')}$`);
-  return (path) => expression.test(path);
+  // Brackets and backslashes mean themselves here.
+  return compilePathPattern(cleanPath(pattern).replace(/[[\\]/g, '\\$&'));
 }
 
 /** Throws InvalidParameter for a path that is not absolute or that climbs. */

@@ -4,6 +4,10 @@
  */
 import { InvalidParameterError } from '../../base/errors.ts';
 import type { EscapeCharacter } from './ast.ts';
+import { ShellPattern } from './shell-pattern.ts';
+
+/** Variables made of variables double with every line. */
+const WORD_MAX_LENGTH = 4 * 1024 * 1024;
 
 export interface ExpandOptions {
   escapeChar: EscapeCharacter;
@@ -30,12 +34,14 @@ class Output {
 
   /** Quoted or escaped: never split. */
   addQuoted(text: string): void {
+    this.#checkLength(text);
     this.text += text;
     this.#word += text;
     this.#open = true;
   }
 
   add(text: string): void {
+    this.#checkLength(text);
     for (const char of text) {
       this.text += char;
       if (/\s/.test(char)) this.#close();
@@ -43,6 +49,14 @@ class Output {
         this.#word += char;
         this.#open = true;
       }
+    }
+  }
+
+  #checkLength(text: string): void {
+    if (this.text.length + text.length > WORD_MAX_LENGTH) {
+      throw new InvalidParameterError(
+        `a word is longer than ${WORD_MAX_LENGTH} characters after its variables were expanded`,
+      );
     }
   }
 
@@ -186,43 +200,14 @@ class Expander {
   #trimmed(value: string, operator: '#' | '%'): string {
     const greedy = this.#peek() === operator;
     if (greedy) this.#at++;
-    const pattern = patternSource(this.#until('}', true).text);
-    const whole = new RegExp(`^(?:${pattern})$`, 's');
-    const lengths = Array.from({ length: value.length + 1 }, (_, length) => length);
-    if (greedy) lengths.reverse();
-    for (const length of lengths) {
-      const part = operator === '#' ? value.slice(0, length) : value.slice(value.length - length);
-      if (!whole.test(part)) continue;
-      return operator === '#' ? value.slice(length) : value.slice(0, value.length - length);
-    }
-    return value;
+    return new ShellPattern(this.#until('}', true).text).trim(value, operator, greedy);
   }
 
   #replaced(value: string): string {
     const all = this.#peek() === '/';
     if (all) this.#at++;
-    const pattern = patternSource(this.#until('/', true).text);
+    const pattern = new ShellPattern(this.#until('/', true).text);
     const replacement = this.#until('}', true).text.replace(/\\([/}])/g, '$1');
-    return value.replace(new RegExp(pattern, all ? 'gs' : 's'), () => replacement);
+    return pattern.replace(value, replacement, all);
   }
-}
-
-/** A shell pattern without brackets (`*`, `?`, `\`) as a regular expression. */
-function patternSource(pattern: string): string {
-  let source = '';
-  for (let i = 0; i < pattern.length; i++) {
-    const char = pattern[i] ?? '';
-    if (char === '*') source += '.*';
-    else if (char === '?') source += '.';
-    else if (char === '\\') {
-      const next = pattern[++i] ?? '';
-      if (!['*', '?', '\\', '/', '}'].includes(next)) {
-        throw new InvalidParameterError(
-          `invalid pattern (${pattern}) in substitution: invalid escape '\\${next}'`,
-        );
-      }
-      source += `\\${next}`;
-    } else source += char.replace(/[.+^${}()|[\]\\/]/, '\\$&');
-  }
-  return source;
 }
