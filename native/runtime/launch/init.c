@@ -216,6 +216,9 @@ static int init_execute(const struct init *init, const struct init_state *state,
     if (config->hooks.kinds[HOOKS_START_CONTAINER].count == 0 && !filter->listens)
         return exec_program(&config->process, filter, -1, err);
     struct hooks_container about = init_about(init, state);
+    /* A hook without an environment of its own gets this process's. These are the image's programs:
+     * what the runtime was started with is not for them. */
+    environ = (char **)config->process.env.items;
     if ((!filter->listens && exec_confine(&config->process, filter, -1, err) < 0) ||
         hooks_run(&config->hooks, HOOKS_START_CONTAINER, &about, NULL, err) < 0)
         return -1;

@@ -30,7 +30,9 @@ int channels_prepare(struct channels *channels, struct launch_options *options,
     }
     options->preserve = (unsigned)listening + (unsigned)channels->preserve;
     for (int fd = 3; fd < 3 + (int)options->preserve; fd++) {
-        if (fcntl(fd, F_GETFD) < 0)
+        /* What the caller gave survived execve: a descriptor that would not is one of ours. */
+        int flags = fcntl(fd, F_GETFD);
+        if (flags < 0 || (flags & FD_CLOEXEC) != 0)
             return error_setf(err, EBADF, "preserve", "descriptors",
                               "descriptor %d of the %u to be preserved is not open", fd,
                               options->preserve);

@@ -204,3 +204,15 @@ test('a hook need not read its state, however large it is', async () => {
   assert.equal(told()[0]?.state.annotations?.['large']?.length, 300_000);
   rmSync(log);
 });
+
+test('a startContainer hook without an environment has that of the program, not that of the runtime', async () => {
+  const script = 'echo "$SECRET $OWN" > /environment';
+  bundle.configure('true', (config) => {
+    config.process.env.push('OWN=theirs');
+    config.hooks = { startContainer: [{ path: '/bin/sh', args: ['sh', '-c', script] }] };
+  });
+  process.env['SECRET'] = 'not theirs';
+  await bundle.succeeds(['run', '--bundle', bundle.folder, 'environment']);
+  delete process.env['SECRET'];
+  assert.equal(readFileSync(join(bundle.rootfs, 'environment'), 'utf8'), ' theirs\n');
+});

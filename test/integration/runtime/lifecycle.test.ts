@@ -323,3 +323,12 @@ test('a program of a container cannot write the runtime that executes it', async
   assert.equal(readFileSync(RUNTIME).length, before);
   await bundle.succeeds(['delete', '--force', 'own']);
 });
+
+test('a descriptor of the runtime itself is never preserved', async () => {
+  bundle.configure('ls -l /proc/self/fd');
+  const log = join(bundle.folder, 'own.log');
+  const call = ['--log', log, 'run', '--bundle', bundle.folder, '--preserve-fds', '1', 'preserving'];
+  const result = await run(['sh', '-c', 'exec "$@" 3>&-', 'sh', ...bundle.command(call)]);
+  assert.equal(result.code, 1, result.stdout);
+  assert.match(result.stderr, /descriptor 3 of the 1 to be preserved is not open \(EBADF\)/);
+});
