@@ -1,6 +1,7 @@
 /** `mydock diff`: what a container has changed in its file system. */
 import type { FilesystemChange } from '../../api/containers.ts';
 import type { Client } from '../../client/client.ts';
+import { printableLine } from '../format/text.ts';
 import { type Io, printLine } from '../io.ts';
 import { defineVerb } from '../verb.ts';
 import { containerPath } from './lookup.ts';
@@ -18,6 +19,6 @@ const LETTERS = ['C', 'A', 'D'];
 
 export async function runDiff(client: Client, io: Io, name: string): Promise<number> {
   const changes = await client.json<FilesystemChange[] | null>('GET', containerPath(name, '/changes'));
-  for (const { Kind, Path } of changes ?? []) printLine(io, `${LETTERS[Kind]} ${Path}`);
+  for (const { Kind, Path } of changes ?? []) printLine(io, `${LETTERS[Kind]} ${printableLine(Path)}`);
   return 0;
 }

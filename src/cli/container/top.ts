@@ -5,6 +5,7 @@ import type { Client } from '../../client/client.ts';
 import { ApiError } from '../../client/client-error.ts';
 import { boolFlag } from '../flags/declare.ts';
 import { alignTable } from '../format/table.ts';
+import { printableLine } from '../format/text.ts';
 import type { Io } from '../io.ts';
 import { Screen } from '../terminal/screen.ts';
 import { defineVerb } from '../verb.ts';
@@ -42,7 +43,7 @@ export async function runTop(
     const path = containerPath(name, '/top');
     const { Titles, Processes } = await client.json<ContainerTopResponse>('GET', path, { query });
     return alignTable(
-      [Titles, ...(Processes ?? [])].map((row) => row.join('\t')),
+      [Titles, ...(Processes ?? [])].map((row) => row.map(printableLine).join('\t')),
       MIN_CELL,
     );
   };

@@ -8,6 +8,7 @@ import { alignTable } from './table.ts';
 import { TemplateExecError, TemplateSyntaxError } from './template/nodes.ts';
 import { compileTemplate, type Template } from './template/template.ts';
 import { GoStruct, type Method, type Value } from './template/values.ts';
+import { printableLine } from './text.ts';
 
 /** What the rows of one kind of object offer. */
 export interface RowKind<Row> {
@@ -55,7 +56,7 @@ export function rowsText<Row>(
   try {
     if (isTable) {
       const heading = template.execute(headingRow(kind), HEADING_FUNCTIONS);
-      return alignTable([heading, ...rows.map((row) => template.execute(rowValue(kind, row)))]);
+      return alignTable([heading, ...rows.map((row) => template.execute(rowValue(kind, row, forCell)))]);
     }
     return rows.map((row) => `${template.execute(rowValue(kind, row))}\n`).join('');
   } catch (error) {
@@ -78,11 +79,17 @@ function compileRows(source: string): Template {
   }
 }
 
-function rowValue<Row>(kind: RowKind<Row>, row: Row): GoStruct {
+/** Tables are for people at terminals, and names, labels and commands are often those of strangers. */
+function forCell(value: Value): Value {
+  return typeof value === 'string' ? printableLine(value) : value;
+}
+
+/** `shown` is applied to every value; the scripts that read other forms than tables get them as they are. */
+function rowValue<Row>(kind: RowKind<Row>, row: Row, shown = (value: Value): Value => value): GoStruct {
   const fields = new Map<string, Value | Method>();
-  for (const [name, field] of Object.entries(kind.fields)) fields.set(name, () => field.value(row));
+  for (const [name, field] of Object.entries(kind.fields)) fields.set(name, () => shown(field.value(row)));
   for (const [name, method] of Object.entries(kind.methods ?? {})) {
-    fields.set(name, (argument) => method(row, String(argument)));
+    fields.set(name, (argument) => shown(method(row, String(argument))));
   }
   return new GoStruct(fields, missingField(kind), true, rowJson(kind, row));
 }

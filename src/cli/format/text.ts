@@ -26,3 +26,8 @@ export function printableText(text: string): string {
     return `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;
   });
 }
+
+/** The same for one line or one cell of a table: line feeds and tabs would forge others. */
+export function printableLine(text: string): string {
+  return printableText(text).replace(/[\n\t]/g, (char) => (char === '\n' ? '\\x0a' : '\\x09'));
+}

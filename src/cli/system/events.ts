@@ -9,6 +9,7 @@ import { parseExact } from '../format/json-indent.ts';
 import { TemplateExecError, TemplateSyntaxError } from '../format/template/nodes.ts';
 import { compileTemplate, type Template } from '../format/template/template.ts';
 import { GoMap, GoStruct, type Value } from '../format/template/values.ts';
+import { printableLine } from '../format/text.ts';
 import { type Io, printLine } from '../io.ts';
 import { filterQuery } from '../options/filter.ts';
 import { parseTimestamp } from '../options/quantity.ts';
@@ -58,7 +59,7 @@ function eventLine(event: ExactEvent): string {
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => `${name}=${value}`);
   const suffix = attributes.length === 0 ? '' : ` (${attributes.join(', ')})`;
-  return `${eventTime(event)} ${Type} ${Action} ${Actor.ID}${suffix}`;
+  return printableLine(`${eventTime(event)} ${Type} ${Action} ${Actor.ID}${suffix}`);
 }
 
 const NANOSECONDS = 1_000_000_000n;
