@@ -135,7 +135,6 @@ static int cgroup_make_last(const struct cgroup_hierarchy *hierarchy) {
 /* systemd: the group may stand already, with the scope's placeholder in it. */
 static int cgroup_make(struct cgroup_hierarchy *hierarchy, const char *path, bool systemd,
                        struct error **err) {
-    char processes[32];
     if (asprintf(&hierarchy->directory, "%s%s", hierarchy->mount, path) < 0) {
         hierarchy->directory = NULL;
         return fields_no_memory(err);
@@ -146,8 +145,8 @@ static int cgroup_make(struct cgroup_hierarchy *hierarchy, const char *path, boo
     cleanup_close int fd = cgroup_make_path(hierarchy, path, systemd, err);
     if (fd < 0)
         return -1;
-    if (!systemd && cgroup_read(fd, "cgroup.procs", processes, sizeof(processes)) == 0 &&
-        processes[0] != '\0')
+    /* Whatever is in there would end with the container. */
+    if (!systemd && cgroup_is_in_use(fd))
         return error_setf(err, EBUSY, "cgroup", hierarchy->directory,
                           "cgroup %s is in use by other processes", hierarchy->directory);
     hierarchy->directory_fd = steal_fd(&fd);

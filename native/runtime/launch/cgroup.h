@@ -109,6 +109,9 @@ json_t *cgroup_figures(const struct cgroup *cgroup, struct error **err);
  * far as they are empty. Takes the descriptor. */
 typedef void cgroup_visit(int directory_fd, void *context);
 void cgroup_walk(int directory_fd, cgroup_visit *visit, void *context);
+
+/* A process is in the group or in one below it. */
+bool cgroup_is_in_use(int directory_fd);
 /* The hierarchy in which the processes are counted: v2 where there is one, else any v1; NULL
  * without. */
 const struct cgroup_hierarchy *cgroup_members(const struct cgroup *cgroup);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Deeper than any hierarchy that works (cgroup v2 allows what cgroup.max.depth says, v1 anything):
@@ -51,6 +52,27 @@ const struct cgroup_hierarchy *cgroup_members(const struct cgroup *cgroup) {
     if (hierarchy == NULL && cgroup->count > 0)
         hierarchy = &cgroup->hierarchies[0];
     return hierarchy == NULL || hierarchy->directory_fd < 0 ? NULL : hierarchy;
+}
+
+static void members_seek(int directory_fd, void *context) {
+    /* Read as text: processes of a pid namespace that we do not see are 0 there, and count. */
+    char text[32];
+    bool *found = context;
+    *found = *found || (cgroup_read(directory_fd, "cgroup.procs", text, sizeof(text)) == 0 &&
+                        text[0] != '\0');
+}
+
+bool cgroup_is_in_use(int directory_fd) {
+    struct stat status;
+    bool found = false;
+    members_seek(directory_fd, &found);
+    /* Each group below is a link. */
+    if (found || (fstat(directory_fd, &status) == 0 && status.st_nlink <= 2))
+        return found;
+    int fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 3);
+    if (fd >= 0)
+        cgroup_walk(fd, members_seek, &found);
+    return found;
 }
 
 struct members_list {

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { eventually, run } from '../command.ts';
-import { Bundle, RUNTIME, runs } from './bundle.ts';
+import { Bundle, type Config, RUNTIME, runs } from './bundle.ts';
 
 let bundle: Bundle;
 before(async () => {
@@ -331,4 +331,19 @@ test('a descriptor of the runtime itself is never preserved', async () => {
   const result = await run(['sh', '-c', 'exec "$@" 3>&-', 'sh', ...bundle.command(call)]);
   assert.equal(result.code, 1, result.stdout);
   assert.match(result.stderr, /descriptor 3 of the 1 to be preserved is not open \(EBADF\)/);
+});
+
+test('a group is not taken where another container lies below it', async () => {
+  const sharing = (cgroupsPath: string) => (config: Config) => {
+    config.linux.cgroupsPath = cgroupsPath;
+  };
+  bundle.configure('exec sleep 100', sharing('/shared/inner'));
+  await bundle.runDetached('inner');
+  bundle.configure('true', sharing('/shared'));
+  await bundle.fails(
+    ['create', '--bundle', bundle.folder, 'outer'],
+    /cgroup \S*\/shared is in use by other processes/,
+  );
+  assert.equal((await bundle.state('inner')).status, 'running');
+  await bundle.succeeds(['delete', '--force', 'inner']);
 });
