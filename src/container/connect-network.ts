@@ -19,7 +19,7 @@ import { tellLinkAddresses } from './links.ts';
 import { networksOfRun, tellConnected, tellDisconnected, tryFindNetwork } from './network.ts';
 import { refreshNetworkFiles } from './network-files.ts';
 import { networkKind } from './network-mode.ts';
-import { judgeSettings, requestedSettings, requireCompatible } from './requested-networks.ts';
+import { judgeSettings, requestedSettings, requireCompatible, settingsOn } from './requested-networks.ts';
 
 /** The caller holds the mutex. Throws NotFound, InvalidParameter, Forbidden where it is on it, Conflict. */
 export async function connectNetwork(
@@ -38,7 +38,7 @@ export async function connectNetwork(
   if (!container.running) {
     // As with Docker, a stopped container that is on it already is no error; what is asked for anew counts.
     if (before === undefined || Object.keys(settings).length > 0) {
-      storeNetwork(container, network.name, settings);
+      storeNetwork(container, network.name, settingsOn(network, settings, asked.NetworkID));
     }
     return;
   }

@@ -59,7 +59,11 @@ export function requestedNetworks(
     return { networks: networksOfMode(hostConfig), mode, warnings };
   }
   const modeNetwork = findAsked(networking, mode);
-  const networks = resolve(networking, asked.size === 0 ? new Map([[mode, {}]]) : asked);
+  const networks = resolve(
+    networking,
+    asked.size === 0 ? new Map([[mode, {}]]) : asked,
+    request.networking.EndpointsConfig ?? {},
+  );
   return {
     networks: inOrder(networks, modeNetwork.name),
     mode: [modeNetwork.name, modeNetwork.id].includes(mode) ? mode : modeNetwork.id,
@@ -151,6 +155,7 @@ function placeMacAddress(
 function resolve(
   networking: Pick<Networking, 'find' | 'validateEndpoint'>,
   asked: ReadonlyMap<string, EndpointSettings>,
+  given: NonNullable<NetworkingConfig['EndpointsConfig']>,
 ): Map<string, EndpointSettings> {
   const networks = new Map<string, EndpointSettings>();
   for (const [reference, settings] of asked) {
@@ -161,9 +166,21 @@ function resolve(
       throw new InvalidParameterError(`network ${network.name} is given twice, also as "${reference}"`);
     }
     judgeSettings(networking, network, settings, `invalid config for network ${reference}: `);
-    networks.set(network.name, settings);
+    networks.set(network.name, settingsOn(network, settings, given[reference]?.NetworkID));
   }
   return networks;
+}
+
+/**
+ * A request that says the network's own ID means this one, and no later one of its name. Another ID there is one that
+ * clients repeat from an inspect.
+ */
+export function settingsOn(
+  network: Pick<NetworkRecord, 'id'>,
+  settings: EndpointSettings,
+  networkId: string | undefined,
+): EndpointSettings {
+  return networkId === network.id ? { ...settings, NetworkID: networkId } : settings;
 }
 
 /** What the network says to settings, as InvalidParameter behind `prefix`. */

@@ -65,6 +65,14 @@ export class Runtimes {
     return asked;
   }
 
+  /** Whether a container that asks for `name` is run as one that asks for none. */
+  isDefault(name: string): boolean {
+    const own = (one: string): boolean =>
+      one === OWN_RUNTIME || (one === DOCKERS_RUNTIME && !this.#configured.has(one));
+    const chosen = name === DOCKERS_SHIM ? this.defaultName : name;
+    return chosen === this.defaultName || (own(chosen) && own(this.defaultName));
+  }
+
   /** What runs a container of that runtime; undefined for our own. Throws InvalidParameter where it is not known. */
   find(name: string | undefined): ForeignRuntime | undefined {
     if (name === undefined || name === '' || name === OWN_RUNTIME) return undefined;

@@ -9,7 +9,7 @@ import https from 'node:https';
 import type { Server, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { API_VERSION } from '../api/version.ts';
-import { errorMessage } from '../base/errors.ts';
+import { errorMessage, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { isHijacked } from './hijack.ts';
 import { httpStatus } from './http-status.ts';
@@ -175,7 +175,8 @@ export class ApiServer {
     const answer = new ApiResponse(response, socket);
     const started = performance.now();
     try {
-      const url = new URL(message.url ?? '/', 'http://mydock');
+      const url = URL.parse(message.url ?? '/', 'http://mydock');
+      if (url === null) throw new InvalidParameterError('the request target is no URL');
       const { version, path } = splitVersion(url.pathname);
       const match = router.match(message.method ?? 'GET', path);
       if (match.audit !== undefined) audit(match.audit, message, path, socket, name);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HostConfig } from '../../api/host-config.ts';
 import { CAPABILITIES, DEFAULT_CAPABILITIES } from '../../oci/capabilities.ts';
+import { MASKED_PATHS, READONLY_PATHS } from '../../oci/mounts.ts';
 import { HOST_CONFIG } from '../routes/containers/create-request.ts';
 import { excessInside, excessOfConfig, excessOfHostConfig } from './create-policy.ts';
 
@@ -38,7 +39,7 @@ test('every field that gives more than a default container has is refused', () =
     { SecurityOpt: ['no-new-privileges', 'seccomp=unconfined'] },
     { MaskedPaths: [] },
     { ReadonlyPaths: [] },
-    { Runtime: 'runc' },
+    { MaskedPaths: MASKED_PATHS.slice(1) },
     { CgroupParent: '/x' },
     { OomScoreAdj: -1 },
     { OomKillDisable: true },
@@ -68,6 +69,7 @@ test('what containers have anyway, and what holds them closer, is let through', 
     { PortBindings: { '80/tcp': [{ HostPort: '8080' }, { HostPort: '' }], '81/tcp': null } },
     { OomScoreAdj: 500, Memory: 1024, PidsLimit: 10, CgroupnsMode: 'private', IpcMode: 'shareable' },
     { LogConfig: { Type: 'json-file', Config: { 'max-size': '1m' } }, ReadonlyRootfs: true, Init: true },
+    { MaskedPaths: [...MASKED_PATHS, '/proc/x'], ReadonlyPaths: [...READONLY_PATHS] },
     { Privileged: false, UTSMode: '', Devices: null, DeviceRequests: [], Annotations: {}, Teleport: null },
   ];
   for (const one of fields) assert.equal(excess(one), undefined, JSON.stringify(one));

@@ -6,6 +6,7 @@
 import type { ContainerConfig } from '../../api/containers.ts';
 import type { HostConfig } from '../../api/host-config.ts';
 import { DEFAULT_CAPABILITIES } from '../../oci/capabilities.ts';
+import { MASKED_PATHS, READONLY_PATHS } from '../../oci/mounts.ts';
 import { portExcess } from './published-ports.ts';
 
 /** What is wrong with a value; undefined where nothing is. */
@@ -78,10 +79,12 @@ const HOST_CONFIG_RULES: Record<keyof HostConfig, Rule> = {
   ShmSize: any,
   // Those that the kernel does not keep apart are refused everywhere (oci/sysctls.ts).
   Sysctls: any,
-  Runtime: oneOf('runtime', 'mydock-runtime'),
+  // Which is the default is the engine's to say (VisibleObjects.requireDefaultRuntime).
+  Runtime: any,
   Isolation: oneOf('isolation', 'default'),
-  MaskedPaths: (value) => (Array.isArray(value) ? 'a list of masked paths' : undefined),
-  ReadonlyPaths: (value) => (Array.isArray(value) ? 'a list of read-only paths' : undefined),
+  // Clients that make a container anew send what inspect has told them: the default's paths.
+  MaskedPaths: atLeast(MASKED_PATHS, 'a list of masked paths'),
+  ReadonlyPaths: atLeast(READONLY_PATHS, 'a list of read-only paths'),
   Init: any,
   CpuShares: any,
   Memory: any,
@@ -168,6 +171,11 @@ export function unknownFieldOf(body: object, known: ReadonlySet<string>, where: 
 
 function unknownField(field: string): Rule {
   return (value) => (value === null || value === undefined ? undefined : `the field ${field.slice(0, 80)}`);
+}
+
+/** A list that leaves nothing of `paths` out. */
+function atLeast(paths: readonly string[], what: string): Rule {
+  return (value) => (Array.isArray(value) && paths.some((path) => !value.includes(path)) ? what : undefined);
 }
 
 /** What Go clients send for a field that was not set. */

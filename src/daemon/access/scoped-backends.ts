@@ -3,6 +3,7 @@
  * request is held against its limits before the engine gets it. An operation that is not named here does not exist.
  */
 import type { Container } from '../../container/container.ts';
+import type { Runtimes } from '../../container/runtimes.ts';
 import type { Backends } from '../backends.ts';
 import { beyond } from './guard.ts';
 import type { AccessScope } from './scope.ts';
@@ -16,16 +17,18 @@ import { VisibleObjects } from './visible.ts';
 export interface ScopedEngine {
   backends: Backends;
   containers: ContainerEngineBackend & { all(): Container[] };
+  runtimes: Pick<Runtimes, 'isDefault'>;
 }
 
 export function scopedBackends(engine: ScopedEngine, scope: AccessScope): Backends {
-  const { backends, containers } = engine;
+  const { backends, containers, runtimes } = engine;
   const volumes = backends.volumes;
   const visible = new VisibleObjects(scope, {
     containers: () => containers.all(),
     networks: () => backends.networks.list(),
     volume: (name) => volumes.list().find(({ Name }) => Name === name),
     images: backends.images,
+    isDefaultRuntime: (name) => runtimes.isDefault(name),
   });
   const scopedSources = {
     system: backends.system,

@@ -13,6 +13,7 @@ import { excessOfConfig, excessOfHostConfig, unknownFieldOf } from './create-pol
 import { beyond } from './guard.ts';
 import { limitMounts, refuseForeignFolders } from './mount-policy.ts';
 import { SHOW_ENVIRONMENT } from './operations.ts';
+import { showsProcessesOnly } from './ps-arguments.ts';
 import { portExcess } from './published-ports.ts';
 import { refuseEndpointExcess } from './scoped-networks.ts';
 import type { VisibleObjects } from './visible.ts';
@@ -82,13 +83,19 @@ export function scopedContainers(engine: ContainerEngineBackend, visible: Visibl
       for (const spec of request.add) refusePortExcess(spec, visible);
       return engine.changePorts(own, request);
     },
-    top: (reference, psArgs) => engine.top(id(reference), psArgs),
+    top: (reference, psArgs) => {
+      const own = id(reference);
+      refuseHiddenColumns(psArgs, visible);
+      return engine.top(own, psArgs);
+    },
     stats: (reference, options, signal) => engine.stats(id(reference), options, signal),
     prune: (filters, signal) =>
       engine.prune({ ...filters, ...labelFilter(filters['label'], visible) }, signal),
     files: {
-      stat: (reference, path) => engine.files.stat(id(reference), path),
-      copyOut: (reference, path, begin, signal) => engine.files.copyOut(id(reference), path, begin, signal),
+      // Its mounts are seen as well.
+      stat: (reference, path) => engine.files.stat(inside(reference), path),
+      copyOut: (reference, path, begin, signal) =>
+        engine.files.copyOut(inside(reference), path, begin, signal),
       copyIn: (reference, options, archive, signal) =>
         engine.files.copyIn(inside(reference), options, archive, signal),
       export: (reference, begin, signal) => engine.files.export(id(reference), begin, signal),
@@ -158,18 +165,19 @@ function limitCreate(request: ContainerCreateRequest, visible: VisibleObjects): 
   refuseConfigExcess(config, visible);
   const host = hostConfig ?? {};
   refuseHostExcess(host, visible);
+  visible.requireDefaultRuntime(host.Runtime ?? '');
   refuseForeignFolders(host, visible);
   visible.requireImage(config.Image ?? '');
   const Labels = visible.scope.withLabels(config.Labels);
   if (Labels === undefined) throw foreignLabel(visible);
   const excess = unknownFieldOf(networking ?? {}, new Set(['EndpointsConfig']), 'NetworkingConfig.');
   if (excess !== undefined) throw beyond(visible.scope, excess);
-  const EndpointsConfig = limitEndpoints(networking?.EndpointsConfig ?? {}, host.NetworkMode ?? '', visible);
+  const EndpointsConfig = limitEndpoints(endpointsOf(request), host.NetworkMode ?? '', visible);
   return {
     ...config,
     Labels,
     HostConfig: limitReferences(host, visible),
-    ...(networking ? { NetworkingConfig: { EndpointsConfig } } : {}),
+    NetworkingConfig: { EndpointsConfig },
   };
 }
 
@@ -199,6 +207,15 @@ function refusePortExcess(spec: string, { scope }: VisibleObjects): void {
   }
 }
 
+function refuseHiddenColumns(psArgs: string, { scope }: VisibleObjects): void {
+  if (showsProcessesOnly(psArgs)) return;
+  throw beyond(
+    scope,
+    `top with the arguments "${psArgs.slice(0, 80)}"`,
+    'they may show environments or other containers: use -ef, aux or -eo COLUMN,COLUMN',
+  );
+}
+
 /** Names of containers are free or not for all; whose they are is not told. */
 function requireFreeName(
   engine: ContainerEngineBackend,
@@ -222,7 +239,7 @@ function limitReferences(host: HostConfig, visible: VisibleObjects): HostConfig 
     if (name !== undefined) limited[field] = `container:${visible.containerToEnter(name).id}`;
   }
   const mode = host.NetworkMode ?? '';
-  if (!mode.startsWith('container')) inRequest(() => visible.networkToJoin(mode === '' ? 'bridge' : mode));
+  if (!mode.startsWith('container:')) inRequest(() => visible.networkToJoin(mode === '' ? 'bridge' : mode));
   if (host.Links) limited.Links = host.Links.map((link) => limitLink(link, visible));
   if (host.VolumesFrom) {
     limited.VolumesFrom = host.VolumesFrom.map((from) => {
@@ -247,6 +264,18 @@ function limitLink(link: string, visible: VisibleObjects): string {
   return `${inRequest(() => visible.container(name)).id}:${alias}`;
 }
 
+/** Those of the request, or the network of its mode, as the engine takes it. */
+function endpointsOf({
+  NetworkingConfig: networking,
+  HostConfig: host,
+  NetworkDisabled: disabled = false,
+}: ContainerCreateRequest): Record<string, EndpointSettings | null> {
+  const asked = networking?.EndpointsConfig ?? {};
+  const mode = host?.NetworkMode || 'default';
+  if (Object.keys(asked).length > 0 || disabled || mode.startsWith('container:')) return asked;
+  return { [mode]: {} };
+}
+
 function limitEndpoints(
   endpoints: Record<string, EndpointSettings | null>,
   mode: string,
@@ -256,9 +285,10 @@ function limitEndpoints(
   for (const [name, settings] of Object.entries(endpoints)) {
     // With another container's network clients repeat the mode here.
     if (name === mode && mode.startsWith('container:')) continue;
-    inRequest(() => visible.networkToJoin(name));
+    const { Id: NetworkID } = inRequest(() => visible.networkToJoin(name));
     if (settings) refuseEndpointExcess(settings, visible);
-    limited[name] = limitEndpointLinks(settings, visible);
+    // By the time of a start the name may be another's.
+    limited[name] = { ...limitEndpointLinks(settings, visible), NetworkID };
   }
   return limited;
 }

@@ -17,7 +17,8 @@ export function scopedNetworks(engine: NetworksBackend, visible: VisibleObjects)
     connect: async (container, network, settings) => {
       refuseEndpointExcess(settings, visible);
       const limited = limitEndpointLinks(settings, visible);
-      await engine.connect(visible.container(container).id, visible.networkToJoin(network).Id, limited);
+      const { Id: NetworkID } = visible.networkToJoin(network);
+      await engine.connect(visible.container(container).id, NetworkID, { ...limited, NetworkID });
     },
     disconnect: async (container, network, force) =>
       await engine.disconnect(visible.container(container).id, visible.network(network).Id, force),

@@ -7,6 +7,7 @@ import type { Volume } from '../../api/volumes.ts';
 import { EngineError, InvalidParameterError, NotFoundError } from '../../base/errors.ts';
 import type { Container } from '../../container/container.ts';
 import { familiarString, parseReference, withDefaultTag } from '../../image/reference.ts';
+import { MS_BIND, parseMountWords } from '../../volume/driver-options.ts';
 import type { ImagesBackend } from '../routes/images/backend.ts';
 import { excessInside } from './create-policy.ts';
 import { beyond } from './guard.ts';
@@ -18,6 +19,8 @@ export interface VisibleSources {
   /** With labels and options; undefined for none of that name. */
   volume(name: string): Volume | undefined;
   images: Pick<ImagesBackend, 'list' | 'tryResolve'>;
+  /** Whether a container with that runtime has what it would have without a choice. */
+  isDefaultRuntime(name: string): boolean;
 }
 
 export class VisibleObjects {
@@ -126,11 +129,15 @@ export class VisibleObjects {
     return this.ownsNetwork(network) && (this.scope.limitsObjects || named.length === 0);
   }
 
-  /** Throws NotFound with Docker's text. */
+  /** Throws NotFound with Docker's text, also where the engine would find another's network by the reference. */
   network(reference: string): Network {
-    const all = this.#sources.networks().filter((one) => this.hasNetwork(one));
-    const exact = all.find(({ Id }) => Id === reference) ?? all.find(({ Name }) => Name === reference);
-    if (exact !== undefined) return exact;
+    const every = this.#sources.networks();
+    const all = every.filter((one) => this.hasNetwork(one));
+    const exact = every.find(({ Id }) => Id === reference) ?? every.find(({ Name }) => Name === reference);
+    if (exact !== undefined) {
+      if (all.includes(exact)) return exact;
+      throw new NotFoundError(`network ${reference} not found`);
+    }
     const matches = reference === '' ? [] : all.filter(({ Id }) => Id.startsWith(reference));
     if (matches.length > 1) {
       throw new InvalidParameterError(
@@ -202,6 +209,12 @@ export class VisibleObjects {
     if (!(whole ? counted.every(matches) : counted.some(matches))) this.#refuseImage(reference);
   }
 
+  /** Throws Forbidden for a runtime that is another than the default: it may hold containers less closely. */
+  requireDefaultRuntime(name: string): void {
+    if (name === '' || this.#sources.isDefaultRuntime(name)) return;
+    throw beyond(this.scope, `runtime "${name.slice(0, 80)}"`);
+  }
+
   /** A name that is given to an image, or fetched under: what it stands for now says nothing. */
   requireImageName(name: string): void {
     if (this.scope.limitsImages && !this.scope.includesImage([fullName(name)])) this.#refuseImage(name);
@@ -212,10 +225,13 @@ export class VisibleObjects {
   }
 }
 
-/** True unless nothing is mounted for it, or a file system in memory. */
+/** True unless nothing is mounted for it, or a file system in memory: with `bind` the type means nothing to mount(2). */
 export function showsHost(options: Readonly<Record<string, string>> | null | undefined): boolean {
   const { type = '', ...others } = options ?? {};
-  if (type === 'tmpfs') return false;
+  if (type === 'tmpfs') {
+    const { flags, propagation } = parseMountWords(others['o'] ?? '');
+    return (flags & MS_BIND) !== 0 || propagation !== 0;
+  }
   return type !== '' || Object.keys(others).some((name) => name !== 'size');
 }
 
