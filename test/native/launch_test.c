@@ -52,6 +52,7 @@ int main(int count, char **arguments) {
     test_terminal();
     test_exec();
     test_exec_exposed();
+    test_exec_stopped();
     test_hooks();
     test_keyring();
     test_self_exe();

@@ -414,6 +414,30 @@ test('an exec that cannot be executed leaves the container and the client’s so
   assert.ok(isAlive(pid));
 });
 
+test('a process that is stopped on its way into the container does not keep the supervisor', async () => {
+  const made = container({ args: shell('echo on; while :; do kill -STOP -1; done'), log: null });
+  const client = made.attach();
+  await made.start();
+  await client.until('on');
+  const names = ['a', 'b', 'c', 'd'];
+  for (const name of names) {
+    made.control.send('exec', { process: name, spec: processSpec(['/bin/busybox', 'true']), stdin: false });
+    made.control.send('startExec', { process: name });
+  }
+  const later = await made.reconnect();
+  made.control.send('kill', { process: '', signal: 9, all: false });
+  assert.equal((await made.control.next('exited', '')).exitCode, 137);
+  for (const name of names) {
+    const failed = made.control.events.find(
+      ({ event, payload }) => event === 'failed' && Reflect.get(payload, 'process') === name,
+    );
+    if (failed !== undefined)
+      assert.match(String(Reflect.get(failed.payload, 'message')), /another process stops the process/);
+  }
+  later.socket.destroy();
+  assert.equal(await made.gone(), 0);
+});
+
 test('the end of the init ends its execs, and is reported last', async () => {
   const made = container({ args: shell('sleep 100'), log: null });
   await made.start();

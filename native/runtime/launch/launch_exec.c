@@ -13,6 +13,7 @@
  * the first has left and the second has executed, or died.
  */
 #define _GNU_SOURCE
+#include "launch_exec.h"
 #include "../../common/cleanup.h"
 #include "capabilities.h"
 #include "child.h"
@@ -21,7 +22,6 @@
 #include "host_proc.h"
 #include "identity.h"
 #include "launch.h"
-#include "launch_container.h"
 #include "sync.h"
 #include "syscalls.h"
 #include "user_namespace.h"
@@ -32,20 +32,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-struct exec_request {
-    const struct launch_container *container;
-    const struct config_process *process;
-    const struct launch_stdio *stdio;
-    int sync_fd;
-    /* The host's procfs: -1 unless a security label is asked for, which only the process itself can
-     * set. */
-    int proc_fd;
-    /* The process's own, or, of a process without, the container's for those that are executed. */
-    struct scheduling scheduling;
-};
-
-/* The second waits for SYNC_GO in front of its exec. */
-static bool exec_waits(const struct exec_request *request) {
+bool exec_waits(const struct exec_request *request) {
     return scheduling_is_given(&request->scheduling);
 }
 
@@ -60,7 +47,7 @@ static void exec_await_go(const struct exec_request *request) {
  * (ptrace(2)): its second child is born with the program's identity, capabilities and filter. (With
  * CAP_SYS_ADMIN there would be nothing to win.) In other containers the second confines itself:
  * that asks nothing of the filter but execve. */
-static bool exec_is_exposed(const struct launch_container *container) {
+bool exec_is_exposed(const struct launch_container *container) {
     /* Of a process that is not dumpable the kernel asks where its program came from: only the
      * host's root may trace it, whatever the user namespace's may do. */
     if (config_namespace(container->config, CLONE_NEWUSER) != NULL)
@@ -245,91 +232,6 @@ static void __attribute__((noreturn)) exec_first(struct exec_request *request) {
     _exit(0);
 }
 
-static void exec_wait(pid_t pid) {
-    int status;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-}
-
-static bool exec_is_child(pid_t pid) {
-    siginfo_t info;
-    return pid > 0 && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
-}
-
-/* The process that loaded the filter waits for its listener to be taken; on failure it leaves. */
-static int exec_forward_listener(const struct launch_container *container, int sync_fd, pid_t pid,
-                                 int number, struct error **err) {
-    struct hooks_container about = launch_about(container);
-    if (filter_forward_listener(&container->filter, &about, "running", pid, number, sync_fd, err) ==
-        0)
-        return 0;
-    shutdown(sync_fd, SHUT_WR);
-    return -1;
-}
-
-/* The second stands in front of its exec. On failure it reads end-of-file, and leaves. */
-static int exec_let_go(const struct exec_request *request, int sync_fd, pid_t pid,
-                       struct error **err) {
-    if (scheduling_apply(&request->scheduling, pid, err) == 0 &&
-        scheduling_widen(&request->scheduling, pid, err) == 0)
-        return sync_send(sync_fd, SYNC_GO, 0, -1) < 0 ? error_set(err, errno, "exec", "") : 0;
-    shutdown(sync_fd, SHUT_WR);
-    return -1;
-}
-
-/* Reads until end-of-file. Sets out->pid as soon as the second child is known. */
-static int exec_follow(const struct exec_request *request, int sync_fd, pid_t first,
-                       struct launch_process *out, struct error **err) {
-    const struct launch_container *container = request->container;
-    bool ready = false, failed = false, waits = exec_waits(request);
-    /* A descriptor's number that came before the pid of the second child, whose it is. */
-    int listener = -1;
-    for (;;) {
-        struct sync_message message;
-        cleanup_close int attached = -1;
-        if (sync_receive(sync_fd, &message, &attached, err) < 0)
-            return -1;
-        switch (message.type) {
-        case SYNC_PID:
-            /* What a process of the container may have had a hand in is not believed: the pid is
-             * one day killed. */
-            if (out->pid > 0 || !exec_is_child(message.pid))
-                return error_setf(err, ECHILD, "exec", "",
-                                  "the process said a pid that is not its own");
-            out->pid = message.pid;
-            if (listener >= 0 &&
-                exec_forward_listener(container, sync_fd, out->pid, listener, err) < 0)
-                failed = true;
-            break;
-        case SYNC_LISTENER:
-            if (exec_is_exposed(container) || out->pid > 0)
-                failed = exec_forward_listener(container, sync_fd, out->pid > 0 ? out->pid : first,
-                                               message.pid, err) < 0;
-            else
-                listener = message.pid;
-            break;
-        case SYNC_READY:
-            ready = true;
-            out->console_fd = steal_fd(&attached);
-            break;
-        case SYNC_FAILED:
-            failed = true;
-            sync_adopt(&message, err);
-            break;
-        default:
-            if (failed || (ready && out->pid > 0))
-                return failed ? -1 : 0;
-            return error_setf(
-                err, ESRCH, "exec", "",
-                "the process ended while it was set up: the container may have ended");
-        }
-        if (waits && ready && !failed && out->pid > 0) {
-            waits = false;
-            failed = exec_let_go(request, sync_fd, out->pid, err) < 0;
-        }
-    }
-}
-
 static int exec_fork(struct exec_request *request, struct launch_process *out, struct error **err) {
     int ends[2];
     if (sync_open(ends, err) < 0)
@@ -351,11 +253,7 @@ static int exec_fork(struct exec_request *request, struct launch_process *out, s
     close(ends[1]);
     if (first < 0)
         return error_set(err, number, "clone3", "exec");
-    int result = exec_follow(request, sync_fd, first, out, err);
-    exec_wait(first);
-    if (result < 0 && out->pid > 0)
-        exec_wait(out->pid);
-    return result;
+    return exec_follow(request, sync_fd, first, out, err);
 }
 
 static int exec_own_stdio(const struct exec_request *request, struct arena *arena,

@@ -116,6 +116,45 @@ static void test_exec_exposed(void) {
     json_decref(config);
 }
 
+/* The init stops everybody else of its pid namespace, on and on: an exec is told to go on, or given
+ * up with an error, and the caller is free for the container's end. */
+static void test_exec_stopped(void) {
+    struct run run;
+    json_t *config = bundle_config("while :; do kill -STOP -1; done");
+    if (!run_begin(&run, config)) {
+        report("exec that is stopped", false, "%s", run_error(&run));
+        json_decref(config);
+        return;
+    }
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), given_up = 0, unclear = 0;
+    struct launch_stdio stdio = {null, null, null};
+    for (int round = 0; round < 3; round++) {
+        struct launch_process child;
+        struct error *err = NULL;
+        json_t *process = bundle_process(config, "true");
+        alarm(60);
+        if (launch_exec(run.container, process, &stdio, &child, &err) == 0) {
+            kill(child.pid, SIGKILL);
+            run_wait(child.pid);
+        } else if (err != NULL && err->number == ETIMEDOUT && strstr(err->message, "stops")) {
+            given_up++;
+        } else {
+            fprintf(stderr, "%s\n", err == NULL ? "no error" : err->message);
+            unclear++;
+        }
+        alarm(0);
+        error_free(err);
+        json_decref(process);
+    }
+    close(null);
+    kill(run.init.pid, SIGKILL);
+    run_finish(&run);
+    report("exec that is stopped",
+           unclear == 0 && waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD,
+           "%d unclear, %d given up, or a child was left", unclear, given_up);
+    json_decref(config);
+}
+
 static void test_exec(void) {
     struct run run;
     json_t *config = bundle_config("hostname; sleep 1000");
