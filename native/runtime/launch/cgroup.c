@@ -235,9 +235,13 @@ int cgroup_create(const struct cgroup_request *request, struct cgroup **out, str
     if (cgroup == NULL)
         return -1;
     int result = 0;
-    if (cgroup->scope != NULL)
-        result = systemd_scope_start(cgroup->scope,
-                                     request->id == NULL ? request->path : request->id, err);
+    if (cgroup->scope != NULL &&
+        systemd_scope_start(cgroup->scope, request->id == NULL ? request->path : request->id, err) <
+            0) {
+        /* A scope that stands there all the same is another's. */
+        cgroup_close(cgroup);
+        return -1;
+    }
     for (size_t index = 0; result == 0 && index < cgroup->count; index++)
         result = cgroup_make(&cgroup->hierarchies[index], path, cgroup->scope != NULL, err);
     if (result < 0) {

@@ -230,3 +230,7 @@ bool systemd_is_unknown_unit(const struct error *err) {
     return err != NULL && (strcmp(err->object, "org.freedesktop.systemd1.NoSuchUnit") == 0 ||
                            strcmp(err->object, "org.freedesktop.DBus.Error.UnknownObject") == 0);
 }
+
+bool systemd_is_loaded_unit(const struct error *err) {
+    return err != NULL && strcmp(err->object, "org.freedesktop.systemd1.UnitExists") == 0;
+}

@@ -35,5 +35,7 @@ void systemd_reply_free(struct systemd_reply *reply);
 
 /* The error says that systemd has no such unit. */
 bool systemd_is_unknown_unit(const struct error *err);
+/* The error says that a unit of this name is loaded already. */
+bool systemd_is_loaded_unit(const struct error *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include "../../common/warn.h"
 #include "syscalls.h"
 #include "systemd_bus.h"
+#include "systemd_manager.h"
 #include "systemd_properties.h"
 #include <errno.h>
 #include <signal.h>
@@ -12,14 +13,6 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
-
-#define MANAGER "/org/freedesktop/systemd1"
-#define MANAGER_INTERFACE "org.freedesktop.systemd1.Manager"
-#define UNIT_INTERFACE "org.freedesktop.systemd1.Unit"
-/* How long a unit may take to reach a state. A scope's job is done in milliseconds, unless systemd
- * itself is busy. */
-#define STATE_TIMEOUT_MS 30000
-#define STOP_TIMEOUT_MS 10000
 
 static int scope_no_memory(struct error **err) {
     return error_set(err, ENOMEM, "cgroup", "");
@@ -73,63 +66,6 @@ void systemd_scope_settle(struct systemd_scope *scope) {
     scope->placeholder = 0;
 }
 
-/* "active", "inactive", "failed", "activating"; "" for a unit that is forgotten. */
-static int scope_state(struct systemd_bus *bus, const char *name, char *state, size_t size,
-                       struct error **err) {
-    struct systemd_message body = {0};
-    cleanup_free char *object = systemd_unit_object(name);
-    systemd_put_text(&body, UNIT_INTERFACE);
-    systemd_put_text(&body, "ActiveState");
-    struct systemd_reply reply;
-    struct error *failure = NULL;
-    const struct systemd_call call = {NULL,  object, "org.freedesktop.DBus.Properties",
-                                      "Get", "ss",   &body};
-    int result =
-        object == NULL ? scope_no_memory(&failure) : systemd_bus_call(bus, &call, &reply, &failure);
-    systemd_message_free(&body);
-    state[0] = '\0';
-    if (result < 0 && systemd_is_unknown_unit(failure)) {
-        error_free(failure);
-        return 0;
-    }
-    if (result < 0) {
-        if (err != NULL)
-            *err = failure;
-        else
-            error_free(failure);
-        return -1;
-    }
-    struct systemd_reader *reader = &reply.message.body;
-    bool text = strcmp(systemd_get_signature(reader), "s") == 0;
-    const char *value = text ? systemd_get_text(reader) : "";
-    strncpy(state, value, size - 1);
-    state[size - 1] = '\0';
-    systemd_reply_free(&reply);
-    return text && !reader->failed ? 0 : error_set(err, EBADMSG, "read the state of", name);
-}
-
-/* Until the unit is active, or (started false) until it is gone. */
-static int scope_await(struct systemd_bus *bus, const char *name, bool started, long timeout_ms,
-                       struct error **err) {
-    char state[32];
-    long pause = 1;
-    for (long waited = 0; waited < timeout_ms; waited += pause, pause += pause < 50) {
-        if (scope_state(bus, name, state, sizeof(state), err) < 0)
-            return -1;
-        bool ended = state[0] == '\0' || strcmp(state, "inactive") == 0;
-        bool failed = strcmp(state, "failed") == 0;
-        if (started && strcmp(state, "active") == 0)
-            return 0;
-        if (!started && (ended || failed))
-            return 0;
-        if (started && failed)
-            return error_setf(err, 0, "systemd", name, "systemd could not start %s", name);
-        nanosleep(&(struct timespec){pause / 1000, pause % 1000 * 1000000}, NULL);
-    }
-    return error_setf(err, ETIMEDOUT, "systemd", name, "systemd did not %s %s within %ld s",
-                      started ? "start" : "stop", name, timeout_ms / 1000);
-}
-
 static void scope_put_start(struct systemd_message *body, const struct systemd_scope *scope,
                             const char *id) {
     char description[256];
@@ -158,23 +94,47 @@ static void scope_put_start(struct systemd_message *body, const struct systemd_s
     systemd_end_array(body, systemd_begin_array(body, 8));
 }
 
+static int scope_start(struct systemd_bus *bus, const struct systemd_scope *scope, const char *id,
+                       struct error **err) {
+    struct systemd_message body = {0};
+    scope_put_start(&body, scope, id);
+    const struct systemd_call call = {NULL,
+                                      SYSTEMD_MANAGER,
+                                      SYSTEMD_MANAGER_INTERFACE,
+                                      "StartTransientUnit",
+                                      "ssa(sv)a(sa(sv))",
+                                      &body,
+                                      false};
+    int result = systemd_bus_call(bus, &call, NULL, err);
+    systemd_message_free(&body);
+    return result;
+}
+
 int systemd_scope_start(struct systemd_scope *scope, const char *id, struct error **err) {
     struct systemd_bus bus;
+    struct error *failure = NULL;
     if (systemd_bus_open(&bus, err) < 0)
         return -1;
-    struct systemd_message body = {0};
-    int result = scope_placeholder(scope, err);
-    if (result == 0) {
-        scope_put_start(&body, scope, id);
-        const struct systemd_call call = {
-            NULL,  MANAGER, MANAGER_INTERFACE, "StartTransientUnit", "ssa(sv)a(sa(sv))",
-            &body, false};
-        result = systemd_bus_call(&bus, &call, NULL, err);
-    }
-    systemd_message_free(&body);
+    int result = scope_placeholder(scope, &failure);
     if (result == 0)
-        result = scope_await(&bus, scope->unit.scope, true, STATE_TIMEOUT_MS, err);
+        result = scope_start(&bus, scope, id, &failure);
+    if (result < 0 && systemd_is_loaded_unit(failure)) {
+        error_free(failure);
+        failure = NULL;
+        result = systemd_manager_clear(&bus, scope->unit.scope, &failure);
+        if (result == 0)
+            result = scope_start(&bus, scope, id, &failure);
+    }
+    if (result == 0) {
+        result = systemd_manager_await(&bus, scope->unit.scope, &failure);
+        if (result < 0)
+            systemd_manager_stop(&bus, scope->unit.scope, NULL);
+    }
     systemd_bus_close(&bus);
+    if (result < 0 && err != NULL)
+        *err = failure;
+    else
+        error_free(failure);
     return result;
 }
 
@@ -187,7 +147,7 @@ static int scope_set(const struct systemd_scope *scope, const struct cgroup *cgr
                      const struct resources *resources, scope_put *put, struct error **err) {
     struct systemd_bus bus;
     struct systemd_message body = {0};
-    char state[32];
+    char state[SYSTEMD_STATE_BYTES];
     systemd_put_text(&body, scope->unit.scope);
     systemd_put_flag(&body, true);
     struct systemd_array properties = systemd_begin_array(&body, 8);
@@ -197,12 +157,13 @@ static int scope_set(const struct systemd_scope *scope, const struct cgroup *cgr
     int result = 0;
     if (body.length > empty || body.failed) {
         const struct systemd_call call = {
-            NULL, MANAGER, MANAGER_INTERFACE, "SetUnitProperties", "sba(sv)", &body, false};
+            NULL, SYSTEMD_MANAGER, SYSTEMD_MANAGER_INTERFACE, "SetUnitProperties", "sba(sv)", &body,
+            false};
         result = systemd_bus_open(&bus, err);
         if (result == 0) {
             result = systemd_bus_call(&bus, &call, NULL, err);
             if (result == 0)
-                result = scope_state(&bus, scope->unit.scope, state, sizeof(state), err);
+                result = systemd_manager_state(&bus, scope->unit.scope, state, err);
             systemd_bus_close(&bus);
         }
     }
@@ -226,21 +187,11 @@ int systemd_scope_limit_devices(const struct systemd_scope *scope, const struct 
     return scope_set(scope, cgroup, resources, scope_put_devices, err);
 }
 
-/* Asked one way: systemd never answers where the scope, having lost its last process, is gone
- * before the job is. What counts is that the unit goes. */
-static int scope_stop(const struct systemd_scope *scope, struct error **err) {
+static int scope_end(const struct systemd_scope *scope, struct error **err) {
     struct systemd_bus bus;
     if (systemd_bus_open(&bus, err) < 0)
         return -1;
-    struct systemd_message body = {0};
-    systemd_put_text(&body, scope->unit.scope);
-    systemd_put_text(&body, "replace");
-    const struct systemd_call call = {NULL,  MANAGER, MANAGER_INTERFACE, "StopUnit", "ss",
-                                      &body, true};
-    int result = systemd_bus_call(&bus, &call, NULL, err);
-    systemd_message_free(&body);
-    if (result == 0)
-        result = scope_await(&bus, scope->unit.scope, false, STOP_TIMEOUT_MS, err);
+    int result = systemd_manager_stop(&bus, scope->unit.scope, err);
     systemd_bus_close(&bus);
     return result;
 }
@@ -250,7 +201,7 @@ void systemd_scope_stop(struct systemd_scope *scope) {
     if (scope == NULL)
         return;
     systemd_scope_settle(scope);
-    if (scope_stop(scope, &err) < 0) {
+    if (scope_end(scope, &err) < 0) {
         warn("warning: cannot stop %s: %s", scope->unit.scope, err->message);
         error_free(err);
     }

@@ -19,7 +19,9 @@ struct systemd_scope {
 /* The scope that linux.cgroupsPath names; nothing is started yet. */
 int systemd_scope_new(const struct cgroup_request *request, struct systemd_scope **out,
                       struct error **err);
-/* Starts it, with a placeholder in it, and waits until its groups stand. */
+/* Starts it, with a placeholder in it, and waits until its groups stand. A scope of the same name
+ * that has failed, or has no process any more, is what is left of an earlier run: it is stopped and
+ * forgotten first. EEXIST for one with processes, which may be another container's. */
 int systemd_scope_start(struct systemd_scope *scope, const char *id, struct error **err);
 /* Ends the placeholder. */
 void systemd_scope_settle(struct systemd_scope *scope);

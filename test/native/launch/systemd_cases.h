@@ -108,7 +108,17 @@ static void test_systemd_hostile(void) {
 }
 
 /* What the server does instead of its duty. */
-enum fake { FAKE_GOOD, FAKE_REFUSES, FAKE_HANGS_UP, FAKE_TOO_LONG, FAKE_NEVER_STARTS };
+enum fake {
+    FAKE_GOOD,
+    FAKE_REFUSES,
+    FAKE_HANGS_UP,
+    FAKE_TOO_LONG,
+    FAKE_NEVER_STARTS,
+    /* A scope of the name is there: without processes, with one, and again after it was removed. */
+    FAKE_STALE,
+    FAKE_TAKEN,
+    FAKE_STUBBORN
+};
 
 static void fake_read(int fd, void *bytes, size_t length) {
     for (size_t filled = 0; filled < length;) {
@@ -134,6 +144,7 @@ static void fake_serve(int fd, enum fake how) {
     if (memcmp(line, "\0AUTH EXTERNAL 30\r\n", 19) != 0 || write(fd, "OK 1234\r\n", 9) != 9)
         _exit(1);
     fake_read(fd, line, 7);
+    bool there = how >= FAKE_STALE, stopped = false;
     for (int asked = 0;;) {
         fake_read(fd, bytes, SYSTEMD_FIXED_HEADER);
         size_t length = systemd_message_length(bytes);
@@ -144,11 +155,33 @@ static void fake_serve(int fd, enum fake how) {
         if (fake_has(bytes, length, "StartTransientUnit") && how == FAKE_HANGS_UP)
             _exit(0);
         if (fake_has(bytes, length, "StartTransientUnit") && how == FAKE_REFUSES) {
+            systemd_put_text(&body, "Unit mydock.slice is masked.");
+            fake_reply(&out, 3, serial, "s", &body, "org.freedesktop.systemd1.UnitMasked");
+        } else if (fake_has(bytes, length, "StartTransientUnit") && there) {
             systemd_put_text(&body, "Unit mydock-x.scope was already loaded.");
             fake_reply(&out, 3, serial, "s", &body, "org.freedesktop.systemd1.UnitExists");
+        } else if (fake_has(bytes, length, "GetUnitProcesses")) {
+            struct systemd_array processes = systemd_begin_array(&body, 8);
+            if (how == FAKE_TAKEN) {
+                systemd_put_text(&body, "/system.slice/mydock-x.scope");
+                systemd_put_u32(&body, 4711);
+                systemd_put_text(&body, "sleep");
+            }
+            systemd_end_array(&body, processes);
+            fake_reply(&out, 2, serial, "a(sus)", &body, NULL);
+        } else if (fake_has(bytes, length, "ResetFailedUnit")) {
+            there = there && (!stopped || how == FAKE_STUBBORN);
+            stopped = false;
+            systemd_put_text(&body, "Unit mydock-x.scope not loaded.");
+            fake_reply(&out, 3, serial, "s", &body, "org.freedesktop.systemd1.NoSuchUnit");
+        } else if (fake_has(bytes, length, "StopUnit")) {
+            stopped = true;
+            fake_reply(&out, 2, serial, "", &body, NULL);
         } else if (fake_has(bytes, length, "ActiveState")) {
             asked++;
-            const char *state = how == FAKE_NEVER_STARTS ? "failed" : "active";
+            const char *state = how == FAKE_NEVER_STARTS ? "failed"
+                                : stopped                ? "inactive"
+                                                         : "active";
             systemd_put_signature(&body, "s");
             systemd_put_text(&body, asked < 3 ? "activating" : state);
             fake_reply(&out, 2, serial, "v", &body, NULL);
@@ -202,10 +235,14 @@ static void fake_case(const char *name, enum fake how, const char *wanted) {
 
 static void test_systemd_server(void) {
     fake_case("a scope is started", FAKE_GOOD, NULL);
-    fake_case("systemd's refusal is told", FAKE_REFUSES, "already loaded");
+    fake_case("systemd's refusal is told", FAKE_REFUSES, "is masked");
     fake_case("systemd hangs up", FAKE_HANGS_UP, "Connection reset");
     fake_case("an endless answer", FAKE_TOO_LONG, "Bad message");
     fake_case("a scope that fails", FAKE_NEVER_STARTS, "could not start");
+    fake_case("what is left of a scope makes room", FAKE_STALE, NULL);
+    fake_case("a scope with processes stays", FAKE_TAKEN,
+              "mydock-x.scope exists already and has processes");
+    fake_case("room is made once", FAKE_STUBBORN, "already loaded");
 }
 
 static bool systemd_runs(void) {
