@@ -20,9 +20,20 @@ static const char *mounts_owner(const char *type) {
     return NULL;
 }
 
+/* What the file system was asked for: "newinstance,gid=5". */
+static void mounts_options_text(const struct text_list *options, char *text, size_t size) {
+    size_t length = 0;
+    text[0] = '\0';
+    for (size_t index = 0; options != NULL && index < options->count && length < size; index++)
+        length += (size_t)snprintf(text + length, size - length, "%s%s", index == 0 ? "" : ",",
+                                   options->items[index]);
+}
+
 /* The last message of the file system about what it did not like ("e tmpfs: Bad value for 'size'").
- */
-static int mounts_error(int context, int number, const char *type, struct error **err) {
+ * Those that leave none are given their options when the mount is made, and say no more than
+ * EINVAL (devpts of Linux 6.12): all of the options are told then. */
+static int mounts_error(int context, int number, const char *type, const struct text_list *options,
+                        struct error **err) {
     char text[256];
     ssize_t length = read(context, text, sizeof(text) - 1);
     if (number == EPERM && mounts_owner(type) != NULL && length <= 2)
@@ -30,6 +41,14 @@ static int mounts_error(int context, int number, const char *type, struct error 
                           "mount %s: %s (a container with a user namespace needs a new %s "
                           "namespace, or one that belongs to its user namespace)",
                           type, strerror(number), mounts_owner(type));
+    if (length <= 2 && number == EINVAL && options != NULL && options->count > 0) {
+        mounts_options_text(options, text, sizeof(text));
+        return error_setf(err, number, "mount", type, "mount %s: %s (options '%s'%s)", type,
+                          strerror(number), text,
+                          strstr(text, "id=") == NULL
+                              ? ""
+                              : ", whose users and groups must be mapped in the container");
+    }
     if (length <= 2)
         return error_set(err, number, "mount", type);
     text[length] = '\0';
@@ -73,20 +92,20 @@ int mounts_new(const char *type, const char *source, const struct text_list *opt
         return error_set(err, errno, "mount", type);
     if (source != NULL && source[0] != '\0' &&
         fsconfig(context, FSCONFIG_SET_STRING, "source", source, 0) < 0)
-        return mounts_error(context, errno, type, err);
+        return mounts_error(context, errno, type, options, err);
     for (size_t index = 0; options != NULL && index < options->count; index++) {
         if (mounts_configure(context, options->items[index]) < 0)
-            return mounts_error(context, errno, type, err);
+            return mounts_error(context, errno, type, options, err);
     }
     if (mode != NULL && fsconfig(context, FSCONFIG_SET_STRING, "mode", mode, 0) < 0)
-        return mounts_error(context, errno, type, err);
+        return mounts_error(context, errno, type, options, err);
     if ((attributes & MOUNT_ATTR_RDONLY) != 0 && !mounts_is_virtual(type) &&
         fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0)
-        return mounts_error(context, errno, type, err);
+        return mounts_error(context, errno, type, options, err);
     if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-        return mounts_error(context, errno, type, err);
+        return mounts_error(context, errno, type, options, err);
     int tree = fsmount(context, FSMOUNT_CLOEXEC, (unsigned)attributes);
-    return tree < 0 ? mounts_error(context, errno, type, err) : tree;
+    return tree < 0 ? mounts_error(context, errno, type, options, err) : tree;
 }
 
 /* sysfs shows network devices: only who owns the network namespace may mount it. Others see the
