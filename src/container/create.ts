@@ -2,7 +2,7 @@
  * Making a container from a request: everything is judged before anything changes, then ID, name, volumes and record
  * come into being together or not at all.
  */
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import type { ContainerConfig, ContainerCreateRequest, ContainerCreateResponse } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
 import { API_VERSION, compareApiVersions } from '../api/version.ts';
@@ -28,7 +28,7 @@ import { releaseVolumes } from './remove.ts';
 import { requestedNetworks } from './requested-networks.ts';
 import { refuseIdMaps, refuseUserNamespace } from './runtimes.ts';
 import { createdState } from './state.ts';
-import { checkStorageOptions } from './storage-options.ts';
+import { checkStorageOptions, removeHome } from './storage-options.ts';
 import { judgeUserNamespace } from './user-namespace-choice.ts';
 
 export interface CreateOptions {
@@ -228,7 +228,7 @@ async function undo(
 ): Promise<void> {
   if (container !== undefined) engine.containers.delete(container);
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, record.id);
-  rmSync(paths.home, { recursive: true, force: true });
+  removeHome(paths);
   await releaseVolumes(engine, record, true);
   engine.userNamespaces.ranges.giveBack(record.id);
 }

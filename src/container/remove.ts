@@ -1,5 +1,4 @@
 /** Removing a container with all that belongs to it. */
-import { rmSync } from 'node:fs';
 import { ConflictError, errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { mountedLayers } from '../volume/mount-points.ts';
@@ -11,6 +10,7 @@ import { endViews } from './root-view.ts';
 import { unmountRoot } from './rootfs.ts';
 import { isRunning } from './state.ts';
 import { endRun } from './stop.ts';
+import { removeHome } from './storage-options.ts';
 
 export interface RemoveOptions {
   /** Kill it where it runs. */
@@ -46,7 +46,7 @@ export async function removeContainer(
   await endViews(container);
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   await unmountRoot(engine, container.id);
-  rmSync(paths.home, { recursive: true, force: true, maxRetries: 3 });
+  removeHome(paths);
   await releaseVolumes(engine, container.record, options.volumes);
   engine.containers.delete(container);
   engine.userNamespaces.ranges.giveBack(container.id);

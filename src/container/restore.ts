@@ -3,7 +3,7 @@
  * that ended meanwhile get their exit code, leftovers of interrupted operations are removed, and restart policies
  * have their say.
  */
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
@@ -30,6 +30,7 @@ import { shouldStartWithDaemon } from './restart-policy.ts';
 import { unmountRoot } from './rootfs.ts';
 import { startContainer } from './start.ts';
 import { endOf } from './state.ts';
+import { removeHome } from './storage-options.ts';
 import { Supervisor } from './supervisor.ts';
 import { readExitRecord, superviseHandlers } from './watch.ts';
 
@@ -250,10 +251,7 @@ function sweepHomes(engine: EngineContext): void {
   const directory = containersDirectory(engine.settings.dataRoot);
   for (const id of readdirSync(directory)) {
     if (engine.containers.find(id)?.id === id || engine.containers.isUnreadable(id)) continue;
-    rmSync(containerPaths(engine.settings.dataRoot, engine.settings.execRoot, id).home, {
-      recursive: true,
-      force: true,
-    });
+    removeHome(containerPaths(engine.settings.dataRoot, engine.settings.execRoot, id));
   }
 }
 

@@ -1,11 +1,24 @@
-/** `--storage-opt` of a container: judged as Docker does. */
+/**
+ * `--storage-opt size=` of a container: judged as Docker does, and kept by a project quota over what the container
+ * writes, its upper and work directories. Overlayfs writes there as whoever mounted it, without CAP_SYS_RESOURCE, which
+ * it gives up for itself: ext4, which lets that capability past its quotas, holds privileged containers as well.
+ */
+import { existsSync, rmSync } from 'node:fs';
 import type { HostConfig } from '../api/host-config.ts';
 import { InvalidParameterError } from '../base/errors.ts';
-import { checkSizeOption, sizeLimitObstacle } from '../volume/quota.ts';
+import {
+  checkSizeOption,
+  liftSizeLimit,
+  limitTree,
+  shareSizeLimit,
+  sizeLimitObstacle,
+} from '../volume/quota.ts';
+import type { ContainerPaths } from './paths.ts';
+import type { ContainerRecord } from './record.ts';
 
 /**
- * Throws InvalidParameter for an unknown option, a wrong size, and where the file system of the data root could not
- * hold an overlay to a limit: ext4 lets whoever mounted it, the daemon, write past any quota.
+ * Throws InvalidParameter for an unknown option, a wrong size, and where the file system of the data root has no
+ * project quotas.
  */
 export function checkStorageOptions(options: HostConfig['StorageOpt'], dataRoot: string): void {
   for (const [name, value] of Object.entries(options ?? {})) {
@@ -18,4 +31,22 @@ export function checkStorageOptions(options: HostConfig['StorageOpt'], dataRoot:
       );
     }
   }
+}
+
+/**
+ * Holds the container to its size: to be called each time before its root is mounted, and so before anything is in
+ * `upper` and `work`. Both are one project, between which overlayfs renames and links. Throws Unavailable where the
+ * file system, perhaps another one since the container was made, cannot.
+ */
+export function applyStorageOptions({ id, hostConfig }: ContainerRecord, paths: ContainerPaths): void {
+  const [size] = Object.values(hostConfig.StorageOpt ?? {});
+  if (size === undefined) return;
+  limitTree(`container ${id}`, paths.upper, checkSizeOption(size));
+  shareSizeLimit(paths.work, paths.upper);
+}
+
+/** Removes a container's lasting folder, and gives its project back. */
+export function removeHome(paths: ContainerPaths): void {
+  if (existsSync(paths.upper)) liftSizeLimit(paths.upper);
+  rmSync(paths.home, { recursive: true, force: true, maxRetries: 3 });
 }

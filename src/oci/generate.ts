@@ -223,7 +223,7 @@ function linuxPart(input: SpecInput, security: SecurityOptions, capabilities: st
     capabilities,
     architecture: host.architecture,
     kernelRelease: host.kernelRelease,
-    projectQuota: Object.hasOwn(hostConfig.StorageOpt ?? {}, 'size'),
+    projectQuota: Object.keys(hostConfig.StorageOpt ?? {}).length > 0,
   });
   const propagation = rootfsPropagation(input.mounts);
   return {

@@ -108,7 +108,7 @@ test('security options that this host cannot honour are said to be discarded', (
 });
 
 test('what is not built is refused by name', () => {
-  const asked: [HostConfig, RegExp][] = [[{ StorageOpt: { size: '1G' } }, /storage-opt/]];
+  const asked: [HostConfig, RegExp][] = [[{ Cgroup: 'container:x' }, /cgroup "container:x"/]];
   for (const [hostConfig, message] of asked) {
     assert.throws(
       () => validateCreate({}, hostConfig, testFacts()),

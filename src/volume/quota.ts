@@ -1,7 +1,8 @@
 /**
- * Size limits of volumes (`-o size=10G`): project quotas of the file system that holds them, where it is mounted with
- * `prjquota` (ext4 with the project feature, xfs). A volume's folder is a project of its own, and everything made in it
- * belongs to that. The kernel keeps it all: the folder knows its project, the project its limit, also over a reboot.
+ * Size limits of volumes (`-o size=10G`) and of containers (`--storage-opt size=10G`): project quotas of the file system
+ * that holds them, where it is mounted with `prjquota` (ext4 with the project feature, xfs). A limited folder is a
+ * project of its own, and everything made in it belongs to that. The kernel keeps it all: the folder knows its project,
+ * the project its limit, also over a reboot; which numbers are taken is asked of the kernel as well.
  */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import type { VolumeStatus } from '../api/volumes.ts';
@@ -12,7 +13,7 @@ import { addon } from '../native/addon.ts';
 /** Projects are numbered from here, so that those of /etc/projid and of other engines are not met. */
 const FIRST_PROJECT = 0x6d79_0000;
 const PROJECTS = 0x1_0000;
-/** Below this not even an empty volume fits. */
+/** Below this not even an empty volume or container fits. */
 const MIN_BYTES = 64 * 1024;
 /** A limit that is none, and still says that the project's number is taken. */
 const UNLIMITED_BYTES = 2 ** 50;
@@ -59,39 +60,45 @@ function fileSystemOf(fd: number): string {
   return readMountTable().findLast((mount) => mount.device === device)?.fileSystem ?? 'unknown';
 }
 
+/** `limitTree` for a volume. */
+export function applySizeLimit(volume: string, path: string, bytes: number): void {
+  limitTree(`volume ${volume}`, path, bytes);
+}
+
 /**
  * Limits the tree at `path` to `bytes` on disk, in place of an earlier limit. Only what is made in it from now on is
- * counted: call it for an empty directory. Throws Unavailable, naming the volume, where the file system cannot.
+ * counted: call it for an empty directory. `owner` (`volume cache`) is whom errors name. Throws Unavailable where the
+ * file system cannot.
  */
-export function applySizeLimit(volume: string, path: string, bytes: number): void {
+export function limitTree(owner: string, path: string, bytes: number): void {
   const obstacle = sizeLimitObstacle(path);
   if (obstacle !== undefined) {
-    throw new UnavailableError(`volume ${volume}: size limits need project quotas: ${obstacle}`);
+    throw new UnavailableError(`${owner}: size limits need project quotas: ${obstacle}`);
   }
   const fd = openDirectory(path);
   try {
     const native = addon();
     const old = native.projectOf(fd);
-    const project = isOurs(old) ? old : freeProject(volume, fd);
+    const project = isOurs(old) ? old : freeProject(owner, fd);
     native.limitProject(fd, project, bytes);
     if (project !== old) native.setProject(fd, project);
   } catch (error) {
     if (errnoCode(error) === undefined) throw error;
-    throw new UnavailableError(`volume ${volume}: cannot limit the size of ${path}`, error);
+    throw new UnavailableError(`${owner}: cannot limit the size of ${path}`, error);
   } finally {
     closeSync(fd);
   }
 }
 
 /** A project that limits nothing and holds nothing: its number was never given, or is free again. */
-function freeProject(volume: string, fd: number): number {
-  const start = hash(volume);
+function freeProject(owner: string, fd: number): number {
+  const start = hash(owner);
   for (let step = 0; step < PROJECTS; step++) {
     const project = FIRST_PROJECT + ((start + step) % PROJECTS);
     const { usedBytes, limitBytes } = addon().projectUsage(fd, project);
     if (usedBytes === 0 && limitBytes === 0) return project;
   }
-  throw new UnavailableError(`volume ${volume}: all ${PROJECTS} projects of its file system are taken`);
+  throw new UnavailableError(`${owner}: all ${PROJECTS} projects of its file system are taken`);
 }
 
 function hash(text: string): number {
@@ -157,7 +164,7 @@ function projectOfTree(path: string): number {
   }
 }
 
-/** Gives the project of a volume that goes back: call it before its tree is removed. Nothing where it has none. */
+/** Gives a project back: call it before its tree is removed. Nothing where it has none, or where nothing is there. */
 export function liftSizeLimit(path: string): void {
   if (sizeLimitOf(path) === undefined) return;
   const fd = openDirectory(path);

@@ -70,8 +70,7 @@ test('out of memory is told when it happens, also when another process than the 
 });
 
 test('what cannot be held to is refused, kernel memory passed over, as Docker does', async () => {
-  const quota =
-    /--storage-opt is supported only for overlay over xfs with 'pquota' mount option|not implemented/;
+  const quota = /--storage-opt is supported only for overlay over xfs with 'pquota' mount option/;
   await daemon.fails(125, quota, 'run', '--rm', '--storage-opt', 'size=1g', 'busybox', 'true');
   await daemon.fails(
     125,
