@@ -1,8 +1,9 @@
 /** The systemd cgroup driver, where systemd is process 1: scopes, slices, limits that outlive a reload, and their end. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import { eventually } from '../command.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
 const skip = existsSync('/run/systemd/private') ? false : 'this host does not run systemd';
@@ -68,4 +69,35 @@ test('a slice as parent; what is none is refused', { skip }, async () => {
   await daemon.ok('rm', '-f', 'sliced');
   const refused = /cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"/;
   await daemon.fails(125, refused, 'run', '--rm', '--cgroup-parent', '/plain', 'busybox', 'true');
+});
+
+test('what is left of a scope makes room; one with processes is left alone', { skip }, async () => {
+  const id = await daemon.ok('create', '--name', 'again', 'busybox', 'sleep', '1000');
+  const scope = `mydock-${id}.scope`;
+  /** A scope of the container's name, with a process of somebody else's. */
+  const occupy = async (...properties: string[]) => {
+    const sleeper = spawn(
+      'systemd-run',
+      ['--scope', '--quiet', `--unit=${scope}`, ...properties, 'sleep', '1000'],
+      { stdio: 'ignore' },
+    );
+    const ended = new Promise((resolve) => sleeper.once('exit', resolve));
+    await eventually('the scope is there', () => property(id, 'ActiveState') !== 'inactive');
+    return { sleeper, ended };
+  };
+  const failed = await occupy('--property=RuntimeMaxSec=1');
+  await failed.ended;
+  await eventually('the scope has failed', () => property(id, 'ActiveState') === 'failed');
+  await daemon.ok('start', 'again');
+  assert.equal(property(id, 'ActiveState'), 'active');
+  await daemon.ok('kill', 'again');
+  await eventually('the scope is gone', () => property(id, 'LoadState') === 'not-found');
+
+  const { sleeper, ended } = await occupy();
+  await daemon.fails(1, /mydock-\w+\.scope exists already and has processes/, 'start', 'again');
+  assert.equal(sleeper.exitCode, null, 'its process lives');
+  assert.equal(property(id, 'ActiveState'), 'active');
+  sleeper.kill('SIGKILL');
+  await ended;
+  await daemon.ok('rm', '-f', 'again');
 });
