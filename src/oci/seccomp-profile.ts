@@ -66,27 +66,38 @@ export function seccompFor(profile: string | undefined, facts: SeccompFacts): Se
     return resolveSeccomp(parseSeccompProfile(profile), facts);
   }
   const filter = resolveSeccomp(DEFAULT_SECCOMP_PROFILE, facts);
-  return facts.projectQuota === true ? withoutIoctl(filter, FS_IOC_FSSETXATTR) : filter;
+  return facts.projectQuota === true ? withoutIoctls(filter, PROJECT_REQUESTS) : filter;
 }
 
-/** Changes the project that a file counts for (linux/fs.h). */
-const FS_IOC_FSSETXATTR = 0x401c5820;
+/**
+ * What changes the project that a file counts for: FS_IOC_FSSETXATTR; and FS_IOC_SETFLAGS in both of its sizes, which
+ * takes from a directory that what is made in it counts for the same (linux/fs.h).
+ */
+const PROJECT_REQUESTS = [0x401c5820, 0x40086602, 0x40046602] as const;
 
 /**
- * Allows all ioctls but one. The kernel looks at 32 bits of the request, and an inequality would look at 64, so that
- * any of the upper ones would lift it: what is allowed are requests that differ in one of the 32.
+ * Allows all ioctls but some. The kernel looks at 32 bits of the request, and an inequality would look at 64, so that
+ * any of the upper ones would lift it: what is allowed are the prefixes of the 32 bits that none of `requests` has,
+ * with those bits in front that are the same in all of them, which one rule each is enough for.
  */
-function withoutIoctl(filter: Seccomp, request: number): Seccomp {
-  const others = Array.from({ length: 32 }, (_, bit): SeccompSyscall => {
-    const mask = (1 << bit) >>> 0;
-    const arg = {
-      index: 1,
-      value: mask,
-      valueTwo: (~request & mask) >>> 0,
-      op: 'SCMP_CMP_MASKED_EQ',
-    } as const;
-    return { names: ['ioctl'], action: 'SCMP_ACT_ALLOW', args: [arg] };
-  });
+function withoutIoctls(filter: Seccomp, requests: readonly number[]): Seccomp {
+  const differing = requests.reduce((bits, request) => bits | (request ^ (requests[0] ?? 0)), 0);
+  const differs = (bit: number) => (differing >>> bit) & 1;
+  const bits = Array.from({ length: 32 }, (_, bit) => bit).sort((a, b) => differs(a) - differs(b));
+  const others: SeccompSyscall[] = [];
+  const allow = (mask: number, value: number, depth: number, left: readonly number[]): void => {
+    const bit = bits[depth];
+    if (left.length === 0) {
+      const arg = { index: 1, value: mask >>> 0, valueTwo: value >>> 0, op: 'SCMP_CMP_MASKED_EQ' } as const;
+      others.push({ names: ['ioctl'], action: 'SCMP_ACT_ALLOW', args: [arg] });
+    } else if (bit !== undefined) {
+      for (const set of [0, 1]) {
+        const same = left.filter((request) => ((request >>> bit) & 1) === set);
+        allow(mask | (1 << bit), value | (set << bit), depth + 1, same);
+      }
+    }
+  };
+  allow(0, 0, 0, requests);
   const rules = (filter.syscalls ?? []).map((rule) => ({
     ...rule,
     names: rule.names.filter((name) => name !== 'ioctl'),
