@@ -190,7 +190,7 @@ export class ApiServer {
         upgrade,
       });
       await match.handle(request, answer);
-      log.debug({ method: message.method, url: message.url, ms: performance.now() - started }, 'request');
+      log.debug({ method: message.method, url: pathOf(message), ms: performance.now() - started }, 'request');
     } catch (error) {
       // What ends because its client has gone is no failure, and nobody is left to be told.
       if (controller.signal.aborted && error === controller.signal.reason) socket.destroy();
@@ -200,9 +200,9 @@ export class ApiServer {
 
   #fail(name: string, message: IncomingMessage, answer: ApiResponse, socket: Socket, error: unknown): void {
     const { status } = httpStatus(error);
-    const fields = { method: message.method, url: message.url, status, error: errorMessage(error) };
+    const fields = { method: message.method, url: pathOf(message), status, error: errorMessage(error) };
     if (status === 403 && name !== '') {
-      log.warn({ socket: name, ...fields, url: pathOf(message), ...peerOf(socket) }, 'audit: refused');
+      log.warn({ socket: name, ...fields, ...peerOf(socket) }, 'audit: refused');
     }
     if (status === 500)
       log.error({ ...fields, stack: error instanceof Error ? error.stack : undefined }, 'failed');

@@ -4,7 +4,7 @@
  */
 import { InvalidParameterError } from '../base/errors.ts';
 
-/** Ids above this are refused, as by Docker. */
+/** Ids above this are refused, as by Docker; also those of account files, where they could wrap around to root's. */
 const ID_MAX = 2 ** 31 - 1;
 
 export interface ContainerUser {
@@ -58,7 +58,7 @@ function isNumber(text: string | undefined): text is string {
   return text !== undefined && /^\d+$/.test(text);
 }
 
-function checkedId(text: string): number {
+function checkedId(text: string | number): number {
   const id = Number(text);
   if (id > ID_MAX) throw new InvalidParameterError(`uids and gids must be in range 0-${ID_MAX}`);
   return id;
@@ -78,11 +78,16 @@ export function lookupUser(spec: string, passwd: string, group: string): Contain
   const user: ContainerUser =
     entry === undefined
       ? { uid: unknownUid(userPart), gid: 0, groups: [], home: '/' }
-      : { uid: entry.uid, gid: entry.gid, groups: [], home: entry.home === '' ? '/' : entry.home };
+      : {
+          uid: checkedId(entry.uid),
+          gid: checkedId(entry.gid),
+          groups: [],
+          home: entry.home === '' ? '/' : entry.home,
+        };
   if (groupPart !== '') return { ...user, gid: lookupGroup(groupPart, group) };
   if (entry === undefined) return user;
   const groups = parseGroup(group).filter(({ members }) => members.includes(entry.name));
-  return { ...user, groups: groups.map(({ gid }) => gid) };
+  return { ...user, groups: groups.map(({ gid }) => checkedId(gid)) };
 }
 
 function findUser(part: string, entries: PasswdEntry[]): PasswdEntry | undefined {
@@ -105,7 +110,7 @@ export function lookupGroup(part: string, group: string): number {
   if (entry === undefined) {
     throw new InvalidParameterError(`unable to find group ${part}: no matching entries in group file`);
   }
-  return entry.gid;
+  return checkedId(entry.gid);
 }
 
 /** `--group-add`: names or numbers, in their order, without repeats. */

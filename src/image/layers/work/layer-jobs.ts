@@ -67,7 +67,8 @@ export async function runJob(job: Job, context: JobContext): Promise<JobResult> 
 }
 
 async function addLayer(job: Extract<Job, { kind: 'add' }>, context: JobContext): Promise<JobResult> {
-  const target = openTarget(job.target, { findHoles: false });
+  // Compressed zeros are small to send, and must not be large to keep.
+  const target = openTarget(job.target, { findHoles: true });
   try {
     const hash = createHash('sha256');
     for await (const chunk of inflateFile(job.blobPath, job, context)) {
