@@ -45,6 +45,7 @@ test('every field that gives more than a default container has is refused', () =
     { OomKillDisable: true },
     { Annotations: { 'mydock.egress': 'none' } },
     { LogConfig: { Type: 'syslog', Config: { 'syslog-address': 'unix:///run/x' } } },
+    { LogConfig: { Type: '', Config: { 'syslog-address': 'unix:///run/x' } } },
     { VolumeDriver: 'other' },
     { CpuRealtimeRuntime: 1000 },
     { Ulimits: [{ Name: 'rtprio', Hard: 99, Soft: 99 }] },

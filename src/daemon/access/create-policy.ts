@@ -190,8 +190,11 @@ function texts(value: unknown): string[] {
 
 /** Others write to places that the client names: sockets, servers, the host's journal. */
 function logConfig(value: unknown): string | undefined {
-  const type = String(Object(value ?? {}).Type ?? '');
-  return ['', 'json-file', 'local', 'none'].includes(type) ? undefined : `log driver "${type}"`;
+  const { Type: type, Config: options } = Object(value ?? {});
+  if (!['', 'json-file', 'local', 'none'].includes(String(type ?? ''))) return `log driver "${type}"`;
+  // Without a driver they are for the daemon's own choice, which may be syslog.
+  const foreign = Object.keys(Object(options ?? {})).find((name) => name.startsWith('syslog-'));
+  return foreign === undefined ? undefined : `log option ${foreign}`;
 }
 
 function publishedPorts(value: unknown): string | undefined {

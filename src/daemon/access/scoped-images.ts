@@ -2,6 +2,7 @@
  * Images as one scoped socket has them. They belong to no project: a socket with labels sees all of them. Patterns
  * limit which of them it may name; archives and Dockerfiles name images too.
  */
+import { isUserDefined } from '../../container/network-mode.ts';
 import type { BuildBackend } from '../routes/build/backend.ts';
 import type { ImagesBackend } from '../routes/images/backend.ts';
 import { beyond } from './guard.ts';
@@ -77,12 +78,17 @@ export function scopedBuild(engine: BuildBackend, visible: VisibleObjects): Buil
   return {
     build: async (request, context, onMessage, signal) => {
       const mode = request.networkMode;
-      if (mode === 'host' || mode.startsWith('container')) {
+      if (mode === 'host' || mode === 'container' || mode.startsWith('container:')) {
         throw beyond(visible.scope, `building with the network "${mode}"`);
       }
-      visible.networkToJoin(mode === '' ? 'bridge' : mode);
+      const { Name, Id } = visible.networkToJoin(mode === '' ? 'bridge' : mode);
       for (const tag of request.tags) visible.requireImageName(tag);
-      const limited = { ...request, requireImage: (name: string) => visible.requireImage(name) };
+      const limited = {
+        ...request,
+        // By the time of a RUN the name may be another's.
+        networkMode: isUserDefined(Name) ? Id : Name,
+        requireImage: (name: string) => visible.requireImage(name),
+      };
       return await engine.build(limited, context, onMessage, signal);
     },
   };

@@ -1,9 +1,13 @@
 /** Ways out of a scoped socket that lead over names that others have, options of mounts, and what programs show. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import type { ContainerInspectResponse } from '../../../src/api/containers.ts';
+import { eventually } from '../command.ts';
 import { TESTING_DOCKER } from '../engine.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 import { socketFolder, TestSocket } from '../scoped-socket.ts';
@@ -190,6 +194,28 @@ describe('ways out of a scoped socket', { skip: TESTING_DOCKER && 'about mydockd
     await ci.expect(403, 'POST', '/containers/create', { ...SLEEPER, HostConfig: { Runtime: 'crun' } });
     await remove(first);
     await remove(second);
+  });
+
+  test('the steps of a build are on the network that was meant, and on no later one of its name', async () => {
+    await ci.expect(201, 'POST', '/networks/create', { Name: 'containers_own' });
+    writeFileSync(join(outside, 'Dockerfile'), 'FROM busybox\nRUN ip route\n');
+    const context = execFileSync('tar', ['-C', outside, '-c', 'Dockerfile']);
+    const path = '/build?networkmode=containers_own&nocache=1';
+    const answer = new Promise<string>((resolve, reject) => {
+      const headers = { 'content-type': 'application/x-tar' };
+      const build = request({ socketPath: ci.path, method: 'POST', path, headers, timeout: 30_000 });
+      build.on('response', (response) => resolve(text(response)));
+      build.on('error', reject);
+      build.flushHeaders();
+      // The network has been judged by now: the context is what the build waits for.
+      eventually('the build is told', () => Promise.resolve(/"path":"\/build"/.test(daemon.log)))
+        .then(() => ci.expect(204, 'DELETE', '/networks/containers_own'))
+        .then(() => daemon.ok('network', 'create', 'containers_own'))
+        .then(() => build.end(context))
+        .catch(reject);
+    });
+    assert.match(await answer, /network [0-9a-f]{64} not found/);
+    await daemon.ok('network', 'rm', 'containers_own');
   });
 
   test('a target that is no URL is a bad request', async () => {
