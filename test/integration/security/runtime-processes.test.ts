@@ -81,7 +81,7 @@ test('no descriptor of the runtime or the daemon is left in the container (CVE-2
 
 test('no working directory and no program leads out by a descriptor (CVE-2024-21626)', async () => {
   await start('inside');
-  const numbers = [3, 4, 5, 6, 7, 8, 9, 10];
+  const numbers = [3, 4, 5, 6, 7, 8];
   const attempts = numbers.flatMap((number) => [
     ['exec', '-w', `/proc/self/fd/${number}`, 'inside', 'pwd'],
     ['exec', '-w', `/out${number}`, 'inside', 'pwd'],
@@ -107,7 +107,7 @@ for (const [title, flags] of [
     await start('watcher', flags, ['/attack', 'watch', '/stop']);
     await eventually('it watches', async () => /watching/.test(await daemon.ok('logs', 'watcher')));
     // They fail where the watcher has won and ended.
-    for (let turn = 0; turn < 8; turn++) await daemon.mydock(['exec', 'watcher', 'true']);
+    for (let turn = 0; turn < 6; turn++) await daemon.mydock(['exec', 'watcher', 'true']);
     await daemon.mydock(['run', '--rm', '--pid', 'container:watcher', 'busybox', 'true']);
     await daemon.mydock(['exec', 'watcher', 'touch', '/stop']);
     await daemon.ok('wait', 'watcher');
