@@ -31,6 +31,15 @@ ADDON_C := $(wildcard native/addon/*.c)
 INIT_C := $(wildcard native/init/*.c)
 NATIVE_TESTS := $(patsubst test/native/%.c,build/native-tests/%,$(wildcard test/native/*.c))
 C_FILES := $(wildcard native/*/*.[ch] native/*/*/*.[ch] test/native/*.[ch] test/native/*/*.[ch] test/fixtures/*.c)
+# Targets of the fuzzers; one of them contains supervisor.c, and stands between it and processes.
+FUZZ_TARGETS_C := $(filter-out %/libfuzzer.c,$(wildcard test/native/fuzz/*.c))
+FUZZED_C := $(COMMON_C) $(filter-out native/runtime/main.c native/runtime/supervisor/supervisor.c,$(RUNTIME_C))
+FUZZ_LINK := -Wl$(comma)--wrap=kill$(comma)--wrap=waitpid
+FUZZ_CC := clang-14
+FUZZ_CFLAGS := -std=gnu17 -O1 -g -Inative -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+FUZZERS := config seccomp supervisor systemd oci
+SECONDS ?= 60
 
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' ! -name '*-suite.ts')
 BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/difference-worker.cjs \
@@ -39,7 +48,7 @@ BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/differenc
 ISAL := dist/libisal.so.2
 BINARIES := dist/mydock-runtime dist/addon.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
 
-.PHONY: help build install uninstall check check-native test test-vm compatibility demo bench clean native-tests
+.PHONY: help build install uninstall check check-native test test-vm fuzz compatibility demo bench clean native-tests
 # The list below is made from the `## ` comments of the targets.
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +71,11 @@ build/.test-packages: test/setup/system-packages.sh Makefile
 
 build/.vm-packages: test/setup/system-packages.sh Makefile
 	@sh test/setup/system-packages.sh qemu-system-x86=/usr/bin/qemu-system-x86_64 xz-utils=/usr/bin/xz
+	@mkdir -p build && touch $@
+
+build/.fuzz-packages: test/setup/system-packages.sh
+	@sh test/setup/system-packages.sh clang-14=/usr/bin/clang-14 \
+		libclang-rt-14-dev=/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a
 	@mkdir -p build && touch $@
 
 build/.check-packages: test/setup/system-packages.sh
@@ -116,13 +130,35 @@ build/native-tests/gzip: test/native/gzip.c $(call object,sanitized,native/addon
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) $(SANITIZE) -Inative -MMD -MP -o $@ $< $(filter %.o,$^) -lisal -lz
 
+build/native-tests/fuzz: test/native/fuzz.c $(FUZZ_TARGETS_C) $(call object,sanitized,$(FUZZED_C))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(SANITIZE) -Inative -Itest/native $(FUZZ_LINK) -MMD -MP -o $@ $(filter %.c %.o,$^) $(RUNTIME_LIBS)
+
 native-tests: $(NATIVE_TESTS)
+
+# libFuzzer needs clang, the machine's own objects apart from gcc's.
+build/fuzz/%.o: %.c | build/.packages build/.fuzz-packages
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+
+build/fuzz/fuzzer: $(patsubst %.c,build/fuzz/%.o,$(FUZZED_C) $(wildcard test/native/fuzz/*.c))
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(FUZZ_LINK) -o $@ $^ $(RUNTIME_LIBS)
+
+fuzz: build/fuzz/fuzzer ## Fuzz config.json, seccomp, the supervisor, systemd's replies, the OCI files (SECONDS=60 each)
+	@for target in $(FUZZERS); do \
+		echo "fuzz $$target for $(SECONDS) s"; folder=$$(mktemp -d) && mkdir -p build/fuzz/corpus/$$target && \
+		MYDOCK_FUZZ_TARGET=$$target MYDOCK_FUZZ_FOLDER=$$folder nice build/fuzz/fuzzer -max_total_time=$(SECONDS) \
+			-detect_leaks=0 -timeout=20 -max_len=20000 -print_final_stats=1 -artifact_prefix=build/fuzz/$$target- \
+			build/fuzz/corpus/$$target test/native/fuzz/inputs/$$target > build/fuzz/$$target.log 2>&1; \
+		status=$$?; rm -rf $$folder; grep -a 'cov:' build/fuzz/$$target.log | tail -n 1; \
+		if [ $$status != 0 ]; then grep -a -A 3 'does not hold\|ERROR\|runtime error' build/fuzz/$$target.log; exit 1; fi; \
+	done
 
 # The whole program under the sanitizers, for the tests that drive it.
 build/sanitized/mydock-runtime: $(call object,sanitized,$(RUNTIME_C) $(COMMON_C))
 	$(Q)$(call link,$(SANITIZE),$(RUNTIME_LIBS))
 
--include $(wildcard build/native-tests/*.d build/static/*/*.d build/static/*/*/*.d build/shared/*/*.d build/sanitized/*/*.d build/sanitized/*/*/*.d)
+-include $(wildcard build/fuzz/*/*/*.d build/fuzz/*/*/*/*.d build/native-tests/*.d build/static/*/*.d build/static/*/*/*.d build/shared/*/*.d build/sanitized/*/*.d build/sanitized/*/*/*.d)
 
 # --- bundles and launchers ------------------------------------------------------------------------------------------
 

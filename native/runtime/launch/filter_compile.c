@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #define ARGUMENTS_MAX 6
+/* Above, libseccomp takes the action for an unknown one. */
+#define ERRNO_MAX 4094
 
 struct compilation {
     scmp_filter_ctx context;
@@ -55,6 +57,8 @@ static int compile_action(const struct fields *from, const char *key, const char
             continue;
         if (fields_has(from, errno_key) && !compile_takes_number(name))
             return fields_refuse(from, errno_key, "does not go with the action", err);
+        if (strcmp(name, "SCMP_ACT_ERRNO") == 0 && number > ERRNO_MAX)
+            return fields_refuse(from, errno_key, "must be an errno, from 0 to 4094", err);
         *out = actions[index].action;
         return 0;
     }

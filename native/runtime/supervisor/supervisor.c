@@ -96,9 +96,20 @@ void supervisor_abort(struct supervisor *supervisor, struct error *err) {
     error_free(err);
 }
 
+/* An exec that waits for START_EXEC can no longer start. */
+static void end_declared(struct supervisor *supervisor) {
+    for (struct process *exec = supervisor->execs; exec != NULL; exec = exec->next)
+        if (exec->state == PROCESS_DECLARED) {
+            attach_finish_all(exec);
+            exec->state = PROCESS_REPORTED;
+        }
+}
+
 static void finish(struct supervisor *supervisor) {
     const struct process *init = supervisor->init;
     const struct runtime *runtime = supervisor->runtime;
+    /* Those that were declared while the init's output was delivered. */
+    end_declared(supervisor);
     oom_watch_check(supervisor);
     struct exit_record record = {.exit_code = process_exit_code(init),
                                  .signal = process_signal(init),
@@ -214,11 +225,7 @@ static void init_ended(struct supervisor *supervisor) {
     struct runtime *runtime = supervisor->runtime;
     if (!runtime->operations->owns_pids(runtime))
         runtime->operations->kill_all(runtime, SIGKILL, NULL);
-    for (struct process *exec = supervisor->execs; exec != NULL; exec = exec->next)
-        if (exec->state == PROCESS_DECLARED) {
-            attach_finish_all(exec);
-            exec->state = PROCESS_REPORTED;
-        }
+    end_declared(supervisor);
 }
 
 static bool is_runtimes(struct runtime *runtime, pid_t pid, int status) {
@@ -286,12 +293,13 @@ static void settle_execs(struct supervisor *supervisor) {
     }
 }
 
-/* Nothing of the container runs, and every end but the init's is reported. */
+/* Nothing of the container runs, and every end but the init's is reported. What was only declared
+ * is nothing to wait for: its daemon may be gone. */
 static bool has_ended(const struct supervisor *supervisor) {
     if (supervisor->state != SUPERVISOR_RUNNING || supervisor->init->state != PROCESS_REPORTED)
         return false;
     for (const struct process *at = supervisor->execs; at != NULL; at = at->next)
-        if (at->state != PROCESS_REPORTED)
+        if (at->state != PROCESS_REPORTED && at->state != PROCESS_DECLARED)
             return false;
     return true;
 }
