@@ -31,10 +31,11 @@ import { NetnsAgent } from './netns-agent-fixture.ts';
 import { removeNetns } from './netns-pool.ts';
 import type { NetworkManagerOptions } from './network-manager.ts';
 import { NETWORK_MIGRATIONS, NetworkManager } from './network-manager.ts';
-import { inOwnNetns } from './own-netns-fixture.ts';
+import { OWN_NETNS } from './own-netns-fixture.ts';
 
 const BRIDGE_NETFILTER = '/proc/sys/net/bridge/bridge-nf-call-iptables';
-inOwnNetns(import.meta.filename, suite);
+if (OWN_NETNS.inside) suite();
+else it(OWN_NETNS.title, OWN_NETNS.options(), () => OWN_NETNS.run(import.meta.filename));
 
 /** The test's own cables: two ends, each up with an address. */
 async function connect(netnsPath: string, name: string, ours: string, theirs: string): Promise<void> {

@@ -1,20 +1,25 @@
 /**
- * Suites over the kernel's networking: the file runs itself again in a network and mount namespace of its own, so that
- * nothing of the host is touched, and its outcome is one test of the outer run.
+ * Suites over the kernel's networking: a test file runs itself again in a network and mount namespace of its own, so
+ * that nothing of the host is touched, and its outcome is one test of the outer run:
+ *
+ *   if (OWN_NETNS.inside) suite();
+ *   else it(OWN_NETNS.title, OWN_NETNS.options(), () => OWN_NETNS.run(import.meta.filename));
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { it } from 'node:test';
 
 const INSIDE = 'MYDOCK_TEST_NETNS';
 const TIMEOUT_MS = 170_000;
 const PROGRAMS = ['unshare', 'nsenter', 'ip', 'nft'];
 
-/** `file`: the test file itself. Skips, naming what is missing, where `suite` could not run. */
-export function inOwnNetns(file: string, suite: () => void): void {
-  if (process.env[INSIDE] !== undefined) suite();
-  else it('passes its suite in a network namespace of its own', { skip: obstacle() }, () => runInside(file));
-}
+export const OWN_NETNS = {
+  inside: process.env[INSIDE] !== undefined,
+  title: 'passes its suite in a network namespace of its own',
+  /** Skips, naming what is missing, where the suite could not run. */
+  options: (): { skip: string | false } => ({ skip: obstacle() }),
+  /** `file`: the test file itself. */
+  run: runInside,
+};
 
 function obstacle(): string | false {
   if (process.getuid?.() !== 0) return 'needs root';

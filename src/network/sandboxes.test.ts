@@ -19,7 +19,7 @@ import { log } from '../base/log.ts';
 import type { AttachRequest, Endpoint, PortMapping, Sandbox } from './model.ts';
 import { NetnsAgent } from './netns-agent-fixture.ts';
 import { NETWORK_MIGRATIONS, NetworkManager } from './network-manager.ts';
-import { inOwnNetns } from './own-netns-fixture.ts';
+import { OWN_NETNS } from './own-netns-fixture.ts';
 
 /** Set in a process that makes and unmakes networks until it is killed: the folder of its database. */
 const VICTIM = 'MYDOCK_TEST_VICTIM';
@@ -44,7 +44,8 @@ const published = (hostPort: number, containerPort: number): PortMapping => ({
 });
 
 if (process.env[VICTIM] !== undefined) await victim(process.env[VICTIM]);
-else inOwnNetns(import.meta.filename, suite);
+else if (OWN_NETNS.inside) suite();
+else it(OWN_NETNS.title, OWN_NETNS.options(), () => OWN_NETNS.run(import.meta.filename));
 
 /** Attaches, connects, disconnects, publishes and removes, several at a time, for ever. */
 async function victim(directory: string): Promise<void> {

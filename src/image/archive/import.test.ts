@@ -22,7 +22,7 @@ function request(options: Partial<ImportRequest>): ImportRequest {
     message: '',
     changes: [],
     onStatus: () => {},
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(120_000),
     ...options,
   };
 }

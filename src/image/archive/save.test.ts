@@ -161,7 +161,7 @@ test('an image that is removed meanwhile is saved to its end, and gone after it'
       await bench.images.remove('name:1', { force: true, noPrune: false, usedBy: () => [] });
       assert.equal(bench.images.get(image.id), undefined);
     },
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(120_000),
   });
   assert.deepEqual(bench.content.list(), []);
   assert.deepEqual(bench.snapshotter.layers(), []);

@@ -26,7 +26,7 @@ function clientOf(server: UploadServer, auth: RegistryAuth = {}): RepositoryClie
     env: {},
     certificateDirectories: [],
     retryDelayMs: 5,
-    stallTimeoutMs: 500,
+    stallTimeoutMs: 2000,
   });
   const endpoint = { baseUrl: `http://${server.host}`, mirror: false, insecure: true };
   const transport = new Transport(registry);
@@ -42,10 +42,10 @@ async function upload(server: UploadServer, options: Partial<BlobUploadRequest> 
     attempts: 5,
     retryDelayMs: 5,
     chunkBytes: 2 * MIB,
-    commitTimeoutMs: 500,
+    commitTimeoutMs: 2000,
     onBytes: () => {},
     onRetry: (seconds) => retries.push(seconds),
-    signal: AbortSignal.timeout(20_000),
+    signal: AbortSignal.timeout(120_000),
     ...options,
   });
   return retries;
@@ -195,7 +195,7 @@ test('a registry that takes nothing is given up', async () => {
   await using server = await UploadServer.start();
   server.intercept = (request) => request.method === 'PATCH';
   const request = { attempts: 2, chunkBytes: 8 * MIB };
-  await assert.rejects(upload(server, request), { code: 'STALLED', message: /no data for 0.5 seconds$/ });
+  await assert.rejects(upload(server, request), { code: 'STALLED', message: /no data for 2 seconds$/ });
 });
 
 test('a blob that was stored although the answer got lost is not sent again', async () => {
@@ -267,7 +267,7 @@ test('a mount asks for a token for both repositories; refused, the blob is sent'
     retryDelayMs: 5,
     onBytes: () => {},
     onRetry: () => {},
-    signal: AbortSignal.timeout(20_000),
+    signal: AbortSignal.timeout(120_000),
   });
   assert.equal(from, 'team/base');
   assert.equal(sentBytes(server), 0);

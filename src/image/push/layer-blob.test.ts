@@ -9,7 +9,7 @@ import { testImage, testLayer } from '../testing/image-builder.ts';
 import { PullBench } from '../testing/pull-bench.ts';
 import { LayerBlobs } from './layer-blob.ts';
 
-const signal = AbortSignal.timeout(20_000);
+const signal = AbortSignal.timeout(120_000);
 
 function layerBlobs(bench: PullBench): LayerBlobs {
   return new LayerBlobs({

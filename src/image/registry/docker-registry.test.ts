@@ -73,7 +73,7 @@ test('the tags of a repository', { skip }, async () => {
   const transport = new Transport(options);
   const endpoint = { baseUrl: `http://${registry.host}`, mirror: false, insecure: true };
   const client = new RepositoryClient({ endpoint, path: 'app', auth: {}, transport, registry: options });
-  assert.deepEqual(await client.tags(AbortSignal.timeout(10_000)), tags);
+  assert.deepEqual(await client.tags(AbortSignal.timeout(120_000)), tags);
   transport.reset();
 });
 
@@ -123,7 +123,7 @@ test('Basic authentication over TLS with a private CA', { skip }, async () => {
     const endpoint = { baseUrl: `https://${registry.host}`, mirror: false, insecure: false };
     const client = (auth: object): RepositoryClient =>
       new RepositoryClient({ endpoint, path: 'private/app', auth, transport, registry: options });
-    const signal = AbortSignal.timeout(10_000);
+    const signal = AbortSignal.timeout(120_000);
     const fetched = await client({ username: 'joe', password: 'secret' }).manifest('latest', signal);
     assert.deepEqual(fetched.bytes, image.manifest);
     await assert.rejects(client({}).manifest('latest', signal), {

@@ -4,7 +4,7 @@ import { ImageServer } from '../testing/image-server.ts';
 import { checkCredentials } from './login.ts';
 import { serverDomain } from './server-domain.ts';
 
-const signal = AbortSignal.timeout(20_000);
+const signal = AbortSignal.timeout(120_000);
 const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`;
 
 test('addresses name registries as docker login writes them', () => {

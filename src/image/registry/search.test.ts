@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ImageServer } from '../testing/image-server.ts';
 import { searchRegistry, splitTerm } from './search.ts';
 
-const signal = AbortSignal.timeout(20_000);
+const signal = AbortSignal.timeout(120_000);
 
 /** An index that answers every search with `body`. */
 async function index(body: unknown, status = 200): Promise<ImageServer> {

@@ -88,7 +88,7 @@ const get = async (
       url: new URL(url),
       headers: {},
       insecureHosts: new Set(insecure),
-      signal: AbortSignal.timeout(10_000),
+      signal: AbortSignal.timeout(120_000),
     });
     await response.arrayBuffer();
     return response.status;

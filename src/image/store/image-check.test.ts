@@ -19,7 +19,7 @@ function addImage(bench: PullBench, layer: TestLayer, name: string): void {
 
 function repair(): { run: CheckRun; findings: Finding[] } {
   const findings: Finding[] = [];
-  const signal = AbortSignal.timeout(20_000);
+  const signal = AbortSignal.timeout(120_000);
   return {
     findings,
     run: { repair: true, quick: false, signal, report: (finding) => findings.push(finding) },

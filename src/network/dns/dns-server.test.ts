@@ -16,7 +16,7 @@ import { addon } from '../../native/addon.ts';
 import { Admission } from '../egress/admission.ts';
 import { parseEgress } from '../egress/policy.ts';
 import { removeNetns } from '../netns-pool.ts';
-import { inOwnNetns } from '../own-netns-fixture.ts';
+import { OWN_NETNS } from '../own-netns-fixture.ts';
 import {
   answerBytes,
   exchangeTcp,
@@ -36,7 +36,8 @@ import type { DnsServerOptions } from './dns-server.ts';
 import { type AdmittedAddress, type DnsSandbox, DnsServer } from './dns-server.ts';
 import { HostServers } from './host-servers.ts';
 
-inOwnNetns(import.meta.filename, suite);
+if (OWN_NETNS.inside) suite();
+else it(OWN_NETNS.title, OWN_NETNS.options(), () => OWN_NETNS.run(import.meta.filename));
 
 function suite(): void {
   const HOST = '192.0.2.1';

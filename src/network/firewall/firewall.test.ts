@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '../../base/log.ts';
 import { parseAddress, parseSubnet } from '../ip-address.ts';
 import { servedBytes } from '../netns-agent-fixture.ts';
-import { inOwnNetns } from '../own-netns-fixture.ts';
+import { OWN_NETNS } from '../own-netns-fixture.ts';
 import { Ports } from '../ports/ports.ts';
 import { Firewall } from './firewall.ts';
 import type { Place } from './hosts-fixture.ts';
@@ -21,7 +21,8 @@ import type { EgressRule, FirewallNetwork, PublishedPort } from './model.ts';
 
 const WATCH_MS = 200;
 const BRIDGE_NETFILTER = '/proc/sys/net/bridge/bridge-nf-call-iptables';
-inOwnNetns(import.meta.filename, suite);
+if (OWN_NETNS.inside) suite();
+else it(OWN_NETNS.title, OWN_NETNS.options(), () => OWN_NETNS.run(import.meta.filename));
 
 function suite(): void {
   const HOST = { 4: '192.0.2.1', 6: '2001:db8:1::1' } as const;

@@ -13,11 +13,12 @@ import { formatSubnet } from '../ip-address.ts';
 import type { NetworkRecord } from '../model.ts';
 import { NetnsAgent } from '../netns-agent-fixture.ts';
 import { removeNetns } from '../netns-pool.ts';
-import { inOwnNetns } from '../own-netns-fixture.ts';
+import { OWN_NETNS } from '../own-netns-fixture.ts';
 import type { EndpointPlan } from './network-links.ts';
 import { NetworkLinks } from './network-links.ts';
 
-inOwnNetns(import.meta.filename, suite);
+if (OWN_NETNS.inside) suite();
+else it(OWN_NETNS.title, OWN_NETNS.options(), () => OWN_NETNS.run(import.meta.filename));
 
 function run(program: string, ...args: string[]): string {
   return execFileSync(program, args, { encoding: 'utf8' });
@@ -329,8 +330,8 @@ function suite(): void {
       ] as const) {
         const path = await server(net, plan(net, 3, { macAddress }), name);
         for (const agent of [neighbour, host]) {
-          assert.match(await agent.ask('tcp', '10.9.0.3', 80, 900), new RegExp(`^${name} `));
-          assert.match(await agent.ask('tcp', 'fd09::3', 80, 900), new RegExp(`^${name} `));
+          assert.match(await agent.ask('tcp', '10.9.0.3', 80, 4000), new RegExp(`^${name} `));
+          assert.match(await agent.ask('tcp', 'fd09::3', 80, 4000), new RegExp(`^${name} `));
         }
         await links.unplug(net, plan(net, 3), path);
       }
@@ -520,8 +521,8 @@ function suite(): void {
         const routes = { defaultRoutes: { ipv4: '10.9.0.1', ipv6: 'fd09::1' } };
         const path = await server(net, plan(net, 3, { macAddress, ...routes }), name);
         for (const agent of [neighbour, host]) {
-          assert.match(await agent.ask('tcp', '10.9.0.3', 80, 900), new RegExp(`^${name} `));
-          assert.match(await agent.ask('tcp', 'fd09::3', 80, 900), new RegExp(`^${name} `));
+          assert.match(await agent.ask('tcp', '10.9.0.3', 80, 4000), new RegExp(`^${name} `));
+          assert.match(await agent.ask('tcp', 'fd09::3', 80, 4000), new RegExp(`^${name} `));
         }
         assert.match(inside(path, 'ip', 'route'), /^default via 10\.9\.0\.1 dev eth0/m);
         await links.unplug(net, plan(net, 3), path);

@@ -97,7 +97,7 @@ describe('Compose', { skip: program === undefined ? 'no Compose is installed' : 
   });
 
   test('a page through the published port, made of what another service serves by its alias', async () => {
-    const page = await fetch('http://127.0.0.1:8085/', { signal: AbortSignal.timeout(5000) });
+    const page = await fetch('http://127.0.0.1:8085/', { signal: AbortSignal.timeout(30_000) });
     assert.equal(await page.text(), 'kept in the back\n');
   });
 

@@ -114,7 +114,7 @@ for (const program of programs) {
         '-h',
         '/var/www',
       );
-      const page = await fetch('http://127.0.0.1:8087/', { signal: AbortSignal.timeout(5000) });
+      const page = await fetch('http://127.0.0.1:8087/', { signal: AbortSignal.timeout(30_000) });
       assert.equal(await page.text(), 'served by mydock\n');
       assert.equal(await docker('port', 'web'), '80/tcp -> 127.0.0.1:8087');
       assert.match(

@@ -16,7 +16,7 @@ const HTTPD = ['busybox', 'httpd', '-f', '-p', '80', '-h', '/var/www'];
 
 async function answers(port: number): Promise<boolean> {
   try {
-    const response = await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(2000) });
+    const response = await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(5000) });
     return (await response.text()) === 'served by mydock\n';
   } catch {
     return false;
