@@ -42,7 +42,7 @@ async function upload(server: UploadServer, options: Partial<BlobUploadRequest> 
     attempts: 5,
     retryDelayMs: 5,
     chunkBytes: 2 * MIB,
-    commitTimeoutMs: 2000,
+    commitTimeoutMs: 20_000,
     onBytes: () => {},
     onRetry: (seconds) => retries.push(seconds),
     signal: AbortSignal.timeout(120_000),

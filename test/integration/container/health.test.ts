@@ -47,7 +47,7 @@ async function actions(name: string): Promise<string[]> {
 
 test('a container turns healthy, unhealthy and healthy again, and events tell it', async () => {
   await start('turns', 'cat /tmp/bad && exit 4 || true; test ! -e /tmp/bad', '--health-retries', '2');
-  assert.equal((await health('turns')).Status, 'starting');
+  assert.match((await health('turns')).Status, /^(starting|healthy)$/);
   assert.match(await daemon.ok('ps', '--filter', 'name=turns'), /\(health: starting\)|\(healthy\)/);
   await becomes('turns', 'healthy');
   assert.match(await daemon.ok('ps', '--filter', 'health=healthy'), /turns/);
