@@ -2,7 +2,7 @@
 import type { ContainerCreateRequest, ContainerCreateResponse } from '../../api/containers.ts';
 import type { ExecCreateRequest } from '../../api/exec.ts';
 import type { HostConfig } from '../../api/host-config.ts';
-import type { EndpointSettings } from '../../api/networks.ts';
+import { EGRESS_OPTION, type EndpointSettings } from '../../api/networks.ts';
 import { PortSpecError, parsePublishSpec } from '../../api/port-spec.ts';
 import { ConflictError, InvalidParameterError, NotFoundError } from '../../base/errors.ts';
 import type { CreateOptions } from '../../container/create.ts';
@@ -172,7 +172,9 @@ function limitCreate(request: ContainerCreateRequest, visible: VisibleObjects): 
   if (Labels === undefined) throw foreignLabel(visible);
   const excess = unknownFieldOf(networking ?? {}, new Set(['EndpointsConfig']), 'NetworkingConfig.');
   if (excess !== undefined) throw beyond(visible.scope, excess);
-  const EndpointsConfig = limitEndpoints(endpointsOf(request), host.NetworkMode ?? '', visible);
+  const asked = endpointsOf(request);
+  for (const name of Object.keys(asked)) refuseOwnServers(name, host, visible);
+  const EndpointsConfig = limitEndpoints(asked, host.NetworkMode ?? '', visible);
   return {
     ...config,
     Labels,
@@ -240,7 +242,11 @@ function limitReferences(host: HostConfig, visible: VisibleObjects): HostConfig 
   }
   const mode = host.NetworkMode ?? '';
   if (!mode.startsWith('container:')) inRequest(() => visible.networkToJoin(mode === '' ? 'bridge' : mode));
-  if (host.Links) limited.Links = host.Links.map((link) => limitLink(link, visible));
+  if (host.Links) {
+    // They show the other's environment as well.
+    for (const link of host.Links) inRequest(() => visible.containerToEnter(parseLink(link).name));
+    limited.Links = host.Links.map((link) => limitLink(link, visible));
+  }
   if (host.VolumesFrom) {
     limited.VolumesFrom = host.VolumesFrom.map((from) => {
       const [name = '', ...mode] = from.split(':');
@@ -262,6 +268,18 @@ function inRequest<T>(find: () => T): T {
 function limitLink(link: string, visible: VisibleObjects): string {
   const { name, alias } = parseLink(link);
   return `${inRequest(() => visible.container(name)).id}:${alias}`;
+}
+
+/** Which addresses an egress policy's names stand for is what the name servers say: a client's own could say anything. */
+export function refuseOwnServers(network: string, { Dns }: HostConfig, visible: VisibleObjects): void {
+  if ((Dns ?? []).length === 0 || network.startsWith('container:')) return;
+  const { Name, Options } = inRequest(() => visible.networkToJoin(network));
+  if (!Object.hasOwn(Options ?? {}, EGRESS_OPTION)) return;
+  throw beyond(
+    visible.scope,
+    `name servers of its own (--dns) on network ${Name}`,
+    'it limits what leaves it',
+  );
 }
 
 /** Those of the request, or the network of its mode, as the engine takes it. */

@@ -3,7 +3,7 @@ import type { EndpointSettings, Network, NetworkCreateRequest } from '../../api/
 import type { NetworksBackend } from '../routes/networks/backend.ts';
 import { unknownFieldOf } from './create-policy.ts';
 import { beyond } from './guard.ts';
-import { foreignLabel, labelFilter, limitEndpointLinks } from './scoped-containers.ts';
+import { foreignLabel, labelFilter, limitEndpointLinks, refuseOwnServers } from './scoped-containers.ts';
 import type { VisibleObjects } from './visible.ts';
 
 export function scopedNetworks(engine: NetworksBackend, visible: VisibleObjects): NetworksBackend {
@@ -18,7 +18,9 @@ export function scopedNetworks(engine: NetworksBackend, visible: VisibleObjects)
       refuseEndpointExcess(settings, visible);
       const limited = limitEndpointLinks(settings, visible);
       const { Id: NetworkID } = visible.networkToJoin(network);
-      await engine.connect(visible.container(container).id, NetworkID, { ...limited, NetworkID });
+      const { id, record } = visible.container(container);
+      refuseOwnServers(NetworkID, record.hostConfig, visible);
+      await engine.connect(id, NetworkID, { ...limited, NetworkID });
     },
     disconnect: async (container, network, force) =>
       await engine.disconnect(visible.container(container).id, visible.network(network).Id, force),

@@ -201,6 +201,7 @@ describe('ways out of a scoped socket', { skip: TESTING_DOCKER && 'about mydockd
     writeFileSync(join(outside, 'Dockerfile'), 'FROM busybox\nRUN ip route\n');
     const context = execFileSync('tar', ['-C', outside, '-c', 'Dockerfile']);
     const path = '/build?networkmode=containers_own&nocache=1';
+    const logged = daemon.log.length;
     const answer = new Promise<string>((resolve, reject) => {
       const headers = { 'content-type': 'application/x-tar' };
       const build = request({ socketPath: ci.path, method: 'POST', path, headers, timeout: 30_000 });
@@ -208,7 +209,9 @@ describe('ways out of a scoped socket', { skip: TESTING_DOCKER && 'about mydockd
       build.on('error', reject);
       build.flushHeaders();
       // The network has been judged by now: the context is what the build waits for.
-      eventually('the build is told', () => Promise.resolve(/"path":"\/build"/.test(daemon.log)))
+      eventually('the build is told', () =>
+        Promise.resolve(/"path":"\/build"/.test(daemon.log.slice(logged))),
+      )
         .then(() => ci.expect(204, 'DELETE', '/networks/containers_own'))
         .then(() => daemon.ok('network', 'create', 'containers_own'))
         .then(() => build.end(context))
@@ -216,6 +219,45 @@ describe('ways out of a scoped socket', { skip: TESTING_DOCKER && 'about mydockd
     });
     assert.match(await answer, /network [0-9a-f]{64} not found/);
     await daemon.ok('network', 'rm', 'containers_own');
+  });
+
+  test('names of an egress policy are not answered by servers of the client', async () => {
+    await daemon.ok(
+      ...[
+        'network',
+        'create',
+        '--label',
+        'project=x',
+        '-o',
+        'mydock.egress=allow=registry.example',
+        'limited',
+      ],
+    );
+    const HostConfig = { NetworkMode: 'limited', Dns: ['192.0.2.1'] };
+    await ci.expect(403, 'POST', '/containers/create', { ...SLEEPER, HostConfig });
+    const NetworkingConfig = { EndpointsConfig: { bridge: {}, limited: {} } };
+    await ci.expect(403, 'POST', '/containers/create', {
+      ...SLEEPER,
+      HostConfig: { Dns: ['192.0.2.1'] },
+      NetworkingConfig,
+    });
+    const id = await create({ HostConfig: { Dns: ['192.0.2.1'] } });
+    await ci.expect(403, 'POST', '/networks/limited/connect', { Container: id });
+    await remove(id);
+    await remove(await create({ HostConfig: { NetworkMode: 'limited' } }));
+    await daemon.ok('network', 'rm', 'limited');
+  });
+
+  test('a link tells no environment of a container that may not be entered', async () => {
+    await daemon.ok(
+      ...['run', '-d', '--name', 'strong', '--label', 'project=x', '--privileged', '-e', 'PASSWORD=hunter2'],
+      ...['--stop-signal', 'SIGKILL', 'busybox', 'sleep', '100000'],
+    );
+    await ci.expect(403, 'POST', '/containers/create', { ...SLEEPER, HostConfig: { Links: ['strong:db'] } });
+    await remove('strong');
+    const other = await create({});
+    await remove(await create({ HostConfig: { Links: [`${other}:db`] } }));
+    await remove(other);
   });
 
   test('a target that is no URL is a bad request', async () => {
