@@ -197,7 +197,10 @@ function checkList(option: string, things: string, wanted: string, available: st
   }
 }
 
-/** The numbers of a list as in cpuset(7) (`0-2,7`); undefined for a text that is none. */
+/** More processors than any machine has; lists may name each of them any number of times. */
+const CPU_NUMBERS_MAX = 100_000;
+
+/** The numbers of a list as in cpuset(7) (`0-2,7`); undefined for a text that is none, or names too many. */
 export function parseCpuList(text: string): number[] | undefined {
   const numbers: number[] = [];
   for (const part of text.split(',')) {
@@ -205,7 +208,7 @@ export function parseCpuList(text: string): number[] | undefined {
     if (match === null) return undefined;
     const first = Number(match[1]);
     const last = match[2] === undefined ? first : Number(match[2]);
-    if (last < first) return undefined;
+    if (last < first || numbers.length + last - first >= CPU_NUMBERS_MAX) return undefined;
     for (let number = first; number <= last; number++) numbers.push(number);
   }
   return numbers;
