@@ -57,3 +57,11 @@ test('what others cannot do is refused for them alone', () => {
   refuseUserNamespace(undefined);
   assert.throws(() => refuseUserNamespace(foreign), /--userns host .* has crun/);
 });
+
+test('the default is known by each of its names, and nothing else is', () => {
+  const all = ['runc', 'io.containerd.runc.v2', OWN_RUNTIME, 'kata', 'other'];
+  const defaults = (one: Runtimes): string[] => all.filter((name) => one.isDefault(name));
+  assert.deepEqual(defaults(runtimes()), ['runc', 'io.containerd.runc.v2', OWN_RUNTIME]);
+  assert.deepEqual(defaults(runtimes({ runc: shell })), ['io.containerd.runc.v2', OWN_RUNTIME]);
+  assert.deepEqual(defaults(runtimes({ kata: shell }, 'kata')), ['io.containerd.runc.v2', 'kata']);
+});

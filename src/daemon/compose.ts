@@ -225,7 +225,9 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   const sockets = new ScopedSockets({
     table: new SocketTable(database),
     routes: (scope) =>
-      audited(guardRoutes(apiRoutes(scopedBackends({ backends, containers: engine, runtimes }, scope)), scope)),
+      audited(
+        guardRoutes(apiRoutes(scopedBackends({ backends, containers: engine, runtimes }, scope)), scope),
+      ),
     reserved: [config.dataRoot, config.execRoot],
   });
   const router = new Router(audited([...apiRoutes(backends), ...socketRoutes(sockets)]));
