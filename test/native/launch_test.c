@@ -37,6 +37,7 @@ int main(int count, char **arguments) {
     test_capabilities();
     test_seccomp();
     test_filter();
+    test_filter_without_end();
     test_filters();
     test_filter_listener();
     test_mounts();

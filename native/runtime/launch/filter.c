@@ -7,6 +7,7 @@
 #include "filter.h"
 #include "../../common/cleanup.h"
 #include "../../common/warn.h"
+#include "filter_bounded.h"
 #include "filter_listener.h"
 #include "syscalls.h"
 #include <errno.h>
@@ -184,7 +185,7 @@ static int filter_prepare_fields(const struct fields *profile, const char *cache
     filter_file_name(key, name);
     if (cache >= 0 && filter_read_cached(cache, name, key, out))
         return 0;
-    if (filter_compile(profile, &out->code, &out->bytes, err) < 0)
+    if (filter_compile_bounded(profile, FILTER_COMPILE_LIMIT_MS, &out->code, &out->bytes, err) < 0)
         return -1;
     if (cache >= 0)
         filter_write_cached(cache, name, key, out);

@@ -29,7 +29,7 @@ int filter_prepare(const json_t *profile, const char *cache, struct seccomp_filt
 int filter_load(const struct seccomp_filter *filter, int sync_fd, struct error **err);
 void filter_free(struct seccomp_filter *filter);
 
-/* filter_compile.c: libseccomp's work. */
+/* filter_compile.c: libseccomp's work, which may have no end (filter_bounded.h). */
 int filter_compile(const struct fields *profile, void **code, size_t *bytes, struct error **err);
 
 #endif

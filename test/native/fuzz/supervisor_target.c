@@ -56,6 +56,7 @@ static char events[EVENTS_MAX];
 
 int __wrap_kill(pid_t pid, int signal);
 pid_t __wrap_waitpid(pid_t pid, int *status, int options);
+pid_t __real_waitpid(pid_t pid, int *status, int options);
 
 /* --- processes --- */
 
@@ -106,6 +107,9 @@ int __wrap_kill(pid_t pid, int signal) {
 }
 
 pid_t __wrap_waitpid(pid_t pid, int *status, int options) {
+    /* Another target's. */
+    if (pid > 0 && pid < FIRST_PID)
+        return __real_waitpid(pid, status, options);
     for (int index = 0; index < FAKES; index++) {
         struct fake *fake = &world.fakes[index];
         if (fake->state != FAKE_DEAD || (pid != -1 && pid != FIRST_PID + index))

@@ -4,6 +4,7 @@
 
 #include "expect.h"
 #include "runtime/launch/filter.h"
+#include "runtime/launch/filter_bounded.h"
 #include <seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -59,6 +60,34 @@ static void test_filter(void) {
         error_free(err);
         filter_free(&filter);
     }
+    json_decref(profile);
+}
+
+/* A profile that libseccomp 2.5.4 never ends on: it is given up, and says so. A libseccomp that is
+ * mended compiles it. */
+static void test_filter_without_end(void) {
+    json_t *profile = json_pack(
+        "{s:s,s:[{s:[s],s:s,s:[{s:i,s:I,s:s},{s:i,s:I,s:s}]},"
+        "{s:[s],s:s,s:[{s:i,s:I,s:s},{s:i,s:i,s:s}]}]}",
+        "defaultAction", "SCMP_ACT_ERRNO", "syscalls", "names", "close", "action", "SCMP_ACT_ALLOW",
+        "args", "index", 3, "value", (json_int_t)2114060288, "op", "SCMP_CMP_GT", "index", 5,
+        "value", (json_int_t)4294967304, "op", "SCMP_CMP_GT", "names", "close", "action",
+        "SCMP_ACT_ALLOW", "args", "index", 3, "value", (json_int_t)2114060288, "op", "SCMP_CMP_GT",
+        "index", 5, "value", 0, "op", "SCMP_CMP_LE");
+    struct arena arena = {NULL};
+    struct fields from = {profile, "linux.seccomp", &arena};
+    struct error *err = NULL;
+    void *code = NULL;
+    size_t bytes = 0;
+    int result = filter_compile_bounded(&from, 300, &code, &bytes, &err);
+    report("seccomp profile without end",
+           profile != NULL && (result == 0 ? code != NULL
+                                           : err != NULL && err->number == ETIMEDOUT &&
+                                                 strstr(err->message, "was not compiled") != NULL),
+           "%d: %s", result, err == NULL ? "" : err->message);
+    error_free(err);
+    free(code);
+    arena_free(&arena);
     json_decref(profile);
 }
 
