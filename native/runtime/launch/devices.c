@@ -43,6 +43,9 @@ static const struct config_device *devices_at(const struct config *config, size_
 }
 
 static bool devices_are_foreign(const struct config *config) {
+    const char *word = json_string_value(json_object_get(config->annotations, DEVICES_ANNOTATION));
+    if (word != NULL && strcmp(word, "none") == 0)
+        return true;
     for (size_t index = 0; index < config->mount_count; index++) {
         if (config->mounts[index].bind && strcmp(config->mounts[index].destination, "/dev") == 0)
             return true;

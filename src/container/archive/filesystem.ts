@@ -144,6 +144,8 @@ function mountsOnly(
     ociVersion: OCI_VERSION,
     process: { args: ['/'], cwd: '/', env: [], user: { uid: 0, gid: 0 }, noNewPrivileges: true },
     root: { path: root, readonly: false },
+    // Nothing is mounted at /dev: they would be made in the container's own root.
+    annotations: { 'mydock.devices': 'none' },
     mounts: planMounts({
       defaults: [],
       mounts,

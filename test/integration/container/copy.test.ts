@@ -323,3 +323,10 @@ test('a client that goes away in an export holds nothing, and rm ends what is un
   await daemon.ok('rm', '-f', 'stall');
   stalled.destroy();
 });
+
+test('looking into a stopped container with volumes makes no devices in it', async () => {
+  await daemon.ok('create', '--name', 'looked-into', '-v', '/data', 'busybox', 'true');
+  await daemon.ok('cp', 'looked-into:/etc/passwd', join(folder, 'passwd-of-it'));
+  assert.doesNotMatch(await daemon.ok('diff', 'looked-into'), /dev/);
+  await daemon.ok('rm', '-v', 'looked-into');
+});
