@@ -29,7 +29,7 @@ import { requestedNetworks } from './requested-networks.ts';
 import { refuseIdMaps, refuseUserNamespace } from './runtimes.ts';
 import { createdState } from './state.ts';
 import { checkStorageOptions, removeHome } from './storage-options.ts';
-import { judgeUserNamespace } from './user-namespace-choice.ts';
+import { judgeUserNamespace, releaseRange } from './user-namespace-choice.ts';
 
 export interface CreateOptions {
   /** Undefined or empty: a random one. */
@@ -230,5 +230,5 @@ async function undo(
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, record.id);
   removeHome(paths);
   await releaseVolumes(engine, record, true);
-  engine.userNamespaces.ranges.giveBack(record.id);
+  releaseRange(engine, record);
 }

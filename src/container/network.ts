@@ -137,7 +137,9 @@ function pick(own: string[] | null | undefined, fallback: string[]): string[] {
 export function containerHostname(engine: EngineContext, container: Container): string {
   const { config, hostConfig } = container.record;
   if (hostConfig.UTSMode === 'host') return hostHostname();
-  const other = sharedWith(engine, hostConfig.NetworkMode);
+  // One that was removed since leaves its network to those that have joined, who run on.
+  const shared = /^container:(.+)$/.exec(hostConfig.NetworkMode ?? '')?.[1];
+  const other = shared === undefined ? undefined : engine.containers.find(shared);
   if (other !== undefined) return containerHostname(engine, other);
   const own = config.Hostname ?? '';
   return own === '' && networkKind(hostConfig.NetworkMode) === 'host' ? hostHostname() : own;

@@ -11,6 +11,7 @@ import { unmountRoot } from './rootfs.ts';
 import { isRunning } from './state.ts';
 import { endRun } from './stop.ts';
 import { removeHome } from './storage-options.ts';
+import { releaseRange } from './user-namespace-choice.ts';
 
 export interface RemoveOptions {
   /** Kill it where it runs. */
@@ -49,7 +50,7 @@ export async function removeContainer(
   removeHome(paths);
   await releaseVolumes(engine, container.record, options.volumes);
   engine.containers.delete(container);
-  engine.userNamespaces.ranges.giveBack(container.id);
+  releaseRange(engine, container.record);
   await engine.images.collectLayers([...container.record.layers, ...mountedLayers(container.record.mounts)]);
   engine.events.container(container, 'destroy');
   container.removed();

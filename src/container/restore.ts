@@ -32,6 +32,7 @@ import { startContainer } from './start.ts';
 import { endOf } from './state.ts';
 import { removeHome } from './storage-options.ts';
 import { Supervisor } from './supervisor.ts';
+import { holdsRange } from './user-namespace-choice.ts';
 import { readExitRecord, superviseHandlers } from './watch.ts';
 
 /** The exit code of a run whose end nobody saw (the machine went down), as with Docker. */
@@ -69,7 +70,8 @@ export async function restoreContainers(engine: EngineContext): Promise<void> {
   const { containers, userNamespaces } = engine;
   userNamespaces.sweep({
     runs: (id) => live.has(id) || containers.isUnreadable(id),
-    exists: (id) => containers.find(id)?.id === id || containers.isUnreadable(id),
+    // A record that cannot be read may be of one that has joined.
+    exists: (id) => containers.unreadable().size > 0 || holdsRange(containers, id),
   });
   await sweepImageTrees(engine);
   sweepHomes(engine);

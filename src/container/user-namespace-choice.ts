@@ -9,6 +9,7 @@ import { parseUsernsMode, sameMapping, type UserMapping } from '../oci/user-mapp
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { sharedWith } from './namespaces.ts';
+import type { ContainerRecord } from './record.ts';
 import { isLive } from './state.ts';
 import type { ContainerUserNamespace, EnteredUserNamespace } from './user-namespace.ts';
 
@@ -112,6 +113,20 @@ function refuseHostsPowers(hostConfig: HostConfig): void {
   if (hostConfig.PidMode === 'host') {
     refuse('cannot share the host PID namespace when user namespaces are enabled');
   }
+}
+
+/**
+ * Gives back the range of a container that is no more; one whose namespace others have joined keeps it until the last of
+ * them is removed, because they have its IDs. Called when the container's record is gone.
+ */
+export function releaseRange({ containers, userNamespaces }: EngineContext, record: ContainerRecord): void {
+  const owner = record.userNamespace?.joins ?? record.id;
+  if (!holdsRange(containers, owner)) userNamespaces.ranges.giveBack(owner);
+}
+
+/** Some container has the range that was given to the container `owner`: itself, or one that joined it. */
+export function holdsRange(containers: EngineContext['containers'], owner: string): boolean {
+  return containers.all().some(({ id, record }) => id === owner || record.userNamespace?.joins === owner);
 }
 
 /**

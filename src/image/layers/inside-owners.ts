@@ -1,6 +1,6 @@
 /**
- * Files of a mapped root as those inside see them, and back: IDs, and file capabilities, which name root of a namespace
- * (capabilities(7), "Namespaced file capabilities").
+ * Files of a mapped root as those inside see them, and back: IDs, access lists (acl(5)), and file capabilities, which
+ * name root of a namespace (capabilities(7), "Namespaced file capabilities").
  */
 import { InvalidParameterError } from '../../base/errors.ts';
 import { rootOf, toContainer, toHost, type UserMapping } from '../../oci/user-mappings.ts';
@@ -17,6 +17,13 @@ const VERSION_3 = 0x0300_0000;
 const VERSION_MASK = 0xff00_0000;
 const VERSION_2_BYTES = 20;
 const VERSION_3_BYTES = 24;
+
+const ACCESS_LISTS = ['system.posix_acl_access', 'system.posix_acl_default'];
+/** linux/posix_acl_xattr.h: a version, then entries of tag, permissions and ID, which counts in two tags alone. */
+const ACL_HEADER_BYTES = 4;
+const ACL_ENTRY_BYTES = 8;
+const ACL_USER = 0x02;
+const ACL_GROUP = 0x08;
 
 /** What of a file depends on who looks at it. */
 interface Owned {
@@ -39,7 +46,7 @@ export class InsideOwners {
       ...file,
       uid: toContainer(this.#mapping.uids, uid) ?? NOBODY,
       gid: toContainer(this.#mapping.gids, gid) ?? NOBODY,
-      xattrs: xattrs.map((xattr) => this.#capabilityOut(xattr)),
+      xattrs: xattrs.map((xattr) => this.#accessListOut(this.#capabilityOut(xattr))),
     };
   }
 
@@ -52,10 +59,28 @@ export class InsideOwners {
     );
   }
 
+  /** Throws InvalidParameter where an access list names somebody whom the container does not have. */
   xattrsOutside<T extends { name: string; value: Uint8Array }>(xattrs: readonly T[]): T[] {
-    return xattrs.map((xattr) =>
-      xattr.name === CAPABILITY ? { ...xattr, value: this.#capabilityIn(xattr.value) } : xattr,
+    return xattrs.map((xattr) => {
+      if (xattr.name === CAPABILITY) return { ...xattr, value: this.#capabilityIn(xattr.value) };
+      if (!ACCESS_LISTS.includes(xattr.name)) return xattr;
+      return { ...xattr, value: mapAccessList(xattr.value, (kind, id) => this.#listedOutside(kind, id)) };
+    });
+  }
+
+  #listedOutside(kind: 'uids' | 'gids', id: number): number {
+    const mapped = toHost(this.#mapping[kind], id);
+    if (mapped !== undefined) return mapped;
+    throw new InvalidParameterError(
+      `an access list (ACL) names the ${kind === 'uids' ? 'user' : 'group'} ${id}, which the container's user namespace does not have`,
     );
+  }
+
+  #accessListOut(xattr: TarXattr): TarXattr {
+    if (!ACCESS_LISTS.some((name) => xattr.name === byteString(name))) return xattr;
+    const inside = (kind: 'uids' | 'gids', id: number): number =>
+      toContainer(this.#mapping[kind], id) ?? NOBODY;
+    return { ...xattr, value: mapAccessList(xattr.value, inside) };
   }
 
   /** Capabilities of the container's root are those of root in the archive. */
@@ -78,4 +103,15 @@ export class InsideOwners {
     owned.writeUInt32LE(rootOf(this.#mapping).uid, VERSION_2_BYTES);
     return owned;
   }
+}
+
+function mapAccessList(value: Uint8Array, map: (kind: 'uids' | 'gids', id: number) => number): Buffer {
+  const mapped = Buffer.from(value);
+  for (let at = ACL_HEADER_BYTES; at + ACL_ENTRY_BYTES <= mapped.length; at += ACL_ENTRY_BYTES) {
+    const tag = mapped.readUInt16LE(at);
+    if (tag !== ACL_USER && tag !== ACL_GROUP) continue;
+    const id = mapped.readUInt32LE(at + 4);
+    mapped.writeUInt32LE(map(tag === ACL_USER ? 'uids' : 'gids', id), at + 4);
+  }
+  return mapped;
 }

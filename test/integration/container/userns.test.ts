@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { addon } from '../../../src/native/addon.ts';
 import { eventually } from '../command.ts';
+import { CLIENT } from '../engine.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
 let daemon: Daemon;
@@ -86,6 +87,32 @@ test('ranges are kept over restarts of containers and daemons, and never given o
   const { code, stderr } = await daemon.mydock(['create', '--userns', 'auto:size=4000000000', 'busybox']);
   assert.equal(code, 1);
   assert.match(stderr, /cannot find 4000000000 unused user IDs for --userns auto/);
+});
+
+test('a range is held for as long as somebody is in it: by those that have joined, after its first container', async () => {
+  const first = firstId(await start('first'));
+  await daemon.ok(
+    'run',
+    '-d',
+    '--name',
+    'joined',
+    '--network',
+    'container:first',
+    'busybox',
+    'sleep',
+    '1000',
+  );
+  await daemon.ok('rm', '-f', 'first');
+  assert.equal(await exec('joined', 'id -u'), '0', 'it runs on, and can be entered');
+  assert.notEqual(firstId(await start('second')), first);
+  await daemon.stop('SIGKILL');
+  await daemon.launch();
+  assert.notEqual(firstId(await start('third')), first, 'a later daemon knows of it as well');
+  await daemon.ok('rm', '-f', 'joined');
+  // What the daemon has seen of other processes' ranges it remembers for some seconds.
+  await daemon.stop();
+  await daemon.launch();
+  assert.equal(firstId(await start('fourth')), first);
 });
 
 test('what a killed daemon has left of namespaces and mapped mounts is taken away', async () => {
@@ -184,6 +211,51 @@ test('file capabilities of an image count, for the container alone; archives hav
   assert.equal(difference.code, 0, difference.stdout);
   await daemon.ok('rm', 'plain', 'changed');
   await daemon.ok('rmi', 'able');
+});
+
+test('access lists name whom the container sees: on the disk, and in archives both ways', async () => {
+  const pid = await start('lists', [], 'touch /file; sleep 1000');
+  const file = `/proc/${pid}/root/file`;
+  await eventually('the file is there', () => existsSync(file));
+  // acl(5) as an extended attribute: user 1000 may read, write and execute.
+  const list = (user: number): Buffer => {
+    const entries = [
+      [1, 6, -1],
+      [2, 7, user],
+      [4, 4, -1],
+      [16, 7, -1],
+      [32, 4, -1],
+    ] as const;
+    const value = Buffer.alloc(4 + entries.length * 8);
+    value.writeUInt32LE(2);
+    entries.forEach(([tag, mode, id], index) => {
+      value.writeUInt16LE(tag, 4 + index * 8);
+      value.writeUInt16LE(mode, 6 + index * 8);
+      value.writeUInt32LE(id >>> 0, 8 + index * 8);
+    });
+    return value;
+  };
+  const name = 'system.posix_acl_access';
+  const listOf = (path: string): string | undefined =>
+    addon()
+      .listXattrs(path)
+      .find((xattr) => xattr.name === name)
+      ?.value.toString('hex');
+  addon().setXattr(file, name, list(firstId(pid) + 1000));
+  const seen = list(1000).toString('hex');
+  assert.equal(listOf(join(await upper('lists'), 'file')), seen);
+  const place = ['--host', `unix://${daemon.socket}`];
+  const tar = execFileSync(CLIENT, [...place, 'cp', 'lists:/file', '-']);
+  const at = tar.indexOf(Buffer.concat([Buffer.from(`SCHILY.xattr.${name}=`), list(1000)]));
+  assert.ok(at > 0, 'the archive has it as the container sees it');
+  await daemon.ok('exec', 'lists', 'mkdir', '/into');
+  const { code, stderr } = await daemon.mydock(['cp', '-', 'lists:/into'], { stdin: tar });
+  assert.equal(code, 0, stderr);
+  assert.equal(listOf(`/proc/${pid}/root/into/file`), list(firstId(pid) + 1000).toString('hex'));
+  list(70_000).copy(tar, tar.indexOf(list(1000)));
+  const beyond = await daemon.mydock(['cp', '-', 'lists:/into'], { stdin: tar });
+  assert.equal(beyond.code, 1);
+  assert.match(beyond.stderr, /names the user 70000, which the container's user namespace does not have/);
 });
 
 test('cp in and out, of running and of stopped containers', async () => {
