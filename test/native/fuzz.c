@@ -17,7 +17,7 @@ enum {
     INPUT_BYTES_MAX = 64 * 1024,
     RUNS_MAX = 3000,
     /* Of each target; a slow machine makes fewer runs. */
-    BUDGET_MS = 1500,
+    BUDGET_MS = 1200,
 };
 
 struct input {

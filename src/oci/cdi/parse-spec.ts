@@ -58,7 +58,8 @@ async function parseText(text: string, format: 'json' | 'yaml'): Promise<unknown
     if (format === 'json') return JSON.parse(text);
     // Loaded where it is needed alone: it is large.
     const { parse } = await import('yaml');
-    return parse(text, { maxAliasCount: 100, customTags: (tags) => [OLD_OCTAL, ...tags] });
+    // Warnings would go to the daemon's stderr.
+    return parse(text, { maxAliasCount: 100, logLevel: 'error', customTags: (tags) => [OLD_OCTAL, ...tags] });
   } catch (error) {
     throw new InvalidParameterError(`is no ${format === 'json' ? 'JSON' : 'YAML'}: ${errorMessage(error)}`);
   }
