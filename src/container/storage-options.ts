@@ -5,7 +5,8 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import type { HostConfig } from '../api/host-config.ts';
-import { InvalidParameterError } from '../base/errors.ts';
+import { errorMessage, InvalidParameterError } from '../base/errors.ts';
+import { log } from '../base/log.ts';
 import {
   checkSizeOption,
   liftSizeLimit,
@@ -45,8 +46,12 @@ export function applyStorageOptions({ id, hostConfig }: ContainerRecord, paths: 
   shareSizeLimit(paths.work, paths.upper);
 }
 
-/** Removes a container's lasting folder, and gives its project back. */
+/** Removes a container's lasting folder, and gives its project back: one that cannot be given back is said and stays. */
 export function removeHome(paths: ContainerPaths): void {
-  if (existsSync(paths.upper)) liftSizeLimit(paths.upper);
+  try {
+    if (existsSync(paths.upper)) liftSizeLimit(paths.upper);
+  } catch (error) {
+    log.warn({ path: paths.upper, error: errorMessage(error) }, 'cannot lift the size limit of a container');
+  }
   rmSync(paths.home, { recursive: true, force: true, maxRetries: 3 });
 }
