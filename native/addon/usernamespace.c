@@ -26,6 +26,8 @@
 #define MOUNT_ATTR_IDMAP 0x00100000
 #endif
 
+/* -1 of uid_t: changes nothing. */
+#define NO_ID UINT32_MAX
 #define CHILD_STACK_BYTES ((size_t)64 * 1024)
 /* Bytes of the kernel's sigset_t, which the raw system call wants. */
 #define KERNEL_SIGSET_BYTES 8
@@ -255,16 +257,18 @@ static int raise_capabilities(void) {
 }
 
 /* setfsuid and setfsgid tell what was; -1 is no ID and changes nothing. */
-static bool has_owner(int32_t uid, int32_t gid) {
-    return (int32_t)syscall(SYS_setfsuid, -1) == uid && (int32_t)syscall(SYS_setfsgid, -1) == gid;
+static bool has_owner(uint32_t uid, uint32_t gid) {
+    return (uint32_t)syscall(SYS_setfsuid, -1) == uid && (uint32_t)syscall(SYS_setfsgid, -1) == gid;
 }
 
 static napi_value set_file_owner(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
-    int32_t uid = call_int32(&call, 0, "uid");
-    int32_t gid = call_int32(&call, 1, "gid");
+    uint64_t wide_uid = call_uint64(&call, 0, "uid"), wide_gid = call_uint64(&call, 1, "gid");
     if (call.failed)
         return NULL;
+    if (wide_uid >= NO_ID || wide_gid >= NO_ID)
+        return throw_errno(env, EINVAL, "setfsuid", NULL);
+    uint32_t uid = (uint32_t)wide_uid, gid = (uint32_t)wide_gid;
     syscall(SYS_setfsgid, gid);
     syscall(SYS_setfsuid, uid);
     if (!has_owner(uid, gid))

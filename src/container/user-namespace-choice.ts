@@ -142,16 +142,25 @@ export async function enterUserNamespace(
   const { uids, gids, joins } = userNamespace;
   const { userNamespace: path } = await engine.userNamespaces.pin(container.id, userNamespace);
   if (joins === undefined) return { uids, gids, path };
-  const owner = engine.containers.get(joins);
-  if (!isLive(owner.record.state)) {
-    throw new ConflictError(`cannot join user namespace of a non running container: ${owner.id}`);
-  }
+  const owner = engine.containers.find(joins) ?? successor(engine, container, joins);
   if (owner.record.userNamespace === undefined || !sameMapping(owner.record.userNamespace, userNamespace)) {
     throw new ConflictError(
       `container ${owner.record.name} has another user namespace than when ${container.record.name} was created`,
     );
   }
-  return { uids, gids, path: engine.userNamespaces.path(joins) };
+  if (!isLive(owner.record.state)) {
+    throw new ConflictError(`cannot join user namespace of a non running container: ${owner.id}`);
+  }
+  return { uids, gids, path: engine.userNamespaces.path(owner.id) };
+}
+
+/** Who has the name of a removed container now, or whose namespace that one has joined: modes name containers. */
+function successor(engine: EngineContext, { record }: Container, joins: string): Container {
+  const { UsernsMode, NetworkMode, PidMode, IpcMode } = record.hostConfig;
+  const [named] = [UsernsMode, NetworkMode, PidMode, IpcMode].flatMap(
+    (mode) => sharedWith(engine, mode) ?? [],
+  );
+  return engine.containers.get(named === undefined ? joins : ownerOf(named) || named.id);
 }
 
 /**

@@ -80,6 +80,16 @@ test('a mount with its owners, and files made as one of them', { skip }, () => {
     } finally {
       addon().setFileOwner(0, 0);
     }
+    // Above what signed numbers hold.
+    addon().setFileOwner(4_000_000_000, 4_000_000_001);
+    try {
+      writeFileSync(join(folder, 'high'), '');
+    } finally {
+      addon().setFileOwner(0, 0);
+    }
+    const high = statSync(join(folder, 'high'));
+    assert.deepEqual([high.uid, high.gid], [4_000_000_000, 4_000_000_001]);
+    assert.throws(() => addon().setFileOwner(4_294_967_295, 0), { code: 'EINVAL' });
     const { uid, gid } = statSync(join(source, 'made'));
     assert.deepEqual([uid, gid], [3, 4]);
     writeFileSync(join(folder, 'again'), '');

@@ -93,8 +93,8 @@ export function sweepMapped(directory: string): void {
  * and what overlayfs makes for itself it makes as whoever mounted it. It keeps all of root's other powers.
  */
 export function asOwner<T>({ uid, gid }: { uid: number; gid: number }, use: () => T): T {
-  addon().setFileOwner(uid, gid);
   try {
+    addon().setFileOwner(uid, gid);
     return use();
   } finally {
     addon().setFileOwner(0, 0);

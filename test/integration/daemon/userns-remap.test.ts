@@ -138,6 +138,21 @@ test('opting out, ranges of their own, and what only root of the host may', asyn
   await daemon.removeContainers();
 });
 
+test('a container whose network is of a container that was made anew starts', async () => {
+  subordinates(`dockremap:${FIRST}:65536\n`);
+  await restart({ 'userns-remap': 'default' });
+  await daemon.ok('run', '-d', '--name', 'web', 'busybox', 'sleep', '1000');
+  await daemon.ok('run', '-d', '--name', 'beside', '--network', 'container:web', 'busybox', 'sleep', '1000');
+  await daemon.ok('rm', '-f', 'web');
+  await daemon.fails(1, /No such container: web/, 'restart', '-t', '0', 'beside');
+  await daemon.ok('run', '-d', '--name', 'web', 'busybox', 'sleep', '1000');
+  await daemon.ok('start', 'beside');
+  const namespaces = async (name: string): Promise<string> =>
+    await daemon.ok('exec', name, 'sh', '-c', 'readlink /proc/self/ns/user; readlink /proc/self/ns/net');
+  assert.equal(await namespaces('beside'), await namespaces('web'));
+  await daemon.removeContainers();
+});
+
 test('steps of a build are mapped, and the image has unmapped owners', async () => {
   subordinates(`builder:${FIRST}:65536\n`);
   await restart({ 'userns-remap': 'builder' });
@@ -163,6 +178,21 @@ test('steps of a build are mapped, and the image has unmapped owners', async () 
   assert.notEqual(code, 0);
   assert.match(stdout + stderr, /cannot share the host's network namespace when user namespaces are enabled/);
   await daemon.ok('rmi', 'built');
+});
+
+test('IDs above those that signed numbers hold', async () => {
+  subordinates('dockremap:4000000000:65536\n');
+  await restart({ 'userns-remap': 'default' });
+  await daemon.ok('run', '--name', 'high', '-v', '/home', '-w', '/made', 'busybox', 'touch', '/made/file');
+  await daemon.ok('cp', '/etc/hosts', 'high:/home/alice/');
+  await daemon.ok('commit', 'high', 'high');
+  const list = 'stat -c %u:%g /home/alice /made /made/file; id -u';
+  assert.equal(
+    await daemon.ok('run', '--rm', '-u', 'alice', '--volumes-from', 'high', 'high', 'sh', '-c', list),
+    '1000:1000\n0:0\n0:0\n1000',
+  );
+  await daemon.ok('rm', '-v', 'high');
+  await daemon.ok('rmi', 'high');
 });
 
 test('users and groups, by name and number; what is wrong is said before anything is served', async () => {
