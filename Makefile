@@ -75,7 +75,7 @@ build/.vm-packages: test/setup/system-packages.sh Makefile
 
 build/.fuzz-packages: test/setup/system-packages.sh
 	@sh test/setup/system-packages.sh clang-14=/usr/bin/clang-14 \
-		libclang-rt-14-dev=/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a
+		libclang-rt-14-dev=/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-$(shell uname -m).a
 	@mkdir -p build && touch $@
 
 build/.check-packages: test/setup/system-packages.sh

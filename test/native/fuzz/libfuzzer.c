@@ -9,17 +9,10 @@
 int LLVMFuzzerInitialize(int *count, char ***arguments);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t length, size_t room, unsigned seed);
-const char *__lsan_default_suppressions(void);
 /* libFuzzer's own. */
 size_t LLVMFuzzerMutate(uint8_t *data, size_t length, size_t room);
 
 static const struct fuzz_target *target;
-
-/* libseccomp loses some memory with some profiles; a filter is compiled once in a process's life.
- */
-const char *__lsan_default_suppressions(void) {
-    return "leak:libseccomp";
-}
 
 int LLVMFuzzerInitialize(int *count, char ***arguments) {
     (void)count;
