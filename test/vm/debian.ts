@@ -20,6 +20,7 @@ const PACKAGES = [
     'dbus',
     'udev',
     'kmod',
+    'passwd',
     'procps',
     'util-linux-extra',
     'iproute2',

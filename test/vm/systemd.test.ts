@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { busyboxTar } from '../fixtures/catalog.ts';
 import { eventually, type Result, run } from '../integration/command.ts';
 
@@ -41,19 +41,16 @@ function cgroupOf(pid: string): string {
   return join('/sys/fs/cgroup', path);
 }
 
-before(async () => {
-  assert.ok(existsSync('/run/systemd/system'), 'this machine runs systemd');
-  await ok('cp', '-a', join(ROOT, 'build/vm-install/.'), '/');
-  await ok('groupadd', '--system', 'mydock');
-  await ok('systemctl', 'daemon-reload');
-});
-
 after(async () => {
   await run(['sh', '-c', 'mydock rm -f $(mydock ps -aq)']);
   await run(['systemctl', 'stop', 'mydock.service', 'mydock.socket']);
 });
 
-test('the units are well-formed', async () => {
+test('make install, and well-formed units', async () => {
+  assert.ok(existsSync('/run/systemd/system'), 'this machine runs systemd');
+  await ok('cp', '-a', join(ROOT, 'build/vm-install/.'), '/');
+  await ok('groupadd', '--system', 'mydock');
+  await ok('systemctl', 'daemon-reload');
   const { code, stderr } = await run([
     'systemd-analyze',
     '--man=no',
@@ -61,10 +58,7 @@ test('the units are well-formed', async () => {
     'mydock.service',
     'mydock.socket',
   ]);
-  assert.deepEqual(
-    [code, stderr.replace(/^.*(?<!mydock\.(service|socket)).*(man page|Man page).*\n/gm, '')],
-    [0, ''],
-  );
+  assert.deepEqual([code, stderr], [0, '']);
 });
 
 test('the socket is there before the daemon, for root and group mydock', async () => {
