@@ -61,37 +61,51 @@ test('default prefers dockremap, whose ranges are never given out again', () => 
   withFiles({ subuid: lines, subgid: lines }, (files) => {
     const remap = remapMapping('default', files);
     assert.equal(remap.uids[0]?.hostID, 100_000);
-    assert.deepEqual(autoPool(remap, files).uids, [{ first: 700_000, size: 65_536 }]);
+    assert.deepEqual(autoPool(remap, '/data', files).uids, [{ first: 700_000, size: 65_536 }]);
     const own = remapMapping('mydock', files);
-    assert.notEqual(autoPool(own, files).uids[0]?.first, 700_000, 'the range is used up by the remapping');
+    assert.notEqual(
+      autoPool(own, '/data', files).uids[0]?.first,
+      700_000,
+      'the range is used up by the remapping',
+    );
   });
 });
 
 test('ranges of containers: disjoint, kept, given back; accounts of the host stay out', () => {
-  const subuid = 'somebody:1879048192:65536\n';
-  const passwd = 'high:x:1879113728:0::/:/bin/sh\n';
+  let begin = 0;
+  withFiles({}, (files) => {
+    begin = autoPool(undefined, '/data', files).uids[0]?.first ?? 0;
+    assert.ok(begin >= 1_879_048_192 && begin < 2_147_352_576, `${begin}`);
+    const other = autoPool(undefined, '/other', files).uids[0]?.first;
+    assert.notEqual(other, begin, 'daemons begin at different places');
+  });
+  const subuid = `somebody:${begin}:65536\n`;
+  const passwd = `high:x:${begin + 65_536}:0::/:/bin/sh\n`;
   withFiles({ subuid, passwd }, (files) => {
     const database = openDatabase(':memory:', [CONTAINER_MIGRATIONS]);
     const ranges = new IdRanges(database);
     const first = (id: string, size: number) => {
-      const { uids, gids } = ranges.take(id, size, autoPool(undefined, files));
+      const { uids, gids } = ranges.take(id, size, autoPool(undefined, '/data', files));
       assert.deepEqual(uids, gids);
       return uids[0]?.hostID ?? 0;
     };
     const a = first('a', 65_536);
-    assert.ok(a > 1_879_113_728, `${a}`);
+    assert.equal(a, begin + 65_537);
     const b = first('b', 65_536);
     assert.equal(b, a + 65_536);
     const c = first('c', 10);
     assert.equal(c, b + 65_536);
     ranges.giveBack('b');
     assert.equal(first('d', 65_537), c + 10, 'the gap is too small');
-    assert.equal(new IdRanges(database).take('e', 100, autoPool(undefined, files)).uids[0]?.hostID, b);
+    assert.equal(
+      new IdRanges(database).take('e', 100, autoPool(undefined, '/data', files)).uids[0]?.hostID,
+      b,
+    );
     assert.deepEqual(ranges.holders().sort(), ['a', 'c', 'd', 'e']);
     assert.throws(
-      () => ranges.take('f', 4_000_000_000, autoPool(undefined, files)),
+      () => ranges.take('f', 4_000_000_000, autoPool(undefined, '/data', files)),
       /cannot find 4000000000 unused user IDs/,
     );
-    assert.throws(() => ranges.take('a', 10, autoPool(undefined, files)), /UNIQUE/);
+    assert.throws(() => ranges.take('a', 10, autoPool(undefined, '/data', files)), /UNIQUE/);
   });
 });

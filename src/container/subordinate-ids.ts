@@ -5,6 +5,7 @@
  * `default` means the ranges of the user `dockremap`, else those of `mydock`. Ranges for `auto` are those of `mydock`,
  * or, where that has none, the high IDs below: those of the user `containers` are Podman's, which gives them out itself.
  */
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { errnoCode, InvalidParameterError } from '../base/errors.ts';
 import { parseGroup, parsePasswd } from '../oci/user.ts';
@@ -115,9 +116,14 @@ function missing(
 
 /**
  * Where ranges for `auto` are taken from. The high IDs are shared with whoever else thought of them: what account files
- * and processes of other user namespaces have is taken there.
+ * and processes of other user namespaces have is taken there. What containers have that do not run nobody sees but
+ * their daemon: each begins at another place, which `dataRoot` chooses.
  */
-export function autoPool(remap: UserMapping | undefined, files: AccountFiles = HOST_FILES): RangePool {
+export function autoPool(
+  remap: UserMapping | undefined,
+  dataRoot: string,
+  files: AccountFiles = HOST_FILES,
+): RangePool {
   const { subuids, subgids } = readSubordinates(files);
   const own = namesOf(AUTO_USER, 'user', files);
   const [uids, gids] = [rangesOf(subuids, own, files.subuid), rangesOf(subgids, own, files.subgid)];
@@ -131,11 +137,19 @@ export function autoPool(remap: UserMapping | undefined, files: AccountFiles = H
     ...parsePasswd(readText(files.passwd)).map(({ uid }) => uid),
     ...parseGroup(readText(files.group)).map(({ gid }) => gid),
   ].map((id) => ({ first: id, size: 1 }));
+  const high = [from(HIGH_RANGE, dataRoot), HIGH_RANGE];
   return {
-    uids: [HIGH_RANGE],
-    gids: [HIGH_RANGE],
+    uids: high,
+    gids: high,
     taken: [...subuids, ...subgids, ...accounts, ...remapped, ...rangesInUse()],
   };
+}
+
+/** The part of a range behind a place that a text chooses. */
+function from({ first, size }: IdRange, text: string): IdRange {
+  const blocks = Math.floor(size / DEFAULT_RANGE_SIZE);
+  const block = createHash('sha256').update(text).digest().readUInt32LE(0) % blocks;
+  return { first: first + block * DEFAULT_RANGE_SIZE, size: size - block * DEFAULT_RANGE_SIZE };
 }
 
 /** Of the processes that are in user namespaces, whichever engine started them. */

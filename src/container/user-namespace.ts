@@ -104,7 +104,7 @@ export class UserNamespaces {
   autoPool(): RangePool {
     const now = performance.now();
     if (this.#pool === undefined || now - this.#pool.readAt > POOL_AGE_MS) {
-      this.#pool = { pool: autoPool(this.remap), readAt: now };
+      this.#pool = { pool: autoPool(this.remap, this.#dataRoot), readAt: now };
     }
     return this.#pool.pool;
   }
