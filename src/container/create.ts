@@ -58,7 +58,7 @@ export async function createContainer(
   checkStorageOptions(hostRequest?.StorageOpt, engine.settings.dataRoot);
   const wanted = withLimitDefaults({ ...hostRequest, LogConfig }, engine.settings.limits);
   // Removed in API 1.42: newer clients' values are passed over, as Docker does.
-  if (compareApiVersions(options.apiVersion ?? API_VERSION, '1.42') >= 0) wanted.KernelMemory = 0;
+  if (compareApiVersions(options.apiVersion ?? API_VERSION, '1.42') >= 0) delete wanted.KernelMemory;
   const judged = validateCreate(configRequest, wanted, engine.host);
   const hostConfig = completeHostConfig(engine, judged.hostConfig, configRequest.NetworkDisabled === true);
   requireShared(engine, hostConfig);

@@ -1,12 +1,15 @@
 /** process of config.json and of exec: scheduler, ioPriority, execCPUAffinity, personality, and what is refused. */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Bundle, type Process } from './bundle.ts';
 
 let bundle: Bundle;
 before(async () => {
+  // Whatever nice(1) this runs under, processes begin at 0.
+  setPriority(0);
   bundle = await Bundle.make();
 });
 after(() => bundle.close());
