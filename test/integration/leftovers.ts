@@ -28,10 +28,17 @@ function processes(): string[] {
     const command = readable(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '));
     if (status === undefined || command === undefined || /^State:\s+Z/m.test(status)) continue;
     const namespace = readable(() => readlinkSync(`/proc/${pid}/ns/mnt`));
-    const isOurs = namespace === undefined || namespace === own;
+    const isOurs = namespace === undefined || namespace === own || isSystems(pid, status);
     if (!isOurs || /mydock-(runtime|init)/.test(command)) found.push(`process ${pid}: ${command}`);
   }
   return found;
+}
+
+/** Kernel threads and systemd's own services, which tests outside a sandbox see; some have a mount namespace. */
+function isSystems(pid: string, status: string): boolean {
+  if (/^Kthread:\s+1$/m.test(status)) return true;
+  const groups = readable(() => readFileSync(`/proc/${pid}/cgroup`, 'utf8')) ?? '';
+  return /\/system\.slice\/systemd-\w+\.service$/m.test(groups);
 }
 
 /** Network namespaces that a running daemon keeps ready for the next containers. */
