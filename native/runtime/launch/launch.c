@@ -4,6 +4,7 @@
 #include "launch.h"
 #include "../../common/cleanup.h"
 #include "capabilities.h"
+#include "child_await.h"
 #include "filter_listener.h"
 #include "hooks.h"
 #include "idmap.h"
@@ -61,13 +62,23 @@ static int launch_forward_listener(const struct launch_container *container, int
                                    number, sync_fd, err);
 }
 
+/* In a pid namespace that it shares others may stop it. What it does itself, mounts and copies,
+ * takes as long as it takes. */
+static int launch_receive(const struct launch_process *init, struct sync_message *message,
+                          int *attached, struct error **err) {
+    const pid_t children[2] = {init->pid, 0};
+    if (child_await(init->sync_fd, children, 0, "start", err) < 0)
+        return -1;
+    return sync_receive(init->sync_fd, message, attached, err);
+}
+
 /* Waits until the init stands in front of its exec. On failure it is reaped. */
 static int launch_await_ready(struct launch_container *container, struct launch_process *init,
                               struct error **err) {
     struct sync_message message;
     int result;
     do {
-        result = sync_receive(init->sync_fd, &message, &init->console_fd, err);
+        result = launch_receive(init, &message, &init->console_fd, err);
         if (result == 0 && message.type == SYNC_MOUNTED)
             result = launch_run_hooks(container, init->sync_fd, err);
         else if (result == 0 && message.type == SYNC_LISTENER)
@@ -92,7 +103,7 @@ static int launch_adopt(struct launch_container *container, struct launch_proces
                         struct error **err) {
     struct sync_message message;
     pid_t helper = init->pid;
-    int result = sync_receive(init->sync_fd, &message, NULL, err);
+    int result = launch_receive(init, &message, NULL, err);
     bool told = result == 0 && message.type == SYNC_PID;
     if (result == 0 && message.type == SYNC_END) {
         container->init_pid = 0;
@@ -257,10 +268,12 @@ int launch_start(struct launch_container *container, struct launch_process *init
     int result = -1;
     if (sync_send(init->sync_fd, SYNC_GO, 0, -1) < 0)
         error_setf(err, errno, "start", "", "the container's init is gone: %s", strerror(errno));
-    else if (sync_receive(init->sync_fd, &message, NULL, err) == 0)
+    else if (launch_receive(init, &message, NULL, err) == 0)
         /* End-of-file: exec closed the other end. (Or the init was killed in front of it, which its
          * parent sees as it sees a program that was killed.) */
         result = message.type == SYNC_END ? 0 : sync_adopt(&message, err);
+    else
+        launch_signal(container, SIGKILL, NULL);
     close(steal_fd(&init->sync_fd));
     container->init_sync_fd = -1;
     if (result == 0) {

@@ -116,6 +116,38 @@ static void test_exec_exposed(void) {
     json_decref(config);
 }
 
+/* The init of another container comes into the pid namespace of one that stops it. */
+static void test_init_stopped(pid_t stopper) {
+    struct run run;
+    char path[64];
+    size_t index;
+    json_t *config = bundle_config("sleep 1000"), *one;
+    char group[256];
+    json_t *linux_part = bundle_at(config, "linux");
+    snprintf(path, sizeof(path), "/proc/%d/ns/pid", stopper);
+    snprintf(group, sizeof(group), "%s-beside",
+             json_string_value(json_object_get(linux_part, "cgroupsPath")));
+    json_object_set_new(linux_part, "cgroupsPath", json_string(group));
+    json_array_foreach(json_object_get(linux_part, "namespaces"), index, one) {
+        if (strcmp(json_string_value(json_object_get(one, "type")), "pid") == 0)
+            json_object_set_new(one, "path", json_string(path));
+    }
+    bool clear = true;
+    for (int round = 0; round < 3 && clear; round++) {
+        alarm(60);
+        if (run_begin(&run, config)) {
+            kill(run.init.pid, SIGKILL);
+            run_finish(&run);
+        } else {
+            clear = run.err != NULL && run.err->number == ETIMEDOUT;
+        }
+        alarm(0);
+    }
+    report("start that is stopped", clear, "%s", run_error(&run));
+    error_free(run.err);
+    json_decref(config);
+}
+
 /* The init stops everybody else of its pid namespace, on and on: an exec is told to go on, or given
  * up with an error, and the caller is free for the container's end. */
 static void test_exec_stopped(void) {
@@ -147,6 +179,7 @@ static void test_exec_stopped(void) {
         json_decref(process);
     }
     close(null);
+    test_init_stopped(run.init.pid);
     kill(run.init.pid, SIGKILL);
     run_finish(&run);
     report("exec that is stopped",
