@@ -76,12 +76,15 @@ function limitOf(dataRoot: string, project: number): number {
 async function sizes(dataRoot: string): Promise<void> {
   const registry = await startRegistry();
   const busybox = await registry.push('busybox', 'latest', await busyboxImage());
-  const daemon = await Daemon.start(['--data-root', dataRoot]);
+  const daemon = await Daemon.start(['--data-root', dataRoot]).catch(async (error: unknown) => {
+    await registry.stop();
+    throw error;
+  });
   const run = async (flags: readonly string[], line: string) =>
     await daemon.mydock(['run', '--rm', ...SIZED, ...flags, busybox, 'sh', '-c', line]);
   try {
     await daemon.ok('pull', '-q', busybox);
-    await daemon.fails(125, /invalid size: 'lots'/, 'create', '--storage-opt', 'size=lots', busybox);
+    await daemon.fails(1, /invalid size: 'lots'/, 'create', '--storage-opt', 'size=lots', busybox);
 
     for (const flags of [[], ['--privileged'], ['--cap-add', 'SYS_RESOURCE'], ['--userns', 'auto']]) {
       const full = await run(flags, write('/x', 20));
@@ -117,8 +120,8 @@ async function sizes(dataRoot: string): Promise<void> {
     assert.equal(limitOf(dataRoot, project), 0, 'the project is free again');
     await daemon.ok('run', '--rm', busybox, 'sh', '-c', write('/x', 20));
   } finally {
-    await daemon.close();
     await registry.stop();
+    await daemon.close();
   }
 }
 
