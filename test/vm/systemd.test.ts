@@ -48,7 +48,7 @@ after(async () => {
 
 test('make install, and well-formed units', async () => {
   assert.ok(existsSync('/run/systemd/system'), 'this machine runs systemd');
-  await ok('cp', '-a', join(ROOT, 'build/vm-install/.'), '/');
+  await ok('cp', '-a', `${ROOT}/build/vm-install/.`, '/');
   await ok('groupadd', '--system', 'mydock');
   await ok('systemctl', 'daemon-reload');
   const { code, stderr } = await run([
@@ -135,6 +135,7 @@ test('containers outlive a restart, a stop and a crash of the daemon', async () 
 });
 
 test('the journal has what the daemon says', async () => {
+  assert.equal(await unitState('mydock.service'), 'active');
   await eventually('a line of the daemon', async () =>
     /"msg":/.test(await ok('journalctl', '--unit=mydock.service', '--no-pager', '--output=cat')),
   );
