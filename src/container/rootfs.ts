@@ -6,7 +6,7 @@ import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { containerPaths } from './paths.ts';
 import { releaseSharedMemory } from './shared-memory.ts';
-import { applyStorageOptions } from './storage-options.ts';
+import { mountLimited } from './storage-options.ts';
 
 /** Mounts the root at `<bundle>/rootfs`; a mount that is there already (somebody looks into it) is taken. */
 export async function mountRoot(engine: EngineContext, container: Container): Promise<string> {
@@ -15,17 +15,17 @@ export async function mountRoot(engine: EngineContext, container: Container): Pr
   mkdirSync(paths.rootfs, { recursive: true, mode: 0o700 });
   mkdirSync(paths.upper, { recursive: true, mode: 0o755 });
   mkdirSync(paths.work, { recursive: true, mode: 0o700 });
-  applyStorageOptions(container.record, paths);
   const { userNamespace } = container.record;
   const owners =
     userNamespace === undefined ? undefined : await engine.userNamespaces.pin(container.id, userNamespace);
-  await engine.snapshotter.mount({
+  const request = {
     layers: container.record.layers,
     upper: paths.upper,
     work: paths.work,
     target: paths.rootfs,
     ...(owners === undefined ? {} : { owners }),
-  });
+  };
+  await mountLimited(container.record, paths, () => engine.snapshotter.mount(request));
   container.rootMounted = true;
   return paths.rootfs;
 }

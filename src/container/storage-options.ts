@@ -35,15 +35,27 @@ export function checkStorageOptions(options: HostConfig['StorageOpt'], dataRoot:
 }
 
 /**
- * Holds the container to its size: to be called each time before its root is mounted, and so before anything is in
- * `upper` and `work`. Both are one project, between which overlayfs renames and links. Throws Unavailable where the
- * file system, perhaps another one since the container was made, cannot.
+ * Mounts the container's root, held to its size from then on. `upper` and `work` are one project, between which overlayfs
+ * renames and links. While `mount` runs there is no limit: overlayfs makes a directory in `work` each time, and where
+ * that fails, as on a full xfs project, it mounts read-only without a word, so that not even files could be removed.
+ * Throws Unavailable where the file system, perhaps another one since the container was made, cannot limit.
  */
-export function applyStorageOptions({ id, hostConfig }: ContainerRecord, paths: ContainerPaths): void {
+export async function mountLimited(
+  { id, hostConfig }: ContainerRecord,
+  paths: ContainerPaths,
+  mount: () => Promise<void>,
+): Promise<void> {
   const [size] = Object.values(hostConfig.StorageOpt ?? {});
-  if (size === undefined) return;
-  limitTree(`container ${id}`, paths.upper, checkSizeOption(size));
+  if (size === undefined) return await mount();
+  const limit = () => limitTree(`container ${id}`, paths.upper, checkSizeOption(size));
+  limit();
   shareSizeLimit(paths.work, paths.upper);
+  suspendSizeLimit(paths.upper);
+  try {
+    await mount();
+  } finally {
+    limit();
+  }
 }
 
 /** Removes a container's lasting folder, and gives its project back: one that cannot be given back is said and stays. */

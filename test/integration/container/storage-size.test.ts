@@ -113,6 +113,8 @@ async function sizes(dataRoot: string): Promise<void> {
     await daemon.stop();
     await daemon.launch();
     await daemon.ok('start', 'kept');
+    // Full as it is, it is still writable.
+    await daemon.ok('exec', 'kept', 'sh', '-c', 'rm /y && mkdir /made');
     await daemon.fails(1, FULL, 'exec', 'kept', 'sh', '-c', write('/y', 8));
     await daemon.ok('run', '--rm', ...SIZED, busybox, 'sh', '-c', write('/x', 8));
     assert.equal(projectOf(join(home, 'upper')), project);
