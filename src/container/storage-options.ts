@@ -13,6 +13,7 @@ import {
   limitTree,
   shareSizeLimit,
   sizeLimitObstacle,
+  suspendSizeLimit,
 } from '../volume/quota.ts';
 import type { ContainerPaths } from './paths.ts';
 import type { ContainerRecord } from './record.ts';
