@@ -48,7 +48,7 @@ BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/differenc
 ISAL := dist/libisal.so.2
 BINARIES := dist/mydock-runtime dist/addon.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
 
-.PHONY: help build install uninstall check check-native test test-vm fuzz compatibility demo bench clean native-tests
+.PHONY: help build install uninstall check check-native test test-vm test-vm-quick fuzz compatibility demo bench clean native-tests
 # The list below is made from the `## ` comments of the targets.
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
