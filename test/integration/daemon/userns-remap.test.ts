@@ -94,6 +94,10 @@ test('a switch maps new containers; older ones, images and volumes stay as they 
   const pid = await daemon.inspect('new', '{{.State.Pid}}');
   assert.equal(statSync(`/proc/${pid}`).uid, FIRST);
   assert.equal(statSync(join(daemon.dataRoot, 'volumes/data/_data/old')).uid, 0);
+  // Whoever gets out as the container's root owns nothing of the engine's.
+  const mapped = ['-uid', `+${FIRST - 1}`, '-o', '-gid', `+${FIRST - 1}`];
+  const owned = execFileSync('find', [daemon.dataRoot, '-xdev', ...mapped], { encoding: 'utf8' });
+  assert.equal(owned, '');
   assert.equal(await daemon.inspect('new', '{{.HostConfig.UsernsMode}}'), '');
   await restart({});
   assert.match(

@@ -135,6 +135,9 @@ test('broken gzip, truncated gzip', async () => {
     { ...honest, data: Buffer.from('this is no gzip') },
     /gzip|header|invalid|archive|unexpected EOF/i,
   );
+  // No program is run to unpack, and only gzip and zstd are unpacked at all.
+  const xz = Buffer.concat([Buffer.from('fd377a585a00', 'hex'), honest.data]);
+  await refused('xz', { ...honest, data: xz }, /xz compression is not implemented/);
 });
 
 test("a tar whose diffID is not the configuration's", async () => {

@@ -193,6 +193,9 @@ test('passwords and tokens are not in the log, debugging included', async () => 
   }
 });
 
+/** What templates say of a field or a method that is not there. */
+const NO_FIELD = /map has no entry for key "(constructor|__proto__)"|error calling call: not supported/;
+
 test('templates reach nothing but their fields', async () => {
   await daemon.ok('create', '--name', 'plain', 'busybox', 'true');
   for (const template of [
@@ -202,8 +205,9 @@ test('templates reach nothing but their fields', async () => {
     '{{call .toString}}',
     '{{.Config.Labels.constructor}}',
   ]) {
-    const { stdout, code } = await daemon.mydock(['inspect', '--format', template, 'plain']);
-    assert.ok(code !== 0 || stdout.trim() === '<no value>', `${template}: ${stdout}`);
+    const { stdout, stderr } = await daemon.mydock(['inspect', '--format', template, 'plain']);
+    // Not any failure will do: what was found and could not be called or printed would be one too.
+    assert.ok(stdout.trim() === '<no value>' || NO_FIELD.test(stderr), `${template}: ${stdout}${stderr}`);
   }
   for (const tag of [
     '{{.constructor}}',

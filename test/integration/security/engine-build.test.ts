@@ -252,24 +252,35 @@ test('patterns that take a backtracking matcher years', async () => {
 });
 
 test('an image that claims to be a step of somebody’s build is not taken for it', async () => {
-  const context = [dockerfile('FROM busybox', 'LABEL step=one')];
-  const own = makeTar(context);
+  const step = async (command: string): Promise<string> => {
+    const context = makeTar([dockerfile('FROM busybox', `RUN ${command}`)]);
+    const from = encodeURIComponent(JSON.stringify(['poison']));
+    const path = `/build?t=built&networkmode=none&cachefrom=${from}`;
+    return (await sendBytes(daemon, 'POST', path, context)).text;
+  };
+  assert.match(await step(': honest'), /Successfully built/);
+  const history = (await daemon.ok('history', '--no-trunc', '--format', '{{.CreatedBy}}', 'built')).split(
+    '\n',
+  );
+  assert.match(history[0] ?? '', /: honest/);
+  const created_by = (history[0] ?? '').replace('honest', 'claimed');
+  const parent = await daemon.inspect('busybox', '{{.Id}}');
+  const evil = makeLayer(makeTar([{ path: 'evil', data: '' }]), 'gzip');
+  // All by which a builder might tell: the layers of the base below its own, the base as its parent, the step's text.
   const image = makeImage({
-    layers: [
-      await busyboxLayer(),
-      makeLayer(makeTar([]), 'gzip'),
-      makeLayer(makeTar([{ path: 'evil', data: '' }]), 'gzip'),
-    ],
-    config: { Labels: { step: 'one' } },
+    layers: [await busyboxLayer(), makeLayer(makeTar([]), 'gzip'), evil],
+    fields: {
+      parent,
+      container_config: { Cmd: ['/bin/sh', '-c', ': claimed'], Image: parent },
+      history: [{ created_by: 'layer 0' }, { created_by: 'layer 1' }, { created_by }],
+    },
   });
   const reference = gateway.add('poison', 'latest', image);
   await daemon.ok('pull', '-q', reference);
-  const answer = await sendBytes(
-    daemon,
-    'POST',
-    `/build?t=built&cachefrom=["${encodeURIComponent(reference)}"]`,
-    own,
-  );
-  assert.match(answer.text, /Successfully built/);
+  await daemon.ok('tag', reference, 'poison');
+  const text = await step(': claimed');
+  assert.match(text, /Successfully built/);
+  assert.doesNotMatch(text, /Using cache/);
   assert.doesNotMatch(await shows('ls', '/'), /evil/);
+  assert.match(await step(': claimed'), /Using cache/, 'its own step is');
 });
