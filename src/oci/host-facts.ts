@@ -150,8 +150,8 @@ function cgroupFactsV2(): CgroupFacts {
   const memory = controllers.has('memory');
   return {
     memory,
-    // The root group has no limit files; another group tells whether swap is accounted.
-    swap: memory && (own === '/' || existsSync(`${root}${own}/memory.swap.max`)),
+    // Groups without limits of memory, the root and those that are not given the controller, say nothing of swap.
+    swap: memory && (!existsSync(`${root}${own}/memory.max`) || existsSync(`${root}${own}/memory.swap.max`)),
     memoryReservation: memory,
     memorySwappiness: false,
     kernelMemory: false,
