@@ -49,7 +49,7 @@ export interface BytesAnswer {
   text: string;
 }
 
-/** One request with a body of bytes; fails where no answer is complete within `limitMs`. */
+/** One request with a body of bytes; fails where no answer has ended within `limitMs`. */
 export async function sendBytes(
   daemon: Pick<Daemon, 'socket'>,
   method: string,
@@ -62,14 +62,21 @@ export async function sendBytes(
     const outgoing = request({ socketPath: daemon.socket, method, path, headers }, (response) => {
       const parts: Buffer[] = [];
       response.on('data', (part: Buffer) => parts.push(part));
-      response.once('error', reject);
-      response.once('end', () => {
+      const settle = (): void => {
         clearTimeout(timer);
         const all = Buffer.concat(parts);
         resolve({ status: response.statusCode ?? 0, body: all, text: all.toString('latin1') });
+      };
+      // Of what was cut short, because files went away under it, the beginning counts.
+      response.once('error', (error: NodeJS.ErrnoException) => {
+        if (error.code === 'ECONNRESET' && !late) settle();
+        else reject(error);
       });
+      response.once('end', settle);
     });
+    let late = false;
     const timer = setTimeout(() => {
+      late = true;
       outgoing.destroy(new Error(`${method} ${path}: no whole answer within ${limitMs} ms`));
     }, timeLimitMs(limitMs));
     outgoing.once('error', (error) => {

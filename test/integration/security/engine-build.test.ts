@@ -202,7 +202,10 @@ test('account files of an image that are links, FIFOs and devices', async () => 
       `accounts-${name}`,
       'id',
     ]);
-    assert.match(run.stderr, /unable to find user daemon|not a regular file|Too many levels/, name);
+    // A device or a FIFO is refused for what it is, and not read as an empty file.
+    const refusal =
+      entry.type === 'symlink' ? /unable to find user daemon|Too many levels/ : /not a regular file/;
+    assert.match(run.stderr, refusal, name);
   }
 });
 
