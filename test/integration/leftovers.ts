@@ -38,7 +38,7 @@ function processes(): string[] {
 function isSystems(pid: string, status: string): boolean {
   if (/^Kthread:\s+1$/m.test(status)) return true;
   const groups = readable(() => readFileSync(`/proc/${pid}/cgroup`, 'utf8')) ?? '';
-  return /\/system\.slice\/systemd-\w+\.service$/m.test(groups);
+  return /\/system\.slice\/systemd-\w+\.service(\/|$)/m.test(groups);
 }
 
 /** Network namespaces that a running daemon keeps ready for the next containers. */
