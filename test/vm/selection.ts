@@ -13,6 +13,7 @@ const SANDBOXED: readonly string[] = [
   'test/integration/container/pause.test.ts',
   'test/integration/container/lifecycle.test.ts',
   'test/integration/network/links.test.ts',
+  'test/integration/container/storage-size.test.ts',
   'test/integration/volume/quota.test.ts',
 ];
 
