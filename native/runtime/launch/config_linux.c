@@ -37,11 +37,6 @@ static int linux_read_namespace(const struct fields *entry, struct config *confi
         return fields_refuse(entry, "type", "is not a namespace", err);
     if (path != NULL && path[0] == '\0')
         path = NULL;
-    if (flag == CLONE_NEWNS && path != NULL)
-        return fields_refuse(entry, "path",
-                             "is not supported for the mount namespace: the container's root and "
-                             "mounts would be set up in front of everybody who is in it",
-                             err);
     if (path != NULL && path[0] != '/')
         return fields_refuse(entry, "path", "must be absolute", err);
     if (config_namespace(config, flag) != NULL)

@@ -55,10 +55,18 @@ struct init_state {
     pid_t host_pid;
 };
 
-/* join, in the init or its helper. */
+static int init_open_proc(const struct init *init, struct init_state *state, struct error **err) {
+    state->proc = host_proc_open(err);
+    if (state->proc < 0)
+        return -1;
+    return host_proc_oom_score(&init->container->config->process, state->proc, err);
+}
+
+/* join, in the init or its helper. /proc is opened before: in a mount namespace of a path it may be
+ * anything. */
 static int init_join(const struct init *init, struct init_state *state, struct error **err) {
     if (child_begin(err) < 0 || child_hold_stdio(init->stdio, &state->stdio, err) < 0 ||
-        cgroup_join_v1(init->container->cgroup, err) < 0)
+        cgroup_join_v1(init->container->cgroup, err) < 0 || init_open_proc(init, state, err) < 0)
         return -1;
     return namespaces_join_paths(init->namespaces, err);
 }
@@ -84,13 +92,6 @@ static int init_open(const struct init *init, struct init_state *state, struct e
         return -1;
     state->root = rootfs_open(config, err);
     return state->root < 0 ? -1 : 0;
-}
-
-static int init_open_proc(const struct init *init, struct init_state *state, struct error **err) {
-    state->proc = host_proc_open(err);
-    if (state->proc < 0)
-        return -1;
-    return host_proc_oom_score(&init->container->config->process, state->proc, err);
 }
 
 static int init_fill(const struct init *init, struct init_state *state, struct error **err) {
@@ -238,15 +239,14 @@ init_go_on(const struct init *init, struct init_state *state) {
 void init_run(const struct init *init) {
     struct error *err = NULL;
     struct init_state state = {.root = -1, .proc = -1, .console = {-1, -1}};
-    if (init_join(init, &state, &err) < 0 || init_open_proc(init, &state, &err) < 0 ||
-        init_settle(init, &state, &err) < 0 || init_open(init, &state, &err) < 0)
+    if (init_join(init, &state, &err) < 0 || init_settle(init, &state, &err) < 0 ||
+        init_open(init, &state, &err) < 0)
         sync_fail(init->sync_fd, err);
     init_go_on(init, &state);
 }
 
 static int init_help(const struct init *init, struct init_state *state, struct error **err) {
-    if (init_join(init, state, err) < 0 || init_open_proc(init, state, err) < 0 ||
-        init_open(init, state, err) < 0)
+    if (init_join(init, state, err) < 0 || init_open(init, state, err) < 0)
         return -1;
     identity_raise_limits(&init->container->config->process);
     return 0;

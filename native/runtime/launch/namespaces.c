@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #ifndef NS_GET_NSTYPE
@@ -25,6 +26,23 @@ static int namespaces_check(int fd, const struct config_namespace *namespace, st
     return error_setf(err, EINVAL, "open the namespace", namespace->path,
                       "config.json: linux.namespaces: %s is not a %s namespace", namespace->path,
                       namespace->name);
+}
+
+/* The container's root becomes the root of its mount namespace, and what was mounted goes: that is
+ * not to happen to the host. */
+static int namespaces_check_mounts(int fd, const char *path, struct error **err) {
+    static const char *const taken[] = {"/proc/self/ns/mnt", "/proc/1/ns/mnt"};
+    struct stat status, other;
+    if (fstat(fd, &status) < 0)
+        return error_set(err, errno, "stat", path);
+    for (size_t index = 0; index < sizeof(taken) / sizeof(taken[0]); index++) {
+        if (stat(taken[index], &other) == 0 && other.st_dev == status.st_dev &&
+            other.st_ino == status.st_ino)
+            return error_setf(err, EBUSY, "open the namespace", path,
+                              "config.json: linux.namespaces: %s is the mount namespace of the %s",
+                              path, index == 0 ? "runtime" : "host");
+    }
+    return 0;
 }
 
 static int namespaces_make_user(const struct config *config, struct error **err) {
@@ -54,6 +72,9 @@ int namespaces_open(const struct config *config, struct namespaces *namespaces,
         if (*fd < 0)
             return error_set(err, errno, "open the namespace", namespace->path);
         if (namespaces_check(*fd, namespace, err) < 0)
+            return -1;
+        if (namespace->flag == CLONE_NEWNS &&
+            namespaces_check_mounts(*fd, namespace->path, err) < 0)
             return -1;
     }
     return 0;

@@ -191,8 +191,8 @@ static void test_user_refused(void) {
     expect_failure("a namespace that is none", config, 125, "/dev/null is not a ipc namespace");
     config = bundle_config("true");
     bundle_namespace(config, "mount", "/proc/self/ns/mnt");
-    expect_failure("a mount namespace of a path", config, 125,
-                   "path is not supported for the mount namespace");
+    expect_failure("the runtime's own mount namespace by path", config, 125,
+                   "/proc/self/ns/mnt is the mount namespace of the runtime");
     config = bundle_config("cat /proc/self/uid_map | tr -s ' '");
     user_namespace_of(config, "/proc/self/ns/user");
     expect("the caller's own user namespace", config, 0, " 0 0 4294967295\n");
