@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { eventually } from '../command.ts';
 import { Bundle, type Process } from './bundle.ts';
 
 let bundle: Bundle;
@@ -27,7 +28,7 @@ test('the init and an exec are scheduled as they ask', async () => {
     config.process['execCPUAffinity'] = { initial: '0', final: '0' };
   });
   await bundle.runDetached('busy');
-  assert.match(bundle.output, /^4 3\n/);
+  await eventually('the init has said it', () => bundle.output.startsWith('4 3\n'));
   assert.match(await bundle.succeeds(['exec', 'busy', 'sh', '-c', SCRIPT]), /^4 3\nCpus_allowed_list:\t0\n$/);
   const file = join(bundle.folder, 'process.json');
   const process: Process = {

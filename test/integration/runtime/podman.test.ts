@@ -86,7 +86,9 @@ test('a container from create to rm', options, async () => {
 });
 
 test('terminals, users, limits, volumes, namespaces of the host', options, async () => {
-  const terminal = await run([...command, ...RUN, '--rm', '-it', 'box:1', 'tty'], { tty: true });
+  // The pause is podman's: of a container that ends at once it loses the terminal's output, with runc as well.
+  const script = ['sh', '-c', 'tty; sleep 1'];
+  const terminal = await run([...command, ...RUN, '--rm', '-it', 'box:1', ...script], { tty: true });
   assert.match(terminal.stdout, /\/dev\/pts\/0/);
   assert.equal(await succeeds(...RUN, '--rm', '--user', '5:6', 'box:1', 'id', '-u'), '5');
   const limited = ['--memory', '32m', '--pids-limit', '20', '--read-only', '--cap-add', 'SYS_PTRACE'];
