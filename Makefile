@@ -230,7 +230,7 @@ test-vm: build native-tests build/.test-packages build/.vm-packages ## Isolation
 	@$(NODE) test/vm/main.ts $(if $(CONSOLE),--console) $(ONLY)
 
 # What of it a machine with two processors can do for every change: about six minutes.
-test-vm-quick: ## The part of test-vm that .ci/run runs
+test-vm-quick: ## The part of test-vm that is worth running for every change
 	@$(MAKE) test-vm ONLY='test/native/launch_test.c container/isolation.test.ts integration/volume/quota.test.ts test/vm/'
 
 compatibility: build build/.test-packages ## Write docs/compatibility.md from what the daemon answers, and print it

@@ -6,15 +6,9 @@ import { spawn } from 'node:child_process';
 import type { DebianMachine } from './debian.ts';
 
 const MEMORY_MIB = 3072;
-/**
- * Everything that QEMU emulates but cmpxchg16b, whose flags QEMU 7.2 hands back wrong, so that the kernel's memory
- * allocator, which uses it where it is there, panics.
- */
+/** Everything that QEMU emulates but cmpxchg16b: with it a kernel panicked in its memory allocator (QEMU 7.2). */
 const PROCESSOR = 'max,-cx16';
-/**
- * With two, one boot in ten ends in a double fault: where the kernel patches its own code while the other processor
- * runs it, QEMU 7.2 does not deliver the breakpoint that stands there meanwhile.
- */
+/** With two, about one boot in ten ended in a double fault (QEMU 7.2); with one none was seen. */
 const PROCESSORS = 1;
 /** tests.sh writes this and the exit status, as its last line. */
 const STATUS_LINE = /^\u0001status (\d+)$/;
