@@ -229,7 +229,7 @@ test: build native-tests build/.test-packages ## All tests: unit, native, integr
 test-vm: build native-tests build/.test-packages build/.vm-packages ## Isolation and limits on Debian's kernel with systemd, emulated (ONLY=substring, CONSOLE=1)
 	@$(NODE) test/vm/main.ts $(if $(CONSOLE),--console) $(ONLY)
 
-# What of it a machine with two processors can do for every change: about six minutes.
+# What of it a machine with two processors can do for every change: about seven minutes.
 test-vm-quick: ## The part of test-vm that is worth running for every change
 	@$(MAKE) test-vm ONLY='test/native/launch_test.c container/isolation.test.ts integration/volume/quota.test.ts test/vm/'
 
