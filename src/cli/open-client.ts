@@ -1,5 +1,9 @@
-/** The client for one run: which host, how to reach it, and starting the local daemon where none was named. */
+/**
+ * The client for one run: which host, how to reach it, and starting the local daemon where none was named and systemd
+ * does not do that.
+ */
 import { Client } from '../client/client.ts';
+import { ConnectionError } from '../client/client-error.ts';
 import { dialer } from '../client/dial.ts';
 import { chooseHost } from '../client/host.ts';
 import type { GlobalOptions } from './global-flags.ts';
@@ -26,5 +30,12 @@ async function ensureDaemon(socket: string): Promise<void> {
   const { answers, DEFAULT_LOG, launchDaemon } = await import('../client/daemon-process.ts');
   const listener = { path: socket };
   if (await answers(listener)) return;
+  const { serviceIsInstalled, serviceState, whyServiceIsSilent } = await import(
+    '../client/systemd-service.ts'
+  );
+  if (serviceIsInstalled()) {
+    const why = whyServiceIsSilent(await serviceState());
+    throw new ConnectionError(`Cannot connect to the mydock daemon at unix://${socket}: ${why}`);
+  }
   await launchDaemon({ listener, args: [], log: DEFAULT_LOG });
 }

@@ -2,7 +2,7 @@
  * mydockd: reads the configuration, puts the engine together, serves the API until a signal ends it. Containers
  * outlive it; the next daemon on the same data root takes them over.
  */
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CommanderError } from 'commander';
 import { errorMessage } from '../base/errors.ts';
@@ -13,6 +13,9 @@ import { type DaemonConfig, daemonCommand, readConfig } from './config.ts';
 import { listenAddresses } from './listen-address.ts';
 import { ApiServer } from './server.ts';
 import { requireFreePath } from './socket-file.ts';
+
+/** EX_CONFIG of sysexits.h. The unit of systemd tells it from a crash: another start would come to the same. */
+const EXIT_CONFIGURATION = 78;
 
 async function serve(config: DaemonConfig): Promise<void> {
   const addresses = listenAddresses(config);
@@ -29,6 +32,13 @@ async function serve(config: DaemonConfig): Promise<void> {
     throw error;
   }
   const pidFile = config.pidFile === '' ? join(config.execRoot, 'mydockd.pid') : config.pidFile;
+  if (existsSync(pidFile)) {
+    const last = readFileSync(pidFile, 'utf8').trim();
+    log.warn(
+      { pid: last },
+      'the last mydockd did not end by itself: it crashed or was killed; its containers went on',
+    );
+  }
   writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o644 });
   log.info({ pid: process.pid, hosts: config.hosts, dataRoot: config.dataRoot }, 'mydockd serves the API');
   const ended = untilSignal();
@@ -60,9 +70,9 @@ async function main(): Promise<number> {
   try {
     config = readConfig(command, process.argv.slice(2));
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode;
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_CONFIGURATION;
     process.stderr.write(`mydockd: ${errorMessage(error)}\n`);
-    return 1;
+    return EXIT_CONFIGURATION;
   }
   log.level = config.logLevel;
   if (process.getuid?.() !== 0) {

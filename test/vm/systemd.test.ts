@@ -1,10 +1,11 @@
 /**
  * mydock installed on a machine with systemd, started by its units as an administrator would: the socket starts the
- * daemon, group mydock may use it, containers outlive the daemon's restarts and its death, and systemd's own reloads
- * leave their limits alone. Runs in the virtual machine of `make test-vm`, which has `make install` in build/vm-install.
+ * daemon, group mydock may use it, containers outlive the daemon's restarts and its deaths, systemd's own reloads leave
+ * their limits alone, and no client starts what systemd has stopped. Runs in the virtual machine of `make test-vm`,
+ * which has `make install` in build/vm-install.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, test } from 'node:test';
 import { busyboxTar } from '../fixtures/catalog.ts';
@@ -113,33 +114,86 @@ test('a container has its limits on cgroup v2, and they outlive a daemon-reload'
   assert.deepEqual(limits(), [String(LIMIT_BYTES), '33'], 'after systemd went through its units');
 });
 
-test('containers outlive a restart, a stop and a crash of the daemon', async () => {
+/** That the container `lives` is what it was, and that the daemon which says so is systemd's. */
+async function livesOn(pid: string, when: string): Promise<void> {
+  assert.equal(await pidOf('lives'), pid, when);
+  assert.equal(await ok('mydock', 'exec', 'lives', 'echo', 'here'), 'here', when);
+  await isRunBySystemd(when);
+}
+
+async function isRunBySystemd(when: string): Promise<void> {
+  assert.equal(await unitState('mydock.service'), 'active', when);
+  const daemons = (await run(['pgrep', '-x', 'mydockd'])).stdout.trim();
+  assert.equal(daemons, String(await mainPid()), `${when} there is systemd's daemon, and no other`);
+}
+
+test('containers outlive a restart and a stop of the daemon', async () => {
   const container = await pidOf('lives');
-  const isWhole = async (when: string): Promise<void> => {
-    assert.equal(await pidOf('lives'), container, when);
-    assert.equal(await ok('mydock', 'exec', 'lives', 'echo', 'here'), 'here', when);
-    assert.equal(await unitState('mydock.service'), 'active', `${when} it is systemd's daemon that answers`);
-  };
   await ok('systemctl', 'restart', 'mydock.service');
-  await isWhole('after a restart');
-  // Starts by hand count as well towards the three that the unit allows in a minute.
-  await ok('systemctl', 'reset-failed', 'mydock.service');
-  const old = await mainPid();
-  process.kill(old, 'SIGKILL');
-  await eventually('systemd has started another daemon', async () => {
-    const pid = await mainPid();
-    return pid !== 0 && pid !== old && (await unitState('mydock.service')) === 'active';
-  });
-  await isWhole('after a crash');
+  await livesOn(container, 'after a restart');
   await ok('systemctl', 'stop', 'mydock.service', 'mydock.socket');
   assert.ok(existsSync(`/proc/${container}`), 'it runs without a daemon');
-  await ok('systemctl', 'reset-failed', 'mydock.service');
   await ok('systemctl', 'start', 'mydock.socket');
-  await isWhole('after a stop');
+  await livesOn(container, 'after a stop');
+});
+
+test('a daemon that crashes again and again is started again, waited for by clients, and says so', async () => {
+  const container = await pidOf('lives');
+  for (const crash of [1, 2, 3, 4]) {
+    const old = await mainPid();
+    process.kill(old, 'SIGKILL');
+    await eventually('systemd sees its end', async () => (await mainPid()) !== old);
+    await livesOn(container, `after crash ${crash}`);
+  }
+  const said = await ok('journalctl', '--unit=mydock.service', '--no-pager', '--output=cat');
+  assert.match(said, /the last mydockd did not end by itself/);
+});
+
+test('a configuration that cannot be used fails the service, and clients are told', async () => {
+  await ok('mkdir', '-p', '/etc/mydock');
+  writeFileSync('/etc/mydock/daemon.json', '{"no-such-key": 1}');
+  try {
+    await ok('systemctl', 'restart', 'mydock.service');
+    await eventually('the service fails', async () => (await unitState('mydock.service')) === 'failed');
+    // The socket listens still, and a request starts the service anew, but not for ever.
+    const waiting = await run(['mydock', 'version'], { timeoutMs: 120_000 });
+    assert.equal(waiting.code, 1, waiting.stderr);
+    await eventually('the socket is given up', async () => (await unitState('mydock.socket')) === 'failed');
+    const told = await run(['mydock', 'ps']);
+    assert.equal(told.code, 1);
+    assert.match(told.stderr, /mydock\.service has failed \(.+\): `journalctl -u mydock\.service` says why/);
+    const said = await ok('journalctl', '--unit=mydock.service', '--no-pager', '--output=cat');
+    assert.match(said, /no-such-key/);
+  } finally {
+    rmSync('/etc/mydock/daemon.json');
+  }
+  await ok('systemctl', 'start', 'mydock.service');
+  await livesOn(await pidOf('lives'), 'after the configuration was mended');
+});
+
+test('what the administrator has stopped no client starts; `mydock daemon` works the service', async () => {
+  const container = await pidOf('lives');
+  await ok('systemctl', 'stop', 'mydock.socket', 'mydock.service');
+  const refused = await run(['mydock', 'ps']);
+  assert.equal(refused.code, 1, refused.stdout);
+  assert.match(refused.stderr, /mydock\.service is not started: `systemctl start mydock\.service` starts it/);
+  const withOptions = await run(['mydock', 'daemon', 'start', '--debug']);
+  assert.equal(withOptions.code, 1, withOptions.stdout);
+  assert.match(withOptions.stderr, /systemd starts the daemon here .*\/etc\/mydock\/daemon\.json/);
+  assert.equal((await run(['pgrep', '-x', 'mydockd'])).stdout, '');
+  await ok('mydock', 'daemon', 'start');
+  await livesOn(container, 'after `mydock daemon start`');
+  await ok('mydock', 'daemon', 'stop');
+  assert.deepEqual(
+    [await unitState('mydock.service'), await unitState('mydock.socket')],
+    ['inactive', 'inactive'],
+  );
+  assert.ok(existsSync(`/proc/${container}`), 'it runs without a daemon');
+  await ok('systemctl', 'start', 'mydock.socket');
+  await livesOn(container, 'after a start by its socket');
 });
 
 test('the journal has what the daemon says', async () => {
-  assert.equal(await unitState('mydock.service'), 'active');
   await eventually('a line of the daemon', async () =>
     /"msg":/.test(await ok('journalctl', '--unit=mydock.service', '--no-pager', '--output=cat')),
   );

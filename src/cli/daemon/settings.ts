@@ -6,7 +6,7 @@ import { DEFAULT_SOCKET, parseHost } from '../../client/host.ts';
 import { CliError } from '../cli-error.ts';
 
 const DEFAULT_CONFIG_FILE = '/etc/mydock/daemon.json';
-const DEFAULT_EXEC_ROOT = '/run/mydock';
+export const DEFAULT_EXEC_ROOT = '/run/mydock';
 
 export interface DaemonSettings {
   readonly listener: Listener;

@@ -1,5 +1,7 @@
-/** `mydock daemon stop`: ends mydockd; containers go on. */
+/** `mydock daemon stop`: ends mydockd, by systemd where that runs it; containers go on. */
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { SERVICE, SOCKET_UNIT, systemctl } from '../../client/systemd-service.ts';
 import { CliError } from '../cli-error.ts';
 import { type Io, printLine } from '../io.ts';
 import { defineVerb } from '../verb.ts';
@@ -27,6 +29,12 @@ export async function runDaemonStop(
   const { pidFile } = daemonSettings(words, host);
   const pid = runningDaemon(pidFile);
   if (pid === undefined) throw new CliError(`mydockd does not run (${pidFile} names no running daemon)`);
+  if (isInService(pid)) {
+    // Without the socket's unit the next request would start it again.
+    await systemctl('stop', SOCKET_UNIT, SERVICE);
+    printLine(io, `${SOCKET_UNIT} and ${SERVICE} are stopped (pid ${pid})`);
+    return 0;
+  }
   process.kill(pid, 'SIGTERM');
   const deadline = Date.now() + STOP_TIMEOUT_MS;
   while (isAlive(pid)) {
@@ -36,6 +44,16 @@ export async function runDaemonStop(
   }
   printLine(io, `mydockd stopped (pid ${pid})`);
   return 0;
+}
+
+/** systemd would start another one where this ended by a signal of ours. */
+function isInService(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cgroup`, 'utf8').split(/[/\n]/).includes(SERVICE);
+  } catch {
+    // ENOENT: it has ended.
+    return false;
+  }
 }
 
 function isAlive(pid: number): boolean {
