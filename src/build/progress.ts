@@ -1,0 +1,144 @@
+/**
+ * Tells how a build goes on: the steps that it has, when they begin and end, what they print. Everything goes out as
+ * BuildStatus messages, in order; printers and protocols stand behind `send`.
+ */
+import { createHash } from 'node:crypto';
+import type { BuildSourceRange, BuildStatus, BuildVertex } from '../api/build-status.ts';
+import { errorMessage } from '../base/errors.ts';
+
+export interface BuildWarning {
+  /** The rule's name, as `JSONArgsRecommended`; empty for warnings of the engine. */
+  rule: string;
+  message: string;
+  description?: string;
+  url?: string;
+  source?: { filename: string; content: string };
+  range?: BuildSourceRange;
+}
+
+/** One step, from its announcement to its end. */
+export class ProgressVertex {
+  readonly digest: string;
+  readonly #send: (status: BuildStatus) => void;
+  readonly #vertex: BuildVertex;
+
+  constructor(vertex: BuildVertex, send: (status: BuildStatus) => void) {
+    this.digest = vertex.digest;
+    this.#vertex = vertex;
+    this.#send = send;
+  }
+
+  get name(): string {
+    return this.#vertex.name;
+  }
+
+  start(): void {
+    if (this.#vertex.started === undefined) this.#change({ started: now() });
+  }
+
+  /** Its result was there already. */
+  cached(): void {
+    const at = now();
+    this.#change({ started: this.#vertex.started ?? at, completed: at, cached: true });
+  }
+
+  complete(): void {
+    const at = now();
+    this.#change({ started: this.#vertex.started ?? at, completed: at });
+  }
+
+  fail(error: unknown): void {
+    const at = now();
+    this.#change({ started: this.#vertex.started ?? at, completed: at, error: errorMessage(error) });
+  }
+
+  log(data: Uint8Array | string, stream: 'stdout' | 'stderr' = 'stdout'): void {
+    const bytes = typeof data === 'string' ? Buffer.from(data) : Buffer.from(data);
+    const log = { vertex: this.digest, stream: stream === 'stdout' ? 1 : 2, timestamp: now() };
+    this.#send({ logs: [{ ...log, data: bytes.toString('base64') }] });
+  }
+
+  /** `current` and `total` in bytes where the client shows them as such; `done` once it grows no more. */
+  amount(id: string, current: number, total: number, done: boolean, started: string): void {
+    const at = now();
+    this.#send({
+      statuses: [
+        {
+          id,
+          vertex: this.digest,
+          current,
+          total,
+          timestamp: at,
+          started,
+          ...(done ? { completed: at } : {}),
+        },
+      ],
+    });
+  }
+
+  warn(warning: BuildWarning): void {
+    const line = (text: string): string => Buffer.from(text).toString('base64');
+    const { source, range } = warning;
+    this.#send({
+      warnings: [
+        {
+          vertex: this.digest,
+          level: 1,
+          short: line(warning.rule === '' ? warning.message : `${warning.rule}: ${warning.message}`),
+          ...(warning.description === undefined ? {} : { detail: [line(warning.description)] }),
+          ...(warning.url === undefined ? {} : { url: warning.url }),
+          ...(source === undefined
+            ? {}
+            : { sourceInfo: { filename: source.filename, data: line(source.content) } }),
+          ...(range === undefined ? {} : { range: [range] }),
+        },
+      ],
+    });
+  }
+
+  #change(change: Partial<BuildVertex>): void {
+    Object.assign(this.#vertex, change);
+    this.#send({ vertexes: [{ ...this.#vertex }] });
+  }
+}
+
+export class Progress {
+  readonly #send: (status: BuildStatus) => void;
+  readonly #seed: string;
+  #count = 0;
+
+  /** `seed`: anything that no other build has, for the digests of its vertices. */
+  constructor(send: (status: BuildStatus) => void, seed: string) {
+    this.#send = send;
+    this.#seed = seed;
+  }
+
+  /** Announces a step that has not begun. */
+  vertex(name: string, inputs: readonly ProgressVertex[] = []): ProgressVertex {
+    const hash = createHash('sha256')
+      .update(`${this.#seed}\0${this.#count++}\0${name}`)
+      .digest('hex');
+    const digest = `sha256:${hash}`;
+    const vertex = { digest, name, inputs: inputs.map((input) => input.digest) };
+    this.#send({ vertexes: [{ ...vertex }] });
+    return new ProgressVertex(vertex, this.#send);
+  }
+
+  /** Runs `body` as a step: started, and completed or failed with what it throws. */
+  async during<T>(vertex: ProgressVertex, body: () => Promise<T>): Promise<T> {
+    vertex.start();
+    try {
+      const result = await body();
+      vertex.complete();
+      return result;
+    } catch (error) {
+      vertex.fail(error);
+      throw error;
+    }
+  }
+}
+
+/** RFC 3339 with nanoseconds. */
+export function now(): string {
+  return new Date().toISOString().replace('Z', '000000Z');
+}

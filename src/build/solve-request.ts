@@ -1,0 +1,109 @@
+/**
+ * A build as every way in asks for it (`POST /build` with its query, BuildKit's Solve with its attributes): read and
+ * judged, not begun.
+ */
+import type { Ulimit } from '../api/host-config.ts';
+import type { RegistryAuth } from '../image/registry/credentials.ts';
+import type { StepLimits } from './request.ts';
+
+/** Where a tree of files comes from. */
+export type ContextSpec =
+  /** The body of the request: a tar that may be compressed, or a Dockerfile alone. */
+  | { kind: 'tar' }
+  /** A folder of this machine that the client named and the daemon has proved to be the one that the client sees. */
+  | { kind: 'folder'; path: string; dockerignore?: string }
+  /** A folder that the client's session sends. */
+  | { kind: 'session'; name: string }
+  /** A tar that the client's session uploads. */
+  | { kind: 'upload'; id: string }
+  /** An address of a git repository, as Docker reads them: `url#ref:folder`, or with query parameters. */
+  | { kind: 'git'; url: string }
+  /** An address of a tar, or of a Dockerfile. */
+  | { kind: 'http'; url: string }
+  /** `docker-image://reference`: the files of an image; in FROM, the image itself. */
+  | { kind: 'image'; reference: string }
+  /** `oci-layout://…`: an image in a layout that the client's session serves or that lies in a folder here. */
+  | { kind: 'oci-layout'; path: string; reference: string }
+  /** `target:name`: a stage of the same build. */
+  | { kind: 'stage'; name: string };
+
+export interface DockerfileSpec {
+  /** Inside the main context; empty for `Dockerfile`, then `dockerfile`. */
+  path: string;
+  /** Its text, where it does not lie in the context. */
+  content?: string;
+  /** The session's folder that has it, where that is another than the context (`dockerfile`). */
+  session?: string;
+}
+
+export type OutputSpec =
+  /** Into this machine's images, under `names`; `load: false` of a multi-platform build keeps only the index. */
+  | {
+      type: 'image';
+      names: readonly string[];
+      push: boolean;
+      store: boolean;
+      attributes: Readonly<Record<string, string>>;
+    }
+  /** Files: to the client's session, or below a folder of this machine. */
+  | {
+      type: 'local' | 'tar' | 'oci' | 'docker';
+      names: readonly string[];
+      attributes: Readonly<Record<string, string>>;
+    }
+  /** Nothing comes out (`--output type=cacheonly`). */
+  | { type: 'cacheonly' };
+
+export interface CacheSpec {
+  /** `registry`, `local`, `inline`. */
+  type: string;
+  attributes: Readonly<Record<string, string>>;
+}
+
+export interface LockRequest {
+  /** `off`; `update` writes what is missing; `frozen` fails where something would be written. */
+  mode: 'off' | 'update' | 'frozen';
+  /** Text of Dockerfile.lock as it is; empty where there is none. */
+  content: string;
+}
+
+export interface SolveRequest {
+  context: ContextSpec;
+  /** By name, as `--build-context`. */
+  namedContexts: Readonly<Record<string, ContextSpec>>;
+  dockerfile: DockerfileSpec;
+  /** Null: declared, without a value. */
+  buildArgs: Readonly<Record<string, string | null>>;
+  labels: Readonly<Record<string, string>>;
+  annotations: Readonly<Record<string, string>>;
+  target: string;
+  /** `os/arch[/variant]` each; empty for this machine's. */
+  platforms: readonly string[];
+  /** True for all, or names of stages. */
+  noCache: boolean | readonly string[];
+  pull: boolean;
+  networkMode: string;
+  extraHosts: readonly string[];
+  limits: StepLimits;
+  ulimits: readonly Ulimit[];
+  cgroupParent: string;
+  /** `network.host`, `security.insecure`. */
+  entitlements: readonly string[];
+  cacheFrom: readonly CacheSpec[];
+  cacheTo: readonly CacheSpec[];
+  outputs: readonly OutputSpec[];
+  squash: boolean;
+  lock: LockRequest;
+  /** Seconds since 1970: SOURCE_DATE_EPOCH as given. */
+  sourceDateEpoch?: number;
+  /** Seconds since 1970 of the context's newest commit, where the client knows it. */
+  contextEpoch?: number;
+  /** Credentials by registry host, from X-Registry-Config; a session is asked first. */
+  auth: Readonly<Record<string, RegistryAuth>>;
+  /** Keeps the state of a step that failed, so that a shell can be opened in it (`POST /build/{id}/debug`). */
+  keepFailed: boolean;
+  /** Only judges the Dockerfile: lint warnings, no steps. */
+  check: boolean;
+  /** Asked for every image that the build names; throws where the client may not use it. */
+  requireImage?: (reference: string) => void;
+}

@@ -1,0 +1,61 @@
+/** What a build comes to, before anything is done with it: an image for each platform, and facts about how it was made. */
+import type { DiffID, Digest, ImageID } from '../../image/digest.ts';
+import type { ImageConfig } from '../../image/image-config.ts';
+import type { Platform } from '../../image/platform.ts';
+import type { AddLayer } from '../../image/store/image-store.ts';
+
+/** A blob of a cache that is elsewhere; brought when its content is needed. */
+export interface RemoteBlob {
+  digest: Digest;
+  sizeBytes: number;
+  mediaType: string;
+  /** Brings the layer into the store. */
+  fetch(signal: AbortSignal): Promise<void>;
+}
+
+export interface BuiltLayer extends AddLayer {
+  sizeBytes: number;
+  /** Present while the layer is not in the store. */
+  remote?: RemoteBlob;
+  /** The key under which the step is cached; undefined for layers of base images. */
+  cacheKey?: string;
+}
+
+export interface BuiltImage {
+  platform: Platform;
+  config: ImageConfig;
+  /** Its digest is the image's ID. */
+  configBytes: Buffer;
+  layers: readonly BuiltLayer[];
+  /** The base image, where it is one of this machine's. */
+  base?: ImageID;
+}
+
+/** Something from outside that a build depended on. */
+export interface BuildMaterial {
+  kind: 'image' | 'http' | 'git';
+  /** As the Dockerfile has it, variables expanded. */
+  name: string;
+  /** `sha256:…`, or a commit. */
+  pin: string;
+  platform?: string;
+}
+
+export interface SolvedBuild {
+  /** In the order of the request's platforms. */
+  images: readonly BuiltImage[];
+  /** `created` of the images: seconds since 1970. */
+  epochSeconds: number;
+  materials: readonly BuildMaterial[];
+  /** The text of Dockerfile.lock as it should be; undefined with `lock.mode` off. */
+  lock?: string;
+  /** Lets go of layers that nothing else holds. */
+  release(): Promise<void>;
+}
+
+/** Which cached steps a build used and made, for `--cache-to`. */
+export interface CacheTrail {
+  key: string;
+  diffId: DiffID | null;
+  description: string;
+}
