@@ -12,6 +12,7 @@ import type { HostFacts } from '../oci/host-facts.ts';
 import type { VolumeStore } from '../volume/volume-store.ts';
 import type { Container } from './container.ts';
 import type { ContainerSet } from './container-set.ts';
+import type { DefaultApparmor } from './default-apparmor.ts';
 import type { LimitDefaults } from './limit-defaults.ts';
 import type { Runtimes } from './runtimes.ts';
 import type { UserNamespaces } from './user-namespace.ts';
@@ -53,6 +54,7 @@ export interface EngineContext {
   containers: ContainerSet;
   events: EventBus;
   host: HostFacts;
+  apparmor: DefaultApparmor;
   /** True once what an earlier daemon left is in order; before that nothing is restarted by a timer. */
   restored(): boolean;
   /** False once the daemon shuts down: nothing is restarted then. */

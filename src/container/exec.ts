@@ -14,6 +14,7 @@ import {
   NotFoundError,
 } from '../base/errors.ts';
 import type { Events } from '../native/supervisor-protocol.ts';
+import { DEFAULT_APPARMOR_PROFILE } from '../oci/apparmor-profile.ts';
 import { execProcess } from '../oci/process.ts';
 import type { Process, Spec } from '../oci/runtime-spec.ts';
 import { type ClientConnection, lendTo, parseDetachKeys } from './attach.ts';
@@ -147,6 +148,8 @@ export async function startExec(
   const tty = request.Tty === true;
   try {
     requireExecStartable(session);
+    // Removed from the kernel, it could not be applied; see DefaultApparmor.
+    if (container.record.apparmorProfile === DEFAULT_APPARMOR_PROFILE) await engine.apparmor.require();
     const supervisor = container.supervisor;
     if (supervisor === undefined) throw new ConflictError(`container ${container.id} is not running`);
     session.state = { status: 'starting' };

@@ -5,6 +5,7 @@ import type {
   ContainerState as WireState,
 } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
+import { apparmorProfileOf } from '../oci/generate.ts';
 import { MASKED_PATHS, READONLY_PATHS } from '../oci/mounts.ts';
 import { describeMounts } from '../volume/mount-points.ts';
 import type { Container } from './container.ts';
@@ -38,7 +39,7 @@ export function inspectContainer(engine: EngineContext, container: Container): C
     Platform: 'linux',
     MountLabel: '',
     ProcessLabel: '',
-    AppArmorProfile: '',
+    AppArmorProfile: apparmorProfile(engine, container),
     ExecIDs: execs.length === 0 ? null : execs,
     HostConfig: { ...completeHostConfig(record.hostConfig), Links: describeLinks(engine, container) },
     GraphDriver: {
@@ -50,6 +51,12 @@ export function inspectContainer(engine: EngineContext, container: Container): C
     NetworkSettings: networkSettings(engine, container),
     ...openPorts(engine, container),
   };
+}
+
+/** Of a run, what it began with; else what the next one would get. */
+function apparmorProfile({ host, apparmor }: EngineContext, { record }: Container): string {
+  if (isLive(record.state)) return record.apparmorProfile ?? '';
+  return apparmorProfileOf(record.hostConfig, host, apparmor.profile) ?? '';
 }
 
 /** One entry of the list. Never throws: a list does not fail for one container. */

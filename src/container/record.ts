@@ -41,6 +41,8 @@ export interface ContainerRecord {
   state: ContainerState;
   /** Only with a health check that was run. Stored when its status changes. */
   health?: Health;
+  /** AppArmor profile that its latest run began with; absent: none. */
+  apparmorProfile?: string;
   restartCount: number;
   /** A user stopped it: `unless-stopped` leaves it so when the daemon starts. */
   stoppedByUser: boolean;

@@ -94,14 +94,17 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
   try {
     const deviceEdits = await editsOfRequests(engine.cdi, container.record.hostConfig.DeviceRequests ?? []);
     const shmPath = sharedMemory(engine, container, paths.bundle);
+    const apparmor = await engine.apparmor.forRun(container.record.hostConfig);
     const spec = buildSpec(engine, container, {
       rootfs,
       network,
       userNamespace,
       mounts,
       deviceEdits,
+      ...apparmor,
       ...(shmPath === undefined ? {} : { shmPath }),
     });
+    rememberApparmor(container, spec);
     await writeBundle(engine, container, paths, spec);
     await launch(engine, container, paths.bundle);
     tellLinkAddresses(engine, container);
@@ -128,6 +131,7 @@ function buildSpec(
     deviceEdits: ContainerEdits[];
     /** Host folder of its /dev/shm, where that is shared. */
     shmPath?: string;
+    apparmorDefault?: string;
   },
 ): Spec {
   const { config, hostConfig } = container.record;
@@ -158,6 +162,12 @@ function buildSpec(
     securityDefaults: engine.settings.security,
     cgroups: engine.settings.cgroups,
   });
+}
+
+/** Stored with the state that the start leads to. */
+function rememberApparmor({ record }: Container, { process }: Spec): void {
+  if (process?.apparmorProfile === undefined) delete record.apparmorProfile;
+  else record.apparmorProfile = process.apparmorProfile;
 }
 
 /** A container in another's network also has that one's hosts, hostname and resolv.conf. */

@@ -15,7 +15,7 @@ import { addon } from '../native/addon.ts';
 import type { SupervisorConfig } from '../native/supervisor-protocol.ts';
 import { buildHosts } from '../network/hosts-files.ts';
 import type { Sandbox } from '../network/model.ts';
-import { generateSpec, type NamespaceChoice } from '../oci/generate.ts';
+import { generateSpec, type NamespaceChoice, type SpecInput } from '../oci/generate.ts';
 import type { Spec } from '../oci/runtime-spec.ts';
 import type { EngineContext } from './engine-context.ts';
 import { MountStubs } from './mount-stubs.ts';
@@ -64,7 +64,8 @@ export class EngineStepRunner implements StepRunner {
     mkdirSync(bundle, { recursive: true, mode: 0o700 });
     try {
       const network = await this.#connect(step);
-      const spec = this.#spec(step, bundle, network);
+      const apparmor = await this.#engine.apparmor.forRun({});
+      const spec = this.#spec(step, bundle, network, apparmor);
       const stubs = new MountStubs(
         step.rootfs,
         (spec.mounts ?? []).map(({ destination }) => destination),
@@ -123,7 +124,12 @@ export class EngineStepRunner implements StepRunner {
     if (networkKind(networkMode(step)) === 'own') await this.#engine.networks.detach(step.id);
   }
 
-  #spec(step: RunStep, bundle: string, network: StepNetwork): Spec {
+  #spec(
+    step: RunStep,
+    bundle: string,
+    network: StepNetwork,
+    apparmor: Pick<SpecInput, 'apparmorDefault'>,
+  ): Spec {
     const { settings, host } = this.#engine;
     const hostname = step.id.slice(0, 12);
     const userNamespace = this.#entered.get(step.id);
@@ -174,6 +180,7 @@ export class EngineStepRunner implements StepRunner {
         group: readRootFile(step.rootfs, '/etc/group'),
       },
       host,
+      ...apparmor,
     });
   }
 

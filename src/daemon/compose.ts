@@ -8,6 +8,7 @@ import { UnavailableError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { BUILD_MIGRATIONS } from '../build/build-cache.ts';
 import { Builder } from '../build/builder.ts';
+import { apparmorHost, DefaultApparmor } from '../container/default-apparmor.ts';
 import { ContainerEngine } from '../container/engine.ts';
 import { IdRanges } from '../container/id-ranges.ts';
 import { validateLogConfig, withLogDefaults } from '../container/log-options.ts';
@@ -92,6 +93,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     SOCKET_MIGRATIONS,
   ]);
   const host = readHostFacts();
+  const apparmor = new DefaultApparmor(host.apparmor ? apparmorHost() : undefined);
   const userNamespaces = new UserNamespaces({ ...config, remap, ranges: new IdRanges(database) });
   if (remap !== undefined) await userNamespaces.require();
   const snapshotter = createSnapshotter(config);
@@ -128,6 +130,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     userNamespaces,
     events,
     host,
+    apparmor,
   });
   images.setLayerUsers(() =>
     engine.all().flatMap(({ record }) => [...record.layers, ...mountedLayers(record.mounts)]),
@@ -163,6 +166,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     snapshotter,
     events,
     host,
+    apparmor,
     runtimes,
     cdiFolders: cdi.folders,
     ...paths,
@@ -200,6 +204,8 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
       containerSecurity(engine.get(reference), {
         ...config,
         networks,
+        host,
+        apparmor,
         scopedSockets: () => sockets.paths(),
         volumeOptions: (name) => (volumes.has(name) ? (volumes.get(name).Options ?? {}) : {}),
       }),

@@ -6,6 +6,7 @@ import { API_VERSION, MIN_API_VERSION } from '../api/version.ts';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { MYDOCK_VERSION } from '../base/version.ts';
+import type { DefaultApparmor } from '../container/default-apparmor.ts';
 import type { ContainerEngine } from '../container/engine.ts';
 import { LOG_DRIVERS } from '../container/log-options.ts';
 import type { Runtimes } from '../container/runtimes.ts';
@@ -32,6 +33,7 @@ export interface InfoSources {
   snapshotter: Snapshotter;
   events: EventBus;
   host: HostFacts;
+  apparmor: DefaultApparmor;
   runtimes: Runtimes;
   initPath: string;
   cdiFolders: readonly string[];
@@ -165,7 +167,7 @@ export function systemInfo(sources: InfoSources, drops: readonly ForeignDrop[], 
     FirewallBackend: firewallBackend(sources),
     CDISpecDirs: [...sources.cdiFolders],
     DiscoveredDevices: cdi.devices.map((ID) => ({ Source: 'cdi', ID })),
-    Warnings: warnings(host, drops, cdi.problems),
+    Warnings: warnings(host, drops, [...apparmorProblems(sources), ...cdi.problems]),
   };
 }
 
@@ -231,6 +233,10 @@ function securityOptions(
     ...(host.cgroupNamespaces ? ['name=cgroupns'] : []),
     ...(noNewPrivileges ? ['name=no-new-privileges'] : []),
   ];
+}
+
+function apparmorProblems({ apparmor }: InfoSources): string[] {
+  return apparmor.problem === undefined ? [] : [apparmor.problem];
 }
 
 function warnings(

@@ -130,7 +130,7 @@ function wantsInit({ hostConfig }: SpecInput): boolean {
 function initProcess(input: SpecInput, security: SecurityOptions, capabilities: string[]): Process {
   const { config, hostConfig } = input;
   const command = commandLine(config);
-  const apparmorProfile = apparmorFor(input, security);
+  const apparmorProfile = apparmorProfileOf(hostConfig, input.host, input.apparmorDefault);
   return buildProcess({
     args: wantsInit(input) ? [INIT_PATH, '--', ...command] : command,
     env: config.Env ?? [],
@@ -149,10 +149,21 @@ function initProcess(input: SpecInput, security: SecurityOptions, capabilities: 
   });
 }
 
-function apparmorFor(input: SpecInput, security: SecurityOptions): string | undefined {
-  if (!input.host.apparmor) return undefined;
-  if (security.apparmor !== undefined && security.apparmor !== '') return security.apparmor;
-  return input.hostConfig.Privileged === true ? 'unconfined' : input.apparmorDefault;
+/** The AppArmor profile of a run; undefined: whatever confines the daemon. */
+export function apparmorProfileOf(
+  hostConfig: HostConfig,
+  host: Pick<HostFacts, 'apparmor'>,
+  byDefault: string | undefined,
+): string | undefined {
+  if (!host.apparmor) return undefined;
+  const { apparmor = '' } = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
+  if (apparmor !== '') return apparmor;
+  return hostConfig.Privileged === true ? 'unconfined' : byDefault;
+}
+
+/** Whether a container's AppArmor profile is decided without the default. */
+export function namesApparmor({ Privileged, SecurityOpt }: HostConfig): boolean {
+  return Privileged === true || (parseSecurityOptions(SecurityOpt ?? []).apparmor ?? '') !== '';
 }
 
 function allMounts(input: SpecInput, security: SecurityOptions) {

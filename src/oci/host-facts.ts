@@ -17,7 +17,7 @@ export interface HostFacts {
   cpus: number;
   /** What can be given to a container: the daemon's bounding set. */
   capabilities: readonly string[];
-  /** AppArmor is on; `docker-default` or the like must be loaded for containers to use it. */
+  /** AppArmor is on, and its policy can be reached: not so inside most containers. */
   apparmor: boolean;
   selinux: boolean;
   /** mount_setattr(2) with AT_RECURSIVE. */
@@ -69,7 +69,7 @@ export function readHostFacts(): HostFacts {
     cgroupNamespaces: existsSync('/proc/self/ns/cgroup'),
     cpus: availableParallelism(),
     capabilities: boundingSet(),
-    apparmor: readText('/sys/module/apparmor/parameters/enabled').startsWith('Y'),
+    apparmor: hasApparmor(),
     selinux: existsSync('/sys/fs/selinux/enforce'),
     recursiveReadOnly: kernelAtLeast(5, 12),
     get ipv4Forwarding() {
@@ -82,6 +82,15 @@ export function readHostFacts(): HostFacts {
     ),
     thermalPaths: thermalPaths(),
   };
+}
+
+/** As Docker decides it. `$container` names what a container's processes are run by (systemd(1)). */
+function hasApparmor(): boolean {
+  return (
+    readText('/sys/module/apparmor/parameters/enabled').startsWith('Y') &&
+    existsSync('/sys/kernel/security/apparmor') &&
+    (process.env['container'] ?? '') === ''
+  );
 }
 
 function readText(path: string): string {

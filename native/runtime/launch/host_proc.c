@@ -11,6 +11,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+/* A write of procfs is at most a page (proc_pid_attr_write). */
+#define HOST_PROC_LABEL_SIZE 4096
+
 int host_proc_open(struct error **err) {
     struct statfs system;
     cleanup_close int fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -54,20 +57,39 @@ int host_proc_oom_score(const struct config_process *process, int proc_fd, struc
     return 0;
 }
 
+/* As runc says it: callers match on the text. */
+static int host_proc_apparmor_failed(const char *profile, const char *file, struct error **err) {
+    int number = errno;
+    return error_setf(err, number, "apparmor", profile,
+                      "error during container init: unable to apply apparmor profile: apparmor "
+                      "failed to apply profile: write /proc/%s: %s: profile %s%s",
+                      file, strerror(number), profile, number == ENOENT ? " is not loaded" : "");
+}
+
+static int host_proc_apparmor(const char *profile, int proc_fd, struct error **err) {
+    static const char own[] = "self/attr/apparmor/exec", shared[] = "self/attr/exec";
+    char text[HOST_PROC_LABEL_SIZE];
+    if (access("/sys/module/apparmor/parameters/enabled", F_OK) < 0)
+        return error_setf(err, ENOTSUP, "apparmor", profile,
+                          "process.apparmorProfile is %s, but this kernel has no AppArmor",
+                          profile);
+    /* Cut short it might be the name of another. */
+    if (snprintf(text, sizeof(text), "exec %s", profile) >= (int)sizeof(text))
+        return error_set(err, ENAMETOOLONG, "apply the AppArmor profile", profile);
+    /* The file of its own is Linux 5.8's; the other belongs to whichever security module came
+     * first. */
+    if (faccessat(proc_fd, own, F_OK, 0) == 0)
+        return host_proc_write(proc_fd, own, text) < 0
+                   ? host_proc_apparmor_failed(profile, own, err)
+                   : 0;
+    return host_proc_write(proc_fd, shared, text) < 0
+               ? host_proc_apparmor_failed(profile, shared, err)
+               : 0;
+}
+
 int host_proc_labels(const struct config_process *process, int proc_fd, struct error **err) {
-    char text[512];
-    if (process->apparmor != NULL) {
-        if (access("/sys/module/apparmor/parameters/enabled", F_OK) < 0)
-            return error_setf(err, ENOTSUP, "apparmor", process->apparmor,
-                              "process.apparmorProfile is %s, but this kernel has no AppArmor",
-                              process->apparmor);
-        snprintf(text, sizeof(text), "exec %s", process->apparmor);
-        /* The file of its own is Linux 5.8's; the other belongs to whichever security module came
-         * first. */
-        if (host_proc_write(proc_fd, "self/attr/apparmor/exec", text) < 0 &&
-            (errno != ENOENT || host_proc_write(proc_fd, "self/attr/exec", text) < 0))
-            return error_set(err, errno, "apply the AppArmor profile", process->apparmor);
-    }
+    if (process->apparmor != NULL && host_proc_apparmor(process->apparmor, proc_fd, err) < 0)
+        return -1;
     if (process->selinux != NULL) {
         if (access("/sys/fs/selinux/enforce", F_OK) < 0)
             return error_setf(err, ENOTSUP, "selinux", process->selinux,

@@ -7,6 +7,8 @@
  *          no path of the host's is named, no symlink leads out of it
  * hooks:   with hooks only: SYNC_MOUNTED to the parent, SYNC_GO from it, createContainer hooks;
  *          they are the host's programs and need its root
+ * label:   the labels of the next exec; a child would inherit them, and the hooks above are not the
+ *          container's
  * root:    pivot_root; from here on no path can name anything of the host
  * finish:  read-only and masked paths
  * become:  standard descriptors, limits, user, working directory; host descriptors are closed;
@@ -16,7 +18,7 @@
  *
  * With a user namespace a helper does join and open, for which it takes the host's root, and forks
  * the init inside. The init does what is left of them with the power that it has in there: new
- * namespaces, names, sysctls, labels.
+ * namespaces, names, sysctls.
  *
  * Meanwhile the parent writes the limits of the cgroups; it says SYNC_GO only when that is done.
  * Nothing that the image brought runs before execute.
@@ -77,8 +79,7 @@ static int init_settle(const struct init *init, const struct init_state *state,
     const struct config *config = init->container->config;
     if ((!init->options->keep_keyring && child_leave_keyring(err) < 0) ||
         namespaces_make_own(init->namespaces, err) < 0 || namespaces_set_names(config, err) < 0 ||
-        host_proc_sysctls(config, state->proc, err) < 0 ||
-        host_proc_labels(&config->process, state->proc, err) < 0)
+        host_proc_sysctls(config, state->proc, err) < 0)
         return -1;
     return rootfs_isolate(config, err);
 }
@@ -96,7 +97,6 @@ static int init_open(const struct init *init, struct init_state *state, struct e
 
 static int init_fill(const struct init *init, struct init_state *state, struct error **err) {
     const struct config *config = init->container->config;
-    close(steal_fd(&state->proc));
     if (rootfs_mount(config, state->root, err) < 0 ||
         mounts_attach(config, init->container->cgroup, &state->mounts, state->root, err) < 0 ||
         devices_create(config, state->nodes, state->root, err) < 0)
@@ -133,6 +133,13 @@ static int init_hooks(const struct init *init, struct init_state *state, struct 
     init_await_go(init->sync_fd, &state->host_pid);
     struct hooks_container about = init_about(init, state);
     return hooks_run(hooks, HOOKS_CREATE_CONTAINER, &about, init->container->bundle, err);
+}
+
+static int init_label(const struct init *init, struct init_state *state, struct error **err) {
+    if (host_proc_labels(&init->container->config->process, state->proc, err) < 0)
+        return -1;
+    close(steal_fd(&state->proc));
+    return 0;
 }
 
 static int init_finish(const struct init *init, struct init_state *state, struct error **err) {
@@ -205,7 +212,8 @@ static int init_wait(const struct init *init, struct init_state *state) {
 
 static int init_set_up(const struct init *init, struct init_state *state, struct error **err) {
     if (init_fill(init, state, err) < 0 || init_hooks(init, state, err) < 0 ||
-        init_finish(init, state, err) < 0 || init_become(init, state, err) < 0)
+        init_label(init, state, err) < 0 || init_finish(init, state, err) < 0 ||
+        init_become(init, state, err) < 0)
         return -1;
     return init_look_ahead(init, err);
 }

@@ -6,10 +6,12 @@ import { existsSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { ContainerSecurity, SecurityFinding, SecurityLevel } from '../../api/security.ts';
 import type { Container } from '../../container/container.ts';
+import type { DefaultApparmor } from '../../container/default-apparmor.ts';
 import { containerPaths } from '../../container/paths.ts';
 import { containerEgress } from '../../container/requested-networks.ts';
 import { isLive } from '../../container/state.ts';
 import type { EgressPolicy, Networking } from '../../network/model.ts';
+import type { HostFacts } from '../../oci/host-facts.ts';
 import type { ContainerMountPoint } from '../../volume/mount-points.ts';
 import { securityFacts } from './facts.ts';
 import { finding, isolationFindings } from './findings.ts';
@@ -19,6 +21,8 @@ export interface SecuritySources {
   execRoot: string;
   /** As `--host` names them. */
   hosts: readonly string[];
+  host: Pick<HostFacts, 'apparmor' | 'selinux'>;
+  apparmor: Pick<DefaultApparmor, 'profile'>;
   networks: Pick<Networking, 'find' | 'isOpenToWorld'>;
   /** Scoped sockets by their path. */
   scopedSockets(): ReadonlyMap<string, string>;
@@ -29,7 +33,7 @@ export interface SecuritySources {
 export function containerSecurity(container: Container, sources: SecuritySources): ContainerSecurity {
   const { record } = container;
   const { bundle } = containerPaths(sources.dataRoot, sources.execRoot, record.id);
-  const facts = securityFacts(record, bundle);
+  const facts = securityFacts(record, bundle, sources);
   const Findings = [
     ...isolationFindings(facts, record.hostConfig.Privileged === true),
     ...record.mounts.flatMap((mount) => mountFindings(mount, sources)),

@@ -9,6 +9,8 @@ import { errnoCode } from '../../base/errors.ts';
 import type { ContainerRecord } from '../../container/record.ts';
 import { isLive } from '../../container/state.ts';
 import { containerCapabilities } from '../../oci/capabilities.ts';
+import { apparmorProfileOf } from '../../oci/generate.ts';
+import type { HostFacts } from '../../oci/host-facts.ts';
 import { MASKED_PATHS, READONLY_PATHS } from '../../oci/mounts.ts';
 import type { NamespaceType, Spec } from '../../oci/runtime-spec.ts';
 import { parseSecurityOptions } from '../../oci/security-options.ts';
@@ -24,8 +26,11 @@ export interface SecurityFacts {
   idMapping: readonly string[] | undefined;
   seccomp: 'none' | 'default' | 'custom';
   noNewPrivileges: boolean;
+  /** Empty: none. */
   apparmor: string;
   selinux: string;
+  /** What the host's kernel could enforce. */
+  host: LabelHost;
   namespaces: Record<Exclude<NamespaceType, 'time'>, NamespaceOwner>;
   /** Of the default ones, those that are not there. */
   unmasked: readonly string[];
@@ -38,10 +43,18 @@ export interface SecurityFacts {
   readonlyRoot: boolean;
 }
 
+type LabelHost = Pick<HostFacts, 'apparmor' | 'selinux'>;
+
+export interface LabelSources {
+  host: LabelHost;
+  /** The profile that containers get who ask for none; undefined: none. */
+  apparmor: { readonly profile: string | undefined };
+}
+
 /** Reads the bundle of a container that runs. `bundle` is its folder. */
-export function securityFacts(record: ContainerRecord, bundle: string): SecurityFacts {
+export function securityFacts(record: ContainerRecord, bundle: string, labels: LabelSources): SecurityFacts {
   const spec = isLive(record.state) ? readSpec(bundle) : undefined;
-  return spec === undefined ? recordFacts(record) : specFacts(record, spec);
+  return spec === undefined ? recordFacts(record, labels) : specFacts(record, spec, labels.host);
 }
 
 /** Undefined where the run has just ended. */
@@ -54,7 +67,11 @@ function readSpec(bundle: string): Spec | undefined {
   }
 }
 
-function specFacts(record: ContainerRecord, { process, root, linux = {} }: Spec): SecurityFacts {
+function specFacts(
+  record: ContainerRecord,
+  { process, root, linux = {} }: Spec,
+  host: LabelHost,
+): SecurityFacts {
   const { hostConfig } = record;
   const custom = !['', 'builtin'].includes(parseSecurityOptions(hostConfig.SecurityOpt ?? []).seccomp ?? '');
   const resources = linux.resources ?? {};
@@ -70,6 +87,7 @@ function specFacts(record: ContainerRecord, { process, root, linux = {} }: Spec)
     noNewPrivileges: process?.noNewPrivileges === true,
     apparmor: process?.apparmorProfile ?? '',
     selinux: process?.selinuxLabel ?? '',
+    host,
     namespaces: {
       pid: ownerOf('pid', hostConfig.PidMode),
       network: ownerOf('network', hostConfig.NetworkMode),
@@ -92,7 +110,10 @@ function specFacts(record: ContainerRecord, { process, root, linux = {} }: Spec)
   };
 }
 
-function recordFacts({ config, hostConfig }: ContainerRecord): SecurityFacts {
+function recordFacts(
+  { config, hostConfig }: ContainerRecord,
+  { host, apparmor }: LabelSources,
+): SecurityFacts {
   const privileged = hostConfig.Privileged === true;
   const security = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
   const mode = (value: string | undefined): NamespaceOwner =>
@@ -110,8 +131,9 @@ function recordFacts({ config, hostConfig }: ContainerRecord): SecurityFacts {
     idMapping: hostConfig.UsernsMode === 'host' || privileged ? [] : undefined,
     seccomp: unconfined ? 'none' : custom ? 'custom' : 'default',
     noNewPrivileges: security.noNewPrivileges === true,
-    apparmor: security.apparmor ?? '',
-    selinux: '',
+    apparmor: apparmorProfileOf(hostConfig, host, apparmor.profile) ?? '',
+    selinux: host.selinux && !privileged && security.label?.disable === false ? 'of its options' : '',
+    host,
     namespaces: {
       pid: mode(hostConfig.PidMode),
       network: mode(hostConfig.NetworkMode),

@@ -150,7 +150,7 @@ function privilegeFinding({ noNewPrivileges }: SecurityFacts): SecurityFinding {
       );
 }
 
-function labelFinding({ apparmor, selinux }: SecurityFacts): SecurityFinding {
+function labelFinding({ apparmor, selinux, host }: SecurityFacts): SecurityFinding {
   if (selinux !== '')
     return finding(
       'mandatory access control',
@@ -165,12 +165,16 @@ function labelFinding({ apparmor, selinux }: SecurityFacts): SecurityFinding {
       `AppArmor profile ${apparmor}`,
       'The kernel enforces it beside all else.',
     );
-  return finding(
-    'mandatory access control',
-    apparmor === 'unconfined' ? 'weak' : 'info',
-    apparmor === 'unconfined' ? 'AppArmor is switched off for it' : 'neither AppArmor nor SELinux',
-    'One layer less lies between a flaw and the host.',
-  );
+  const [level, found]: [SecurityLevel, string] =
+    apparmor === 'unconfined'
+      ? ['weak', 'AppArmor is switched off for it']
+      : host.apparmor
+        ? ['weak', 'the host has AppArmor, and the container no profile']
+        : host.selinux
+          ? ['weak', 'the host has SELinux, and the container no label']
+          : ['info', 'the host has neither AppArmor nor SELinux'];
+  const reason = 'One layer less lies between a flaw and the host.';
+  return finding('mandatory access control', level, found, reason);
 }
 
 const HOST_NAMESPACES: Record<string, [SecurityLevel, string]> = {
