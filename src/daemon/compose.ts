@@ -7,7 +7,7 @@ import { type Database, openDatabase, settleDatabase } from '../base/database.ts
 import { UnavailableError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { BUILD_MIGRATIONS } from '../build/build-cache.ts';
-import { Builder } from '../build/builder.ts';
+import { ClassicBuilder } from '../build/classic-builder.ts';
 import { apparmorHost, DefaultApparmor } from '../container/default-apparmor.ts';
 import { ContainerEngine } from '../container/engine.ts';
 import { IdRanges } from '../container/id-ranges.ts';
@@ -147,7 +147,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     env: proxies,
   };
   const puller = new Puller({ contentStore, imageStore: images, snapshotter, registry });
-  const builder = new Builder({
+  const builder = new ClassicBuilder({
     database,
     contentStore,
     imageStore: images,

@@ -23,7 +23,7 @@ import { OverlaySnapshotter } from '../image/layers/overlay.ts';
 import { ContentStore } from '../image/store/content-store.ts';
 import { IMAGE_MIGRATIONS, ImageStore } from '../image/store/image-store.ts';
 import { BUILD_MIGRATIONS } from './build-cache.ts';
-import { Builder } from './builder.ts';
+import { ClassicBuilder } from './classic-builder.ts';
 import { parseBuildQuery } from './request.ts';
 import type { RunStep } from './step-runner.ts';
 
@@ -31,7 +31,7 @@ const base = mkdtempSync(join(tmpdir(), 'mydock-build-'));
 const steps: RunStep[] = [];
 let images: ImageStore;
 let snapshotter: OverlaySnapshotter;
-let builder: Builder;
+let builder: ClassicBuilder;
 /** What a RUN does, by the last word of its command. */
 const programs: Record<string, (step: RunStep) => number> = {};
 
@@ -40,7 +40,7 @@ before(() => {
   const contentStore = new ContentStore(join(base, 'content'));
   snapshotter = new OverlaySnapshotter(join(base, 'layers'));
   images = new ImageStore({ database, contentStore, snapshotter });
-  builder = new Builder({
+  builder = new ClassicBuilder({
     database,
     contentStore,
     snapshotter,
