@@ -27,8 +27,11 @@ join_cgroups() {
 # with processes cannot hand controllers to its children, so the processes move one level down.
 mount_cgroups() {
     list=$(hierarchies)
+    # AppArmor's files, where the machine has them: the policy is one for all.
+    policies=$(ls -d /sys/kernel/security/apparmor 2> /dev/null || true)
     umount -l -R /sys
     mount -t sysfs sysfs /sys
+    [ -z "$policies" ] || mount -t securityfs securityfs /sys/kernel/security
     mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
     echo "$list" | while read -r version point options; do
         mkdir -p "$point"
