@@ -24,7 +24,9 @@ export interface ApparmorHost {
 
 export class DefaultApparmor {
   readonly #host: ApparmorHost | undefined;
-  #loading: Promise<void> = Promise.resolve();
+  #loading: Promise<unknown> = Promise.resolve();
+  /** Of all starts that miss it at once. */
+  #again: Promise<void> | undefined;
   #problem: string | undefined;
 
   /** `host` is undefined where the kernel has no AppArmor. Begins to load the profile; nothing waits for that here. */
@@ -64,9 +66,10 @@ export class DefaultApparmor {
     if (this.#host?.parser === undefined) return;
     await this.#loading;
     if (isLoaded(this.#host)) return;
-    const loading = this.#load(this.#host, this.#host.parser);
-    this.#loading = loading.catch(() => undefined);
-    await loading;
+    this.#again ??= this.#load(this.#host, this.#host.parser).finally(() => {
+      this.#again = undefined;
+    });
+    await this.#again;
   }
 
   async #load(host: ApparmorHost, parser: string): Promise<void> {

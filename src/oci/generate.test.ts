@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DEFAULT_CAPABILITIES } from './capabilities.ts';
 import { DEFAULT_DEVICE_RULES } from './devices.ts';
+import { foreignSpecText } from './foreign-spec.ts';
 import { generateSpec, type SpecInput } from './generate.ts';
 import { testFacts } from './host-facts-fixture.ts';
 import { execProcess } from './process.ts';
@@ -267,4 +268,48 @@ test('an exec inherits from the init and replaces what was asked', () => {
     () => execProcess({ ...request, user: 'nobody' }),
     /unable to find user nobody: no matching entries in passwd file/,
   );
+});
+
+test('the default AppArmor profile is for containers that ask for nothing else, where there is AppArmor', () => {
+  const profile = (
+    hostConfig: SpecInput['hostConfig'],
+    apparmor = true,
+    apparmorDefault = 'mydock-default',
+  ) =>
+    generateSpec(input({ hostConfig, host: testFacts({ apparmor }), apparmorDefault })).process
+      ?.apparmorProfile;
+  assert.equal(profile({}), 'mydock-default');
+  assert.equal(profile({ CapAdd: ['ALL'], SecurityOpt: ['seccomp=unconfined'] }), 'mydock-default');
+  assert.equal(profile({ SecurityOpt: ['apparmor=mine'] }), 'mine');
+  assert.equal(profile({ SecurityOpt: ['apparmor=unconfined'] }), 'unconfined');
+  assert.equal(profile({ Privileged: true }), 'unconfined');
+  assert.equal(profile({ Privileged: true, SecurityOpt: ['apparmor=mine'] }), 'mine');
+  assert.equal(profile({ SecurityOpt: ['apparmor=mine'] }, false), undefined);
+  assert.equal(profile({ Privileged: true }, false), undefined);
+  const undecided = generateSpec(input({ host: testFacts({ apparmor: true }) }));
+  assert.equal(undecided.process?.apparmorProfile, undefined);
+});
+
+test('an exec is confined as its container is, and other runtimes are told', () => {
+  const spec = generateSpec(
+    input({ host: testFacts({ apparmor: true }), apparmorDefault: 'mydock-default' }),
+  );
+  assert.ok(spec.process !== undefined);
+  const exec = execProcess({
+    config: {},
+    hostConfig: {},
+    init: spec.process,
+    hostname: 'h',
+    accounts: ACCOUNTS,
+    cmd: ['true'],
+    env: [],
+    user: '',
+    workingDir: '',
+    tty: false,
+    privileged: true,
+    available: [],
+  });
+  assert.equal(exec.apparmorProfile, 'mydock-default');
+  const foreign = JSON.parse(foreignSpecText(spec)) as typeof spec;
+  assert.equal(foreign.process?.apparmorProfile, 'mydock-default');
 });
