@@ -48,7 +48,7 @@ BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/differenc
 ISAL := dist/libisal.so.2
 BINARIES := dist/mydock-runtime dist/addon.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
 
-.PHONY: help build install uninstall check check-native test test-vm test-vm-quick fuzz compatibility demo bench clean native-tests
+.PHONY: help build install uninstall check check-native test test-vm test-vm-quick fuzz compatibility demo bench messages clean native-tests
 # The list below is made from the `## ` comments of the targets.
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -241,6 +241,16 @@ demo: build ## Build an image, run it, fetch a page from it, clean up
 
 bench: build build/.test-packages ## Time mydock beside Docker and Podman (BENCH_OUT=file writes the table there)
 	@$(NODE) test/bench/main.ts $(if $(BENCH_OUT),--out $(BENCH_OUT))
+
+# The generator is no dependency of the project: what it wrote is committed, and only a change of the .proto files needs it.
+build/protoc/node_modules/.bin/protoc-gen-es: | $(NODE)
+	@sh test/setup/system-packages.sh protobuf-compiler=/usr/bin/protoc
+	@mkdir -p build/protoc
+	@npm install --prefix build/protoc --ignore-scripts --no-audit --no-fund @bufbuild/protoc-gen-es@2.17.0
+
+messages: build/protoc/node_modules/.bin/protoc-gen-es ## Write src/api/buildkit/*_pb.ts anew, after a change of proto/
+	protoc -I src/api/buildkit/proto --plugin=protoc-gen-es=$< --es_out=src/api/buildkit \
+		--es_opt=target=ts,import_extension=ts,erasable_syntax=true src/api/buildkit/proto/*.proto
 
 clean: ## Remove everything that was built
 	rm -rf dist bin build
