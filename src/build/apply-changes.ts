@@ -4,8 +4,8 @@
 import { InvalidParameterError } from '../base/errors.ts';
 import type { RunConfig } from '../image/image-config.ts';
 import type { Platform } from '../image/platform.ts';
-import { changeConfig } from './config-changes.ts';
 import { parseInstruction } from './dockerfile/parse.ts';
+import { changeConfig } from './solve/config-changes.ts';
 import { StageState } from './stage-state.ts';
 
 const CHANGES = new Set([

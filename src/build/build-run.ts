@@ -16,8 +16,8 @@ import type { ContentStore } from '../image/store/content-store.ts';
 import type { AddLayer, Hold, Image, ImageStore } from '../image/store/image-store.ts';
 import type { BuildArgs } from './build-args.ts';
 import type { BuildCache } from './build-cache.ts';
-import { childConfig, scratchConfig } from './image-layout.ts';
 import type { BuildRequest } from './request.ts';
+import { childConfig, scratchConfig } from './solve/image-layout.ts';
 import type { StageState } from './stage-state.ts';
 import type { StepRunner } from './step-runner.ts';
 

@@ -22,8 +22,8 @@ import { readDockerfile, receiveContext } from './context.ts';
 import type { Dockerfile } from './dockerfile/ast.ts';
 import { parseDockerfile } from './dockerfile/parse.ts';
 import { removeIgnoredFiles } from './ignore-file.ts';
-import { platformArgs } from './platform-args.ts';
 import type { BuildRequest } from './request.ts';
+import { platformArgs } from './solve/platform-args.ts';
 import { StageRunner } from './stages.ts';
 
 export interface ClassicBuilderOptions extends BuildStores {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BuildArgs } from './build-args.ts';
-import { parseExposedPorts } from './exposed-ports.ts';
 import { isIgnored, parseIgnoreFile } from './ignore-file.ts';
+import { parseExposedPorts } from './solve/exposed-ports.ts';
 import { compileWildcard, hasWildcard } from './wildcard.ts';
 
 test("COPY's patterns are Go's", () => {

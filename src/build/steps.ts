@@ -9,11 +9,11 @@ import { EngineError, InvalidParameterError, NotImplementedError } from '../base
 import { digestOf } from '../image/digest.ts';
 import { openDirectory } from '../volume/copy-tree.ts';
 import { type BuildRun, cacheKey } from './build-run.ts';
-import { argumentVector, type Change, changeConfig, labelChange } from './config-changes.ts';
 import { copyInto, makeDirectories } from './copy-into.ts';
 import { findSources, type SourceRoot } from './copy-sources.ts';
 import type { CopyInstruction, EscapeCharacter, Instruction, RunInstruction } from './dockerfile/ast.ts';
 import { type ExpandOptions, expandWord } from './dockerfile/expand.ts';
+import { argumentVector, type Change, changeConfig, labelChange } from './solve/config-changes.ts';
 import type { StageState } from './stage-state.ts';
 
 /** A RUN whose program ended with another code than 0. */
@@ -60,11 +60,11 @@ function expansion({ run, state, escapeChar }: StepContext): ExpandOptions {
 
 /** Only the configuration changes. */
 function configStep({ run, state }: StepContext, { step, apply }: Change): void {
-  const text = `/bin/sh -c #(nop)  ${step}`;
+  const text = `/bin/sh -c #(nop)  ${step ?? 'ONBUILD'}`;
   const hit = run.useCache(state, text);
   if (hit) {
     // A cached image has the change already; what the stage knows beyond it has not.
-    state.cmdSet ||= step.startsWith('CMD ');
+    state.cmdSet ||= step?.startsWith('CMD ') === true;
     return;
   }
   const key = cacheKey(state, text);

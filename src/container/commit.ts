@@ -6,7 +6,7 @@ import type { ContainerConfig } from '../api/containers.ts';
 import { errorMessage, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { applyChanges } from '../build/apply-changes.ts';
-import { scratchConfig } from '../build/image-layout.ts';
+import { scratchConfig } from '../build/solve/image-layout.ts';
 import { StageState } from '../build/stage-state.ts';
 import { configPlatform, type ImageConfig, type RunConfig } from '../image/image-config.ts';
 import type { CommittedLayer } from '../image/layers/snapshotter.ts';

@@ -22,3 +22,14 @@ export function parseDuration(text: string): number | undefined {
   }
   return Math.round(match[1] === '-' ? -total : total);
 }
+
+/** As Go prints durations of whole milliseconds: `1m30s`, `1.5s`, `100ms`, `0s`. */
+export function formatDuration(nanoseconds: number): string {
+  if (nanoseconds === 0) return '0s';
+  if (nanoseconds < 1e9) return `${nanoseconds / 1e6}ms`;
+  const hours = Math.floor(nanoseconds / 3600e9);
+  const minutes = Math.floor((nanoseconds % 3600e9) / 60e9);
+  const seconds = (nanoseconds % 60e9) / 1e9;
+  if (hours > 0) return `${hours}h${minutes}m${seconds}s`;
+  return minutes > 0 ? `${minutes}m${seconds}s` : `${seconds}s`;
+}

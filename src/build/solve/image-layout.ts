@@ -2,9 +2,9 @@
  * The configuration of the image that a step makes: its parent's, with the step's changes, one more history entry, and
  * the layer where there is one (OCI image-spec, config.md).
  */
-import type { DiffID } from '../image/digest.ts';
-import type { HistoryEntry, ImageConfig, RunConfig } from '../image/image-config.ts';
-import type { Platform } from '../image/platform.ts';
+import type { DiffID } from '../../image/digest.ts';
+import type { HistoryEntry, ImageConfig, RunConfig } from '../../image/image-config.ts';
+import type { Platform } from '../../image/platform.ts';
 
 /** An image that has nothing yet. */
 export function scratchConfig(platform: Platform): ImageConfig {

@@ -1,5 +1,5 @@
 /** EXPOSE's words: `80`, `80/udp`, `8000-8010/tcp`. */
-import { InvalidParameterError } from '../base/errors.ts';
+import { InvalidParameterError } from '../../base/errors.ts';
 
 /** The ports as the configuration has them (`80/tcp`). Throws InvalidParameter with Docker's texts. */
 export function parseExposedPorts(text: string): string[] {

@@ -1,17 +1,19 @@
 /**
- * The instructions that change an image's configuration and nothing else. Docker's history texts name the step.
+ * The instructions that change an image's configuration and nothing else. The text that names each in the image's
+ * history is BuildKit's, Go's formats of lists and structs included.
  */
-import { InvalidParameterError } from '../base/errors.ts';
-import { parseSignal } from '../base/signals.ts';
-import type { Healthcheck } from '../image/image-config.ts';
-import type { CommandLine, HealthcheckInstruction, Instruction, NameValue } from './dockerfile/ast.ts';
-import { type ExpandOptions, expandWord, expandWords } from './dockerfile/expand.ts';
+import { InvalidParameterError } from '../../base/errors.ts';
+import { parseSignal } from '../../base/signals.ts';
+import type { Healthcheck } from '../../image/image-config.ts';
+import type { CommandLine, HealthcheckInstruction, Instruction, NameValue } from '../dockerfile/ast.ts';
+import { formatDuration } from '../dockerfile/duration.ts';
+import { type ExpandOptions, expandWord, expandWords } from '../dockerfile/expand.ts';
+import type { ConfigState } from './config-state.ts';
 import { parseExposedPorts } from './exposed-ports.ts';
 import { setEnv } from './image-layout.ts';
-import type { StageState } from './stage-state.ts';
 
-/** What a step does to the configuration, and the text that names it in cache and history. */
-export type Change = { step: string; apply(state: StageState): void };
+/** What a step does to the configuration, and the text that names it in the history; undefined where it has none. */
+export type Change = { step: string | undefined; apply(state: ConfigState): void };
 
 export type ConfigInstruction = Exclude<
   Instruction,
@@ -20,7 +22,7 @@ export type ConfigInstruction = Exclude<
 
 /** Throws InvalidParameter for values that cannot be. */
 export function changeConfig(
-  state: StageState,
+  state: ConfigState,
   instruction: ConfigInstruction,
   options: ExpandOptions,
 ): Change {
@@ -70,7 +72,7 @@ export function changeConfig(
       return healthcheckChange(state, instruction);
     case 'onbuild':
       return {
-        step: `ONBUILD ${instruction.trigger}`,
+        step: undefined,
         apply: () => {
           state.config.OnBuild = [...(state.config.OnBuild ?? []), instruction.trigger];
         },
@@ -86,7 +88,7 @@ function expandPairs(pairs: readonly NameValue[], options: ExpandOptions): NameV
   }));
 }
 
-export function labelChange(state: StageState, pairs: NameValue[]): Change {
+export function labelChange(state: ConfigState, pairs: NameValue[]): Change {
   return {
     step: `LABEL ${pairs.map(({ name, value }) => `${name}=${value}`).join(' ')}`,
     apply: () => {
@@ -99,7 +101,7 @@ export function labelChange(state: StageState, pairs: NameValue[]): Change {
 }
 
 /** The shell form is the shell's to read. */
-export function argumentVector(state: StageState, command: CommandLine): string[] {
+export function argumentVector(state: ConfigState, command: CommandLine): string[] {
   if (command.form === 'exec' || command.words.length === 0) return command.words;
   return [...state.shell, ...command.words];
 }
@@ -109,7 +111,7 @@ function quoted(words: readonly string[]): string {
   return `[${words.map((word) => JSON.stringify(word)).join(' ')}]`;
 }
 
-function cmdChange(state: StageState, command: CommandLine): Change {
+function cmdChange(state: ConfigState, command: CommandLine): Change {
   const words = argumentVector(state, command);
   return {
     step: `CMD ${quoted(words)}`,
@@ -121,7 +123,7 @@ function cmdChange(state: StageState, command: CommandLine): Change {
 }
 
 /** A CMD of the base image was for its own entrypoint. */
-function entrypointChange(state: StageState, command: CommandLine): Change {
+function entrypointChange(state: ConfigState, command: CommandLine): Change {
   const words = argumentVector(state, command);
   const keepsCmd = state.cmdSet;
   return {
@@ -133,7 +135,7 @@ function entrypointChange(state: StageState, command: CommandLine): Change {
   };
 }
 
-function userChange(state: StageState, user: string): Change {
+function userChange(state: ConfigState, user: string): Change {
   if (user === '') throw new InvalidParameterError('USER is empty after its variables were expanded');
   return {
     step: `USER ${user}`,
@@ -143,7 +145,7 @@ function userChange(state: StageState, user: string): Change {
   };
 }
 
-function stopSignalChange(state: StageState, signal: string): Change {
+function stopSignalChange(state: ConfigState, signal: string): Change {
   parseSignal(signal);
   return {
     step: `STOPSIGNAL ${signal}`,
@@ -153,10 +155,10 @@ function stopSignalChange(state: StageState, signal: string): Change {
   };
 }
 
-function exposeChange(state: StageState, ports: string[]): Change {
+function exposeChange(state: ConfigState, ports: string[]): Change {
   const exposed = ports.flatMap(parseExposedPorts);
   return {
-    step: `EXPOSE ${ports.join(' ')}`,
+    step: `EXPOSE [${exposed.join(' ')}]`,
     apply: () => {
       state.config.ExposedPorts = {
         ...(state.config.ExposedPorts ?? {}),
@@ -166,7 +168,7 @@ function exposeChange(state: StageState, ports: string[]): Change {
   };
 }
 
-function volumeChange(state: StageState, paths: string[]): Change {
+function volumeChange(state: ConfigState, paths: string[]): Change {
   if (paths.includes('')) throw new InvalidParameterError('VOLUME specified can not be an empty string');
   return {
     step: `VOLUME [${paths.join(' ')}]`,
@@ -179,7 +181,7 @@ function volumeChange(state: StageState, paths: string[]): Change {
   };
 }
 
-function healthcheckChange(state: StageState, instruction: HealthcheckInstruction): Change {
+function healthcheckChange(state: ConfigState, instruction: HealthcheckInstruction): Change {
   const { type, command } = instruction;
   const form = command.form === 'exec' ? 'CMD' : 'CMD-SHELL';
   const health: Healthcheck = { Test: type === 'NONE' ? ['NONE'] : [form, ...command.words] };
@@ -189,9 +191,31 @@ function healthcheckChange(state: StageState, instruction: HealthcheckInstructio
   if (instruction.startInterval !== 0) health.StartInterval = instruction.startInterval;
   if (instruction.retries !== 0) health.Retries = instruction.retries;
   return {
-    step: `HEALTHCHECK ${JSON.stringify(health)}`,
+    step: healthcheckText(health),
     apply: () => {
       state.config.Healthcheck = health;
     },
   };
+}
+
+/** As Go's `%q` prints the struct behind a pointer: durations as texts, the number of retries as a character. */
+function healthcheckText(health: Healthcheck): string {
+  const { Test = [], Interval = 0, Timeout = 0, StartPeriod = 0, StartInterval = 0, Retries = 0 } = health;
+  const durations = [Interval, Timeout, StartPeriod, StartInterval].map((ns) => `"${formatDuration(ns)}"`);
+  return `HEALTHCHECK &{${quoted(Test)} ${durations.join(' ')} ${quotedRune(Retries)}}`;
+}
+
+function quotedRune(code: number): string {
+  if (code >= 0x20 && code < 0x7f) return `'${String.fromCharCode(code)}'`;
+  const names: Readonly<Record<number, string>> = {
+    7: 'a',
+    8: 'b',
+    9: 't',
+    10: 'n',
+    11: 'v',
+    12: 'f',
+    13: 'r',
+  };
+  const name = names[code];
+  return name === undefined ? `'\\x${code.toString(16).padStart(2, '0')}'` : `'\\${name}'`;
 }
