@@ -68,9 +68,9 @@ test('malformed flags and configuration files are refused by name', { skip }, as
   const file = join(daemon.folder, 'daemon.json');
   const refused = async (args: string[], message: RegExp): Promise<void> => {
     const result = await run(daemonCommand(place, args), { timeoutMs: 10_000 });
-    // 78 (EX_CONFIG): the unit of systemd does not try again.
-    if (TESTING_DOCKER) assert.notEqual(result.code, 0);
-    else assert.equal(result.code, 78, result.stderr);
+    // 78 (EX_CONFIG): the unit of systemd does not try again. Which drivers there are is found out later.
+    const expected = args[0] === '--storage-driver' ? 1 : 78;
+    assert.equal(result.code, expected, result.stderr);
     assert.match(result.stderr, message);
   };
   writeFileSync(file, '{"no-such-key": 1}');
