@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { compileIgnorePattern } from './ignore-pattern.ts';
+import { IgnoreRules, parseIgnoreFile } from './ignore-rules.ts';
+
+function rules(text: string): IgnoreRules {
+  return new IgnoreRules(parseIgnoreFile(text));
+}
+
+test('one pattern and one path', () => {
+  const cases: [string, string, boolean][] = [
+    ['*.go', 'a.go', true],
+    ['*.go', 'd/a.go', false],
+    ['**/*.go', 'a.go', true],
+    ['**/*.go', 'd/e/a.go', true],
+    ['a/**', 'a/b/c', true],
+    ['a/**', 'a', false],
+    ['a/**/b', 'a/b', true],
+    ['a/**/b', 'a/x/y/b', true],
+    ['a/**/b', 'ab', false],
+    ['**', 'any/thing', true],
+    ['**/foo', 'foo', true],
+    ['**/foo', 'a/foo', true],
+    ['**/foo', 'afoo', false],
+    ['**foo', 'afoo', true],
+    ['foo**', 'foobar/x', true],
+    ['a**b', 'ax/b', true],
+    ['a**b', 'axb', false],
+    ['**/foo/**', 'foo/x', true],
+    ['**/foo/**', 'a/foo/x/y', true],
+    ['**/foo/**', 'foo', false],
+    ['?', '/', false],
+    ['?', 'é', true],
+    ['[a-c]x', 'bx', true],
+    ['[^a-c]x', 'bx', false],
+    ['[^a]', '/', true],
+    ['\\*', '*', true],
+    ['\\*', 'a', false],
+    ['a.b+(c)', 'a.b+(c)', true],
+    ['a.b*', 'axb', false],
+    ['a.b+(c)*', 'a.b+(c)d', true],
+    ['a^b', 'a^b', true],
+    ['^a*', 'ab', true],
+    ['$a*', '$ab', true],
+    ['é?', 'éü', true],
+    ['a*b*c*d*e', 'a1b2c3d4e', true],
+    ['a*b*c*d*e', 'a1b2c3d4', false],
+    ['*', 'a\nb', true],
+  ];
+  for (const [pattern, path, expected] of cases) {
+    assert.equal(compileIgnorePattern(pattern, false).matches(path), expected, `${pattern} ${path}`);
+  }
+  for (const bad of ['[', '[a', 'a\\', '[-]', '[]]', '[]a]']) {
+    assert.throws(() => compileIgnorePattern(bad, false), /syntax error in pattern/, bad);
+  }
+});
+
+test('lines of an ignore file', () => {
+  const text = '\uFEFF# comment\r\n\r\n  /a/ \r\n #b\n! /c/d/\n./x/../y\n/\n!\n..\n';
+  assert.deepEqual(parseIgnoreFile(text), ['a', '#b', '!c/d', 'y', '/', '!', '..']);
+  assert.throws(() => parseIgnoreFile('a'.repeat(70_000)), /token too long/);
+  assert.throws(() => rules('a\n!\n'), { message: 'illegal exclusion pattern: "!"' });
+});
+
+test('later rules overrule earlier ones, folders take what is in them', () => {
+  const some = rules('# comment\r\n/node_modules/\n**/*.log\n!keep/*.log\n ./x/../tmp \n\n');
+  const cases: [string, boolean][] = [
+    ['node_modules', true],
+    ['node_modules/a/b', true],
+    ['src/node_modules', false],
+    ['a.log', true],
+    ['keep/a.log', false],
+    ['keep/d/a.log', true],
+    ['tmp/f', true],
+    ['main.c', false],
+  ];
+  for (const [path, expected] of cases) assert.equal(some.excludes(path), expected, path);
+  assert.equal(some.mayIncludeBelow('keep'), true);
+  assert.equal(some.mayIncludeBelow('node_modules'), false);
+  assert.equal(rules('*\n!**/a').mayIncludeBelow('any'), true);
+  assert.equal(rules('*\n!src').mayIncludeBelow('src2'), false);
+});
+
+test('an exception for a folder holds for what is in it, and only patterns that could matter count', () => {
+  const src = rules('*\n!src');
+  assert.deepEqual(
+    ['src', 'src/a', 'src/a/b', 'lib'].map((path) => src.excludes(path)),
+    [false, false, false, true],
+  );
+  // `!a` is not asked about `a`, which nothing has left out: below, it has not matched.
+  const order = rules('a/b\n!a');
+  assert.deepEqual(
+    ['a', 'a/b', 'a/b/c'].map((path) => order.excludes(path)),
+    [false, true, true],
+  );
+  const again = rules('a\n!a/b\na/b/c');
+  assert.deepEqual(
+    ['a', 'a/x', 'a/b', 'a/b/c', 'a/b/c/d', 'a/b/e'].map((path) => again.excludes(path)),
+    [true, true, false, true, true, false],
+  );
+});
+
+test('a pattern that is meant to take for ever does not', () => {
+  const hostile = [`${'*a'.repeat(30)}*b`, `${'**/a/'.repeat(40)}b`, `${'[^b]*'.repeat(40)}b`];
+  const path = 'a/'.repeat(100) + 'a'.repeat(200);
+  for (const pattern of hostile) {
+    const began = process.cpuUsage();
+    for (let i = 0; i < 5; i++) rules(pattern).excludes(path);
+    const { user } = process.cpuUsage(began);
+    assert.ok(user < 5_000_000, `${pattern} took ${user} µs of CPU time`);
+  }
+});
