@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
@@ -120,6 +121,51 @@ test('a hijack that is refused gives the message', async () => {
   );
   const client = await daemon.client();
   await assert.rejects(client.hijack('/containers/x/attach'), { message: 'paused', status: 409 });
+});
+
+test('what is typed after the end of a command takes nothing of its output away', async () => {
+  const closed = Promise.withResolvers<void>();
+  await using daemon = await fakeDaemon(
+    () => {},
+    (_, socket) => {
+      socket.write('HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n');
+      socket.once('data', () => {
+        socket.write('last words', () => socket.destroy());
+        socket.once('close', () => closed.resolve());
+      });
+    },
+  );
+  const client = await daemon.client();
+  const stream = await client.hijack('/exec/x/start');
+  stream.input.write('exit');
+  await closed.promise;
+  for (const key of ['a', 'b']) await new Promise((resolve) => stream.input.write(key, resolve));
+  stream.input.end();
+  assert.equal(await text(stream.output), 'last words');
+});
+
+test('a body that is refused unread gives the refusal', async () => {
+  const answer = '{"message":"no space left"}';
+  const head = `HTTP/1.1 500 Error\r\nConnection: close\r\nContent-Length: ${answer.length}\r\n\r\n`;
+  await using daemon = await fakeDaemon((_, response) => sendJson(response, 'ok'));
+  const refusing = createServer((socket) => {
+    socket.once('data', () => socket.write(head + answer, () => socket.destroy()));
+  });
+  const path = `${daemon.socket}.2`;
+  await new Promise<void>((resolve) => refusing.listen(path, resolve));
+  const client = new Client(
+    parseHost(`unix://${path}`),
+    await dialer(parseHost(`unix://${path}`), undefined),
+    {
+      version: '1.51',
+    },
+  );
+  async function* endless() {
+    for (;;) yield Buffer.alloc(64 * 1024);
+  }
+  await assert.rejects(client.stream('POST', '/build', { body: endless() }), { message: 'no space left' });
+  client.close();
+  await new Promise((resolve) => refusing.close(resolve));
 });
 
 test('names keep their slashes and lose what would end the path', () => {

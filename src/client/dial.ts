@@ -5,6 +5,7 @@
 import { createConnection } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Host } from './host.ts';
+import { keepReading } from './keep-reading.ts';
 import type { TlsOptions } from './tls-options.ts';
 
 export type Dial = () => Duplex;
@@ -13,11 +14,12 @@ export type Dial = () => Duplex;
 export async function dialer(host: Host, tls: TlsOptions | undefined): Promise<Dial> {
   switch (host.kind) {
     case 'unix':
-      return () => createConnection({ path: host.path, allowHalfOpen: true });
+      return () => keepReading(createConnection({ path: host.path, allowHalfOpen: true }));
     case 'tcp':
       if (tls === undefined) {
+        const { hostname, port } = host;
         return () =>
-          createConnection({ host: host.hostname, port: host.port, allowHalfOpen: true, noDelay: true });
+          keepReading(createConnection({ host: hostname, port, allowHalfOpen: true, noDelay: true }));
       }
       return await tlsDialer(host.hostname, host.port, tls);
     case 'ssh':
@@ -39,7 +41,7 @@ async function tlsDialer(hostname: string, port: number, options: TlsOptions): P
     rejectUnauthorized: verify,
     allowHalfOpen: true,
   };
-  return () => connect(settings);
+  return () => keepReading(connect(settings));
 }
 
 async function sshDialer(host: Extract<Host, { kind: 'ssh' }>): Promise<Dial> {
