@@ -1,9 +1,11 @@
-/** What RUN is once all names in it are known, and what it leaves. */
-
+/** What RUN is once all names in it are known, and what it leaves. Carried out by run-service.ts. */
+import type { Ulimit } from '../../api/host-config.ts';
 import type { DiffID } from '../../image/digest.ts';
 import type { CommittedLayer } from '../../image/layers/snapshotter.ts';
 import type { Platform } from '../../image/platform.ts';
 import type { ProgressVertex } from '../progress.ts';
+import type { StepLimits } from '../request.ts';
+import type { BuildSession } from '../session.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 
 /** `RUN --mount`, with its source found. */
@@ -16,6 +18,8 @@ export type RunMount =
       sharing: 'shared' | 'private' | 'locked';
       /** What a new cache begins with. */
       from?: SourceTree;
+      /** Tells caches apart that begin with different files: a digest of what `from` is. */
+      fromKey?: string;
       source: string;
       readOnly: boolean;
       mode: number;
@@ -39,17 +43,33 @@ export type RunMount =
 /** The layers below a step: those that are stored, and those of steps whose changes are still being stored. */
 export type StackedLayer = DiffID | PendingLayer;
 
+/** What all RUNs of one build have in common. */
+export interface RunBuild {
+  /** As BuildIo.id: names the build where a step that failed is kept. */
+  id: string;
+  session?: BuildSession | undefined;
+  extraHosts: readonly string[];
+  limits: StepLimits;
+  ulimits: readonly Ulimit[];
+  cgroupParent: string;
+  /** What it may: `network.host`, `security.insecure`. */
+  entitlements: readonly string[];
+  /** A step that fails keeps its state, for RunService.shell. */
+  keepFailed: boolean;
+}
+
 export interface RunRequest {
   /** Base first. */
   layers: readonly StackedLayer[];
   platform: Platform;
   args: readonly string[];
-  /** A heredoc that is a program of its own (`#!`). */
+  /** A heredoc that is a program of its own (`#!`): it stands at `/dev/pipes/<name>`. */
   script?: { name: string; content: string };
   /** Complete but for HOSTNAME and HOME. */
   env: readonly string[];
   cwd: string;
   user: string;
+  /** Targets are absolute. */
   mounts: readonly RunMount[];
   /** As RunStep.network. */
   network: string;
@@ -67,7 +87,11 @@ export interface PendingLayer {
   readonly upper: string;
   /** Nothing changed. */
   readonly empty: boolean;
-  /** Resolves once the layer is stored; undefined where nothing changed. */
+  /** Resolves once the layer is stored; undefined where nothing changed. Rejects where it cannot be stored, or was released before. */
   readonly committed: Promise<CommittedLayer | undefined>;
+  /**
+   * The build needs it no longer. What lies in `upper` goes once it is stored and no root lies on it; where it is not
+   * stored yet, it never will be. Idempotent.
+   */
   release(): Promise<void>;
 }
