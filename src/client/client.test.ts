@@ -148,8 +148,13 @@ test('a body that is refused unread gives the refusal', async () => {
   const answer = '{"message":"no space left"}';
   const head = `HTTP/1.1 500 Error\r\nConnection: close\r\nContent-Length: ${answer.length}\r\n\r\n`;
   await using daemon = await fakeDaemon((_, response) => sendJson(response, 'ok'));
+  const closed = Promise.withResolvers<void>();
   const refusing = createServer((socket) => {
-    socket.once('data', () => socket.write(head + answer, () => socket.destroy()));
+    socket.once('data', () => {
+      socket.write(head + answer);
+      socket.destroy();
+      closed.resolve();
+    });
   });
   const path = `${daemon.socket}.2`;
   await new Promise<void>((resolve) => refusing.listen(path, resolve));
@@ -161,6 +166,8 @@ test('a body that is refused unread gives the refusal', async () => {
     },
   );
   async function* endless() {
+    yield Buffer.from('first');
+    await closed.promise;
     for (;;) yield Buffer.alloc(64 * 1024);
   }
   await assert.rejects(client.stream('POST', '/build', { body: endless() }), { message: 'no space left' });
