@@ -1,0 +1,61 @@
+/**
+ * The addon's functions for trees that others may change while they are read (native/addon/tree.c): names are opened
+ * below an open root, links are never followed, and a file is read only while it is what was listed. Paths are byte
+ * strings relative to the root, '' is the root itself. All are synchronous; errors carry `code` and `path`.
+ */
+import { addon } from './addon.ts';
+
+/** Places in a listing's `fields`, `count` for each entry. Twin of enum tree_field in native/addon/tree.c. */
+export const TREE_FIELDS = {
+  /** Type and permission bits, as in st_mode. */
+  mode: 0,
+  uid: 1,
+  gid: 2,
+  links: 3,
+  major: 4,
+  minor: 5,
+  /** The first of those that tell whether a file is still the one that was listed. */
+  size: 6,
+  seconds: 7,
+  nanoseconds: 8,
+  changeSeconds: 9,
+  changeNanoseconds: 10,
+  device: 11,
+  inodeHigh: 12,
+  inodeLow: 13,
+  count: 14,
+} as const;
+
+/** Where a file's state begins among its fields; it reaches to their end. */
+export const STATE_FROM = TREE_FIELDS.size;
+
+/** Attributes as [name, value, name, value, …]; names are byte strings. */
+export type TreeXattrs = (string | Uint8Array)[];
+
+export interface TreeListing {
+  /** Byte strings, each but the last with a slash behind it; '' of an empty directory. */
+  names: string;
+  fields: Float64Array;
+  /** Targets of the links among them, in their order, with a NUL between. */
+  links: string;
+  /** By entry, with holes. */
+  xattrs: (TreeXattrs | undefined)[];
+}
+
+export interface TreeAddon {
+  treeList(rootFd: number, path: string | Uint8Array): TreeListing;
+  /** Null where nothing is; a link at the end is what is looked at. `xattrs` of directories alone. */
+  treeLook(
+    rootFd: number,
+    path: string | Uint8Array,
+  ): { fields: Float64Array; link: string; xattrs: TreeXattrs | null } | null;
+  /** Reads the whole of a file that fits into `buffer`. ESTALE where it is not what `state` says, or no longer. */
+  treeRead(rootFd: number, path: string | Uint8Array, state: Float64Array, buffer: Uint8Array): number;
+  /** A descriptor of a file at its start; the caller closes it. */
+  treeOpen(rootFd: number, path: string | Uint8Array, state: Float64Array): number;
+  treeUnchanged(fd: number, state: Float64Array): boolean;
+}
+
+export function treeAddon(): TreeAddon {
+  return addon() as unknown as TreeAddon;
+}
