@@ -12,18 +12,18 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file file-stat.proto.
  */
 export const file_file_stat: GenFile = /*@__PURE__*/
-  fileDesc("Cg9maWxlLXN0YXQucHJvdG8SDGZzdXRpbC50eXBlcyLxAQoEU3RhdBIMCgRwYXRoGAEgASgJEgwKBG1vZGUYAiABKA0SCwoDdWlkGAMgASgNEgsKA2dpZBgEIAEoDRIMCgRzaXplGAUgASgDEhAKCG1vZF90aW1lGAYgASgDEhAKCGxpbmtuYW1lGAcgASgJEhAKCGRldm1ham9yGAggASgDEhAKCGRldm1pbm9yGAkgASgDEi4KBnhhdHRycxgKIAMoCzIeLmZzdXRpbC50eXBlcy5TdGF0LlhhdHRyc0VudHJ5Gi0KC1hhdHRyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDDoCOAEisAEKBlBhY2tldBItCgR0eXBlGAEgASgOMh8uZnN1dGlsLnR5cGVzLlBhY2tldC5QYWNrZXRUeXBlEiAKBHN0YXQYAiABKAsyEi5mc3V0aWwudHlwZXMuU3RhdBIKCgJpZBgDIAEoDRIMCgRkYXRhGAQgASgMIjsKClBhY2tldFR5cGUSCAoEU1RBVBAAEgcKA1JFURABEggKBERBVEEQAhIHCgNGSU4QAxIHCgNFUlIQBGIGcHJvdG8z");
+  fileDesc("Cg9maWxlLXN0YXQucHJvdG8SDGZzdXRpbC50eXBlcyLxAQoEU3RhdBIMCgRwYXRoGAEgASgMEgwKBG1vZGUYAiABKA0SCwoDdWlkGAMgASgNEgsKA2dpZBgEIAEoDRIMCgRzaXplGAUgASgDEhAKCG1vZF90aW1lGAYgASgDEhAKCGxpbmtuYW1lGAcgASgMEhAKCGRldm1ham9yGAggASgDEhAKCGRldm1pbm9yGAkgASgDEi4KBnhhdHRycxgKIAMoCzIeLmZzdXRpbC50eXBlcy5TdGF0LlhhdHRyc0VudHJ5Gi0KC1hhdHRyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDDoCOAEisAEKBlBhY2tldBItCgR0eXBlGAEgASgOMh8uZnN1dGlsLnR5cGVzLlBhY2tldC5QYWNrZXRUeXBlEiAKBHN0YXQYAiABKAsyEi5mc3V0aWwudHlwZXMuU3RhdBIKCgJpZBgDIAEoDRIMCgRkYXRhGAQgASgMIjsKClBhY2tldFR5cGUSCAoEU1RBVBAAEgcKA1JFURABEggKBERBVEEQAhIHCgNGSU4QAxIHCgNFUlIQBGIGcHJvdG8z");
 
 /**
  * @generated from message fsutil.types.Stat
  */
 export type Stat = Message<"fsutil.types.Stat"> & {
   /**
-   * Relative, `/` between names, without `.` and `..`.
+   * Relative, `/` between names, without `.` and `..`. Bytes, as names need not be UTF-8.
    *
-   * @generated from field: string path = 1;
+   * @generated from field: bytes path = 1;
    */
-  path: string;
+  path: Uint8Array;
 
   /**
    * As Go's os.FileMode: permissions below, the type in bits of its own above.
@@ -57,9 +57,9 @@ export type Stat = Message<"fsutil.types.Stat"> & {
   /**
    * Target of a symbolic link; of other files the path of the one that was sent before and is the same file.
    *
-   * @generated from field: string linkname = 7;
+   * @generated from field: bytes linkname = 7;
    */
-  linkname: string;
+  linkname: Uint8Array;
 
   /**
    * @generated from field: int64 devmajor = 8;
