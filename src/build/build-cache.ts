@@ -2,20 +2,8 @@
  * The classic build cache: which image a step made on top of which parent. Only builds write it, so that an image
  * pulled from elsewhere cannot pass for a step's result by what its history claims.
  */
-import type { Database, Migrations } from '../base/database.ts';
+import type { Database } from '../base/database.ts';
 import { type ImageID, parseImageID } from '../image/digest.ts';
-
-export const BUILD_MIGRATIONS: Migrations = {
-  concept: 'build',
-  steps: [
-    `CREATE TABLE build_cache (
-       parent TEXT NOT NULL,
-       step TEXT NOT NULL,
-       image TEXT NOT NULL,
-       PRIMARY KEY (parent, step)
-     ) STRICT, WITHOUT ROWID;`,
-  ],
-};
 
 export class BuildCache {
   readonly #db: Database;

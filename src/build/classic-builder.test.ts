@@ -22,7 +22,7 @@ import type { ImageID } from '../image/digest.ts';
 import { OverlaySnapshotter } from '../image/layers/overlay.ts';
 import { ContentStore } from '../image/store/content-store.ts';
 import { IMAGE_MIGRATIONS, ImageStore } from '../image/store/image-store.ts';
-import { BUILD_MIGRATIONS } from './build-cache.ts';
+import { BUILD_MIGRATIONS } from './cache/cache-schema.ts';
 import { ClassicBuilder } from './classic-builder.ts';
 import { parseBuildQuery } from './request.ts';
 import type { RunStep } from './step-runner.ts';

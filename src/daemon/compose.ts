@@ -6,7 +6,7 @@ import { writeFileAtomic } from '../base/atomic-file.ts';
 import { type Database, openDatabase, settleDatabase } from '../base/database.ts';
 import { UnavailableError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
-import { BUILD_MIGRATIONS } from '../build/build-cache.ts';
+import { BUILD_MIGRATIONS } from '../build/cache/cache-schema.ts';
 import { ClassicBuilder } from '../build/classic-builder.ts';
 import { apparmorHost, DefaultApparmor } from '../container/default-apparmor.ts';
 import { ContainerEngine } from '../container/engine.ts';

@@ -1,0 +1,228 @@
+/**
+ * The stages of a Dockerfile as a graph: what each needs by its text (FROM, `--from`, `RUN --mount=from=`), which of
+ * them a target needs, and that none needs itself.
+ */
+import { InvalidParameterError } from '../../base/errors.ts';
+import { formatPlatform, type Platform, parsePlatform } from '../../image/platform.ts';
+import type { Dockerfile, EscapeCharacter, Instruction, Stage } from '../dockerfile/ast.ts';
+import { expandWord } from '../dockerfile/expand.ts';
+import { mountFrom } from '../run/mount-flag.ts';
+import { type GivenArguments, GlobalArguments } from './arguments.ts';
+import { platformArgs } from './platform-args.ts';
+
+/** Where a stage begins, or what `--from` means. */
+export type StageSource =
+  | { kind: 'scratch' }
+  | { kind: 'stage'; index: number }
+  /** A named context; beats stages and images. */
+  | { kind: 'context'; name: string }
+  | { kind: 'image'; reference: string };
+
+export interface GraphStage {
+  index: number;
+  /** `builder`, or `stage-2` where it has none. */
+  title: string;
+  stage: Stage;
+  base: StageSource;
+  /** What FROM asks for; undefined: the target's. */
+  platform: Platform | undefined;
+}
+
+export interface GraphOptions {
+  dockerfile: Dockerfile;
+  target: string;
+  buildPlatform: Platform;
+  targetPlatform: Platform;
+  given: GivenArguments;
+  /** Whether the request has a context of that name; `platform` in Docker's spelling. */
+  hasNamedContext(name: string): boolean;
+}
+
+/** For one target platform. Throws InvalidParameter: unknown target, cycle, a stage that is named twice. */
+export class StageGraph {
+  readonly args: GlobalArguments;
+  readonly stages: readonly GraphStage[];
+  readonly target: GraphStage;
+  readonly #options: GraphOptions;
+
+  constructor(options: GraphOptions) {
+    this.#options = options;
+    const { dockerfile, buildPlatform, targetPlatform, given } = options;
+    if (dockerfile.stages.length === 0) throw new InvalidParameterError('the Dockerfile has no build stage');
+    this.args = new GlobalArguments(given, {
+      ...platformArgs(buildPlatform, targetPlatform),
+      TARGETSTAGE: options.target === '' ? 'default' : options.target,
+    });
+    for (const instruction of dockerfile.globalArgs) {
+      for (const { name, value } of instruction.args) {
+        this.args.declare(name, value === undefined ? undefined : this.#expand(value));
+      }
+    }
+    this.stages = dockerfile.stages.map((stage, index) => this.#stage(stage, index));
+    this.target = this.#target();
+    this.#refuseCycles();
+  }
+
+  get escapeChar(): EscapeCharacter {
+    return this.#options.dockerfile.escapeChar;
+  }
+
+  #expand(text: string): string {
+    return expandWord(text, { escapeChar: this.escapeChar, lookup: (name) => this.args.lookup(name) });
+  }
+
+  #stage(stage: Stage, index: number): GraphStage {
+    const { from } = stage;
+    const earlier = this.#options.dockerfile.stages.slice(0, index);
+    if (from.name !== '' && earlier.some((other) => other.from.name === from.name)) {
+      throw new InvalidParameterError(
+        `duplicate stage name "${from.name}" (Dockerfile line ${from.line}): stage names should be unique`,
+      );
+    }
+    const base = this.#expand(from.base);
+    if (base === '') {
+      throw new InvalidParameterError(
+        `base name (${from.base}) should not be blank (Dockerfile line ${from.line})`,
+      );
+    }
+    const platform = from.platform === '' ? '' : this.#expand(from.platform);
+    if (from.platform !== '' && platform === '') {
+      throw new InvalidParameterError(
+        `empty platform value from expression ${from.platform} (Dockerfile line ${from.line})`,
+      );
+    }
+    return {
+      index,
+      title: from.name === '' ? `stage-${index}` : from.name,
+      stage,
+      base: this.#base(base, index),
+      platform: platform === '' ? undefined : parsePlatform(platform),
+    };
+  }
+
+  /** FROM knows the stages above it. */
+  #base(name: string, index: number): StageSource {
+    if (this.#options.hasNamedContext(name)) return { kind: 'context', name };
+    const found = this.#options.dockerfile.stages
+      .slice(0, index)
+      .findIndex(({ from }) => from.name !== '' && from.name === name.toLowerCase());
+    if (found >= 0) return { kind: 'stage', index: found };
+    return name === 'scratch' ? { kind: 'scratch' } : { kind: 'image', reference: name };
+  }
+
+  /**
+   * What `--from` or `from=` means, variables expanded. `before`: only stages below that number count (triggers of base
+   * images, which the graph does not know).
+   */
+  source(from: string, current: number, before = Number.POSITIVE_INFINITY): StageSource {
+    if (this.#options.hasNamedContext(from)) return { kind: 'context', name: from };
+    const { stages } = this.#options.dockerfile;
+    const named = stages.findIndex(
+      (stage) => stage.from.name !== '' && stage.from.name === from.toLowerCase(),
+    );
+    const index = named >= 0 ? named : /^\d+$/.test(from) ? Number(from) : -1;
+    if (index < 0) return from === 'scratch' ? { kind: 'scratch' } : { kind: 'image', reference: from };
+    if (index >= stages.length) {
+      throw new InvalidParameterError(`invalid from flag value ${from}: index out of bounds`);
+    }
+    if (index === current) {
+      throw new InvalidParameterError(`invalid from flag value ${from}: refers to current build stage`);
+    }
+    if (index >= before) {
+      throw new InvalidParameterError(
+        `invalid from flag value ${from}: a build trigger of a base image can only use stages above its own`,
+      );
+    }
+    return { kind: 'stage', index };
+  }
+
+  /** Texts after `from=` and `--from=` of an instruction; variables are not expanded, as nothing sets them there. */
+  #dependencies({ base, stage, index }: GraphStage): number[] {
+    const sources = [
+      base,
+      ...stage.instructions.flatMap(fromNames).map((name) => this.#tryName(name, index)),
+    ];
+    return [...new Set(sources.flatMap((source) => (source?.kind === 'stage' ? [source.index] : [])))];
+  }
+
+  /** What cannot be resolved is said when its instruction is done, with the line. */
+  #tryName(name: string, index: number): StageSource | undefined {
+    try {
+      return this.source(name, index);
+    } catch (error) {
+      if (error instanceof InvalidParameterError) return undefined;
+      throw error;
+    }
+  }
+
+  #target(): GraphStage {
+    const { target } = this.#options;
+    const last = this.stages.at(-1);
+    if (last === undefined) throw new InvalidParameterError('the Dockerfile has no build stage');
+    if (target === '') return last;
+    const named = this.stages.find(({ stage }) => stage.from.name === target.toLowerCase());
+    const numbered = /^\d+$/.test(target) ? this.stages[Number(target)] : undefined;
+    const found = named ?? numbered;
+    if (found === undefined) {
+      throw new InvalidParameterError(`target stage "${target}" could not be found`);
+    }
+    return found;
+  }
+
+  /** The stages that `from` needs, itself included, in the order of the Dockerfile. */
+  needed(from: GraphStage = this.target): GraphStage[] {
+    const seen = new Set<number>();
+    const open = [from.index];
+    for (let index = open.pop(); index !== undefined; index = open.pop()) {
+      const stage = this.stages[index];
+      if (stage === undefined || seen.has(index)) continue;
+      seen.add(index);
+      open.push(...this.#dependencies(stage));
+    }
+    return this.stages.filter(({ index }) => seen.has(index));
+  }
+
+  /** Depth first without recursion: the Dockerfile decides how deep it goes. */
+  #refuseCycles(): void {
+    const done = new Set<number>();
+    for (const { index: start } of this.stages) {
+      const path: { index: number; rest: number[] }[] = [];
+      const enter = (index: number): void => {
+        const at = path.findIndex((one) => one.index === index);
+        if (at >= 0) throw this.#cycle([...path.slice(at).map((one) => one.index), index]);
+        const stage = this.stages[index];
+        if (stage === undefined || done.has(index)) return;
+        path.push({ index, rest: this.#dependencies(stage) });
+      };
+      enter(start);
+      for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
+        const next = top.rest.pop();
+        if (next !== undefined) enter(next);
+        else {
+          done.add(top.index);
+          path.pop();
+        }
+      }
+    }
+  }
+
+  #cycle(indexes: readonly number[]): InvalidParameterError {
+    const names = indexes.map((index) => this.stages[index]?.title ?? String(index));
+    return new InvalidParameterError(
+      `circular dependency detected on stage: ${names[0]} (${names.join(' needs ')})`,
+    );
+  }
+}
+
+/** For keys of maps. */
+export function platformKey(platform: Platform): string {
+  return formatPlatform(platform);
+}
+
+function fromNames(instruction: Instruction): string[] {
+  if (instruction.kind === 'copy' || instruction.kind === 'add') {
+    return instruction.from === '' ? [] : [instruction.from];
+  }
+  if (instruction.kind !== 'run') return [];
+  return instruction.mounts.map(mountFrom).filter((name) => name !== '');
+}
