@@ -191,7 +191,7 @@ async function probe(dataRoot: string): Promise<void> {
     const owners = { userNamespace: namespace, uid: PROBE_ID, gid: PROBE_ID };
     mountMappedOverlay(
       { lowers: [lower], upper, work, target },
-      { lowerRoot: lower, directory: mapped, owners },
+      { lowerRoots: [lower], directory: mapped, owners },
     );
     asOwner(owners, () => writeFileSync(join(target, 'file'), 'y'));
     const seen = statSync(join(target, 'file')).uid;

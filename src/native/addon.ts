@@ -153,6 +153,12 @@ export interface Addon {
   mknod(path: string | Uint8Array, mode: number, major: number, minor: number): void;
   /** utimensat(2) with AT_SYMLINK_NOFOLLOW: both times; `seconds` since the epoch may be negative. */
   setTimes(path: string | Uint8Array, seconds: number, nanoseconds: number): void;
+  /**
+   * Sets every modification time in the directory `path`, its own among them, that is later than `seconds` since the
+   * epoch to that; links are not followed, what is mounted in it fails with EXDEV. Gives the number of entries below
+   * it. On the thread pool.
+   */
+  clampTimes(path: string | Uint8Array, seconds: number): Promise<number>;
   /** FICLONE: `toFd` shares all of `fromFd`'s content from now on; false where the file systems cannot. */
   cloneFile(fromFd: number, toFd: number): boolean;
   /**

@@ -36,13 +36,17 @@ export function mountMapped(source: string, target: string, { userNamespace }: M
 }
 
 /**
- * One overlay whose lowers and upper are mapped. `lowers` are `lowerRoot` or lie below it; upper and work must stand in
- * one directory. The mapped mounts stand in `directory`, under the name of their original, as long as the call takes:
+ * One overlay whose lowers and upper are mapped. `lowers` are one of `lowerRoots` or lie below it; upper and work must
+ * stand in one directory. The mapped mounts stand in `directory`, under the name of their original, as long as the call takes:
  * overlayfs keeps copies of them.
  */
 export function mountMappedOverlay(
   mount: OverlayMount,
-  { lowerRoot, directory, owners }: { lowerRoot: string; directory: string; owners: MountOwners },
+  {
+    lowerRoots,
+    directory,
+    owners,
+  }: { lowerRoots: readonly string[]; directory: string; owners: MountOwners },
 ): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const mounted: string[] = [];
@@ -55,8 +59,12 @@ export function mountMappedOverlay(
     return target;
   };
   try {
-    const root = mapped(lowerRoot);
-    const inRoot = (path: string): string => root + path.slice(lowerRoot.length);
+    const roots = [...new Set(lowerRoots)].map((root) => ({ root, shown: mapped(root) }));
+    const inRoot = (path: string): string => {
+      const found = roots.find(({ root }) => path === root || path.startsWith(`${root}/`));
+      if (found === undefined) throw new InternalError(`${path} is in none of the folders that are mapped`);
+      return found.shown + path.slice(found.root.length);
+    };
     const written = mount.upper === undefined ? undefined : mapped(dirname(mount.upper));
     const inWritten = (path: string | undefined): string | undefined =>
       written === undefined || path === undefined ? undefined : join(written, basename(path));

@@ -13,7 +13,6 @@ import { TREE_NAME } from './layer-target.ts';
 import { mountMappedOverlay, sweepMapped } from './mapped-mounts.ts';
 import { mountOverlay, unmount } from './overlay-mount.ts';
 import type {
-  BlobOptions,
   CommitOptions,
   CommittedLayer,
   DriverStatus,
@@ -22,6 +21,8 @@ import type {
   LayerWriter,
   MountRequest,
   Snapshotter,
+  TarOptions,
+  UpperDirectory,
 } from './snapshotter.ts';
 
 export interface OverlayOptions {
@@ -70,7 +71,7 @@ export class OverlaySnapshotter implements Snapshotter {
 
   async addTar(
     source: string | AsyncIterable<Uint8Array>,
-    options?: BlobOptions,
+    options?: TarOptions,
     signal?: AbortSignal,
   ): Promise<CommittedLayer> {
     return await this.#store.addTar(source, options, signal);
@@ -78,7 +79,7 @@ export class OverlaySnapshotter implements Snapshotter {
 
   async create(
     write: (layer: LayerWriter) => Promise<void>,
-    options?: BlobOptions,
+    options?: TarOptions,
     signal?: AbortSignal,
   ): Promise<CommittedLayer> {
     return await this.#store.create(write, options, signal);
@@ -114,13 +115,17 @@ export class OverlaySnapshotter implements Snapshotter {
   }
 
   async mount(request: MountRequest): Promise<void> {
-    const layers = request.layers.map((diffId) => this.#store.stored(diffId));
+    const parts: (DiffID | UpperDirectory)[] = [...request.layers, ...(request.above ?? [])];
+    const layers = parts.map((part) => (typeof part === 'string' ? this.#store.stored(part) : part));
     if ((request.upper === undefined) !== (request.work === undefined)) {
       throw new InvalidParameterError('a writable mount needs both an upper and a work directory');
     }
-    const opaque = layers.findLastIndex((layer) => layer.hasOpaqueRoot);
+    const opaque = layers.findLastIndex((layer) => 'diffId' in layer && layer.hasOpaqueRoot);
+    const uppers = layers.flatMap((layer) => ('upper' in layer ? [layer.upper] : []));
     const mount = {
-      lowers: layers.slice(Math.max(opaque, 0)).map(({ diffId }) => this.#tree(diffId)),
+      lowers: layers
+        .slice(Math.max(opaque, 0))
+        .map((layer) => ('upper' in layer ? layer.upper : this.#tree(layer.diffId))),
       empties: this.#empties,
       upper: request.upper,
       work: request.work,
@@ -128,7 +133,10 @@ export class OverlaySnapshotter implements Snapshotter {
     };
     const { owners } = request;
     if (owners === undefined) mountOverlay(mount);
-    else mountMappedOverlay(mount, { lowerRoot: this.#root, directory: this.#mountDirectory, owners });
+    else {
+      const lowerRoots = [this.#root, ...uppers];
+      mountMappedOverlay(mount, { lowerRoots, directory: this.#mountDirectory, owners });
+    }
   }
 
   #tree(diffId: DiffID): string {

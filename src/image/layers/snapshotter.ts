@@ -15,6 +15,7 @@ import type { Readable } from 'node:stream';
 import type { DiffID, Digest } from '../digest.ts';
 import type { MountOwners } from './mapped-mounts.ts';
 import type { TarType } from './tar/tar-format.ts';
+import type { TreeFile } from './tree-content.ts';
 import type { GrowingFile } from './work/growing-file.ts';
 
 export type LayerCompression = 'none' | 'gzip' | 'zstd';
@@ -66,6 +67,14 @@ export interface BlobOptions {
   compression?: LayerCompression;
 }
 
+export interface TarOptions extends BlobOptions {
+  /**
+   * `files`: the tar is an archive of files, not a layer. Names that mean something in layers are refused, and so is what
+   * expands beyond reason. Default `layer`.
+   */
+  contents?: 'layer' | 'files';
+}
+
 export interface CommitOptions extends BlobOptions {
   /** Absolute paths in the directory that are left out, with all below them. */
   exclude?: readonly string[];
@@ -94,12 +103,14 @@ export interface LayerEntry {
 
 /**
  * A regular file's content. `path` is opened without following a link at its end; `fd` is read from its start and
- * closed by the driver, whatever happens.
+ * closed by the driver, whatever happens. `file` must be as it was listed, before and after it is read, and its `rootFd`
+ * stays open until `create` is done.
  */
 export type LayerContent =
   | Uint8Array
   | { readonly path: string | Buffer }
   | { readonly fd: number }
+  | { readonly file: TreeFile }
   | AsyncIterable<Uint8Array>;
 
 export interface LayerWriter {
@@ -113,6 +124,12 @@ export interface LayerWriter {
 export interface MountRequest {
   /** Base first; may be empty (`FROM scratch`). Every layer must have been added. */
   layers: readonly DiffID[];
+  /**
+   * More on top of `layers`, lowest first: layers, and upper directories that nothing writes to any more, as they are. A
+   * request that has this, be it empty, is for a root filesystem that is soon gone and grows step by step: nothing is
+   * made of its layers that would be of no use for others.
+   */
+  above?: readonly (DiffID | UpperDirectory)[];
   /** Existing directories on one file system; both undefined for a read-only mount. */
   upper?: string;
   work?: string;
@@ -120,6 +137,11 @@ export interface MountRequest {
   target: string;
   /** Show the files as those of a user namespace; on the disk, also in `upper`, they stay as they are. */
   owners?: MountOwners;
+}
+
+/** What a root filesystem has written, in the driver's form; absolute, and there until all mounts over it are gone. */
+export interface UpperDirectory {
+  upper: string;
 }
 
 /** Facts for `info`: name and value, as `docker info` prints them below the driver. */
@@ -150,11 +172,11 @@ export interface Snapshotter {
 
   /**
    * Stores a tar whose diffID is not known yet: a file, or a stream of its bytes, compressed in any way that is read
-   * here. The diffID is that of the tar as it came.
+   * here (also bzip2 and xz). The diffID is that of the tar as it came.
    */
   addTar(
     source: string | AsyncIterable<Uint8Array>,
-    options?: BlobOptions,
+    options?: TarOptions,
     signal?: AbortSignal,
   ): Promise<CommittedLayer>;
 

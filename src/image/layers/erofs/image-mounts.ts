@@ -13,7 +13,7 @@ import { unmount } from '../overlay-mount.ts';
 
 const KEY = /^[0-9a-f]{64}$/;
 /** overlayfs tells its lowers as `lowerdir=a:b` or, one each, as `lowerdir+=a`. */
-const LOWER = /^lowerdir\+?=/;
+const LOWER = /^lowerdir(\+?)=/;
 
 interface ImageMount {
   readonly key: string;
@@ -31,7 +31,8 @@ export class ImageMounts {
   readonly #directory: string;
   readonly #lingerMs: number;
   readonly #images = new Map<string, ImageMount>();
-  readonly #imageOf = new Map<string, ImageMount>();
+  /** By the target of a root filesystem: all that it lies on. */
+  readonly #imagesOf = new Map<string, Set<ImageMount>>();
   readonly #unmounting = new Set<Promise<void>>();
 
   /** `directory` is made when there is something to mount. Mounts without a user stay for `lingerMs`. */
@@ -64,8 +65,9 @@ export class ImageMounts {
     }
     for (const entry of table) {
       if (this.#keyOf(entry.mountPoint) !== undefined) continue;
-      const key = entry.fileSystem === 'erofs' ? keyOfDevice.get(entry.device) : this.#lowerKey(entry);
-      if (key !== undefined) users.get(key)?.add(entry.mountPoint);
+      const own = keyOfDevice.get(entry.device) ?? '';
+      const keys = entry.fileSystem === 'erofs' ? [own] : this.#lowerKeys(entry);
+      for (const key of keys) users.get(key)?.add(entry.mountPoint);
     }
     return users;
   }
@@ -75,13 +77,13 @@ export class ImageMounts {
     return dirname(path) === this.#directory && KEY.test(key) ? key : undefined;
   }
 
-  /** The image that an overlay lies on. */
-  #lowerKey({ fileSystem, superOptions }: MountEntry): string | undefined {
-    if (fileSystem !== 'overlay') return undefined;
-    const lower = superOptions.split(',').find((option) => LOWER.test(option));
-    if (lower === undefined) return undefined;
-    const [path = ''] = unescapeOctal(lower.replace(LOWER, '')).split(MAPPED_SUFFIX);
-    return this.#keyOf(path);
+  /** The images that an overlay lies on. */
+  #lowerKeys({ fileSystem, superOptions }: MountEntry): string[] {
+    if (fileSystem !== 'overlay') return [];
+    return superOptions
+      .split(',')
+      .flatMap((option) => lowersOf(option))
+      .flatMap((lower) => this.#keyOf(lower.split(MAPPED_SUFFIX)[0] ?? '') ?? []);
   }
 
   #adopt(key: string, users: Set<string>): void {
@@ -95,7 +97,7 @@ export class ImageMounts {
       linger: undefined,
     };
     this.#images.set(key, image);
-    for (const user of users) this.#imageOf.set(user, image);
+    for (const user of users) this.#addUser(image, user);
   }
 
   /**
@@ -111,11 +113,23 @@ export class ImageMounts {
     }
     image ??= this.#begin(key, mount);
     const user = resolved(target);
-    image.users.add(user);
-    this.#imageOf.set(user, image);
+    this.#addUser(image, user);
     clearTimeout(image.linger);
     await image.mounted;
     return image.path;
+  }
+
+  #addUser(image: ImageMount, user: string): void {
+    image.users.add(user);
+    const images = this.#imagesOf.get(user) ?? new Set();
+    this.#imagesOf.set(user, images.add(image));
+  }
+
+  #removeUser(image: ImageMount, user: string): void {
+    image.users.delete(user);
+    const images = this.#imagesOf.get(user);
+    images?.delete(image);
+    if (images?.size === 0) this.#imagesOf.delete(user);
   }
 
   #begin(key: string, mount: (path: string) => Promise<void>): ImageMount {
@@ -148,18 +162,17 @@ export class ImageMounts {
   #forget(image: ImageMount): void {
     clearTimeout(image.linger);
     if (this.#images.get(image.key) === image) this.#images.delete(image.key);
-    for (const user of image.users) {
-      if (this.#imageOf.get(user) === image) this.#imageOf.delete(user);
-    }
+    for (const user of [...image.users]) this.#removeUser(image, user);
   }
 
   /** The root filesystem at `target` is unmounted. One that uses no image is no error. */
   release(target: string): void {
     const user = resolved(target);
-    const image = this.#imageOf.get(user);
-    if (image === undefined) return;
-    this.#imageOf.delete(user);
-    image.users.delete(user);
+    for (const image of [...(this.#imagesOf.get(user) ?? [])]) this.#releaseOne(image, user);
+  }
+
+  #releaseOne(image: ImageMount, user: string): void {
+    this.#removeUser(image, user);
     if (image.users.size > 0) return;
     clearTimeout(image.linger);
     image.linger = setTimeout(() => this.unmountUnused(image.key), this.#lingerMs).unref();
@@ -200,7 +213,7 @@ export class ImageMounts {
     for (const image of this.#images.values()) {
       const known = users.get(image.key);
       if (image.device === undefined || known === undefined) continue;
-      for (const user of image.users) if (!known.has(user)) this.release(user);
+      for (const user of [...image.users]) if (!known.has(user)) this.#releaseOne(image, user);
       this.unmountUnused(image.key);
     }
     for (const name of readdirSync(this.#directory)) {
@@ -213,6 +226,13 @@ export class ImageMounts {
     for (const { key } of [...this.#images.values()]) this.unmountUnused(key);
     await Promise.all(this.#unmounting);
   }
+}
+
+function lowersOf(option: string): string[] {
+  const match = LOWER.exec(option);
+  if (match === null) return [];
+  const value = unescapeOctal(option.slice(match[0].length));
+  return match[1] === '+' ? [value] : [value, ...value.split(':')];
 }
 
 function deviceOf(path: string): number | undefined {

@@ -61,6 +61,10 @@ export class MergedImages {
     return imagePath(this.#directory(key));
   }
 
+  has(key: string): boolean {
+    return this.#known.has(key);
+  }
+
   /** The images that have a layer. */
   withLayer(diffId: DiffID): string[] {
     return [...this.#known].filter(([, { layers }]) => layers.includes(diffId)).map(([key]) => key);

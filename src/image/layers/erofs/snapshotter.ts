@@ -1,22 +1,23 @@
 /**
  * The EROFS driver: every layer is its tar as it came and a small EROFS image of names and attributes that points into
  * it; nothing is unpacked. The indexes of an image's layers are merged into one (merged-images.ts), which is mounted
- * once (image-mounts.ts); a container is one overlay over that, and a read-only root filesystem is a bind of it.
+ * once (image-mounts.ts); a container is one overlay over that, and a read-only root filesystem is a bind of it. Where a
+ * root grows step by step, the layers of its steps are mounted by their own indexes and lie on the image unmerged.
  */
+import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { InternalError, InvalidParameterError } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
 import { addon } from '../../../native/addon.ts';
-import type { DiffID } from '../../digest.ts';
+import { type DiffID, digestHex } from '../../digest.ts';
 import { backingFileSystem } from '../backing-file-system.ts';
 import { INDEX_NAME, layerDevices, readTarFile } from '../layer-files.ts';
 import { LayerStore } from '../layer-store.ts';
 import { mountMapped, mountMappedOverlay, sweepMapped } from '../mapped-mounts.ts';
 import { mountOverlay, unmount } from '../overlay-mount.ts';
 import type {
-  BlobOptions,
   CommitOptions,
   CommittedLayer,
   ContentIndex,
@@ -26,13 +27,17 @@ import type {
   LayerWriter,
   MountRequest,
   Snapshotter,
+  TarOptions,
+  UpperDirectory,
 } from '../snapshotter.ts';
-import { type MountMethod, mountImage } from './image-mount.ts';
+import { type ImageFiles, type MountMethod, mountImage } from './image-mount.ts';
 import { ImageMounts } from './image-mounts.ts';
 import { imageKey } from './merged-image.ts';
 import { MergedImages, type UnusedBound } from './merged-images.ts';
 
 const MS_BIND = 0x1000;
+/** So many lowers of one overlay are cheap; where there would be more, what is stored is merged. */
+const STACK_MAX = 48;
 /** `run --rm` in a loop finds the image mounted still. */
 const LINGER_MS = 10_000;
 
@@ -87,7 +92,7 @@ export class ErofsSnapshotter implements Snapshotter {
 
   async addTar(
     source: string | AsyncIterable<Uint8Array>,
-    options?: BlobOptions,
+    options?: TarOptions,
     signal?: AbortSignal,
   ): Promise<CommittedLayer> {
     return await this.#store.addTar(source, options, signal);
@@ -95,7 +100,7 @@ export class ErofsSnapshotter implements Snapshotter {
 
   async create(
     write: (layer: LayerWriter) => Promise<void>,
-    options?: BlobOptions,
+    options?: TarOptions,
     signal?: AbortSignal,
   ): Promise<CommittedLayer> {
     return await this.#store.create(write, options, signal);
@@ -134,6 +139,7 @@ export class ErofsSnapshotter implements Snapshotter {
   }
 
   #dropImages(diffId: DiffID): void {
+    this.#mounts.letGo(layerKey(diffId));
     for (const key of this.#merged.withLayer(diffId)) {
       this.#mounts.letGo(key);
       this.#merged.drop(key);
@@ -151,28 +157,69 @@ export class ErofsSnapshotter implements Snapshotter {
   }
 
   async mount(request: MountRequest): Promise<void> {
-    const { layers, upper, work, target } = request;
-    for (const diffId of layers) this.#store.stored(diffId);
+    const { upper, work, target } = request;
     if ((upper === undefined) !== (work === undefined)) {
       throw new InvalidParameterError('a writable mount needs both an upper and a work directory');
     }
-    const key = imageKey(layers);
+    const { image, above } = this.#arrange(request);
+    for (const diffId of image) this.#store.stored(diffId);
+    const key = imageKey(image);
     try {
-      const image = await this.#mounts.use(key, target, (path) => this.#mountImage(key, layers, path));
-      this.#mountRoot(image, request);
+      const lowers = [await this.#mounts.use(key, target, (path) => this.#mountImage(key, image, path))];
+      for (const part of above) {
+        lowers.push(typeof part === 'string' ? await this.#useLayer(part, target) : part.upper);
+      }
+      this.#mountRoot(lowers, request);
     } catch (error) {
       this.#mounts.release(target);
       throw error;
     }
   }
 
-  #mountRoot(image: string, { upper, work, target, owners }: MountRequest): void {
-    const mount = { lowers: [image], upper, work, target };
+  /** Which layers are one merged image, and what lies on it piece by piece. */
+  #arrange({ layers, above }: MountRequest): {
+    image: readonly DiffID[];
+    above: readonly (DiffID | UpperDirectory)[];
+  } {
+    if (above === undefined) return { image: layers, above: [] };
+    const parts = [...layers, ...above];
+    const isOpaque = (part: DiffID | UpperDirectory): boolean =>
+      typeof part === 'string' && this.#store.stored(part).hasOpaqueRoot;
+    const opaque = above.findLastIndex(isOpaque);
+    /* overlayfs does not look for the mark on the root of a lower. */
+    if (opaque >= 0) return { image: [], above: above.slice(opaque) };
+    const firstUpper = parts.findIndex((part) => typeof part !== 'string');
+    const stored = parts.slice(0, firstUpper < 0 ? parts.length : firstUpper) as DiffID[];
+    const merged = this.#longestMerged(stored) ?? layers.length;
+    const count = parts.length - merged <= STACK_MAX ? merged : stored.length;
+    return { image: stored.slice(0, count), above: parts.slice(count) };
+  }
+
+  /** How many of the layers, from the base on, are an image that is merged already. */
+  #longestMerged(layers: readonly DiffID[]): number | undefined {
+    for (let count = layers.length; count > 0; count--) {
+      if (this.#merged.has(imageKey(layers.slice(0, count)))) return count;
+    }
+    return undefined;
+  }
+
+  /** Where a layer is mounted by its own index, whose whiteouts are in overlayfs's form. */
+  async #useLayer(diffId: DiffID, target: string): Promise<string> {
+    const directory = this.#store.directory.path(diffId);
+    const devices = layerDevices(directory, this.#store.stored(diffId));
+    const files = { image: join(directory, INDEX_NAME), devices };
+    return await this.#mounts.use(layerKey(diffId), target, (path) => this.#mountFiles(files, path));
+  }
+
+  #mountRoot(lowers: readonly string[], { upper, work, target, owners }: MountRequest): void {
+    const [image = ''] = lowers;
+    const mount = { lowers, upper, work, target };
+    const isPlain = upper === undefined && lowers.length === 1;
     if (owners === undefined) {
-      if (upper === undefined) addon().mount(image, target, '', MS_BIND, '');
+      if (isPlain) addon().mount(image, target, '', MS_BIND, '');
       else mountOverlay(mount);
-    } else if (upper === undefined) mountMapped(image, target, owners);
-    else mountMappedOverlay(mount, { lowerRoot: image, directory: dirname(image), owners });
+    } else if (isPlain) mountMapped(image, target, owners);
+    else mountMappedOverlay(mount, { lowerRoots: lowers, directory: dirname(image), owners });
   }
 
   async #mountImage(key: string, layers: readonly DiffID[], path: string): Promise<void> {
@@ -188,8 +235,11 @@ export class ErofsSnapshotter implements Snapshotter {
   }
 
   async #mountMerged(key: string, layers: readonly DiffID[], target: string): Promise<void> {
+    await this.#mountFiles({ image: this.#merged.path(key), devices: this.#devices(layers) }, target);
+  }
+
+  async #mountFiles(files: ImageFiles, target: string): Promise<void> {
     const method = this.#method;
-    const files = { image: this.#merged.path(key), devices: this.#devices(layers) };
     if (method === 'file-backed') mountImage(method, files, target);
     else await this.#store.pool.run({ kind: 'mount', method, files, target });
   }
@@ -230,4 +280,11 @@ export class ErofsSnapshotter implements Snapshotter {
     await this.#mounts.close();
     await this.#store.close();
   }
+}
+
+/** Names the mount of a layer by itself, among those of images. */
+function layerKey(diffId: DiffID): string {
+  return createHash('sha256')
+    .update(`layer\n${digestHex(diffId)}`)
+    .digest('hex');
 }

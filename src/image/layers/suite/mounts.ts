@@ -65,6 +65,112 @@ export function mountTests(driver: SuiteDriver): void {
   );
 
   test(
+    'layers and upper directories on top of an image, nothing merged',
+    withFixture(driver, async (fixture) => {
+      const file = (name: string, content: string) => ({ name, type: 'file' as const, content });
+      const base = await fixture.add(
+        tarOf(
+          { name: 'd/', type: 'directory', mode: 0o750 },
+          file('d/base', 'base'),
+          file('d/gone', 'x'),
+          file('d/late', 'x'),
+          { name: 'o/', type: 'directory' },
+          file('o/hidden', 'x'),
+        ),
+      );
+      const step = await fixture.add(
+        tarOf(
+          file('d/step', 'step'),
+          { name: 'd/.wh.gone', type: 'file' },
+          { name: 'o/.wh..wh..opq', type: 'file' },
+        ),
+      );
+      await fixture.snapshotter.prepare([base]);
+      const first = fixture.writable();
+      const target = fixture.newDirectory();
+      await fixture.snapshotter.mount({ layers: [base], above: [step], target, ...first });
+      assert.deepEqual(readdirSync(join(target, 'd')).sort(), ['base', 'late', 'step']);
+      assert.deepEqual(readdirSync(join(target, 'o')), []);
+      rmSync(join(target, 'd/late'));
+      writeFileSync(join(target, 'd/base'), 'changed');
+      await fixture.unmount(target);
+      const above = [step, { upper: first.upper }];
+      const second = fixture.writable();
+      await fixture.snapshotter.mount({ layers: [base], above, target, ...second });
+      assert.deepEqual(readdirSync(join(target, 'd')).sort(), ['base', 'step']);
+      assert.equal(readFileSync(join(target, 'd/base'), 'utf8'), 'changed');
+      writeFileSync(join(target, 'd/late'), 'again');
+      await fixture.unmount(target);
+      const { diffId } = await fixture.snapshotter.commit(first.upper);
+      const mixed = [step, diffId, { upper: second.upper }];
+      await fixture.snapshotter.mount({ layers: [base], above: mixed, target });
+      assert.deepEqual(readdirSync(join(target, 'd')).sort(), ['base', 'late', 'step']);
+      assert.throws(() => writeFileSync(join(target, 'x'), ''), { code: 'EROFS' });
+      await fixture.unmount(target);
+      const emptied = await fixture.add(tarOf({ name: '.wh..wh..opq', type: 'file' }, file('only', 'x')));
+      await fixture.snapshotter.mount({ layers: [base], above: [step, emptied], target });
+      assert.deepEqual(readdirSync(target), ['only'], 'an opaque root hides all below it');
+      await fixture.unmount(target);
+      await fixture.snapshotter.mount({ layers: [], above: [base, step, { upper: first.upper }], target });
+      assert.deepEqual(readdirSync(join(target, 'd')).sort(), ['base', 'step']);
+      await fixture.unmount(target);
+    }),
+  );
+
+  test(
+    'many layers on top of an image',
+    withFixture(driver, async (fixture) => {
+      const layers = await Promise.all(
+        Array.from({ length: 120 }, (_, i) =>
+          fixture.add(
+            tarOf(
+              { name: `file-${i}`, type: 'file', content: `${i}` },
+              { name: `.wh.file-${i - 1}`, type: 'file' },
+            ),
+          ),
+        ),
+      );
+      const [base, ...above] = layers;
+      assert.ok(base !== undefined);
+      await fixture.snapshotter.prepare([base]);
+      const target = fixture.newDirectory();
+      await fixture.snapshotter.mount({ layers: [base], above, target, ...fixture.writable() });
+      assert.deepEqual(readdirSync(target), ['file-119']);
+      await fixture.unmount(target);
+    }),
+  );
+
+  test(
+    'with the owners of a user namespace, layer by layer',
+    withFixture(driver, async (fixture) => {
+      const userNamespace = fixture.path('user-namespace');
+      await addon().createUserNamespace(userNamespace, '0 300000 65536\n', '0 400000 65536\n');
+      try {
+        const owners = { userNamespace, uid: 300_000, gid: 400_000 };
+        const layers = await Promise.all(
+          ['a', 'b'].map((name) => fixture.add(tarOf({ name, type: 'file', content: name, uid: 33 }))),
+        );
+        const owner = (path: string) => [statSync(path).uid, statSync(path).gid];
+        const { upper, work } = fixture.writable();
+        const target = fixture.newDirectory();
+        await fixture.snapshotter.mount({ layers: [], above: layers, upper, work, target, owners });
+        asOwner(owners, () => writeFileSync(join(target, 'made'), ''));
+        await fixture.unmount(target);
+        assert.deepEqual(owner(join(upper, 'made')), [0, 0]);
+        const above = [...layers, { upper }];
+        await fixture.snapshotter.mount({ layers: [], above, target, owners, ...fixture.writable() });
+        assert.deepEqual(
+          ['a', 'b', 'made'].map((name) => owner(join(target, name))[0]),
+          [300_033, 300_033, 300_000],
+        );
+        await fixture.unmount(target);
+      } finally {
+        addon().unmount(userNamespace, MNT_DETACH);
+      }
+    }),
+  );
+
+  test(
     'with the owners of a user namespace, and as they are on the disk',
     withFixture(driver, async (fixture) => {
       const userNamespace = fixture.path('user-namespace');
