@@ -1,7 +1,7 @@
 /** A tar as it comes, compressed or not, read into a sink in slices that leave room for everything else. */
 import { setImmediate } from 'node:timers/promises';
 import { TarReader, type TarSink } from '../../image/layers/tar/tar-reader.ts';
-import { detectCompression, inflate } from '../../image/layers/work/inflate.ts';
+import { detectArchiveCompression, inflateArchive } from '../../image/layers/work/inflate-archive.ts';
 
 /** The first bytes of an archive tell how it is compressed. */
 const HEAD_BYTES = 8;
@@ -22,7 +22,7 @@ export async function readArchive(
   const { head, rest } = await peek(archive);
   if (head.length === 0) return false;
   let sliceStart = performance.now();
-  for await (const chunk of inflate(rest, detectCompression(head))) {
+  for await (const chunk of inflateArchive(rest, detectArchiveCompression(head))) {
     signal.throwIfAborted();
     reader.push(chunk);
     // Chunks that wait already would come one after the other, without a turn for anybody else.

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { TarIndexer } from './erofs/tar-index.ts';
 import { INDEX_NAME, SPILL_NAME, TAR_NAME } from './layer-files.ts';
 import type { LayerFacts, LayerTarget, TargetOptions } from './layer-target.ts';
+import { PlainFiles } from './tar/plain-files.ts';
 import { TarReader } from './tar/tar-reader.ts';
 
 /** Smaller chunks are gathered: a write of a megabyte costs hardly more than one of a few bytes. */
@@ -30,7 +31,7 @@ export class IndexTarget implements LayerTarget {
     this.#directory = directory;
     this.#tar = new TarFile(join(directory, TAR_NAME), options.findHoles);
     this.#indexer = new TarIndexer({ spill: (data, position) => this.#spill(data, position) });
-    this.#reader = new TarReader(this.#indexer);
+    this.#reader = new TarReader(options.plainFiles === true ? new PlainFiles(this.#indexer) : this.#indexer);
   }
 
   write(chunk: Buffer): void {

@@ -6,6 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Extractor } from './extractor.ts';
 import { IndexTarget } from './index-target.ts';
+import { PlainFiles } from './tar/plain-files.ts';
 import { TarReader } from './tar/tar-reader.ts';
 import type { LayerFiles } from './work/worker-protocol.ts';
 
@@ -33,6 +34,8 @@ export interface LayerTarget {
 export interface TargetOptions {
   /** Aligned blocks of zeros take no room on the disk: for layers that are made here, of files that may have holes. */
   findHoles: boolean;
+  /** The tar is an archive of files, in which layers' own names are refused. */
+  plainFiles?: boolean;
 }
 
 /** Where an unpacked layer's tree lies in the layer's directory. */
@@ -52,7 +55,9 @@ class UnpackedTarget implements LayerTarget {
     const tree = join(directory, TREE_NAME);
     mkdirSync(tree, { mode: 0o755 });
     this.#extractor = new Extractor(tree, options);
-    this.#reader = new TarReader(this.#extractor);
+    this.#reader = new TarReader(
+      options.plainFiles === true ? new PlainFiles(this.#extractor) : this.#extractor,
+    );
   }
 
   write(chunk: Buffer): void {
