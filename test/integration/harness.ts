@@ -132,11 +132,20 @@ export class Daemon implements EnginePlace {
     return new LiveCommand([CLIENT, ...args], { ...options, env: this.#environment(options) });
   }
 
+  /** Runs the client, which must end with `code`. */
+  async ends(code: number, args: readonly string[], options: CommandOptions = {}): Promise<Result> {
+    const result = await this.mydock(args, options);
+    assert.equal(
+      result.code,
+      code,
+      `${args.join(' ')}: ended with ${result.code} and not ${code}\nstderr: ${result.stderr}\nstdout: ${result.stdout}`,
+    );
+    return result;
+  }
+
   /** Runs the client, which must succeed; returns its stdout without the last line feed. */
   async ok(...args: string[]): Promise<string> {
-    const result = await this.mydock(args);
-    assert.equal(result.code, 0, `${args.join(' ')}: ${result.code}\n${result.stderr}${result.stdout}`);
-    return result.stdout.replace(/\n$/, '');
+    return (await this.ends(0, args)).stdout.replace(/\n$/, '');
   }
 
   /** Runs the client, which must fail with `code` and an error that matches. */

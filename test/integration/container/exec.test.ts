@@ -43,6 +43,16 @@ test('it shares namespaces, environment, directory, capabilities and cgroup', as
   );
 });
 
+test('a command that ends while more is sent to it keeps its output and exit code', async () => {
+  const stdin = 'x'.repeat(8_000_000);
+  const script = 'head -c 5; seq 20000; exit 6';
+  const expected = `xxxxx${Array.from({ length: 20_000 }, (_, index) => `${index + 1}\n`).join('')}`;
+  const exec = await daemon.ends(6, ['exec', '-i', 'box', 'sh', '-c', script], { stdin });
+  assert.equal(exec.stdout, expected);
+  const run = await daemon.ends(6, ['run', '--rm', '-i', 'busybox', 'sh', '-c', script], { stdin });
+  assert.equal(run.stdout, expected);
+});
+
 test('-e, -u, -w', async () => {
   assert.equal(
     await daemon.ok(
