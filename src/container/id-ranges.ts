@@ -9,6 +9,8 @@ import type { RangePool } from './subordinate-ids.ts';
 
 export class IdRanges {
   readonly #db: Database;
+  /** Ranges that something without a record is in: steps of builds. */
+  readonly #inUse = new Map<string, { users: number; givenBack: boolean }>();
 
   constructor(db: Database) {
     this.#db = db;
@@ -35,8 +37,27 @@ export class IdRanges {
     };
   }
 
-  /** One that has none is no error. */
+  /** Keeps a container's range, should the container go meanwhile, until `release`. Calls nest. */
+  hold(containerId: string): void {
+    const use = this.#inUse.get(containerId) ?? { users: 0, givenBack: false };
+    use.users++;
+    this.#inUse.set(containerId, use);
+  }
+
+  release(containerId: string): void {
+    const use = this.#inUse.get(containerId);
+    if (use === undefined || --use.users > 0) return;
+    this.#inUse.delete(containerId);
+    if (use.givenBack) this.giveBack(containerId);
+  }
+
+  /** One that has none is no error; one that is held is given back when it is released. */
   giveBack(containerId: string): void {
+    const use = this.#inUse.get(containerId);
+    if (use !== undefined) {
+      use.givenBack = true;
+      return;
+    }
     this.#db.prepare('DELETE FROM id_ranges WHERE container_id = ?').run(containerId);
   }
 

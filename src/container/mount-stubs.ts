@@ -1,6 +1,7 @@
 /**
  * Mount points that a root filesystem lacks are made by the runtime. This remembers which of them were missing, and
- * removes them again, with the modification times of the folders that they stood in as they were.
+ * removes them again, with the modification times of the folders that they stood in as they were. To make them,
+ * overlayfs has copied those folders up: which of them are as before is told at the end.
  */
 import {
   closeSync,
@@ -9,6 +10,7 @@ import {
   lstatSync,
   openSync,
   readdirSync,
+  readlinkSync,
   rmdirSync,
   unlinkSync,
 } from 'node:fs';
@@ -25,8 +27,13 @@ interface FolderTime {
   mtimeNs: bigint;
 }
 
+/** overlayfs's own, which come with the copy. */
+const OVERLAY_XATTR = /^(?:trusted|user)\.overlay\./;
+
 export class MountStubs {
   readonly #root: string;
+  /** Folders that exist above missing ones, without links in their paths, and what they are like. */
+  readonly #above = new Map<string, string>();
   /** Missing paths, deepest last. */
   readonly #missing: string[] = [];
   readonly #times: FolderTime[] = [];
@@ -49,8 +56,11 @@ export class MountStubs {
     }
   }
 
-  /** Removes what was missing before and is an empty file or folder now. */
-  remove(): void {
+  /**
+   * Removes what was missing before and is an empty file or folder now. Returns the folders above those that have the
+   * same attributes as before, deepest first, without links in their paths.
+   */
+  remove(): string[] {
     for (const path of this.#missing.reverse()) {
       const fd = this.#open(dirname(path), constants.O_DIRECTORY);
       if (fd === undefined) continue;
@@ -69,6 +79,8 @@ export class MountStubs {
         closeSync(fd);
       }
     }
+    const same = [...this.#above].filter(([path, attributes]) => this.#attributes(path) === attributes);
+    return same.map(([path]) => path).sort((a, b) => b.split('/').length - a.split('/').length);
   }
 
   #look(path: string): void {
@@ -82,9 +94,41 @@ export class MountStubs {
     if (this.#missing.includes(parent) || this.#times.some((one) => one.path === parent)) return;
     const parentFd = this.#open(parent, O_PATH | constants.O_DIRECTORY);
     if (parentFd === undefined) return;
-    const { mtimeNs } = fstatSync(parentFd, { bigint: true });
-    closeSync(parentFd);
-    this.#times.push({ path: parent, mtimeNs });
+    try {
+      const { mtimeNs } = fstatSync(parentFd, { bigint: true });
+      this.#times.push({ path: parent, mtimeNs });
+      this.#noteAbove(parentFd);
+    } finally {
+      closeSync(parentFd);
+    }
+  }
+
+  #noteAbove(fd: number): void {
+    const rootFd = openSync(this.#root, constants.O_RDONLY | constants.O_DIRECTORY);
+    const root = readlinkSync(`/proc/self/fd/${rootFd}`);
+    closeSync(rootFd);
+    const path = readlinkSync(`/proc/self/fd/${fd}`);
+    if (!path.startsWith(`${root}/`)) return;
+    for (let one = path.slice(root.length); one !== '/' && !this.#above.has(one); one = dirname(one)) {
+      const attributes = this.#attributes(one);
+      if (attributes !== undefined) this.#above.set(one, attributes);
+    }
+  }
+
+  /** Owner, mode and extended attributes of a folder, to be compared; undefined where it is gone. */
+  #attributes(path: string): string | undefined {
+    const fd = this.#open(path, O_PATH | constants.O_DIRECTORY);
+    if (fd === undefined) return undefined;
+    try {
+      const { mode, uid, gid } = fstatSync(fd);
+      const xattrs = addon()
+        .listXattrs(`/proc/self/fd/${fd}/.`)
+        .filter(({ name }) => !OVERLAY_XATTR.test(name))
+        .map(({ name, value }) => `${name}=${value.toString('hex')}`);
+      return JSON.stringify([mode, uid, gid, ...xattrs.sort()]);
+    } finally {
+      closeSync(fd);
+    }
   }
 
   #open(path: string, flags: number): number | undefined {

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { HostConfig } from '../api/host-config.ts';
 import { FrameDecoder, STREAM_STDERR } from '../api/stream.ts';
 import { InternalError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
-import type { RunStep, StepRunner } from '../build/step-runner.ts';
+import type { RunStep, StepEnd, StepRunner, StepTerminal } from '../build/run/step-runner.ts';
 import type { MountOwners } from '../image/layers/mapped-mounts.ts';
 import { addon } from '../native/addon.ts';
 import type { SupervisorConfig } from '../native/supervisor-protocol.ts';
@@ -18,6 +18,7 @@ import type { Sandbox } from '../network/model.ts';
 import { generateSpec, type NamespaceChoice, type SpecInput } from '../oci/generate.ts';
 import type { Spec } from '../oci/runtime-spec.ts';
 import type { EngineContext } from './engine-context.ts';
+import { type LimitDefaults, withDefaultUlimits } from './limit-defaults.ts';
 import { MountStubs } from './mount-stubs.ts';
 import { namespaceOf, sharedWith } from './namespaces.ts';
 import { dnsSettings } from './network.ts';
@@ -49,22 +50,27 @@ export class EngineStepRunner implements StepRunner {
   ): Promise<T> {
     const entered = await enterForStep(this.#engine, step.id, networkMode(step));
     if (entered === undefined) return await use(undefined);
-    this.#entered.set(step.id, entered);
+    this.#entered.set(step.id, entered.namespace);
     try {
-      return await use(ownersOf(entered));
+      return await use(ownersOf(entered.namespace));
     } finally {
       this.#entered.delete(step.id);
-      this.#engine.userNamespaces.unpin(step.id);
+      entered.leave();
     }
   }
 
-  async run(step: RunStep): Promise<{ exitCode: number }> {
+  async run(step: RunStep): Promise<StepEnd> {
     step.signal.throwIfAborted();
+    if (step.insecure === true && this.#entered.has(step.id)) {
+      throw new InvalidParameterError(
+        'a step with --security=insecure cannot run in a user namespace, which --userns-remap gives it',
+      );
+    }
     const bundle = join(this.#engine.settings.execRoot, 'containers', step.id);
     mkdirSync(bundle, { recursive: true, mode: 0o700 });
     try {
       const network = await this.#connect(step);
-      const apparmor = await this.#engine.apparmor.forRun({});
+      const apparmor = await this.#engine.apparmor.forRun({ Privileged: step.insecure === true });
       const spec = this.#spec(step, bundle, network, apparmor);
       const stubs = new MountStubs(
         step.rootfs,
@@ -73,9 +79,11 @@ export class EngineStepRunner implements StepRunner {
       try {
         asRootOf(this.#entered.get(step.id), () => makeRootDirectory(step.rootfs, step.cwd));
         this.#writeBundle(step, bundle, spec);
-        return await this.#execute(step, bundle);
-      } finally {
+        const end = await this.#execute(step, bundle);
+        return { ...end, untouched: stubs.remove() };
+      } catch (error) {
         stubs.remove();
+        throw error;
       }
     } finally {
       await this.#disconnect(step);
@@ -142,7 +150,7 @@ export class EngineStepRunner implements StepRunner {
     writeFileSync(
       files.hosts,
       buildHosts({
-        extraHosts: step.extraHosts,
+        extraHosts: [...step.extraHosts],
         hostGateway: hostGateway(this.#engine, network.sandbox),
         own: sandboxHostLines({ config: { Hostname: hostname } }, network.sandbox),
       }),
@@ -160,17 +168,26 @@ export class EngineStepRunner implements StepRunner {
     return generateSpec({
       id: step.id,
       cgroups: this.#engine.settings.cgroups,
-      config: { Entrypoint: step.args, Env: step.env, WorkingDir: step.cwd, User: step.user },
-      hostConfig: hostConfigOf(step),
+      config: {
+        Entrypoint: step.args,
+        Env: step.env,
+        WorkingDir: step.cwd,
+        User: step.user,
+        Tty: step.terminal?.tty === true,
+      },
+      hostConfig: withDefaultUlimits(hostConfigOf(step, settings.limits), settings.limits),
       hostname,
       rootfs: step.rootfs,
-      mounts: step.files.map(({ source, destination }) => ({
-        type: 'bind',
-        source,
-        destination,
-        readOnly: true,
-        ownersInside: true,
-      })),
+      mounts: [
+        ...step.files.map(({ source, destination }) => ({
+          type: 'bind' as const,
+          source,
+          destination,
+          readOnly: true,
+          ownersInside: true,
+        })),
+        ...(step.mounts ?? []),
+      ],
       files,
       ...(userNamespace === undefined ? {} : { userNamespace }),
       namespaces: { network: network.choice },
@@ -180,6 +197,7 @@ export class EngineStepRunner implements StepRunner {
         group: readRootFile(step.rootfs, '/etc/group'),
       },
       host,
+      securityDefaults: settings.security,
       ...apparmor,
     });
   }
@@ -190,8 +208,8 @@ export class EngineStepRunner implements StepRunner {
       socket: join(socketsDirectory(this.#engine.settings.execRoot), step.id),
       exitRecord: join(bundle, 'exit.json'),
       log: null,
-      stdin: false,
-      stdinOnce: false,
+      stdin: step.terminal !== undefined,
+      stdinOnce: step.terminal !== undefined,
       seccompCache: seccompCacheDirectory(this.#engine.settings.execRoot),
       ...(this.#engine.settings.cgroups.driver === 'systemd' ? { systemdCgroup: true } : {}),
     };
@@ -200,74 +218,105 @@ export class EngineStepRunner implements StepRunner {
   }
 
   /** Resolves when the process has ended and all its output was passed on. */
-  async #execute(step: RunStep, bundle: string): Promise<{ exitCode: number }> {
-    const ended = Promise.withResolvers<{ exitCode: number }>();
+  async #execute(step: RunStep, bundle: string): Promise<Omit<StepEnd, 'untouched'>> {
+    const ended = Promise.withResolvers<Omit<StepEnd, 'untouched'>>();
+    ended.promise.catch(() => undefined);
     const closed = Promise.withResolvers<void>();
     const supervisor = Supervisor.spawn(this.#engine.settings.runtimePath, bundle, {
       onEvent: (message) => {
+        if (message.event === 'started') announceResize(supervisor, step.terminal);
         if (message.event === 'exited') ended.resolve({ exitCode: message.payload.exitCode });
-        if (message.event === 'failed') ended.reject(new InternalError(message.payload.message));
+        if (message.event !== 'failed') return;
+        const { exitCode, message: failure } = message.payload;
+        // 125: the container could not be made, which is not the program's fault.
+        if (exitCode === 125) ended.reject(new InternalError(failure));
+        else ended.resolve({ exitCode, failure });
       },
       onClose: () => {
         ended.reject(new InternalError('the supervisor of a build step ended without a word'));
         closed.resolve();
       },
     });
-    const output = this.#attachOutput(supervisor, step);
     const cancel = (): void => {
       if (supervisor.open) supervisor.send('kill', { process: '', signal: 9, all: true });
     };
     step.signal.addEventListener('abort', cancel, { once: true });
     try {
+      const output = attachStep(supervisor, step);
+      if (step.signal.aborted) cancel();
       supervisor.send('start', {});
       const result = await ended.promise;
       await output;
       step.signal.throwIfAborted();
+      if (result.failure !== undefined) step.onOutput(Buffer.from(`${result.failure}\n`), 'stderr');
       return result;
+    } catch (error) {
+      cancel();
+      throw error;
     } finally {
       step.signal.removeEventListener('abort', cancel);
       // The supervisor leaves by itself; its cgroups are gone when it has closed the connection.
       await closed.promise;
     }
   }
+}
 
-  #attachOutput(supervisor: Supervisor, step: RunStep): Promise<void> {
-    const [near, far] = addon().socketPair();
-    const done = Promise.withResolvers<void>();
-    const decoder = new FrameDecoder((code, payload) => {
-      step.onOutput(payload, code === STREAM_STDERR ? 'stderr' : 'stdout');
-    });
-    const socket = new Socket({ fd: near, readable: true, writable: true });
-    socket.on('data', (chunk: Buffer) => decoder.push(chunk));
-    socket.on('error', () => socket.destroy());
-    socket.on('end', () => socket.destroy());
-    socket.on('close', () => done.resolve());
-    const attachment = { process: '', attachment: 1, stdin: false, stdout: true, stderr: true, framed: true };
-    try {
-      supervisor.send('attach', { ...attachment, detachKeys: [], head: '' }, [far]);
-    } finally {
-      closeSync(far);
-    }
-    return done.promise;
+/** Passes output on, and input of a terminal in; resolves when there is no more of it. */
+function attachStep(supervisor: Supervisor, step: RunStep): Promise<void> {
+  const [near, far] = addon().socketPair();
+  const done = Promise.withResolvers<void>();
+  const { terminal } = step;
+  const framed = terminal?.tty !== true;
+  const decoder = new FrameDecoder((code, payload) => {
+    step.onOutput(payload, code === STREAM_STDERR ? 'stderr' : 'stdout');
+  });
+  const socket = new Socket({ fd: near, readable: true, writable: true, allowHalfOpen: true });
+  socket.on('data', (chunk: Buffer) => (framed ? decoder.push(chunk) : step.onOutput(chunk, 'stdout')));
+  socket.on('error', () => socket.destroy());
+  socket.on('end', () => socket.destroy());
+  socket.on('close', () => {
+    terminal?.stdin.unpipe(socket);
+    done.resolve();
+  });
+  const streams = { stdin: terminal !== undefined, stdout: true, stderr: true, framed };
+  try {
+    supervisor.send('attach', { process: '', attachment: 1, ...streams, detachKeys: [], head: '' }, [far]);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  } finally {
+    closeSync(far);
   }
+  terminal?.stdin.pipe(socket);
+  return done.promise;
+}
+
+function announceResize(supervisor: Supervisor, terminal: StepTerminal | undefined): void {
+  terminal?.onStart?.(({ rows, columns }) => {
+    if (supervisor.open) supervisor.send('resize', { process: '', rows, cols: columns });
+  });
 }
 
 function networkMode({ network }: Pick<RunStep, 'network'>): string {
   return network === '' || network === 'default' ? 'bridge' : network;
 }
 
-function hostConfigOf(step: RunStep): HostConfig {
-  const { limits } = step;
+function hostConfigOf(step: RunStep, defaults: LimitDefaults): HostConfig {
+  const { limits, terminal } = step;
   return {
     NetworkMode: networkMode(step),
     IpcMode: 'private',
     CgroupnsMode: 'private',
+    Privileged: step.insecure === true,
+    CgroupParent: step.cgroupParent ?? '',
+    Ulimits: [...(step.ulimits ?? [])],
     Memory: limits.memory,
     MemorySwap: limits.memorySwap,
     CpuShares: limits.cpuShares,
     CpuPeriod: limits.cpuPeriod,
     CpuQuota: limits.cpuQuota,
     CpusetCpus: limits.cpusetCpus,
-    ShmSize: limits.shmSize,
+    ShmSize: limits.shmSize || defaults.shmSize,
+    ...(terminal?.size === undefined ? {} : { ConsoleSize: [terminal.size.rows, terminal.size.columns] }),
   };
 }

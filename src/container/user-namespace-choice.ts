@@ -165,17 +165,23 @@ function successor(engine: EngineContext, { record }: Container, joins: string):
 
 /**
  * The same for a step of a build, which has what a container without `--userns` on that network would have; pinned
- * under the step's ID.
+ * under the step's ID. The range of a container that it joins is held until `leave`.
  */
 export async function enterForStep(
   engine: EngineContext,
   stepId: string,
   networkMode: string,
-): Promise<EnteredUserNamespace | undefined> {
+): Promise<{ namespace: EnteredUserNamespace; leave(): void } | undefined> {
+  const { userNamespaces } = engine;
   const take = await judgeUserNamespace(engine, { NetworkMode: networkMode });
   const userNamespace = take(stepId);
   if (userNamespace === undefined) return undefined;
   const { uids, gids, joins } = userNamespace;
-  if (joins !== undefined) return { uids, gids, path: engine.userNamespaces.path(joins) };
-  return { uids, gids, path: (await engine.userNamespaces.pin(stepId, userNamespace)).userNamespace };
+  if (joins !== undefined) {
+    userNamespaces.ranges.hold(joins);
+    const leave = () => userNamespaces.ranges.release(joins);
+    return { namespace: { uids, gids, path: userNamespaces.path(joins) }, leave };
+  }
+  const { userNamespace: path } = await userNamespaces.pin(stepId, userNamespace);
+  return { namespace: { uids, gids, path }, leave: () => userNamespaces.unpin(stepId) };
 }
