@@ -8,7 +8,7 @@ import { posix } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { errnoCode, InvalidParameterError } from '../base/errors.ts';
 import { at, O_PATH, openInRoot } from '../volume/copy-tree.ts';
-import { compileWildcard, hasWildcard } from './wildcard.ts';
+import { compileWildcard, hasWildcard } from './copy/wildcard.ts';
 
 export interface CopySource {
   /** As it was asked for or matched, relative to the root. */

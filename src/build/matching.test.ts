@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { BuildArgs } from './build-args.ts';
 import { isIgnored, parseIgnoreFile } from './ignore-file.ts';
 import { parseExposedPorts } from './solve/exposed-ports.ts';
-import { compileWildcard, hasWildcard } from './wildcard.ts';
+import { compileWildcard, hasWildcard } from './copy/wildcard.ts';
 
 test("COPY's patterns are Go's", () => {
   const cases: [string, string, boolean][] = [

@@ -17,6 +17,7 @@ import type {
   LayerInfo,
   LayerSource,
   LayerWriter,
+  TarOptions,
 } from './snapshotter.ts';
 import { feedEntries, feedTar } from './work/layer-feed.ts';
 import { SharedRuns } from './work/shared-runs.ts';
@@ -116,15 +117,21 @@ export class LayerStore {
 
   async addTar(
     source: string | AsyncIterable<Uint8Array>,
-    options: BlobOptions = {},
+    options: TarOptions = {},
     signal?: AbortSignal,
   ): Promise<CommittedLayer> {
+    const files = options.contents === 'files';
     if (typeof source === 'string') {
-      return await this.#newLayer((layer) => ({ kind: 'tar', tarPath: source, layer }), {}, options, signal);
+      return await this.#newLayer(
+        (layer) => ({ kind: 'tar', tarPath: source, layer, files }),
+        {},
+        options,
+        signal,
+      );
     }
     const feed: JobHooks['feed'] = (send) => feedTar(source, send);
     return await this.#newLayer(
-      (layer) => ({ kind: 'tar', tarPath: undefined, layer }),
+      (layer) => ({ kind: 'tar', tarPath: undefined, layer, files }),
       { feed },
       options,
       signal,

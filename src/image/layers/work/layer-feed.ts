@@ -83,7 +83,7 @@ async function addEntry(outbox: Outbox, entry: LayerEntry, content: LayerContent
   } else if (content instanceof Uint8Array) {
     await outbox.add({ type: 'entry', header: { ...header, size: content.length } });
     for (const data of pieces(content)) await outbox.add({ type: 'chunk', data });
-  } else if ('path' in content || 'fd' in content) {
+  } else if ('path' in content || 'fd' in content || 'file' in content) {
     await outbox.add({ type: 'entry', header, source: content });
   } else {
     await addStream(outbox, header, content);

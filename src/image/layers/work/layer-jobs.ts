@@ -8,18 +8,30 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { InternalError, InvalidParameterError } from '../../../base/errors.ts';
 import { mountImage } from '../erofs/image-mount.ts';
 import { checkIndex, mergeImage } from '../erofs/merged-image.ts';
-import { openTarget } from '../layer-target.ts';
+import { openTarget, type TargetOptions } from '../layer-target.ts';
 import { archiveAddon } from '../native-archive.ts';
 import type { LayerCompression } from '../snapshotter.ts';
-import { byteString, printable } from '../tar/byte-string.ts';
+import { type ByteString, byteString, printable } from '../tar/byte-string.ts';
+import { readTreeFile } from '../tree-content.ts';
 import { writeContent, writeTree } from '../tree-walk.ts';
+import { ExpansionLimit } from './expansion-limit.ts';
 import type { FileExtent } from './growing-file.ts';
 import { detectCompression, inflate } from './inflate.ts';
+import { detectArchiveCompression, inflateArchive } from './inflate-archive.ts';
 import { LayerOutput, TarChunks } from './layer-output.ts';
-import { type InputItem, type Job, type JobResult, type NewLayer, NO_RESULT } from './worker-protocol.ts';
+import {
+  type EntrySource,
+  type InputItem,
+  type Job,
+  type JobResult,
+  type NewLayer,
+  NO_RESULT,
+} from './worker-protocol.ts';
 
 const READ_BYTES = 256 * 1024;
 const PROGRESS_MS = 100;
+const DIGEST_BYTES = 32;
+const TURN_BYTES = 4 * 1024 * 1024;
 /** What the compression is told by. */
 const HEAD_BYTES = 8;
 
@@ -40,11 +52,14 @@ export async function runJob(job: Job, context: JobContext): Promise<JobResult> 
     case 'add':
       return addLayer(job, context);
     case 'tar':
-      return await newLayer(job.layer, context, (output) => copyTar(job.tarPath, output, context), false);
+      return await newLayer(job.layer, context, (output) => copyTar(job, output, context), {
+        findHoles: job.files,
+        plainFiles: job.files,
+      });
     case 'create':
-      return await newLayer(job.layer, context, (output) => createTar(output, context), true);
+      return await newLayer(job.layer, context, (output) => createTar(output, context), { findHoles: true });
     case 'commit':
-      return await newLayer(job.layer, context, (output) => commitTree(job, output), true);
+      return await newLayer(job.layer, context, (output) => commitTree(job, output), { findHoles: true });
     case 'export':
       await exportTree(job.directory, job.withRoot, context);
       return NO_RESULT;
@@ -57,6 +72,8 @@ export async function runJob(job: Job, context: JobContext): Promise<JobResult> 
     case 'mount':
       mountImage(job.method, job.files, job.target);
       return NO_RESULT;
+    case 'hash':
+      return await hashFiles(job, context);
     case 'remove':
       archiveAddon().archiveRemoveTree(byteString(job.path));
       return NO_RESULT;
@@ -148,9 +165,9 @@ async function newLayer(
   layer: NewLayer,
   context: JobContext,
   write: (output: (chunk: Buffer) => Promise<void>) => Promise<void>,
-  findHoles: boolean,
+  options: TargetOptions,
 ): Promise<JobResult> {
-  const target = openTarget(layer.target, { findHoles });
+  const target = openTarget(layer.target, options);
   let output: LayerOutput | undefined;
   try {
     const made = new LayerOutput(target, layer.blob);
@@ -168,19 +185,32 @@ async function newLayer(
   }
 }
 
+/** Archives of clients may be compressed in more ways than layers are. */
 async function copyTar(
-  tarPath: string | undefined,
+  { tarPath, files }: Extract<Job, { kind: 'tar' }>,
   output: (chunk: Buffer) => Promise<void>,
   context: JobContext,
 ): Promise<void> {
-  if (tarPath !== undefined) {
-    for await (const chunk of inflateFile(tarPath, { compression: 'detect' }, context)) {
-      await output(Buffer.from(chunk));
+  const fd = tarPath === undefined ? undefined : openSync(tarPath, constants.O_RDONLY);
+  try {
+    const source = fd === undefined ? inputChunks(context) : readFile(fd, undefined, context);
+    const { head, rest } = await peek(source, HEAD_BYTES);
+    const compression = detectArchiveCompression(head);
+    const limit = files && compression !== 'none' ? new ExpansionLimit('archive') : undefined;
+    const counted = async function* (): AsyncGenerator<Buffer, void, undefined> {
+      for await (const chunk of rest) {
+        limit?.took(chunk.length);
+        yield chunk;
+      }
+    };
+    for await (const chunk of inflateArchive(counted(), compression)) {
+      limit?.gave(chunk.length, compression);
+      // What was read from a file is in a buffer that is used again.
+      await output(fd !== undefined && compression === 'none' ? Buffer.from(chunk) : chunk);
     }
-    return;
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
-  const { head, rest } = await peek(inputChunks(context), HEAD_BYTES);
-  for await (const chunk of inflate(rest, detectCompression(head))) await output(chunk);
 }
 
 async function* inputChunks(context: JobContext): AsyncGenerator<Buffer, void, undefined> {
@@ -226,10 +256,18 @@ async function createTar(output: (chunk: Buffer) => Promise<void>, context: JobC
 
 async function writeSource(
   header: Extract<InputItem, { type: 'entry' }>['header'],
-  source: { path: string | Uint8Array } | { fd: number },
+  source: EntrySource,
   chunks: TarChunks,
   buffer: Buffer,
 ): Promise<void> {
+  if ('file' in source) {
+    chunks.tar.entry({ ...header, size: source.file.state[0] ?? 0 });
+    await readTreeFile(source.file, buffer, async (piece) => {
+      chunks.tar.data(piece);
+      await chunks.flush();
+    });
+    return;
+  }
   const fd = 'fd' in source ? source.fd : openSource(source.path);
   try {
     const stat = fstatSync(fd);
@@ -244,6 +282,34 @@ async function writeSource(
 function openSource(path: string | Uint8Array): number {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   return openSync(typeof path === 'string' ? path : asBuffer(path), flags);
+}
+
+async function hashFiles(job: Extract<Job, { kind: 'hash' }>, context: JobContext): Promise<JobResult> {
+  const paths = job.paths.split('\0');
+  const digests = Buffer.alloc(paths.length * DIGEST_BYTES);
+  const buffer = Buffer.allocUnsafe(READ_BYTES);
+  const stateLength = job.states.length / paths.length;
+  const rootFd = openSync(job.root, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    let since = 0;
+    for (const [index, path] of paths.entries()) {
+      const state = job.states.subarray(index * stateLength, (index + 1) * stateLength);
+      const hash = createHash('sha256');
+      await readTreeFile({ rootFd, path: path as ByteString, state }, buffer, async (piece) => {
+        hash.update(piece);
+        since += piece.length;
+        /* When an abort is heard. */
+        if (since < TURN_BYTES) return;
+        since = 0;
+        await turn();
+        context.signal.throwIfAborted();
+      });
+      hash.digest().copy(digests, index * DIGEST_BYTES);
+    }
+  } finally {
+    closeSync(rootFd);
+  }
+  return { ...NO_RESULT, digests };
 }
 
 async function commitTree(

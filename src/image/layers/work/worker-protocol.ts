@@ -8,7 +8,9 @@ import { EngineError, type ErrorKind, errnoCode, errorMessage } from '../../../b
 import type { ImageFiles, MountMethod } from '../erofs/image-mount.ts';
 import type { LayerFacts } from '../layer-target.ts';
 import type { LayerCompression } from '../snapshotter.ts';
+import type { ByteString } from '../tar/byte-string.ts';
 import type { TarHeader } from '../tar/tar-writer.ts';
+import type { TreeFile } from '../tree-content.ts';
 import type { FileExtent } from './growing-file.ts';
 
 /** `unpacked`: a directory tree in overlayfs's form. `indexed`: the tar as it is, and an EROFS image that points into it. */
@@ -36,8 +38,8 @@ export type Job =
       diffId: string;
       target: LayerFiles;
     }
-  /** Stores a tar: the file at `tarPath`, or the input's chunks where that is undefined. */
-  | { kind: 'tar'; tarPath: string | undefined; layer: NewLayer }
+  /** Stores a tar: the file at `tarPath`, or the input's chunks where that is undefined. `files`: see TarOptions. */
+  | { kind: 'tar'; tarPath: string | undefined; layer: NewLayer; files: boolean }
   /** Makes a layer of the input's entries. */
   | { kind: 'create'; layer: NewLayer }
   /** Makes a layer of an upper directory. */
@@ -50,6 +52,11 @@ export type Job =
   | { kind: 'check'; index: string; name: string }
   /** Mounts an EROFS image: attaching loop devices flushes the files first. */
   | { kind: 'mount'; method: MountMethod; files: ImageFiles; target: string }
+  /**
+   * Digests files below a directory: `paths` with a NUL between, `states` as src/native/tree.ts has them, one behind
+   * the other.
+   */
+  | { kind: 'hash'; root: string; paths: ByteString; states: Float64Array }
   /** Removes a tree. */
   | { kind: 'remove'; path: string }
   /** Flushes the file system that holds a directory. */
@@ -58,6 +65,8 @@ export type Job =
 export interface JobResult extends LayerFacts {
   diffId: string;
   blob?: { digest: string; sizeBytes: number };
+  /** Of a `hash`: 32 bytes of SHA-256 for each file. */
+  digests?: Uint8Array;
 }
 
 export const NO_RESULT: JobResult = {
@@ -67,9 +76,12 @@ export const NO_RESULT: JobResult = {
   diffId: '',
 };
 
+/** Where an entry's content is read from. */
+export type EntrySource = { path: string | Uint8Array } | { fd: number } | { file: TreeFile };
+
 export type InputItem =
   /** An entry; without `source` the content of a file follows as chunks. */
-  | { type: 'entry'; header: TarHeader; source?: { path: string | Uint8Array } | { fd: number } }
+  | { type: 'entry'; header: TarHeader; source?: EntrySource }
   | { type: 'chunk'; data: Uint8Array }
   | { type: 'finish' };
 

@@ -2,8 +2,8 @@
  * Go's filepath.Match, which COPY and ADD use: `*` and `?` stop at slashes, `[a-z]` and `[^a]` are classes, a
  * backslash escapes.
  */
-import { InvalidParameterError } from '../base/errors.ts';
-import { compilePathPattern } from '../base/path-pattern.ts';
+import { InvalidParameterError } from '../../base/errors.ts';
+import { compilePathPattern } from '../../base/path-pattern.ts';
 
 /** Whether a pattern has anything to match with. */
 export function hasWildcard(pattern: string): boolean {

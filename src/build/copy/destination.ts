@@ -1,0 +1,267 @@
+/**
+ * Where a copy goes: the parent's root with what the copy has put upon it so far, and in the end the entries of the
+ * layer. Which names may stand where is as BuildKit has it: directories merge, files replace files and links, and a
+ * file never replaces a directory, nor a directory a file. Nothing is written here but into memory.
+ */
+import { InvalidParameterError } from '../../base/errors.ts';
+import type { LayerContent, LayerEntry } from '../../image/layers/snapshotter.ts';
+import { type ByteString, byteString, bytesOf, EMPTY } from '../../image/layers/tar/byte-string.ts';
+import { isReservedName } from '../../image/layers/tar/entry-path.ts';
+import { TREE_FIELDS } from '../../native/tree.ts';
+import { type FileEntry, resolveInside, utf8 } from './tree-files.ts';
+
+/** Looks at what the parent has; undefined where nothing is. Nothing at all with `--link`. */
+export type ParentLook = (path: ByteString) => FileEntry | undefined;
+
+export type Attributes = Pick<LayerEntry, 'mode' | 'uid' | 'gid' | 'mtimeSec' | 'mtimeNsec' | 'xattrs'>;
+
+interface DirectoryNode {
+  kind: 'directory';
+  attributes: Attributes;
+  /** `carried`: the parent's own, in the layer only so that what is below it has one. */
+  origin: 'carried' | 'changed' | 'made';
+  children: Map<string, Node>;
+}
+
+interface LeafNode {
+  kind: 'leaf';
+  entry: Omit<LayerEntry, 'name'>;
+  content: LayerContent | undefined;
+  /** The same object for all names of one file. */
+  file: object | undefined;
+}
+
+type Node = DirectoryNode | LeafNode;
+
+/** What is known of a place, whoever put it there. */
+interface Place {
+  isLink: boolean;
+  isDirectory: boolean;
+  link: ByteString;
+}
+
+export interface LayerPart {
+  entry: LayerEntry;
+  content: LayerContent | undefined;
+}
+
+export class Destination {
+  readonly #look: ParentLook;
+  readonly #root: DirectoryNode = {
+    kind: 'directory',
+    attributes: {},
+    origin: 'carried',
+    children: new Map(),
+  };
+
+  /** Where something was put last. */
+  #last: { path: ByteString; node: DirectoryNode } = { path: EMPTY, node: this.#root };
+
+  constructor(look: ParentLook) {
+    this.#look = look;
+  }
+
+  /** What stands at a path without links in it. */
+  place(path: ByteString): Place | undefined {
+    if (path === '') return { isLink: false, isDirectory: true, link: EMPTY };
+    const node = this.#known(path);
+    if (node === 'hidden') return undefined;
+    if (node?.kind === 'directory') return { isLink: false, isDirectory: true, link: EMPTY };
+    if (node?.kind === 'leaf') {
+      const isLink = node.entry.type === 'symlink';
+      return { isLink, isDirectory: false, link: isLink ? byteString(node.entry.linkName ?? '') : EMPTY };
+    }
+    return this.#look(path);
+  }
+
+  /** Follows links inside the root, those that this copy made as well. */
+  resolve(path: ByteString): ByteString {
+    return resolveInside(path, (at) => this.place(at)).path;
+  }
+
+  /** Makes all directories of a path without links that are not there. Tells whether the last one was made. */
+  makeDirectories(path: ByteString, attributes: Attributes): boolean {
+    if (path === '') return false;
+    let made = false;
+    let walked = EMPTY;
+    for (const name of path.split('/')) {
+      walked = below(walked, name as ByteString);
+      const place = this.place(walked);
+      if (place !== undefined && !place.isDirectory) {
+        throw new InvalidParameterError(`mkdir /${utf8(walked)}: not a directory`);
+      }
+      made = place === undefined;
+      if (made) this.#put(walked, { kind: 'directory', attributes, origin: 'made', children: new Map() });
+    }
+    return made;
+  }
+
+  /** Of a directory that this copy made. */
+  setAttributes(path: ByteString, attributes: Attributes): void {
+    const node = this.#directory(path);
+    node.attributes = { ...node.attributes, ...attributes };
+    if (node.origin === 'carried') node.origin = 'changed';
+  }
+
+  /**
+   * A directory in a parent that is there: made, or merged with what is there. Tells whether it was made. With `force`
+   * it takes the place of whatever stands there, as unpacking does it.
+   */
+  putDirectory(path: ByteString, attributes: Attributes, force = false): boolean {
+    const place = this.place(path);
+    if (place !== undefined && !place.isDirectory && !force) {
+      throw new InvalidParameterError(`cannot copy to non-directory: /${utf8(path)}`);
+    }
+    if (place?.isDirectory === true) return false;
+    this.#put(path, { kind: 'directory', attributes, origin: 'made', children: new Map() });
+    return true;
+  }
+
+  /** Anything but a directory. `file`: the same object for all names of one file. `force` as for directories. */
+  putLeaf(
+    path: ByteString,
+    entry: Omit<LayerEntry, 'name'>,
+    options: { content?: LayerContent | undefined; file?: object | undefined; force?: boolean } = {},
+  ): void {
+    if (options.force !== true && this.place(path)?.isDirectory === true) {
+      throw new InvalidParameterError(`cannot replace to directory /${utf8(path)} with file`);
+    }
+    this.#put(path, { kind: 'leaf', entry, content: options.content, file: options.file });
+  }
+
+  /** Whether the layer would say anything that the parent does not. */
+  get isEmpty(): boolean {
+    return !hasChange(this.#root);
+  }
+
+  /** The layer's entries, parents first, sorted by bytes; every one has entries for the directories above it. */
+  *entries(): Generator<LayerPart> {
+    yield* entriesOf(this.#root, EMPTY, new Map());
+  }
+
+  #put(path: ByteString, node: Node): void {
+    const name = baseOf(path);
+    if (isReservedName(name)) {
+      throw new InvalidParameterError(
+        `/${utf8(path)} cannot be in a layer: names that begin with .wh. are reserved`,
+      );
+    }
+    const parent = parentOf(path);
+    if (this.#last.path !== parent) this.#last = { path: parent, node: this.#directory(parent) };
+    const replaced = this.#last.node.children.get(name);
+    this.#last.node.children.set(name, node);
+    /* It may be below what was replaced. */
+    if (replaced?.kind === 'directory') this.#last = { path: EMPTY, node: this.#root };
+  }
+
+  /** The node of a directory, carried from the parent where the copy has none yet. */
+  #directory(path: ByteString): DirectoryNode {
+    let node = this.#root;
+    let walked = EMPTY;
+    if (path === '') return node;
+    for (const name of path.split('/')) {
+      walked = below(walked, name as ByteString);
+      let child = node.children.get(name);
+      if (child?.kind !== 'directory') {
+        const entry = child === undefined && !isFresh(node) ? this.#look(walked) : undefined;
+        if (entry?.isDirectory !== true)
+          throw new InvalidParameterError(`mkdir /${utf8(walked)}: not a directory`);
+        child = {
+          kind: 'directory',
+          attributes: attributesOf(entry),
+          origin: 'carried',
+          children: new Map(),
+        };
+        node.children.set(name, child);
+      }
+      node = child;
+    }
+    return node;
+  }
+
+  /** Names of one directory come after each other: it is found once. */
+  #known(path: ByteString): Node | 'hidden' | undefined {
+    if (this.#last.path !== parentOf(path)) return this.#node(path);
+    return this.#last.node.children.get(baseOf(path)) ?? (isFresh(this.#last.node) ? 'hidden' : undefined);
+  }
+
+  /** `hidden`: below something that this copy has put there, so that the parent has no say. */
+  #node(path: ByteString): Node | 'hidden' | undefined {
+    let node: Node = this.#root;
+    for (const name of path.split('/')) {
+      if (node.kind === 'leaf') return 'hidden';
+      const child: Node | undefined = node.children.get(name);
+      if (child === undefined) return isFresh(node) ? 'hidden' : undefined;
+      node = child;
+    }
+    return node;
+  }
+}
+
+/** A directory that was not there: the parent has nothing below it. */
+function isFresh(node: DirectoryNode): boolean {
+  return node.origin === 'made';
+}
+
+function hasChange(node: Node): boolean {
+  if (node.kind === 'leaf' || node.origin !== 'carried') return true;
+  for (const child of node.children.values()) if (hasChange(child)) return true;
+  return false;
+}
+
+function* entriesOf(
+  node: DirectoryNode,
+  path: ByteString,
+  firstNames: Map<object, ByteString>,
+): Generator<LayerPart> {
+  if (path !== '') {
+    yield {
+      entry: { ...node.attributes, name: bytesOf(path), type: 'directory' },
+      content: undefined,
+    };
+  }
+  const names = [...node.children.keys()].sort();
+  for (const name of names) {
+    const child = node.children.get(name);
+    if (child === undefined) continue;
+    const at = below(path, name as ByteString);
+    if (child.kind === 'leaf') yield leafPart(child, at, firstNames);
+    else if (hasChange(child)) yield* entriesOf(child, at, firstNames);
+  }
+}
+
+/** Of a file's names the first one has its content. */
+function leafPart(node: LeafNode, path: ByteString, firstNames: Map<object, ByteString>): LayerPart {
+  const name = bytesOf(path);
+  const first = node.file === undefined ? undefined : firstNames.get(node.file);
+  if (first !== undefined) {
+    const { xattrs: _, size: __, ...entry } = node.entry;
+    return { entry: { ...entry, name, type: 'hardlink', linkName: bytesOf(first) }, content: undefined };
+  }
+  if (node.file !== undefined) firstNames.set(node.file, path);
+  return { entry: { ...node.entry, name }, content: node.content };
+}
+
+/** A directory as it is in the parent. */
+function attributesOf(entry: FileEntry): Attributes {
+  return {
+    mode: entry.mode,
+    uid: entry.field(TREE_FIELDS.uid),
+    gid: entry.field(TREE_FIELDS.gid),
+    mtimeSec: entry.field(TREE_FIELDS.seconds),
+    mtimeNsec: entry.field(TREE_FIELDS.nanoseconds),
+    xattrs: entry.xattrs.map(({ name, value }) => ({ name: utf8(name), value })),
+  };
+}
+
+export function below(directory: ByteString, name: ByteString): ByteString {
+  return (directory === '' ? name : `${directory}/${name}`) as ByteString;
+}
+
+export function parentOf(path: ByteString): ByteString {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/'))) as ByteString;
+}
+
+export function baseOf(path: ByteString): ByteString {
+  return path.slice(path.lastIndexOf('/') + 1) as ByteString;
+}
