@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { apparmorProfileText, DEFAULT_APPARMOR_PROFILE } from './apparmor-profile.ts';
 
+/** By itself, and on top of what the kernel does not let go of. */
+const CONTAINERS = [DEFAULT_APPARMOR_PROFILE, `${DEFAULT_APPARMOR_PROFILE}//&unconfined`];
+
 function text(daemonLabel = 'unconfined', files: readonly string[] = ['abi/3.0', 'abi/4.0']): string {
   return apparmorProfileText({ daemonLabel, hasFile: (name) => files.includes(name) });
 }
@@ -33,13 +36,14 @@ test('a daemon that nothing confines needs no rule of its own', () => {
     '(receive) peer=unconfined',
     '(receive) peer=runc',
     '(receive) peer=crun',
-    `(send, receive) peer=${DEFAULT_APPARMOR_PROFILE}`,
+    ...CONTAINERS.map((peer) => `(send, receive) peer=${peer}`),
   ];
   for (const label of ['', 'unconfined', 'unconfined\n']) {
     assert.deepEqual(rules(text(label), 'signal'), signals, JSON.stringify(label));
-    assert.deepEqual(rules(text(label), 'ptrace'), [
-      `(trace, read, tracedby, readby) peer=${DEFAULT_APPARMOR_PROFILE}`,
-    ]);
+    assert.deepEqual(
+      rules(text(label), 'ptrace'),
+      CONTAINERS.map((peer) => `(trace, read, tracedby, readby) peer=${peer}`),
+    );
   }
 });
 

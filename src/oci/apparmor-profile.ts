@@ -13,6 +13,12 @@ export const DEFAULT_APPARMOR_PROFILE = 'mydock-default';
  */
 const ABIS = ['abi/3.0', 'abi/4.0'] as const;
 
+/**
+ * The labels of containers. Where the kernel restricts changes of profile (apparmor_restrict_unprivileged_unconfined), a
+ * process in a user namespace does not leave what confined it but gets the profile on top.
+ */
+const CONTAINERS = [DEFAULT_APPARMOR_PROFILE, `${DEFAULT_APPARMOR_PROFILE}//&unconfined`];
+
 /** Programs that have profiles of their own since AppArmor 4, and that end containers (`--runtime`). */
 const RUNTIME_PROFILES = ['runc', 'crun'];
 
@@ -39,9 +45,10 @@ profile ${DEFAULT_APPARMOR_PROFILE} flags=(attach_disconnected,mediate_deleted) 
   umount,
 ${abi === 'abi/4.0' ? '  userns,\n  mqueue,\n  io_uring,\n' : ''}
   # Stopping and killing, from outside. Inside, and between containers that share a PID namespace, all signals.
-${senders.map((peer) => `  signal (receive) peer=${peer},\n`).join('')}  signal (send, receive) peer=${DEFAULT_APPARMOR_PROFILE},
-  ptrace (trace, read, tracedby, readby) peer=${DEFAULT_APPARMOR_PROFILE},
-${daemon.map((peer) => `  ptrace (readby) peer=${peer},\n`).join('')}
+${senders.map((peer) => `  signal (receive) peer=${peer},\n`).join('')}${CONTAINERS.map(
+  (peer) =>
+    `  signal (send, receive) peer=${peer},\n  ptrace (trace, read, tracedby, readby) peer=${peer},\n`,
+).join('')}${daemon.map((peer) => `  ptrace (readby) peer=${peer},\n`).join('')}
   # Nothing is mounted, and nothing that hides a part of /proc or /sys is taken away.
   deny mount,
   deny pivot_root,
