@@ -4,8 +4,9 @@
  */
 import { createConnection } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { keepReading } from '../base/keep-reading.ts';
 import type { Host } from './host.ts';
-import { keepReading } from './keep-reading.ts';
+
 import type { TlsOptions } from './tls-options.ts';
 
 export type Dial = () => Duplex;

@@ -9,6 +9,7 @@ import { closeSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { keepReading } from '../base/keep-reading.ts';
 import { addon } from '../native/addon.ts';
 import { descriptorOf } from '../native/descriptor.ts';
 import type { ApiRequest } from './request.ts';
@@ -127,7 +128,8 @@ class Hijacked implements HijackedConnection {
   #relay(use: (fd: number, head: Buffer) => void): void {
     this.#relayed = true;
     const [near, far] = addon().socketPair();
-    const inside = new Socket({ fd: near, readable: true, writable: true, allowHalfOpen: true });
+    // What the client sends as the process ends goes nowhere, and must not cost it the last output.
+    const inside = keepReading(new Socket({ fd: near, readable: true, writable: true, allowHalfOpen: true }));
     inside.on('error', () => this.#socket.destroy());
     inside.on('close', () => this.#socket.destroySoon());
     this.#socket.on('close', () => inside.destroy());

@@ -9,7 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import { connect } from 'node:tls';
 import { freePort } from '../../fixtures/registry.ts';
 import { daemonCommand, TESTING_DOCKER } from '../engine.ts';
-import { Daemon } from '../harness.ts';
+import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
 let folder: string;
 
@@ -80,6 +80,7 @@ function pem(name: string): Buffer {
 
 describe('TLS', { skip: TESTING_DOCKER && 'about mydockd' }, () => {
   let daemon: Daemon;
+  let close: () => Promise<void>;
   let port: number;
   const tls = (): string[] => [
     '--tlsverify',
@@ -101,10 +102,10 @@ describe('TLS', { skip: TESTING_DOCKER && 'about mydockd' }, () => {
     certificate('stranger', 'other', 'clientAuth');
     certificate('serveronly', 'ca', 'serverAuth');
     port = await freePort();
-    daemon = await Daemon.start(['--host', `tcp://127.0.0.1:${port}`, ...tls()]);
+    ({ daemon, close } = await daemonWithBusybox(['--host', `tcp://127.0.0.1:${port}`, ...tls()]));
   });
   after(async () => {
-    await daemon.close();
+    await close();
     rmSync(folder, { recursive: true, force: true });
   });
 
@@ -143,24 +144,41 @@ describe('TLS', { skip: TESTING_DOCKER && 'about mydockd' }, () => {
     key: pem(`${name}.key`),
   });
 
+  const clientEnv = (): NodeJS.ProcessEnv => ({ MYDOCK_HOST: `tcp://127.0.0.1:${port}`, DOCKER_HOST: '' });
+  const clientFlags = (): string[] => [
+    '--tlsverify',
+    '--tlscacert',
+    join(folder, 'ca.pem'),
+    '--tlscert',
+    join(folder, 'client.pem'),
+    '--tlskey',
+    join(folder, 'client.key'),
+  ];
+
   test('a client with a certificate of the CA is served, and named in the audit log', async () => {
     assert.equal(await ask(identity('client')), 'OK');
     await ask(identity('client'), 'POST', '/volumes/prune');
     const line = daemon.log.split('\n').find((one) => one.includes('"operation":"volumes.prune"'));
     assert.match(line ?? daemon.log, /"subject":"O=tests,CN=client"/);
     assert.match(line ?? '', /"address":"127\.0\.0\.1:\d+"/);
-    const env = { MYDOCK_HOST: `tcp://127.0.0.1:${port}`, DOCKER_HOST: '' };
-    const flags = [
-      '--tlsverify',
-      '--tlscacert',
-      join(folder, 'ca.pem'),
-      '--tlscert',
-      join(folder, 'client.pem'),
-      '--tlskey',
-      join(folder, 'client.key'),
-    ];
-    const listed = await daemon.mydock([...flags, 'ps', '-q'], { env });
-    assert.equal(listed.code, 0, listed.stderr);
+    await daemon.ends(0, [...clientFlags(), 'ps', '-q'], { env: clientEnv() });
+  });
+
+  test('streams: all of the output, also where more is sent than the command reads', async () => {
+    const over = async (...args: string[]): Promise<string> =>
+      (await daemon.ends(6, [...clientFlags(), ...args], { stdin: 'x'.repeat(4_000_000), env: clientEnv() }))
+        .stdout;
+    const script = 'head -c 5; seq 200000; exit 6';
+    const expected = `xxxxx${Array.from({ length: 200_000 }, (_, index) => `${index + 1}\n`).join('')}`;
+    const all = 'wc -c; seq 200000; exit 6';
+    assert.equal(
+      await over('run', '--rm', '-i', 'busybox', 'sh', '-c', all),
+      expected.replace('xxxxx', '4000000\n'),
+    );
+    await daemon.ok('run', '-d', '--name', 'box', 'busybox', 'sleep', '1000');
+    assert.equal(await over('exec', '-i', 'box', 'sh', '-c', all), expected.replace('xxxxx', '4000000\n'));
+    assert.equal(await over('run', '--rm', '-i', 'busybox', 'sh', '-c', script), expected);
+    assert.equal(await over('exec', '-i', 'box', 'sh', '-c', script), expected);
   });
 
   test('no other client gets an answer', async () => {
