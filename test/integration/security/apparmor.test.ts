@@ -254,14 +254,29 @@ describe('what it does not get in the way of', here, () => {
     await daemon.reaches('sleeper', 'exited');
     assert.equal(await shell([], 'sleep 100 & kill $! && wait $!; echo $?'), '143');
     await daemon.ok('run', '-d', '--name', 'first', 'busybox', 'sh', '-c', 'sleep 1000 & echo $!; wait');
-    let sleeper = '';
-    await eventually('the sleeper is there', async () => (sleeper = await daemon.ok('logs', 'first')) !== '');
+    await eventually('the sleeper is there', async () => (await daemon.ok('logs', 'first')) !== '');
+    const sleeper = await daemon.ok('logs', 'first');
     assert.equal(await shell(['--pid', 'container:first'], `kill -KILL ${sleeper}; echo $?`), '0');
     await daemon.reaches('first', 'exited');
     await start('paused');
     await daemon.ok('pause', 'paused');
     await daemon.ok('unpause', 'paused');
     await daemon.ok('rm', '-f', 'paused');
+  });
+
+  test('runtimes that have a profile of their own end containers', alone, async () => {
+    const runtime = 'profile crun flags=(unconfined) { }';
+    const loaded = /^crun /m.test(loadedProfiles());
+    if (!loaded) loadPolicy('-Kr', runtime);
+    try {
+      const pid = await start('ended');
+      execFileSync('/usr/bin/aa-exec', ['-p', 'crun', '--', '/bin/kill', '-KILL', `${pid}`], {
+        stdio: 'pipe',
+      });
+      await daemon.reaches('ended', 'exited');
+    } finally {
+      if (!loaded) loadPolicy('-KR', runtime);
+    }
   });
 
   test('looking into processes of the container, and tracing them', async () => {
