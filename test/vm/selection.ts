@@ -7,6 +7,7 @@
 const SANDBOXED: readonly string[] = [
   'test/native/launch_test.c',
   'test/integration/container/isolation.test.ts',
+  'test/integration/security/apparmor.test.ts',
   'test/integration/container/limits.test.ts',
   'test/integration/container/update.test.ts',
   'test/integration/container/figures.test.ts',
