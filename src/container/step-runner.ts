@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import type { HostConfig } from '../api/host-config.ts';
 import { FrameDecoder, STREAM_STDERR } from '../api/stream.ts';
 import { InternalError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
+import { keepReading } from '../base/keep-reading.ts';
 import type { RunStep, StepEnd, StepRunner, StepTerminal } from '../build/run/step-runner.ts';
 import type { MountOwners } from '../image/layers/mapped-mounts.ts';
 import { addon } from '../native/addon.ts';
@@ -270,7 +271,7 @@ function attachStep(supervisor: Supervisor, step: RunStep): Promise<void> {
   const decoder = new FrameDecoder((code, payload) => {
     step.onOutput(payload, code === STREAM_STDERR ? 'stderr' : 'stdout');
   });
-  const socket = new Socket({ fd: near, readable: true, writable: true, allowHalfOpen: true });
+  const socket = keepReading(new Socket({ fd: near, readable: true, writable: true, allowHalfOpen: true }));
   socket.on('data', (chunk: Buffer) => (framed ? decoder.push(chunk) : step.onOutput(chunk, 'stdout')));
   socket.on('error', () => socket.destroy());
   socket.on('end', () => socket.destroy());

@@ -7,6 +7,7 @@ import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import { InvalidParameterError } from '../../../base/errors.ts';
+import { keepReading } from '../../../base/keep-reading.ts';
 import { parseDetachKeys } from '../../../container/attach.ts';
 import { addon } from '../../../native/addon.ts';
 import type { HijackedConnection } from '../../hijack.ts';
@@ -119,7 +120,7 @@ class WebSocketConnection implements HijackedConnection {
   lend(use: (fd: number, head: Buffer) => void): void {
     if (this.#inside !== undefined || this.#client.readyState !== WebSocket.OPEN) return;
     const [near, far] = addon().socketPair();
-    const inside = new Socket({ fd: near, readable: true, writable: true, allowHalfOpen: true });
+    const inside = keepReading(new Socket({ fd: near, readable: true, writable: true, allowHalfOpen: true }));
     inside.on('error', () => this.#client.close());
     inside.on('end', () => this.#client.close(1000));
     inside.on('data', (chunk: Buffer) => {
