@@ -610,6 +610,8 @@ test('attacks: nothing of the host and of other containers can be changed', asyn
     'seccomp=unconfined',
     '--security-opt',
     'systempaths=unconfined',
+    '--security-opt',
+    'apparmor=unconfined',
   ];
   for (const line of [
     'echo 1 > /proc/sys/kernel/panic',

@@ -27,6 +27,9 @@ async function attack(flags: readonly string[], ...args: string[]): Promise<stri
     '--rm',
     '-v',
     `${program}:/attack:ro`,
+    // On hosts that have it, it would stand in for what is missing elsewhere.
+    '--security-opt',
+    'apparmor=unconfined',
     ...flags,
     'busybox',
     '/attack',
