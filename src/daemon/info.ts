@@ -236,7 +236,8 @@ function securityOptions(
 }
 
 function apparmorProblems({ apparmor }: InfoSources): string[] {
-  return apparmor.problem === undefined ? [] : [apparmor.problem];
+  // What the parser said has several lines.
+  return apparmor.problem === undefined ? [] : [apparmor.problem.replaceAll('\n', ' ')];
 }
 
 function warnings(
