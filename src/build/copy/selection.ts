@@ -7,6 +7,7 @@ import { InvalidParameterError } from '../../base/errors.ts';
 import { IgnoreRules } from '../../base/ignore/ignore-rules.ts';
 import { type ByteString, byteString, EMPTY } from '../../image/layers/tar/byte-string.ts';
 import type { SourceTree } from '../source/source-tree.ts';
+import { parentOf } from './destination.ts';
 import { type FileEntry, TreeFiles, utf8 } from './tree-files.ts';
 import { compileWildcard, hasWildcard } from './wildcard.ts';
 
@@ -25,6 +26,8 @@ export interface Match {
   name: ByteString;
   node: SelectedNode;
   tree: SourceTree;
+  /** Of what is no directory: the directory that it stands in. */
+  directory: FileEntry;
 }
 
 export interface SelectionOptions {
@@ -92,7 +95,9 @@ class Selection {
         throw this.#notFound(utf8(name) || written);
       }
       const last = name.slice(name.lastIndexOf('/') + 1) as ByteString;
-      matches.push({ name: last, node: { ...node, implied: false }, tree: this.#tree });
+      const directory = entry.isDirectory ? entry : this.#files.look(parentOf(entry.path));
+      if (directory === undefined) throw this.#notFound(utf8(name) || written);
+      matches.push({ name: last, node: { ...node, implied: false }, tree: this.#tree, directory });
     }
     return matches;
   }

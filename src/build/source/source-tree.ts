@@ -31,6 +31,8 @@ export interface SourceTree {
    * what stat says (device, inode, size, mtime, ctime), and a file that changes under the reader fails the step.
    */
   readonly live: boolean;
+  /** Of a tree that never changes: the same for all trees with the same content (the layers that it is made of). */
+  readonly identity?: string;
   /** Unmounts and removes whatever was made to show it. */
   release(): Promise<void>;
 }

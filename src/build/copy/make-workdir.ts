@@ -1,0 +1,50 @@
+/** WORKDIR's layer: the folders that are missing in the parent's root. */
+import type { CommittedLayer, Snapshotter } from '../../image/layers/snapshotter.ts';
+import { byteString } from '../../image/layers/tar/byte-string.ts';
+import { resolveOwner } from './copy-owner.ts';
+import type { ParentRoot } from './copy-step.ts';
+import { Destination } from './destination.ts';
+import { TreeFiles } from './tree-files.ts';
+
+export interface WorkdirRequest {
+  /** Absolute. */
+  path: string;
+  /** The stage's USER, who gets what is made; empty is root. */
+  user: string;
+  /** Time of what is made. Seconds since 1970. */
+  epochSeconds: number;
+}
+
+export interface WorkdirEnvironment {
+  snapshotter: Pick<Snapshotter, 'create'>;
+  signal: AbortSignal;
+}
+
+/**
+ * Undefined where all is there. Links on the way are followed inside the root. Throws InvalidParameter where something
+ * else is in the way, and for a user that the parent does not know.
+ */
+export async function makeWorkdir(
+  request: WorkdirRequest,
+  parent: ParentRoot,
+  env: WorkdirEnvironment,
+): Promise<CommittedLayer | undefined> {
+  const root = new TreeFiles({ path: parent.path });
+  try {
+    const destination = new Destination((path) => root.look(path));
+    const path = destination.resolve(byteString(request.path));
+    const place = destination.place(path);
+    if (place?.isDirectory === true) return undefined;
+    const { uid, gid } = resolveOwner(request.user, parent.path) ?? { uid: 0, gid: 0 };
+    destination.makeDirectories(path, { mode: 0o755, uid, gid, mtimeSec: request.epochSeconds });
+    return await env.snapshotter.create(
+      async (layer) => {
+        for (const { entry, content } of destination.entries()) await layer.add(entry, content);
+      },
+      {},
+      env.signal,
+    );
+  } finally {
+    root.close();
+  }
+}
