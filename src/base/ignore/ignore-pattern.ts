@@ -102,7 +102,9 @@ export function parseIgnorePattern(line: string): IgnorePattern | undefined {
   if (trimmed === '') return undefined;
   const clean = cleanPath(trimmed);
   if (clean === '!') throw new InvalidParameterError('illegal exclusion pattern: "!"');
-  return clean.startsWith('!') ? compileIgnorePattern(clean.slice(1), true) : compileIgnorePattern(clean, false);
+  return clean.startsWith('!')
+    ? compileIgnorePattern(clean.slice(1), true)
+    : compileIgnorePattern(clean, false);
 }
 
 /** Go's strings.TrimSpace, which is not JavaScript's trim: a byte order mark stays. */

@@ -1,0 +1,74 @@
+/**
+ * Folders of builds under way, below `<data root>/build/trees`: made when a source is opened, gone when it is released.
+ * What a daemon that was killed left there, mounts and files, the next one removes.
+ */
+import { randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { errorMessage } from '../../base/errors.ts';
+import { log } from '../../base/log.ts';
+import { readMountTable } from '../../image/layers/mount-table.ts';
+import { addon } from '../../native/addon.ts';
+import type { SourceTree } from './source-tree.ts';
+
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
+
+export interface WorkFolder {
+  readonly path: string;
+  /** Removes it with all that is in it. Mounts below it are the caller's to undo before. */
+  release(): Promise<void>;
+}
+
+export class WorkFolders {
+  readonly #root: string;
+
+  /** `directory`: `<data root>/build`, made where it is missing. */
+  constructor(directory: string) {
+    this.#root = join(resolve(directory), 'trees');
+    mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+    chmodSync(resolve(directory), 0o700);
+  }
+
+  /** An empty folder, mode 0755: only root reaches it. */
+  create(): WorkFolder {
+    const path = join(this.#root, randomBytes(8).toString('hex'));
+    mkdirSync(path);
+    // The umask may have taken bits away, and the root of a tree is seen by builds.
+    chmodSync(path, 0o755);
+    return { path, release: () => this.remove(path) };
+  }
+
+  /** A tree of one file. */
+  fileTree(name: string, content: Uint8Array, title: string): SourceTree {
+    const { path, release } = this.create();
+    writeFileSync(join(path, name), content, { flag: 'wx', mode: 0o600 });
+    return { path, title, times: 'uniform', live: false, release };
+  }
+
+  /** Removes a tree; a failure costs no more than room, until the next start. */
+  async remove(path: string): Promise<void> {
+    try {
+      await rm(path, { recursive: true, force: true });
+    } catch (error) {
+      log.warn({ err: error, path }, 'what a build left remains until the next start');
+    }
+  }
+
+  async sweep(): Promise<void> {
+    const below = `${this.#root}/`;
+    for (const { mountPoint } of readMountTable().toReversed()) {
+      if (!mountPoint.startsWith(below)) continue;
+      try {
+        addon().unmount(mountPoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+      } catch (error) {
+        // Its files stay, then: what is mounted there must not be removed with them.
+        log.warn(`cannot unmount ${mountPoint}, which a build left: ${errorMessage(error)}`);
+        return;
+      }
+    }
+    if (!existsSync(this.#root)) return;
+    await Promise.all(readdirSync(this.#root).map((name) => this.remove(join(this.#root, name))));
+  }
+}
