@@ -3,6 +3,7 @@
  * What the tests say comes over a virtio port; the console, with the kernel's and systemd's messages, goes to a file.
  */
 import { spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import type { DebianMachine } from './debian.ts';
 
 const MEMORY_MIB = 3072;
@@ -10,8 +11,12 @@ const MEMORY_MIB = 3072;
 const PROCESSOR = 'max,-cx16';
 /** With two, about one boot in ten ended in a double fault (QEMU 7.2); with one none was seen. */
 const PROCESSORS = 1;
-/** tests.sh writes this and the exit status, as its last line. */
+/** tests.sh writes this ahead of the first test, */
+const BEGIN_LINE = '\u0001begin';
+/** and this with the exit status, as its last line. */
 const STATUS_LINE = /^\u0001status (\d+)$/;
+/** A quarter of a minute is usual. */
+const BOOT_LIMIT_MS = 240_000;
 
 export interface Boot {
   readonly machine: DebianMachine;
@@ -40,8 +45,6 @@ function commandLine(boot: Boot, serial: string, parameters: readonly string[]):
         'mitigations=off',
         'systemd.show_status=error',
         'systemd.mask=tmp.mount',
-        // Compiling Debian's hundred profiles takes as long as the rest of the boot.
-        'systemd.mask=apparmor.service',
         ...parameters,
       ].join(' '),
     ],
@@ -50,49 +53,71 @@ function commandLine(boot: Boot, serial: string, parameters: readonly string[]):
   ];
 }
 
-/**
- * Boots, and passes on the tests' output. Returns their exit status, or a sentence where the machine ended without
- * one or after `timeoutMs`.
- */
+/** How a run of the machine ended: with the status of its tests, or without; `atBoot` where no test had begun. */
+export type Outcome =
+  | { readonly kind: 'tested'; readonly status: number }
+  | { readonly kind: 'died'; readonly atBoot: boolean; readonly why: string };
+
+/** Boots, and passes on the tests' output. The machine is stopped after `timeoutMs`. */
 export async function runTests(
   boot: Boot,
   consoleFile: string,
   timeoutMs: number,
   print: (line: string) => void,
-): Promise<number | string> {
+): Promise<Outcome> {
   const port = ['-chardev', 'stdio,id=tests,signal=off', '-device', 'virtio-serial-pci'];
   const args = [...commandLine(boot, `file:${consoleFile}`, boot.parameters), ...port];
   const child = spawn('qemu-system-x86_64', [...args, '-device', 'virtserialport,chardev=tests,name=tests'], {
     // An end of its stdin would close the port, and whoever writes to it in the machine would wait for ever.
     stdio: ['pipe', 'pipe', 'inherit'],
   });
+  // Until the first test begins; an end that was asked for, or a QEMU that is not there, is none of the machine's.
+  let atBoot = true;
   let status: number | undefined;
-  let pending = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    const lines = (pending + text).split('\n');
-    pending = lines.pop() ?? '';
-    for (const line of lines) {
-      const code = STATUS_LINE.exec(line)?.[1];
-      if (code === undefined) print(line);
-      else status = Number(code);
-    }
+  let stopped: string | undefined;
+  const stopAfter = (ms: number, what: string): NodeJS.Timeout =>
+    setTimeout(() => {
+      stopped = `${what} after ${ms / 1000} s, and the machine was stopped`;
+      child.kill('SIGKILL');
+    }, ms);
+  const bootTimer = stopAfter(BOOT_LIMIT_MS, 'no test had begun');
+  const timer = stopAfter(timeoutMs, 'the tests had not ended');
+  readLines(child.stdout, (line) => {
+    const code = STATUS_LINE.exec(line)?.[1];
+    if (line === BEGIN_LINE) {
+      atBoot = false;
+      clearTimeout(bootTimer);
+    } else if (code === undefined) print(line);
+    else status = Number(code);
   });
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
+  const stop = (): void => {
+    atBoot = false;
     child.kill('SIGKILL');
-  }, timeoutMs);
-  const stop = (): boolean => child.kill('SIGKILL');
+  };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const name of signals) process.once(name, stop);
   const ended = await new Promise<string>((resolve) => {
-    child.once('error', (error) => resolve(`qemu-system-x86_64 could not be started: ${error.message}`));
-    child.once('close', (code, signal) => resolve(`qemu-system-x86_64 ended with ${code ?? signal}`));
+    child.once('error', (error) => {
+      atBoot = false;
+      resolve(`qemu-system-x86_64 could not be started: ${error.message}`);
+    });
+    child.once('close', (code, signal) =>
+      resolve(`the machine ended before its tests did: qemu-system-x86_64 ended with ${code ?? signal}`),
+    );
   });
+  clearTimeout(bootTimer);
   clearTimeout(timer);
   for (const name of signals) process.off(name, stop);
-  if (timedOut) return `the machine was stopped after ${timeoutMs / 1000} s`;
-  return status ?? `the machine ended before the tests did: ${ended}`;
+  return status === undefined ? { kind: 'died', atBoot, why: stopped ?? ended } : { kind: 'tested', status };
+}
+
+function readLines(stream: Readable, onLine: (line: string) => void): void {
+  let pending = '';
+  stream.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (pending + text).split('\n');
+    pending = lines.pop() ?? '';
+    for (const line of lines) onLine(line);
+  });
 }
 
 /** Boots with this terminal as the machine's console; ctrl-a x ends the machine, as does leaving its shell. */

@@ -21,6 +21,7 @@ done
 
 export HOME=/root XDG_CACHE_HOME="$1/build/vm-cache"
 export MYDOCK_TEST_VM=1 MYDOCK_TEST_TIME_FACTOR=4 MYDOCK_TEST_CGROUP="${group#/}"
+printf '\001begin\n'
 # Whatever has a terminal or waits for one would hang.
 node_modules/node-linux-*/bin/node --disable-warning=ExperimentalWarning test/vm/guest/run.ts < /dev/null
 printf '\001status %s\n' $?
