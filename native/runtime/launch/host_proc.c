@@ -57,6 +57,11 @@ int host_proc_oom_score(const struct config_process *process, int proc_fd, struc
     return 0;
 }
 
+static int host_proc_no_apparmor(const char *profile, struct error **err) {
+    return error_setf(err, ENOTSUP, "apparmor", profile,
+                      "process.apparmorProfile is %s, but this kernel has no AppArmor", profile);
+}
+
 /* As runc says it: callers match on the text. */
 static int host_proc_apparmor_failed(const char *profile, const char *file, struct error **err) {
     int number = errno;
@@ -66,25 +71,29 @@ static int host_proc_apparmor_failed(const char *profile, const char *file, stru
                       file, strerror(number), profile, number == ENOENT ? " is not loaded" : "");
 }
 
+/* /sys is not asked: in an exec it is the container's. */
 static int host_proc_apparmor(const char *profile, int proc_fd, struct error **err) {
-    static const char own[] = "self/attr/apparmor/exec", shared[] = "self/attr/exec";
-    char text[HOST_PROC_LABEL_SIZE];
-    if (access("/sys/module/apparmor/parameters/enabled", F_OK) < 0)
-        return error_setf(err, ENOTSUP, "apparmor", profile,
-                          "process.apparmorProfile is %s, but this kernel has no AppArmor",
-                          profile);
-    /* Cut short it might be the name of another. */
-    if (snprintf(text, sizeof(text), "exec %s", profile) >= (int)sizeof(text))
-        return error_set(err, ENAMETOOLONG, "apply the AppArmor profile", profile);
     /* The file of its own is Linux 5.8's; the other belongs to whichever security module came
      * first. */
-    if (faccessat(proc_fd, own, F_OK, 0) == 0)
-        return host_proc_write(proc_fd, own, text) < 0
-                   ? host_proc_apparmor_failed(profile, own, err)
-                   : 0;
-    return host_proc_write(proc_fd, shared, text) < 0
-               ? host_proc_apparmor_failed(profile, shared, err)
-               : 0;
+    const char *file = "self/attr/apparmor/exec";
+    char text[HOST_PROC_LABEL_SIZE];
+    /* Cut short it might be the name of another. */
+    int length = snprintf(text, sizeof(text), "exec %s", profile);
+    if (length >= (int)sizeof(text))
+        return error_set(err, ENAMETOOLONG, "apply the AppArmor profile", profile);
+    cleanup_close int fd = openat(proc_fd, file, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        file = "self/attr/exec";
+        fd = openat(proc_fd, file, O_WRONLY | O_CLOEXEC);
+    }
+    if (fd < 0)
+        return errno == ENOENT ? host_proc_no_apparmor(profile, err)
+                               : host_proc_apparmor_failed(profile, file, err);
+    if (write(fd, text, (size_t)length) == length)
+        return 0;
+    /* Nobody took it: proc_pid_attr_write, security_setprocattr. */
+    return errno == EINVAL ? host_proc_no_apparmor(profile, err)
+                           : host_proc_apparmor_failed(profile, file, err);
 }
 
 int host_proc_labels(const struct config_process *process, int proc_fd, struct error **err) {
