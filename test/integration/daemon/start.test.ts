@@ -58,7 +58,7 @@ test('version and info', async () => {
 
 test('a second daemon on the same data root is refused', { skip }, async () => {
   const place = { dataRoot: daemon.dataRoot, execRoot: '/run/second', socket: '/run/second.sock' };
-  const result = await run(daemonCommand(place, []), { timeoutMs: 10_000 });
+  const result = await run(daemonCommand(place, []));
   assert.notEqual(result.code, 0);
   assert.match(result.stderr, /data|lock|in use|another/i);
 });
@@ -67,7 +67,7 @@ test('malformed flags and configuration files are refused by name', { skip }, as
   const place = { dataRoot: join(daemon.folder, 'other'), execRoot: '/run/other', socket: '/run/other.sock' };
   const file = join(daemon.folder, 'daemon.json');
   const refused = async (args: string[], message: RegExp): Promise<void> => {
-    const result = await run(daemonCommand(place, args), { timeoutMs: 10_000 });
+    const result = await run(daemonCommand(place, args));
     // 78 (EX_CONFIG): the unit of systemd does not try again. Which drivers there are is found out later.
     const expected = args[0] === '--storage-driver' ? 1 : 78;
     assert.equal(result.code, expected, result.stderr);

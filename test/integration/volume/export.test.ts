@@ -111,13 +111,17 @@ test('the daemon answers quickly while a large tree is exported', async () => {
     done = true;
   });
   const times: number[] = [];
+  const begunAt = performance.now();
   while (!done) {
     const start = performance.now();
     assert.equal((await daemon.api('GET', '/_ping')).status, 200);
     times.push(performance.now() - start);
   }
   assert.equal((await ended).code, 0);
+  // A daemon that packed the tree itself would answer once or twice; on a busy machine all of it takes long.
+  const wholeMs = performance.now() - begunAt;
   times.sort((a, b) => a - b);
-  assert.ok((times[Math.floor(times.length / 2)] ?? 0) < 50, `pings took ${times.join(', ')} ms`);
+  const middleMs = times[Math.floor(times.length / 2)] ?? wholeMs;
+  assert.ok(middleMs < wholeMs / 4, `pings took ${times.join(', ')} ms in an export of ${wholeMs} ms`);
   assert.equal(listed(join(daemon.folder, 'many.tar')).length, 10_101);
 });
