@@ -9,6 +9,7 @@ import { closeSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { InvalidParameterError } from '../base/errors.ts';
 import { keepReading } from '../base/keep-reading.ts';
 import { addon } from '../native/addon.ts';
 import { descriptorOf } from '../native/descriptor.ts';
@@ -53,6 +54,22 @@ export async function hijack(
   const connection = new Hijacked(socket, request.upgrade?.head ?? Buffer.alloc(0));
   await connection.write(Buffer.from(head, 'latin1'));
   return connection;
+}
+
+/**
+ * The bare connection of an upgrade request after `101`, for a protocol that this process speaks itself. What came behind
+ * the request's head is read from it first.
+ */
+export async function switchProtocol(request: ApiRequest, protocol: string): Promise<Socket> {
+  if (request.upgrade === null) {
+    throw new InvalidParameterError(`the request must ask for Connection: Upgrade, Upgrade: ${protocol}`);
+  }
+  await request.drain();
+  const { socket, head } = request.upgrade;
+  taken.add(socket);
+  socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`);
+  if (head.length > 0) socket.unshift(head);
+  return socket;
 }
 
 /** Ends the HTTP parser's hold on a socket whose request it has parsed. */

@@ -6,7 +6,7 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type HijackedConnection, hijack } from './hijack.ts';
+import { type HijackedConnection, hijack, switchProtocol } from './hijack.ts';
 import { httpStatus } from './http-status.ts';
 import type { ApiRequest } from './request.ts';
 
@@ -62,6 +62,12 @@ export class ApiResponse {
   hijack(request: ApiRequest, contentType: string): Promise<HijackedConnection> {
     this.#answered = true;
     return hijack(request, this.#response, this.#socket, contentType);
+  }
+
+  /** Takes the connection of an upgrade request out of HTTP, for a protocol that is spoken here (`h2c`). */
+  switchProtocol(request: ApiRequest, protocol: string): Promise<Socket> {
+    this.#answered = true;
+    return switchProtocol(request, protocol);
   }
 
   error(error: unknown): void {
