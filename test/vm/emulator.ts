@@ -45,6 +45,8 @@ function commandLine(boot: Boot, serial: string, parameters: readonly string[]):
         'mitigations=off',
         'systemd.show_status=error',
         'systemd.mask=tmp.mount',
+        // Compiling Debian's hundred profiles takes as long as the rest of the boot.
+        'systemd.mask=apparmor.service',
         ...parameters,
       ].join(' '),
     ],
