@@ -2,15 +2,34 @@
  * The builder that every way in uses: a SolveRequest becomes images (`solve`), and those go where they are wanted
  * (`export`). It owns the build cache, and knows which builds are in flight.
  */
+import { availableParallelism } from 'node:os';
 import type { Readable } from 'node:stream';
-import { NotImplementedError } from '../base/errors.ts';
+import { ConflictError } from '../base/errors.ts';
 import type { ImageID } from '../image/digest.ts';
 import type { Platform } from '../image/platform.ts';
-import { hostPlatform } from '../image/platform.ts';
-import type { Progress } from './progress.ts';
+import type { CacheBudget } from './cache/cache-budget.ts';
+import { CacheKeeper } from './cache/cache-keeper.ts';
+import type { CacheStore } from './cache/cache-store.ts';
+import type { StepCache } from './cache/step-cache.ts';
+import { exportImage } from './export/image-export.ts';
+import type { Progress, ProgressVertex } from './progress.ts';
 import type { BuildSession } from './session.ts';
+import { credentialsFor } from './solve/base-images.ts';
+import type { BuildParts } from './solve/build-parts.ts';
+import { Executions } from './solve/executions.ts';
 import type { SolvedBuild } from './solve/solved.ts';
+import { solve } from './solve/solver.ts';
+import type { StepListener } from './solve/step-listener.ts';
 import type { OutputSpec, SolveRequest } from './solve-request.ts';
+
+/** More than there are processors: steps wait for networks and disks. */
+const PARALLEL_STEPS = Math.max(4, 2 * availableParallelism());
+
+export interface BuildInFlight {
+  id: string;
+  startedMs: number;
+  target: string;
+}
 
 /** What a build talks to while it runs. */
 export interface BuildIo {
@@ -67,35 +86,111 @@ export interface CachePruned {
   freedBytes: number;
 }
 
+export interface BuilderOptions {
+  parts: BuildParts;
+  cache: StepCache;
+  /** Beside the cache of steps: folders, clones, downloads, cache mounts. */
+  stores: readonly CacheStore[];
+  /** `<data root>/build`. */
+  directory: string;
+  budget: Partial<CacheBudget>;
+  /** Outputs that are files. */
+  exportFiles: FileExport;
+  /** Platforms that this machine runs by emulation, too; best first. */
+  platforms: () => Platform[];
+}
+
+export type FileExport = (
+  solved: SolvedBuild,
+  output: Extract<OutputSpec, { type: 'local' | 'tar' | 'oci' | 'docker' }>,
+  io: BuildIo & { exporter: number },
+  vertex: ProgressVertex,
+) => Promise<void>;
+
 export class Builder {
+  readonly #options: BuilderOptions;
+  readonly #keeper: CacheKeeper;
+  readonly #executions = new Executions();
+  /** Builds in flight, by their IDs. */
+  readonly #builds = new Map<string, BuildInFlight>();
+
+  constructor(options: BuilderOptions) {
+    this.#options = options;
+    const { directory, cache, stores, budget } = options;
+    this.#keeper = new CacheKeeper({ directory, stores: [cache, ...stores], budget });
+  }
+
   /**
    * Does what the request's target needs. Throws BuildError where an instruction fails, InvalidParameter for what the
    * request or the Dockerfile has wrong, or the signal's reason. What it returns must be released.
    */
-  async solve(request: SolveRequest, io: BuildIo): Promise<SolvedBuild> {
+  async solve(request: SolveRequest, io: BuildIo, listener?: StepListener): Promise<SolvedBuild> {
     io.signal.throwIfAborted();
-    throw new NotImplementedError(`not implemented: building ${request.context.kind} contexts`);
+    if (this.#builds.has(io.id)) throw new ConflictError(`a build with the ID ${io.id} is under way`);
+    const { parts, cache } = this.#options;
+    this.#builds.set(io.id, { id: io.id, startedMs: Date.now(), target: request.target });
+    try {
+      const options = { parts, cache, imports: [], executions: this.#executions, listener };
+      const solved = await solve({ ...options, parallelSteps: PARALLEL_STEPS }, request, io);
+      return { ...solved, release: () => this.#over(solved) };
+    } catch (error) {
+      void this.#keeper.collect();
+      throw error;
+    } finally {
+      this.#builds.delete(io.id);
+    }
   }
 
-  /** Brings the results of `solve` to all of `outputs`, one after the other. */
-  async export(solved: SolvedBuild, outputs: readonly OutputSpec[], io: BuildIo): Promise<ExportOutcome> {
-    io.signal.throwIfAborted();
-    throw new NotImplementedError(
-      `not implemented: ${outputs.length} outputs of ${solved.images.length} images`,
-    );
+  /** The budget is looked at when nobody waits for it. */
+  async #over(solved: SolvedBuild): Promise<void> {
+    await solved.release();
+    void this.#keeper.collect();
+  }
+
+  builds(): BuildInFlight[] {
+    return [...this.#builds.values()];
+  }
+
+  /** Brings the results of `solve` to all of `outputs`, one after the other. `auth`: as SolveRequest has it. */
+  async export(
+    solved: SolvedBuild,
+    outputs: readonly OutputSpec[],
+    io: BuildIo,
+    auth: SolveRequest['auth'] = {},
+  ): Promise<ExportOutcome> {
+    const { parts, exportFiles } = this.#options;
+    let outcome: ExportOutcome = { metadata: {} };
+    for (const [exporter, output] of outputs.entries()) {
+      io.signal.throwIfAborted();
+      if (output.type === 'cacheonly') continue;
+      if (output.type === 'image') {
+        const credentials = (name: string) => credentialsFor(name, io.session, auth);
+        const exported = await exportImage({ parts, io, credentials }, solved, output);
+        outcome = { ...outcome, ...exported, metadata: { ...outcome.metadata, ...exported.metadata } };
+        continue;
+      }
+      const vertex = io.progress.vertex(
+        `exporting to ${output.type === 'local' ? 'client directory' : output.type}`,
+      );
+      await io.progress.during(vertex, () => exportFiles(solved, output, { ...io, exporter }, vertex));
+    }
+    return outcome;
   }
 
   /** What this machine can run, best first. */
   platforms(): Platform[] {
-    return [hostPlatform()];
+    return this.#options.platforms();
   }
 
   async cacheEntries(): Promise<BuildCacheEntry[]> {
-    return [];
+    return await this.#keeper.entries();
   }
 
   async prune(request: CachePruneRequest, signal: AbortSignal): Promise<CachePruned> {
-    signal.throwIfAborted();
-    throw new NotImplementedError(`not implemented: pruning the build cache (all=${request.all})`);
+    return await this.#keeper.prune(request, signal);
+  }
+
+  async close(): Promise<void> {
+    await this.#keeper.close();
   }
 }

@@ -32,6 +32,11 @@ export class ProgressVertex {
     return this.#vertex.name;
   }
 
+  /** Whether it was told that it is over. */
+  get ended(): boolean {
+    return this.#vertex.completed !== undefined;
+  }
+
   start(): void {
     if (this.#vertex.started === undefined) this.#change({ started: now() });
   }

@@ -49,6 +49,8 @@ export interface SolvedBuild {
   materials: readonly BuildMaterial[];
   /** The text of Dockerfile.lock as it should be; undefined with `lock.mode` off. */
   lock?: string;
+  /** Steps that the build used or made. */
+  trail: readonly CacheTrail[];
   /** Lets go of layers that nothing else holds. */
   release(): Promise<void>;
 }

@@ -71,6 +71,8 @@ export interface CopyStepPlan extends Common {
 export interface WorkdirStepPlan extends Common {
   kind: 'workdir';
   path: string;
+  /** USER at that place, whose the folder is. */
+  user: string;
 }
 
 export type PlannedStep = ConfigStep | RunStepPlan | CopyStepPlan | WorkdirStepPlan;
@@ -245,7 +247,8 @@ class StagePlanner {
       throw new InvalidParameterError('WORKDIR is empty after its variables were expanded');
     const path = posix.resolve('/', this.#state.config.WorkingDir ?? '', requested);
     this.#state.config.WorkingDir = path;
-    return { kind: 'workdir', place, author: this.#state.author, history: `WORKDIR ${path}`, path };
+    const user = this.#state.config.User ?? '';
+    return { kind: 'workdir', place, author: this.#state.author, history: `WORKDIR ${path}`, path, user };
   }
 }
 

@@ -1,0 +1,165 @@
+/**
+ * The images that a build names: found here or pulled, once each, and held until the build is over. What is pulled is
+ * shown on the vertex of the step that wants it first.
+ */
+import type { JSONMessage } from '../../api/images.ts';
+import { configPlatform } from '../../image/image-config.ts';
+import { formatPlatform, imageMatchesPlatform, type Platform } from '../../image/platform.ts';
+import { canonicalString, parseReference, repositoryName, withDefaultTag } from '../../image/reference.ts';
+import type { RegistryAuth } from '../../image/registry/credentials.ts';
+import type { Hold, Image } from '../../image/store/image-store.ts';
+import { now, type Progress, type ProgressVertex } from '../progress.ts';
+import type { BuildSession } from '../session.ts';
+import type { SolveRequest } from '../solve-request.ts';
+import type { BuildParts } from './build-parts.ts';
+import type { BuildMaterial } from './solved.ts';
+
+/** The credentials of Docker Hub have one of these keys in X-Registry-Config, and the first in sessions. */
+const HUB_KEYS = ['https://index.docker.io/v1/', 'index.docker.io', 'docker.io'];
+
+export interface BaseImagesOptions {
+  parts: Pick<BuildParts, 'images' | 'puller'>;
+  request: Pick<SolveRequest, 'pull' | 'auth' | 'requireImage'>;
+  session: BuildSession | undefined;
+  progress: Progress;
+  signal: AbortSignal;
+  /** Digest that a lock file wants for a name. */
+  pin?: (name: string) => string | undefined;
+}
+
+export class BaseImages {
+  readonly #options: BaseImagesOptions;
+  readonly #images = new Map<string, Promise<Image>>();
+  readonly #holds: Hold[] = [];
+  readonly #materials = new Map<string, BuildMaterial>();
+
+  constructor(options: BaseImagesOptions) {
+    this.#options = options;
+  }
+
+  get materials(): readonly BuildMaterial[] {
+    return [...this.#materials.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /**
+   * `platform` undefined: any that this machine has under the name, else what fits it. Throws what the pull does, and
+   * what `requireImage` refuses.
+   */
+  get(
+    name: string,
+    platform: Platform | undefined,
+    onPull?: (message: JSONMessage<unknown>) => void,
+  ): Promise<Image> {
+    const key = `${platform === undefined ? '' : formatPlatform(platform)} ${name}`;
+    const known = this.#images.get(key);
+    if (known !== undefined) return known;
+    const image = this.#resolve(name, platform, onPull);
+    this.#images.set(key, image);
+    image.catch(() => {});
+    return image;
+  }
+
+  async #resolve(
+    name: string,
+    platform: Platform | undefined,
+    onPull: ((message: JSONMessage<unknown>) => void) | undefined,
+  ): Promise<Image> {
+    const { request, parts, progress } = this.#options;
+    request.requireImage?.(name);
+    const pinned = pinnedName(name, this.#options.pin?.(name));
+    const here = request.pull ? undefined : parts.images.tryResolve(pinned);
+    const fits =
+      here !== undefined &&
+      (platform === undefined || imageMatchesPlatform(platform, configPlatform(here.config)));
+    const vertex = progress.vertex(`[internal] load metadata for ${displayName(pinned)}`);
+    const image = await progress.during(vertex, async () =>
+      fits ? here : await this.#pull(pinned, platform, vertex, onPull),
+    );
+    this.#holds.push(await parts.images.hold({ layers: image.diffIds }));
+    this.#remember(name, image, platform);
+    return image;
+  }
+
+  async #pull(
+    name: string,
+    platform: Platform | undefined,
+    vertex: ProgressVertex,
+    onPull: ((message: JSONMessage<unknown>) => void) | undefined,
+  ): Promise<Image> {
+    const { request, parts, session, signal } = this.#options;
+    const started = now();
+    const auth = await credentialsFor(name, session, request.auth);
+    return await parts.puller.pull({
+      reference: name,
+      ...(platform === undefined ? {} : { platform: formatPlatform(platform) }),
+      ...(auth === undefined ? {} : { auth }),
+      authConfigs: request.auth,
+      onProgress: (message) => {
+        onPull?.(message);
+        showAmount(vertex, message, started);
+      },
+      signal,
+    });
+  }
+
+  #remember(name: string, image: Image, platform: Platform | undefined): void {
+    const digest = digestIn(image, name);
+    if (digest === undefined) return;
+    const material: BuildMaterial = {
+      kind: 'image',
+      name,
+      pin: digest,
+      ...(platform === undefined ? {} : { platform: formatPlatform(platform) }),
+    };
+    this.#materials.set(`${name} ${material.platform ?? ''}`, material);
+  }
+
+  async release(): Promise<void> {
+    // A build that was cancelled may have pulls that are not over yet.
+    await Promise.allSettled(this.#images.values());
+    for (const hold of this.#holds.splice(0)) await hold.release();
+  }
+}
+
+/** The session knows best what its user may see. */
+export async function credentialsFor(
+  name: string,
+  session: BuildSession | undefined,
+  auth: Readonly<Record<string, RegistryAuth>>,
+): Promise<RegistryAuth | undefined> {
+  const { domain } = parseReference(name);
+  const keys = domain === 'docker.io' ? HUB_KEYS : [domain, `https://${domain}`];
+  const offered = await session?.credentials(keys[0] ?? domain);
+  if (offered !== undefined) return offered;
+  const found = keys.find((key) => Object.hasOwn(auth, key));
+  return found === undefined ? undefined : auth[found];
+}
+
+/** The digest by which the registry of `name` knows the image; undefined for one that was made here. */
+function digestIn(image: Image, name: string): string | undefined {
+  const [repository] = displayName(name).split(/[:@](?!.*\/)/, 1);
+  const known = image.repoDigests.map((one) => parseReference(one));
+  return known.find((one) => repositoryName(one) === repository)?.digest;
+}
+
+/** As BuildKit names images: `docker.io/library/busybox:latest`. */
+export function displayName(name: string): string {
+  try {
+    return canonicalString(withDefaultTag(parseReference(name)));
+  } catch {
+    // An image ID, which is no reference.
+    return name;
+  }
+}
+
+function pinnedName(name: string, digest: string | undefined): string {
+  return digest === undefined || name.includes('@') ? name : `${name}@${digest}`;
+}
+
+function showAmount(vertex: ProgressVertex, message: JSONMessage<unknown>, started: string): void {
+  const { id, status, progressDetail } = message;
+  if (id === undefined || status === undefined) return;
+  const { current = 0, total = 0 } = progressDetail ?? {};
+  const done = /^(?:Pull complete|Already exists)/.test(status);
+  vertex.amount(`${id} ${status}`, current, total, done || progressDetail === undefined, started);
+}

@@ -1,0 +1,179 @@
+/** RUN as a step that can be looked for and done. */
+import { posix } from 'node:path';
+import type { Platform } from '../../image/platform.ts';
+import { formatPlatform } from '../../image/platform.ts';
+import type { PreparedCopy } from '../copy/copy-step.ts';
+import type { RunMountSpec } from '../run/mount-flag.ts';
+import type { RunMount } from '../run/run-step.ts';
+import type { Executed, LayerWork } from './layer-steps.ts';
+import type { SolveContext } from './solve-context.ts';
+import type { RunStepPlan } from './stage-plan.ts';
+import { definitionKey, hash } from './step-keys.ts';
+import { fetchRemote, type StepSource } from './step-sources.ts';
+
+export interface RunWorkInput {
+  context: SolveContext;
+  step: RunStepPlan;
+  /** For each mount of the step: what it takes from; `scratch` is nothing. */
+  sources: readonly (StepSource | 'scratch' | undefined)[];
+  platform: Platform;
+  epochSeconds: number;
+  description: string;
+}
+
+export function runWork(input: RunWorkInput): LayerWork {
+  const { context, step, sources, platform, epochSeconds, description } = input;
+  const { request } = context;
+  const network = step.network === '' ? request.networkMode : step.network;
+  const definition = definitionKey({
+    kind: 'RUN',
+    platform: formatPlatform(platform),
+    epochSeconds,
+    args: step.args,
+    script: step.script ?? null,
+    env: step.env,
+    cwd: step.cwd,
+    user: step.user,
+    mounts: step.mounts.map(mountDefinition),
+    network,
+    insecure: step.insecure,
+    extraHosts: request.extraHosts,
+  });
+  const reads = step.mounts.flatMap((mount, index) => {
+    const source = sources[index];
+    return source === undefined || source === 'scratch' ? [] : [{ mount, source }];
+  });
+  const prepared = new Map<RunMountSpec, Promise<PreparedCopy>>();
+  const contentOf = ({ mount, source }: { mount: RunMountSpec; source: StepSource }) => {
+    const known = prepared.get(mount) ?? mountContent(context, mount, source, epochSeconds);
+    prepared.set(mount, known);
+    return known;
+  };
+  const identities = reads.map(({ source }) => source.identity);
+  return {
+    description,
+    definition,
+    identity: identities.every((one) => one !== undefined) ? hash(identities) : undefined,
+    local: hash(reads.map(({ source }) => source.local)),
+    contentKnown: async () => {
+      for (const read of reads) {
+        if (read.source.identity !== undefined) continue;
+        if (!(await (await contentOf(read)).contentKnown())) return false;
+      }
+      return true;
+    },
+    content: async () => {
+      const keys = await Promise.all(
+        reads.map(async (read) => read.source.identity ?? (await (await contentOf(read)).contentKey())),
+      );
+      return hash(keys);
+    },
+    independent: false,
+    execute: async (stack, vertex): Promise<Executed> => {
+      await fetchRemote(stack.storedLayers(), context.signal);
+      const mounts = await Promise.all(
+        step.mounts.map((mount, index) => openMount(mount, sources[index], contentOf)),
+      );
+      const pending = await context.parts.run.run(
+        {
+          layers: stack.stacked(),
+          platform,
+          args: step.args,
+          ...(step.script === undefined ? {} : { script: step.script }),
+          env: [...step.env, ...step.proxies],
+          cwd: step.cwd,
+          user: step.user,
+          mounts,
+          network,
+          insecure: step.insecure,
+          epochSeconds,
+          vertex,
+          signal: context.signal,
+        },
+        context.runBuild,
+      );
+      return { kind: 'pending', pending };
+    },
+  };
+}
+
+/** What a mount is by itself. The content of a cache mount is none of the step's inputs. */
+function mountDefinition({ from: _, ...mount }: RunMountSpec): Record<string, unknown> {
+  return { ...mount };
+}
+
+/** The part of a tree that a mount shows, as COPY would see it. */
+async function mountContent(
+  context: SolveContext,
+  mount: RunMountSpec,
+  source: StepSource,
+  epochSeconds: number,
+): Promise<PreparedCopy> {
+  const tree = await source.open();
+  const pattern = posix.join('/', mount.source);
+  return context.parts.copy.prepare(
+    {
+      instruction: 'COPY',
+      sources: [{ kind: 'tree', tree, patterns: [pattern] }],
+      destination: '/mount/',
+      workingDir: '/',
+      chown: '',
+      chmod: '',
+      link: true,
+      parents: false,
+      excludes: [],
+      unpack: false,
+      epochSeconds,
+    },
+    context.signal,
+  );
+}
+
+async function openMount(
+  mount: RunMountSpec,
+  source: StepSource | 'scratch' | undefined,
+  contentOf: (read: { mount: RunMountSpec; source: StepSource }) => Promise<PreparedCopy>,
+): Promise<RunMount> {
+  const { target = '', readOnly, id, required } = mount;
+  const [uid, gid] = [mount.uid ?? 0, mount.gid ?? 0];
+  switch (mount.type) {
+    case 'bind': {
+      const tree = source === undefined || source === 'scratch' ? ('scratch' as const) : await source.open();
+      return { type: 'bind', target, tree, source: mount.source, readOnly };
+    }
+    case 'cache': {
+      const shared = { target, id, sharing: mount.sharing, source: mount.source, readOnly };
+      const owned = { type: 'cache' as const, ...shared, mode: mount.mode ?? 0o755, uid, gid };
+      if (source === undefined || source === 'scratch') return owned;
+      const fromKey = source.identity ?? (await (await contentOf({ mount, source })).contentKey());
+      return { ...owned, from: await source.open(), fromKey };
+    }
+    case 'tmpfs':
+      return {
+        type: 'tmpfs',
+        target,
+        ...(mount.sizeBytes === undefined ? {} : { sizeBytes: mount.sizeBytes }),
+      };
+    case 'secret':
+      return {
+        type: 'secret',
+        id,
+        ...(mount.target === undefined ? {} : { target }),
+        ...(mount.env === undefined ? {} : { env: mount.env }),
+        required,
+        mode: mount.mode ?? 0o400,
+        uid,
+        gid,
+      };
+    case 'ssh':
+      return {
+        type: 'ssh',
+        id,
+        ...(mount.target === undefined ? {} : { target }),
+        required,
+        mode: mount.mode ?? 0o600,
+        uid,
+        gid,
+      };
+  }
+}

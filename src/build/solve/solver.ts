@@ -1,0 +1,327 @@
+/**
+ * One build from its request to its images: Dockerfile, graph, stages side by side, and the images' configurations.
+ */
+import { InvalidParameterError } from '../../base/errors.ts';
+import { formatPlatform, hostPlatform, type Platform, parsePlatform } from '../../image/platform.ts';
+import { Semaphore } from '../../image/semaphore.ts';
+import type { BuildIo } from '../builder.ts';
+import type { CacheSource } from '../cache/cache-source.ts';
+import type { StepCache } from '../cache/step-cache.ts';
+import type { Dockerfile } from '../dockerfile/ast.ts';
+import { parseDockerfile } from '../dockerfile/parse.ts';
+import type { ProgressVertex } from '../progress.ts';
+import type { SolveRequest } from '../solve-request.ts';
+import type { MainContext } from '../source/main-context.ts';
+import type { SourceTree } from '../source/source-tree.ts';
+import { unusedArguments } from './arguments.ts';
+import { BaseImages } from './base-images.ts';
+import type { BuildParts } from './build-parts.ts';
+import { canonicalJson, imageConfigOf } from './built-image.ts';
+import type { Executions } from './executions.ts';
+import { placed, type SolveContext } from './solve-context.ts';
+import type { BuildMaterial, BuiltImage, SolvedBuild } from './solved.ts';
+import { squashLayers } from './squash.ts';
+import { StageGraph } from './stage-graph.ts';
+import { declaredNames } from './stage-plan.ts';
+import { epochOf, FIRST_EPOCH, runStage, type StageResult } from './stage-run.ts';
+import { StepCacheUse } from './step-cache-use.ts';
+import { type ListedStep, type StepListener, stepId } from './step-listener.ts';
+import { StepSources } from './step-sources.ts';
+
+export interface SolverOptions {
+  parts: BuildParts;
+  cache: StepCache;
+  imports: readonly CacheSource[];
+  executions: Executions;
+  listener: StepListener | undefined;
+  /** Steps of one build at a time. */
+  parallelSteps: number;
+}
+
+/** Throws as Builder.solve. */
+export async function solve(
+  options: SolverOptions,
+  request: SolveRequest,
+  io: BuildIo,
+): Promise<SolvedBuild> {
+  return await new Solver(options, request, io).run();
+}
+
+class Solver {
+  readonly #options: SolverOptions;
+  readonly #request: SolveRequest;
+  readonly #io: BuildIo;
+  /** Ends what is still running when one stage has failed. */
+  readonly #failed = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #main: MainContext;
+  readonly #images: BaseImages;
+  readonly #sources: StepSources;
+  readonly #cache: StepCacheUse;
+  readonly #materials: BuildMaterial[] = [];
+  #contextEpoch: number | undefined;
+  #file = { name: 'Dockerfile', content: '' };
+
+  constructor(options: SolverOptions, request: SolveRequest, io: BuildIo) {
+    this.#options = options;
+    this.#request = request;
+    this.#io = io;
+    this.#signal = AbortSignal.any([io.signal, this.#failed.signal]);
+    const { parts, cache, imports } = options;
+    const { session, progress } = io;
+    const signal = this.#signal;
+    this.#main = parts.sources.main(request.context, request.dockerfile);
+    this.#images = new BaseImages({ parts, request, session, progress, signal });
+    this.#cache = new StepCacheUse({ cache, imports, signal });
+    this.#sources = new StepSources({
+      parts,
+      named: request.namedContexts,
+      session,
+      progress,
+      signal,
+      main: () => this.#openMain(),
+      image: (reference) => this.#images.get(reference, undefined),
+    });
+  }
+
+  async run(): Promise<SolvedBuild> {
+    try {
+      const platforms = targetPlatforms(this.#request.platforms);
+      const explicitEpoch = explicitEpochOf(this.#request);
+      const { dockerfile, vertex } = await this.#readDockerfile();
+      const graphs = platforms.map((platform) => this.#graph(dockerfile, platform));
+      this.#warnUnused(dockerfile, vertex);
+      if (this.#request.check) return this.#solved([], explicitEpoch ?? FIRST_EPOCH);
+      this.#announce(graphs, platforms, dockerfile);
+      const context = this.#context(dockerfile, platforms, explicitEpoch);
+      const results = await this.#runAll(context, graphs, platforms);
+      const epochSeconds = explicitEpoch ?? (await this.#imageEpoch(results));
+      const images: BuiltImage[] = [];
+      for (const result of results) images.push(await this.#image(result, epochSeconds));
+      return this.#solved(images, epochSeconds);
+    } catch (error) {
+      this.#failed.abort(error);
+      await this.#release();
+      this.#io.signal.throwIfAborted();
+      throw error;
+    }
+  }
+
+  async #readDockerfile(): Promise<{ dockerfile: Dockerfile; vertex: ProgressVertex }> {
+    const { progress, session, body } = this.#io;
+    const vertex = progress.vertex(`[internal] load build definition from ${this.#main.dockerfileName}`);
+    const io = { signal: this.#signal, session, vertex, ...(body === undefined ? {} : { body }) };
+    const text = await progress.during(vertex, () => this.#main.readDockerfile(io));
+    this.#file = text;
+    try {
+      return { dockerfile: parseDockerfile(text.content), vertex };
+    } catch (error) {
+      throw placed({ file: text, signal: this.#signal }, errorLines(error), error);
+    }
+  }
+
+  #graph(dockerfile: Dockerfile, targetPlatform: Platform): StageGraph {
+    const { request } = { request: this.#request };
+    return new StageGraph({
+      dockerfile,
+      target: request.target,
+      buildPlatform: hostPlatform(),
+      targetPlatform,
+      given: request.buildArgs,
+      hasNamedContext: (name) => Object.hasOwn(request.namedContexts, name),
+    });
+  }
+
+  #warnUnused(dockerfile: Dockerfile, vertex: ProgressVertex): void {
+    const all = [...dockerfile.globalArgs, ...dockerfile.stages.flatMap(({ instructions }) => instructions)];
+    const unused = unusedArguments(this.#request.buildArgs, new Set(declaredNames(all)));
+    if (unused.length > 0) {
+      vertex.warn({
+        rule: '',
+        message: `[Warning] One or more build-args [${unused.join(' ')}] were not consumed`,
+      });
+    }
+    for (const message of dockerfile.warnings) vertex.warn({ rule: '', message });
+  }
+
+  #announce(graphs: readonly StageGraph[], platforms: readonly Platform[], dockerfile: Dockerfile): void {
+    const { listener } = this.#options;
+    if (listener === undefined) return;
+    const steps: ListedStep[] = dockerfile.globalArgs.map(({ source }, index) => ({
+      id: stepId(-1, index, ''),
+      text: source,
+    }));
+    for (const [index, graph] of graphs.entries()) {
+      const platform = formatPlatform(platforms[index] ?? hostPlatform());
+      for (const { stage, index: number } of graph.needed()) {
+        steps.push({ id: stepId(number, -1, platform), text: stage.from.source });
+        stage.instructions.forEach(({ source }, i) => {
+          steps.push({ id: stepId(number, i, platform), text: source });
+        });
+      }
+    }
+    listener.planned(steps);
+    for (const [index] of dockerfile.globalArgs.entries()) {
+      listener.ended(stepId(-1, index, ''), { cached: false, result: '' });
+    }
+  }
+
+  #context(
+    dockerfile: Dockerfile,
+    platforms: readonly Platform[],
+    explicitEpoch: number | undefined,
+  ): SolveContext {
+    const { parts, executions, listener, parallelSteps } = this.#options;
+    const { extraHosts, limits, ulimits, cgroupParent, entitlements, keepFailed } = this.#request;
+    const { id, session, progress } = this.#io;
+    return {
+      id,
+      request: this.#request,
+      parts,
+      session,
+      progress,
+      signal: this.#signal,
+      file: this.#file,
+      dockerfile,
+      images: this.#images,
+      sources: this.#sources,
+      cache: this.#cache,
+      executions,
+      slots: new Semaphore(parallelSteps),
+      listener,
+      explicitEpoch,
+      pipelined: platforms.length === 1,
+      multiPlatform: platforms.length > 1,
+      runBuild: { id, session, extraHosts, limits, ulimits, cgroupParent, entitlements, keepFailed },
+    };
+  }
+
+  /** All stages that a target needs begin at once; they wait for each other where they must. */
+  async #runAll(
+    context: SolveContext,
+    graphs: readonly StageGraph[],
+    platforms: readonly Platform[],
+  ): Promise<StageResult[]> {
+    const running: Promise<unknown>[] = [];
+    const targets = graphs.map((graph, number) => {
+      const targetPlatform = platforms[number] ?? hostPlatform();
+      const stages = new Map<number, Promise<StageResult>>();
+      const result = (index: number): Promise<StageResult> => {
+        const known = stages.get(index);
+        if (known !== undefined) return known;
+        const stage = graph.stages[index];
+        if (stage === undefined) throw new InvalidParameterError(`the Dockerfile has no stage ${index}`);
+        const run = runStage({ context, graph, stage, targetPlatform, result });
+        stages.set(index, run);
+        running.push(run);
+        run.catch((error: unknown) => this.#failed.abort(error));
+        return run;
+      };
+      for (const { index } of graph.needed()) void result(index);
+      return result(graph.target.index);
+    });
+    // The first failure is the one to tell of; the others are its consequences, but nothing may go on.
+    const first = Promise.withResolvers<never>();
+    for (const run of running) run.catch(first.reject);
+    try {
+      return await Promise.race([Promise.all(targets), first.promise]);
+    } catch (error) {
+      this.#failed.abort(error);
+      throw error;
+    } finally {
+      await Promise.allSettled(running);
+    }
+  }
+
+  async #openMain(): Promise<SourceTree> {
+    const { progress, session, body } = this.#io;
+    const vertex = progress.vertex('[internal] load build context');
+    return await progress.during(vertex, async () => {
+      const io = { signal: this.#signal, session, vertex, ...(body === undefined ? {} : { body }) };
+      const opened = await this.#main.open(io);
+      if (opened.material !== undefined) this.#materials.push(opened.material);
+      this.#contextEpoch = opened.epochSeconds;
+      // It is the main context's own to release.
+      return { ...opened.tree, release: () => Promise.resolve() };
+    });
+  }
+
+  /** What the images say of their time: what the client knows of its context, else what its files say. */
+  async #imageEpoch(results: readonly StageResult[]): Promise<number> {
+    const bases = results.map(({ origin }) => (origin === undefined ? FIRST_EPOCH : epochOf(origin)));
+    const context = this.#request.contextEpoch ?? this.#contextEpoch ?? (await this.#newestFile());
+    return Math.max(...bases, context ?? FIRST_EPOCH);
+  }
+
+  async #newestFile(): Promise<number | undefined> {
+    return await Promise.resolve(undefined);
+  }
+
+  async #image(result: StageResult, epochSeconds: number): Promise<BuiltImage> {
+    const { origin, baseImage, state, history, platform } = result;
+    const squashed = this.#request.squash
+      ? await squashLayers(this.#options.parts, result, this.#signal)
+      : undefined;
+    const layers = [...result.baseLayers, ...(squashed?.layers ?? result.layers)];
+    for (const layer of squashed?.layers ?? []) await this.#cache.hold(layer);
+    const config = imageConfigOf({
+      platform,
+      base: origin,
+      config: state.config,
+      author: state.author,
+      labels: this.#request.labels,
+      history: squashed?.history ?? history,
+      diffIds: layers.map(({ diffId }) => diffId),
+      epochSeconds,
+    });
+    return {
+      platform,
+      config,
+      configBytes: Buffer.from(canonicalJson(config)),
+      layers,
+      ...(baseImage === undefined ? {} : { base: baseImage.id }),
+    };
+  }
+
+  #solved(images: readonly BuiltImage[], epochSeconds: number): SolvedBuild {
+    return {
+      images,
+      epochSeconds,
+      materials: [...this.#images.materials, ...this.#materials, ...this.#sources.materials],
+      trail: this.#cache.trail,
+      release: () => this.#release(),
+    };
+  }
+
+  async #release(): Promise<void> {
+    await this.#sources.release();
+    await this.#main.release();
+    await this.#images.release();
+    await this.#cache.release();
+  }
+}
+
+function targetPlatforms(texts: readonly string[]): Platform[] {
+  if (texts.length === 0) return [hostPlatform()];
+  const platforms = texts.map((text) => parsePlatform(text));
+  const keys = platforms.map(formatPlatform);
+  const twice = keys.find((key, index) => keys.indexOf(key) !== index);
+  if (twice !== undefined) throw new InvalidParameterError(`platform ${twice} is given twice`);
+  return platforms;
+}
+
+function explicitEpochOf({ sourceDateEpoch, buildArgs }: SolveRequest): number | undefined {
+  if (sourceDateEpoch !== undefined) return sourceDateEpoch;
+  const text = Object.hasOwn(buildArgs, 'SOURCE_DATE_EPOCH') ? buildArgs['SOURCE_DATE_EPOCH'] : undefined;
+  if (text === undefined || text === null || text === '') return undefined;
+  if (!/^\d{1,12}$/.test(text)) {
+    throw new InvalidParameterError(`invalid SOURCE_DATE_EPOCH "${text}": expected seconds since 1970`);
+  }
+  return Number(text);
+}
+
+/** `dockerfile parse error on line 3: …` */
+function errorLines(error: unknown): { line: number; endLine: number } {
+  const line = Number(/\bline (\d+)/.exec(error instanceof Error ? error.message : '')?.[1] ?? 1);
+  return { line, endLine: line };
+}

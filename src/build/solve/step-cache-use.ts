@@ -1,0 +1,102 @@
+/**
+ * How one build uses the cache of steps: finds results here and in imported caches, holds what it found, stores what it
+ * made, and writes down what it used.
+ */
+import type { Hold } from '../../image/store/image-store.ts';
+import type { CachedStep, CacheSource } from '../cache/cache-source.ts';
+import type { StepCache } from '../cache/step-cache.ts';
+import type { BuiltLayer, CacheTrail } from './solved.ts';
+
+export interface StepCacheUseOptions {
+  cache: StepCache;
+  /** `--cache-from`, in the order of the request. */
+  imports: readonly CacheSource[];
+  signal: AbortSignal;
+}
+
+export interface DoneStep {
+  key: string;
+  definition: string;
+  layer: BuiltLayer | undefined;
+  description: string;
+  parent: string | undefined;
+}
+
+export class StepCacheUse {
+  readonly #options: StepCacheUseOptions;
+  readonly #holds: Hold[] = [];
+  readonly #ends: (() => void)[] = [];
+  readonly #trail = new Map<string, CacheTrail>();
+
+  constructor(options: StepCacheUseOptions) {
+    this.#options = options;
+  }
+
+  get trail(): readonly CacheTrail[] {
+    return [...this.#trail.values()];
+  }
+
+  /** False where no key of this definition can be found anywhere. */
+  mayHave(definition: string): boolean {
+    return this.#options.imports.length > 0 || this.#options.cache.mayHave(definition);
+  }
+
+  async find(key: string, description: string): Promise<CachedStep | undefined> {
+    const found = (await this.#findHere(key)) ?? (await this.#findElsewhere(key));
+    if (found !== undefined) this.#remember(found.key, found.layer, description);
+    return found;
+  }
+
+  /** A record's layer may be removed in the moment between finding and holding it. */
+  async #findHere(key: string): Promise<CachedStep | undefined> {
+    const { cache } = this.#options;
+    const found = await cache.find(key);
+    if (found === undefined) return undefined;
+    if (found.layer === undefined) {
+      this.#ends.push(cache.use(found.key));
+      return found;
+    }
+    const hold = await cache.hold(found.layer.diffId);
+    const still = await cache.find(key);
+    if (still?.key !== found.key) {
+      await hold.release();
+      return undefined;
+    }
+    this.#holds.push(hold);
+    this.#ends.push(cache.use(found.key));
+    return still;
+  }
+
+  async #findElsewhere(key: string): Promise<CachedStep | undefined> {
+    for (const source of this.#options.imports) {
+      const found = await source.find(key, this.#options.signal);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** Keeps a layer that was just made. */
+  async hold(layer: BuiltLayer): Promise<void> {
+    this.#holds.push(await this.#options.cache.hold(layer.diffId));
+  }
+
+  store(step: DoneStep): void {
+    const { cache } = this.#options;
+    cache.store(step);
+    this.#ends.push(cache.keep(step.key));
+    this.#remember(step.key, step.layer, step.description);
+  }
+
+  alias(alias: string, key: string): void {
+    this.#options.cache.alias(alias, key);
+  }
+
+  #remember(key: string, layer: BuiltLayer | undefined, description: string): void {
+    this.#trail.set(key, { key, diffId: layer?.diffId ?? null, description });
+  }
+
+  async release(): Promise<void> {
+    for (const end of this.#ends.splice(0)) end();
+    for (const hold of this.#holds.splice(0)) await hold.release();
+  }
+}

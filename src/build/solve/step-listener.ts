@@ -1,0 +1,28 @@
+/**
+ * The steps of a build as the Dockerfile lists them, those included that BuildKit's vertices do not show: what a
+ * printer in the style of the classic builder needs beside the statuses.
+ */
+import type { JSONMessage } from '../../api/images.ts';
+
+export interface ListedStep {
+  id: string;
+  /** The instruction as written. */
+  text: string;
+}
+
+export interface StepListener {
+  /** All steps that the target needs, in order. Once, before any other call. */
+  planned(steps: readonly ListedStep[]): void;
+  /** The step's output comes with this vertex. */
+  began(id: string, vertex: string): void;
+  /** Messages of a pull. */
+  pulling(id: string, message: JSONMessage<unknown>): void;
+  /** A step of the base image that this one brings along; text of the trigger. */
+  triggers(id: string, texts: readonly string[]): void;
+  /** `result`: hex digits that name what there is now. */
+  ended(id: string, outcome: { cached: boolean; result: string }): void;
+}
+
+export function stepId(stage: number, instruction: number, platform: string): string {
+  return `${platform} ${stage}.${instruction}`;
+}
