@@ -109,6 +109,23 @@ static int text_add_link(struct text *text, int fd, const char *name) {
     return error != 0 ? error : text_add(text, "", 1);
 }
 
+/* listxattrat(2), Linux 6.13: a path through /proc costs as much again as all else of a listing. */
+#ifndef SYS_listxattrat
+#define SYS_listxattrat 465
+#endif
+
+/* Whether a name in a directory may have attributes; those of most kinds of trees have none. */
+static bool may_have_xattrs(int fd, const char *name) {
+    static _Atomic bool missing;
+    char one[1];
+    if (missing)
+        return true;
+    long length = syscall(SYS_listxattrat, fd, name, AT_SYMLINK_NOFOLLOW, one, (size_t)0);
+    if (length < 0 && errno == ENOSYS)
+        missing = true;
+    return length > 0 || (length < 0 && errno != ENOTSUP && errno != ENOENT);
+}
+
 /* [name, value, …] of a path that is not followed; NULL without any. Those that vanish meanwhile
  * are left out. */
 static napi_value tree_xattrs(napi_env env, const char *path, size_t *total, int *error) {
@@ -192,6 +209,8 @@ static int list_name(napi_env env, int fd, const char *name, struct tree_listing
         (error = text_add(&listing->names, "/", 1)) != 0 ||
         (error = text_add(&listing->fields, fields, sizeof fields)) != 0)
         return error;
+    if (!may_have_xattrs(fd, name))
+        return 0;
     snprintf(path, sizeof path, "/proc/self/fd/%d/%s", fd, name);
     napi_handle_scope scope;
     napi_open_handle_scope(env, &scope);

@@ -6,7 +6,7 @@
  */
 
 import { rmSync, statfsSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { log } from '../../base/log.ts';
 import { STATE_FROM, TREE_FIELDS } from '../../native/tree.ts';
 
@@ -76,19 +76,21 @@ export class KnownFiles {
 
 export class FileDigests {
   readonly #db: DatabaseSync;
+  readonly #find: StatementSync;
+  readonly #insert: StatementSync;
   readonly #maxBytes: number;
 
   /** `path`: a file below the data root, or `:memory:`. One that is damaged is begun anew. */
   constructor(path: string, options: { maxBytes?: number } = {}) {
     this.#maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES;
     this.#db = open(path);
+    this.#find = this.#db.prepare('SELECT files, used_at FROM directories WHERE device = ? AND inode = ?');
+    this.#insert = this.#db.prepare('INSERT OR REPLACE INTO directories VALUES (?, ?, ?, ?)');
     this.#trim();
   }
 
   known({ device, inode }: DirectoryIdentity): KnownFiles | undefined {
-    const row = this.#db
-      .prepare('SELECT files, used_at FROM directories WHERE device = ? AND inode = ?')
-      .get(device, inode);
+    const row = this.#find.get(device, inode);
     if (row === undefined || !(row.files instanceof Uint8Array)) return undefined;
     if (Number(row.used_at) < Date.now() - USE_INTERVAL_MS) {
       this.#db
@@ -100,11 +102,10 @@ export class FileDigests {
 
   /** Replaces what is known of directories. */
   remember(directories: readonly { identity: DirectoryIdentity; files: readonly DigestedFile[] }[]): void {
-    const insert = this.#db.prepare('INSERT OR REPLACE INTO directories VALUES (?, ?, ?, ?)');
     this.#db.exec('BEGIN');
     try {
       for (const { identity, files } of directories) {
-        insert.run(identity.device, identity.inode, Date.now(), encode(files));
+        this.#insert.run(identity.device, identity.inode, Date.now(), encode(files));
       }
       this.#db.exec('COMMIT');
     } catch (error) {

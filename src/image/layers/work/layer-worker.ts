@@ -16,6 +16,9 @@ import {
   toWireError,
 } from './worker-protocol.ts';
 
+/** A message costs as much as many small items. */
+const CREDIT_BYTES = 64 * 1024;
+
 const port = parentPort;
 if (port === null) throw new Error('layer-worker runs as a worker thread only');
 
@@ -28,6 +31,8 @@ class RunningJob {
   readonly controller = new AbortController();
   readonly #items: InputItem[] = [];
   #unacknowledged = 0;
+  /** Input that was used and not yet credited. */
+  #usedBytes = 0;
   #wake: (() => void) | undefined;
   #closed = false;
   #extent: FileExtent | undefined;
@@ -89,13 +94,20 @@ class RunningJob {
       this.controller.signal.throwIfAborted();
       const item = this.#items.shift();
       if (item === undefined) {
+        this.#giveCredit();
         await this.#wait();
         continue;
       }
       if (item.type === 'finish') return;
       yield item;
-      post({ kind: 'credit', bytes: inputCost([item]) });
+      this.#usedBytes += inputCost([item]);
+      if (this.#usedBytes >= CREDIT_BYTES) this.#giveCredit();
     }
+  }
+
+  #giveCredit(): void {
+    if (this.#usedBytes > 0) post({ kind: 'credit', bytes: this.#usedBytes });
+    this.#usedBytes = 0;
   }
 
   async #grown(consumedBytes: number): Promise<FileExtent> {
