@@ -12,6 +12,7 @@ import {
   UnavailableError,
 } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
+import { Arrivals } from '../arrivals.ts';
 import { GrpcChannel } from '../grpc/channel.ts';
 import { GrpcError } from '../grpc/status.ts';
 import { ClientSession } from './client-session.ts';
@@ -31,7 +32,7 @@ export interface SessionHeaders {
 
 export class SessionRegistry {
   readonly #sessions = new Map<string, ClientSession>();
-  readonly #waiting = new Set<() => void>();
+  readonly #arrivals = new Arrivals();
 
   /** Throws where a session of these headers cannot be opened: before the connection is taken out of HTTP. */
   requireNew({ id }: SessionHeaders): void {
@@ -53,7 +54,7 @@ export class SessionRegistry {
     session.closed.addEventListener('abort', () => {
       if (this.#sessions.get(id) === session) this.#sessions.delete(id);
     });
-    for (const wake of [...this.#waiting]) wake();
+    this.#arrivals.announce();
     return session;
   }
 
@@ -61,27 +62,9 @@ export class SessionRegistry {
   async get(name: string, signal: AbortSignal): Promise<ClientSession> {
     // Clients put what tells their contexts apart in front of it.
     const id = name.slice(name.indexOf(':') + 1) || name;
-    const timeout = AbortSignal.timeout(WAIT_MAX_MS);
-    for (;;) {
-      const session = this.#sessions.get(id);
-      if (session !== undefined) return session;
-      signal.throwIfAborted();
-      if (timeout.aborted) throw new InvalidParameterError(`no active session for ${id}`);
-      await this.#change(AbortSignal.any([signal, timeout]));
-    }
-  }
-
-  async #change(signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const wake = (): void => {
-        this.#waiting.delete(wake);
-        signal.removeEventListener('abort', wake);
-        resolve();
-      };
-      this.#waiting.add(wake);
-      signal.addEventListener('abort', wake);
-      if (signal.aborted) wake();
-    });
+    const session = await this.#arrivals.find(() => this.#sessions.get(id), WAIT_MAX_MS, signal);
+    if (session === undefined) throw new InvalidParameterError(`no active session for ${id}`);
+    return session;
   }
 }
 

@@ -1,0 +1,139 @@
+/**
+ * One build that a client has ordered by Control.Solve, under the reference that it chose: its progress, its results
+ * by the names that LLBBridge gives them, and how the client wants it to end. A client that steers the build itself
+ * (docker buildx) orders results by LLBBridge.Solve, and hands back by Return which of them are to be exported.
+ */
+import { randomBytes } from 'node:crypto';
+import { Progress } from '../../build/progress.ts';
+import type { SolvedBuild } from '../../build/solve/solved.ts';
+import type { CacheSpec, OutputSpec, SolveRequest } from '../../build/solve-request.ts';
+import type { BuildkitBackend } from './backend.ts';
+import { exporterResponse } from './exporters.ts';
+import { buildFailure } from './failures.ts';
+import { type Attributes, solveRequestOf } from './frontend-attributes.ts';
+import { GrpcError } from './grpc/status.ts';
+import type { ClientSession } from './session/client-session.ts';
+import { StatusLog } from './status-log.ts';
+
+/** Results of one build: targets of a bake file share none. */
+const RESULTS_MAX = 100;
+
+export interface JobOrder {
+  entitlements: readonly string[];
+  cacheFrom: readonly CacheSpec[];
+  cacheTo: readonly CacheSpec[];
+  outputs: readonly OutputSpec[];
+}
+
+export class BuildJob {
+  readonly ref: string;
+  readonly status = new StatusLog();
+  readonly #backend: BuildkitBackend;
+  readonly #order: JobOrder;
+  readonly #controller = new AbortController();
+  readonly #session: ClientSession | undefined;
+  readonly #progress: Progress;
+  readonly #results = new Map<string, SolvedBuild>();
+  readonly #returned: Promise<string | undefined>;
+  readonly #settle: { resolve: (ref: string | undefined) => void; reject: (error: unknown) => void };
+
+  constructor(ref: string, backend: BuildkitBackend, order: JobOrder, session: ClientSession | undefined) {
+    this.ref = ref;
+    this.#backend = backend;
+    this.#order = order;
+    this.#session = session;
+    this.#progress = new Progress(this.status.add, `${ref}\0${randomBytes(8).toString('hex')}`);
+    const { promise, resolve, reject } = Promise.withResolvers<string | undefined>();
+    this.#returned = promise;
+    this.#settle = { resolve, reject };
+    // Whoever waits is told; a build without a client that returns something has nobody waiting.
+    promise.catch(() => undefined);
+    const gone = (): void => this.cancel(new GrpcError('Canceled', 'the session of the client has ended'));
+    session?.closed.addEventListener('abort', gone, { once: true });
+    this.#controller.signal.addEventListener('abort', () =>
+      session?.closed.removeEventListener('abort', gone),
+    );
+    if (session?.closed.aborted === true) gone();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  cancel(reason: unknown): void {
+    this.#controller.abort(reason);
+    this.#settle.reject(reason);
+  }
+
+  /** Does what the attributes say. Returns the result's name, for `export`. */
+  async solve(attributes: Attributes, cacheFrom: readonly CacheSpec[], signal: AbortSignal): Promise<string> {
+    if (this.#results.size >= RESULTS_MAX) {
+      throw new GrpcError('ResourceExhausted', `build ${this.ref} has ${RESULTS_MAX} results already`);
+    }
+    const request = solveRequestOf({
+      ...this.#order,
+      attributes,
+      cacheFrom: [...this.#order.cacheFrom, ...cacheFrom],
+    });
+    const solved = await this.#solve(request, AbortSignal.any([this.signal, signal]));
+    const ref = randomBytes(12).toString('hex');
+    this.#results.set(ref, solved);
+    return ref;
+  }
+
+  async #solve(request: SolveRequest, signal: AbortSignal): Promise<SolvedBuild> {
+    try {
+      return await this.#backend.solve(request, this.#io(signal));
+    } catch (error) {
+      throw signal.aborted ? canceled(signal) : buildFailure(error);
+    }
+  }
+
+  has(ref: string): boolean {
+    return this.#results.has(ref);
+  }
+
+  /** What the client wants exported (nothing: only the cache), or what it says went wrong. */
+  finish(ref: string | undefined): void {
+    this.#settle.resolve(ref);
+  }
+
+  fail(error: unknown): void {
+    this.#settle.reject(error);
+  }
+
+  /** Waits for `finish`, then exports. Rejects with what `fail` or `cancel` said. */
+  async returned(): Promise<Record<string, string>> {
+    const ref = await this.#returned;
+    return ref === undefined ? {} : await this.export(ref);
+  }
+
+  async export(ref: string): Promise<Record<string, string>> {
+    const solved = this.#results.get(ref);
+    if (solved === undefined) throw new GrpcError('NotFound', `no result ${ref} of build ${this.ref}`);
+    const { signal } = this;
+    try {
+      return exporterResponse(await this.#backend.export(solved, this.#order.outputs, this.#io(signal)));
+    } catch (error) {
+      throw signal.aborted ? canceled(signal) : buildFailure(error);
+    }
+  }
+
+  /** Nothing of the build goes on; what nobody else holds of its results goes. */
+  async close(): Promise<void> {
+    this.cancel(new GrpcError('Canceled', `build ${this.ref} has ended`));
+    this.status.end();
+    const results = [...this.#results.values()];
+    this.#results.clear();
+    for (const solved of results) await solved.release();
+  }
+
+  #io(signal: AbortSignal): Parameters<BuildkitBackend['solve']>[1] {
+    const session = this.#session === undefined ? {} : { session: this.#session };
+    return { id: this.ref, progress: this.#progress, signal, ...session };
+  }
+}
+
+function canceled(signal: AbortSignal): GrpcError {
+  return signal.reason instanceof GrpcError ? signal.reason : new GrpcError('Canceled', 'context canceled');
+}

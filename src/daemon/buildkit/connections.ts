@@ -1,0 +1,30 @@
+/** The connections of BuildKit's clients on one socket: their sessions, and the services that they call. */
+import type { Socket } from 'node:net';
+import type { BuildkitBackend } from './backend.ts';
+import { addBridge } from './bridge.ts';
+import { BuildJobs } from './build-jobs.ts';
+import { addControl } from './control.ts';
+import { GrpcServices } from './grpc/server.ts';
+import { type SessionHeaders, SessionRegistry } from './session/session-registry.ts';
+
+export class BuildkitConnections {
+  readonly sessions = new SessionRegistry();
+  readonly jobs = new BuildJobs();
+  readonly #services = new GrpcServices();
+
+  constructor(backend: BuildkitBackend) {
+    const parts = { backend, sessions: this.sessions, jobs: this.jobs };
+    addControl(this.#services, parts);
+    addBridge(this.#services, parts);
+  }
+
+  /** Throws where no such session can be opened; `takeOver` gives the connection, which is the session's from then on. */
+  async session(headers: SessionHeaders, takeOver: () => Promise<Socket>): Promise<void> {
+    this.sessions.requireNew(headers);
+    this.sessions.add(headers, await takeOver());
+  }
+
+  async serve(takeOver: () => Promise<Socket>): Promise<void> {
+    this.#services.serve(await takeOver());
+  }
+}

@@ -1,0 +1,272 @@
+/** BuildKit's Control service: builds and their progress, the cache, and what does the builds. */
+import { Duplex, PassThrough } from 'node:stream';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import {
+  type BytesMessage,
+  Control,
+  type SolveRequest,
+  type UsageRecordSchema,
+} from '../../api/buildkit/control_pb.ts';
+import type { WorkerRecordSchema } from '../../api/buildkit/worker_pb.ts';
+import { MYDOCK_VERSION } from '../../base/version.ts';
+import type { BuildCacheEntry } from '../../build/builder.ts';
+import type { CacheSpec } from '../../build/solve-request.ts';
+import type { BuildkitBackend } from './backend.ts';
+import { BuildJob } from './build-job.ts';
+import type { BuildJobs } from './build-jobs.ts';
+import { outputsOf } from './exporters.ts';
+import type { GrpcServices, ServerCallContext } from './grpc/server.ts';
+import { GrpcError } from './grpc/status.ts';
+import type { SessionRegistry } from './session/session-registry.ts';
+import { statusMessage } from './status-messages.ts';
+
+export interface ControlParts {
+  backend: BuildkitBackend;
+  sessions: SessionRegistry;
+  jobs: BuildJobs;
+}
+
+const NANOSECONDS = 1_000_000n;
+
+export function addControl(services: GrpcServices, parts: ControlParts): void {
+  const { backend, jobs, sessions } = parts;
+  services
+    .unary(Control.method.solve, async (request, call) => ({
+      exporterResponse: await solve(parts, request, call),
+    }))
+    .stream(Control.method.status, async function* (requests, { signal }) {
+      const job = await jobs.get((await first(requests)).ref, signal);
+      for await (const status of job.status.read(signal)) yield statusMessage(status);
+    })
+    .unary(Control.method.info, async () => ({ buildkitVersion: version() }))
+    .unary(Control.method.listWorkers, async () => ({ record: [workerRecord(backend)] }))
+    .unary(Control.method.diskUsage, async ({ filter }) => {
+      refuseFilters(filter);
+      return { record: (await backend.cacheEntries()).map(usageRecord) };
+    })
+    .stream(Control.method.prune, async function* (requests, { signal }) {
+      const request = await first(requests);
+      const { entries } = await backend.prune(pruneRequest(request), signal);
+      yield* entries.map(usageRecord);
+    })
+    .stream(Control.method.session, (requests, call) => overCall(sessions, requests, call))
+    .stream(Control.method.listenBuildHistory, async function* (requests) {
+      const { ref } = await first(requests);
+      // Clients that ask for one of their own builds would take an empty answer for a build that left no record.
+      if (ref !== '') throw new GrpcError('Unimplemented', 'no history of builds is kept');
+      yield* [];
+    })
+    .unary(Control.method.updateBuildHistory, async ({ ref }) => {
+      throw new GrpcError('NotFound', `no build ${ref}: no history of builds is kept`);
+    });
+}
+
+export function version(): { package: string; version: string; revision: string } {
+  return { package: 'mydock', version: `v${MYDOCK_VERSION}`, revision: '' };
+}
+
+export function workerRecord(backend: BuildkitBackend): MessageInitShape<typeof WorkerRecordSchema> {
+  return {
+    id: 'mydock',
+    labels: {
+      'org.mobyproject.buildkit.worker.executor': 'mydock',
+      // Clients take it for a sign of what daemons without it cannot do: outputs and caches of all types, several platforms.
+      'org.mobyproject.buildkit.worker.snapshotter': 'mydock',
+    },
+    platforms: backend.platforms().map(({ os, architecture, variant }) => ({
+      os,
+      architecture,
+      ...(variant === undefined ? {} : { variant }),
+    })),
+    buildkitVersion: version(),
+  };
+}
+
+async function solve(
+  { backend, sessions, jobs }: ControlParts,
+  request: SolveRequest,
+  call: ServerCallContext,
+): Promise<Record<string, string>> {
+  refuseUnbuilt(request);
+  const session = request.session === '' ? undefined : await sessions.get(request.session, call.signal);
+  const { cache } = request;
+  const order = {
+    entitlements: request.entitlements,
+    cacheFrom: [
+      ...(cache?.importRefsDeprecated ?? []).map((ref) => ({ type: 'registry', attributes: { ref } })),
+      ...(cache?.imports ?? []).map(cacheSpec),
+    ],
+    cacheTo: [
+      ...(cache === undefined || cache.exportRefDeprecated === ''
+        ? []
+        : [
+            {
+              type: 'registry',
+              attributes: { ...cache.exportAttrsDeprecated, ref: cache.exportRefDeprecated },
+            },
+          ]),
+      ...(cache?.exports ?? []).map(cacheSpec),
+    ],
+    outputs: outputsOf(exportersOf(request)),
+  };
+  const job = new BuildJob(request.ref, backend, order, session);
+  const cancel = (): void => job.cancel(call.signal.reason);
+  call.signal.addEventListener('abort', cancel);
+  try {
+    return await jobs.during(job, async () => {
+      if (call.signal.aborted) cancel();
+      // Without a frontend the client steers the build itself, by LLBBridge.
+      if (request.frontend === '') return await job.returned();
+      return await job.export(await job.solve(request.frontendAttrs, [], call.signal));
+    });
+  } finally {
+    call.signal.removeEventListener('abort', cancel);
+  }
+}
+
+function exportersOf({ exporters, exporterDeprecated, exporterAttrsDeprecated }: SolveRequest) {
+  if (exporters.length > 0) return exporters;
+  return exporterDeprecated === '' ? [] : [{ type: exporterDeprecated, attrs: exporterAttrsDeprecated }];
+}
+
+/** What would otherwise silently not be obeyed. */
+function refuseUnbuilt(request: SolveRequest): void {
+  if (request.ref === '' || request.ref.length > 200) {
+    throw new GrpcError('InvalidArgument', `invalid build reference "${request.ref.slice(0, 200)}"`);
+  }
+  if ((request.definition?.def.length ?? 0) > 0) {
+    throw new GrpcError(
+      'Unimplemented',
+      'not implemented: low-level build definitions (LLB); use a Dockerfile',
+    );
+  }
+  refuseInputs(request.frontendInputs);
+  if ((request.sourcePolicy?.rules.length ?? 0) > 0 || request.sourcePolicySession !== '') {
+    throw new GrpcError('Unimplemented', 'not implemented: source policies');
+  }
+  if (request.frontend !== '') requireDockerfile(request.frontend, request.frontendAttrs);
+}
+
+export function refuseInputs(inputs: Readonly<Record<string, unknown>>): void {
+  const [name] = Object.keys(inputs);
+  if (name === undefined) return;
+  throw new GrpcError(
+    'Unimplemented',
+    `not implemented: input "${name}" from the result of another build (low-level build definitions)`,
+  );
+}
+
+/** Frontends that come as images are the Dockerfile's own, in other versions, or nothing that is built here. */
+export function requireDockerfile(frontend: string, attributes: Readonly<Record<string, string>>): void {
+  if (frontend === 'dockerfile.v0') return;
+  const source = attributes['source'] ?? '';
+  if (frontend === 'gateway.v0' && /^(docker\.io\/)?docker\/dockerfile(-upstream)?([:@]|$)/.test(source))
+    return;
+  const name = frontend === 'gateway.v0' ? `${frontend} with ${source}` : frontend;
+  throw new GrpcError(
+    'Unimplemented',
+    `not implemented: frontend ${name}; mydock has that of Dockerfiles built in`,
+  );
+}
+
+export function cacheSpec({ type, attrs }: { type: string; attrs: Record<string, string> }): CacheSpec {
+  return { type, attributes: attrs };
+}
+
+function refuseFilters(filter: readonly string[]): void {
+  const [asked] = filter;
+  if (asked !== undefined)
+    throw new GrpcError('Unimplemented', `not implemented: filter "${asked}" of disk usage`);
+}
+
+function pruneRequest(request: {
+  filter: readonly string[];
+  all: boolean;
+  keepDuration: bigint;
+  reservedSpace: bigint;
+  maxUsedSpace: bigint;
+  minFreeSpace: bigint;
+}): Parameters<BuildkitBackend['prune']>[0] {
+  const filters: Record<string, string[]> = {};
+  for (const filter of request.filter) {
+    const [, name = '', value = ''] = /^([a-z]+)={1,2}(.*)$/s.exec(filter) ?? [];
+    if (name === '') throw new GrpcError('Unimplemented', `not implemented: filter "${filter}" of pruning`);
+    filters[name] = [...(filters[name] ?? []), value];
+  }
+  if (request.keepDuration > 0n) filters['until'] = [`${request.keepDuration / NANOSECONDS}ms`];
+  return {
+    all: request.all,
+    filters,
+    ...bytes('reservedSpaceBytes', request.reservedSpace),
+    ...bytes('maxUsedSpaceBytes', request.maxUsedSpace),
+    ...bytes('minFreeSpaceBytes', request.minFreeSpace),
+  };
+}
+
+function bytes<Name extends string>(name: Name, value: bigint): { [Key in Name]?: number } {
+  return (value > 0n ? { [name]: Number(value) } : {}) as { [Key in Name]?: number };
+}
+
+function usageRecord(entry: BuildCacheEntry): MessageInitShape<typeof UsageRecordSchema> {
+  return {
+    id: entry.id,
+    recordType: entry.type,
+    description: entry.description,
+    inUse: entry.inUse,
+    shared: entry.shared,
+    mutable: entry.type === 'exec.cachemount' || entry.type === 'source.local',
+    size: BigInt(entry.sizeBytes),
+    usageCount: BigInt(entry.usageCount),
+    parents: [...entry.parents],
+    createdAt: timestamp(entry.createdMs),
+    ...(entry.lastUsedMs === undefined ? {} : { lastUsedAt: timestamp(entry.lastUsedMs) }),
+  };
+}
+
+function timestamp(ms: number): { seconds: bigint; nanos: number } {
+  const seconds = Math.floor(ms / 1000);
+  return { seconds: BigInt(seconds), nanos: Math.trunc((ms - seconds * 1000) * 1e6) };
+}
+
+async function first<T>(requests: AsyncGenerator<T>): Promise<T> {
+  const { value, done } = await requests.next();
+  if (done === true) throw new GrpcError('Internal', 'a call without a request');
+  return value;
+}
+
+/** A session whose bytes travel inside of a call, its headers as those of the call. */
+async function* overCall(
+  sessions: SessionRegistry,
+  requests: AsyncGenerator<BytesMessage>,
+  { headers, signal }: ServerCallContext,
+): AsyncGenerator<{ data: Uint8Array }> {
+  const text = (name: string): string => [headers[name] ?? ''].flat()[0] ?? '';
+  const out = new PassThrough();
+  const connection = Duplex.from({
+    readable: bytesOf(requests),
+    writable: out,
+  });
+  const methods = [headers['x-docker-expose-session-grpc-method'] ?? []]
+    .flat()
+    .flatMap((value) => value.split(', '));
+  const session = sessions.add(
+    {
+      id: text('x-docker-expose-session-uuid'),
+      sharedKey: text('x-docker-expose-session-sharedkey'),
+      methods,
+    },
+    connection,
+  );
+  try {
+    for await (const data of out.iterator() as AsyncIterable<Buffer>) {
+      if (signal.aborted) return;
+      yield { data };
+    }
+  } finally {
+    session.close();
+  }
+}
+
+async function* bytesOf(requests: AsyncGenerator<BytesMessage>): AsyncGenerator<Uint8Array> {
+  for await (const { data } of requests) if (data.length > 0) yield data;
+}

@@ -1,0 +1,218 @@
+/**
+ * A build as BuildKit's clients order it from the Dockerfile frontend: a flat map of attributes (`filename`,
+ * `build-arg:NAME`, `context:NAME`, …; docs of BuildKit, "Dockerfile frontend"), made into a SolveRequest. Attributes
+ * that mean nothing here are passed over: provenance and other attestations, which no store here keeps, and what only
+ * tells where a build comes from.
+ */
+import type { Ulimit } from '../../api/host-config.ts';
+import { InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
+import type { CacheSpec, ContextSpec, OutputSpec, SolveRequest } from '../../build/solve-request.ts';
+import { parseGitUrl } from '../../build/source/git-url.ts';
+
+export type Attributes = Readonly<Record<string, string>>;
+
+export interface FrontendOrder {
+  attributes: Attributes;
+  entitlements: readonly string[];
+  cacheFrom: readonly CacheSpec[];
+  cacheTo: readonly CacheSpec[];
+  outputs: readonly OutputSpec[];
+}
+
+/** Uploads of the session look like downloads from this host. */
+const UPLOAD = /^https?:\/\/buildkit-session\/([^/?#]+)$/;
+const NO_LIMITS = {
+  memory: 0,
+  memorySwap: 0,
+  cpuShares: 0,
+  cpuPeriod: 0,
+  cpuQuota: 0,
+  cpusetCpus: '',
+  shmSize: 0,
+};
+
+/** Throws InvalidParameter for what cannot be read, NotImplemented by name for what would not be obeyed. */
+export function solveRequestOf(order: FrontendOrder): SolveRequest {
+  const { attributes, entitlements, outputs } = order;
+  const context = mainContext(attributes);
+  return {
+    context,
+    namedContexts: namedContexts(attributes),
+    dockerfile: dockerfile(attributes, context),
+    buildArgs: prefixed(attributes, 'build-arg:'),
+    labels: prefixed(attributes, 'label:'),
+    annotations: {},
+    target: attributes['target'] ?? '',
+    platforms: list(attributes['platform']),
+    noCache: noCache(attributes['no-cache']),
+    pull: attributes['image-resolve-mode'] === 'pull',
+    networkMode: networkMode(attributes, entitlements),
+    extraHosts: extraHosts(attributes['add-hosts']),
+    limits: { ...NO_LIMITS, shmSize: size(attributes['shm-size']) },
+    ulimits: ulimits(attributes['ulimit']),
+    cgroupParent: attributes['cgroup-parent'] ?? '',
+    entitlements,
+    cacheFrom: [...importsOf(attributes), ...order.cacheFrom],
+    cacheTo: order.cacheTo,
+    outputs,
+    squash: false,
+    lock: { mode: 'off', content: '' },
+    auth: {},
+    keepFailed: false,
+    check: attributes['requestid'] === 'frontend.lint',
+  };
+}
+
+function mainContext(attributes: Attributes): ContextSpec {
+  const text = attributes['context'];
+  const folder = attributes['contextsubdir'] ?? '';
+  const context: ContextSpec =
+    text === undefined || text === ''
+      ? { kind: 'session', name: attributes['contextkey'] ?? 'context' }
+      : remoteContext('the build context', text);
+  if (folder === '') return context;
+  if (context.kind !== 'git')
+    throw new NotImplementedError('not implemented: contextsubdir of contexts other than git');
+  const [, ref = ''] = context.url.split('#', 2);
+  if (ref.includes(':'))
+    throw new InvalidParameterError(
+      `contextsubdir "${folder}" for ${context.url}, which names a folder already`,
+    );
+  return { kind: 'git', url: `${context.url}${ref === '' ? '#' : ''}:${folder}` };
+}
+
+function remoteContext(what: string, text: string): ContextSpec {
+  const upload = UPLOAD.exec(text)?.[1];
+  if (upload !== undefined) return { kind: 'upload', id: upload };
+  if (parseGitUrl(text) !== undefined) return { kind: 'git', url: text };
+  if (/^https?:\/\//.test(text)) return { kind: 'http', url: text };
+  throw new InvalidParameterError(
+    `invalid address "${text}" of ${what}: expected a git repository or http(s)://…`,
+  );
+}
+
+function namedContexts(attributes: Attributes): Record<string, ContextSpec> {
+  return Object.fromEntries(
+    Object.entries(prefixed(attributes, 'context:')).map(([name, text]) => [name, namedContext(name, text)]),
+  );
+}
+
+function namedContext(name: string, text: string): ContextSpec {
+  const [scheme, rest] = cut(text, ':');
+  const path = rest.replace(/^\/\//, '');
+  switch (scheme) {
+    case 'docker-image':
+      return { kind: 'image', reference: path };
+    case 'local':
+      return { kind: 'session', name: path };
+    case 'target':
+      return { kind: 'stage', name: path };
+    case 'oci-layout':
+      throw new NotImplementedError(
+        `not implemented: named context "${name}" from an OCI layout of the client`,
+      );
+    case 'input':
+      throw new NotImplementedError(
+        `not implemented: named context "${name}" from the result of another build (BuildKit's low-level definitions)`,
+      );
+    default:
+      return remoteContext(`named context "${name}"`, text);
+  }
+}
+
+function dockerfile(attributes: Attributes, context: ContextSpec): SolveRequest['dockerfile'] {
+  const path = attributes['filename'] ?? '';
+  const key = attributes['dockerfilekey'];
+  if (context.kind === 'session') return { path, session: key ?? 'dockerfile' };
+  return key === undefined ? { path } : { path, session: key };
+}
+
+/** `no-cache` alone is everything; with a value it is a list of stages. */
+function noCache(text: string | undefined): SolveRequest['noCache'] {
+  if (text === undefined) return false;
+  return text === '' ? true : list(text);
+}
+
+function networkMode(attributes: Attributes, entitlements: readonly string[]): string {
+  const mode = attributes['force-network-mode'] ?? '';
+  if (mode === '' || mode === 'none') return mode;
+  if (mode === 'sandbox' || mode === 'default') return '';
+  if (mode !== 'host') throw new InvalidParameterError(`network mode "${mode}" not supported by buildkit`);
+  if (!entitlements.includes('network.host')) throw new InvalidParameterError('network.host is not allowed');
+  return mode;
+}
+
+/** `name=address` each, as CSV. */
+function extraHosts(text: string | undefined): string[] {
+  return list(text).map((entry) => {
+    const [name, address] = cut(entry, '=');
+    if (name === '' || address === '')
+      throw new InvalidParameterError(`invalid key-value pair ${entry} of add-hosts`);
+    return `${name}:${address}`;
+  });
+}
+
+/** `name=soft[:hard]` each, as CSV. */
+function ulimits(text: string | undefined): Ulimit[] {
+  return list(text).map((entry) => {
+    const found = /^([a-z]+)=(-?\d{1,15})(?::(-?\d{1,15}))?$/.exec(entry);
+    if (found === null) throw new InvalidParameterError(`invalid ulimit argument: ${entry}`);
+    const [, name = '', soft = '', hard = soft] = found;
+    return { Name: name, Soft: Number(soft), Hard: Number(hard) };
+  });
+}
+
+function size(text: string | undefined): number {
+  if (text === undefined || text === '') return 0;
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidParameterError(`invalid shm size "${text}": expected bytes`);
+  return Number(text);
+}
+
+/** `cache-imports` is a JSON list, `cache-from` (older clients) one of references. */
+function importsOf(attributes: Attributes): CacheSpec[] {
+  const references = list(attributes['cache-from']).map((ref) => ({ type: 'registry', attributes: { ref } }));
+  const text = attributes['cache-imports'] ?? '';
+  if (text === '') return references;
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    throw new InvalidParameterError('failed to unmarshal cache-imports', error);
+  }
+  if (!Array.isArray(parsed))
+    throw new InvalidParameterError('failed to unmarshal cache-imports: expected a list');
+  return [...references, ...parsed.map(cacheImport)];
+}
+
+function cacheImport(entry: unknown): CacheSpec {
+  const { Type: type, Attrs: attributes = {} } = (entry ?? {}) as Record<string, unknown>;
+  if (typeof type !== 'string' || typeof attributes !== 'object' || attributes === null) {
+    throw new InvalidParameterError('failed to unmarshal cache-imports: expected Type and Attrs');
+  }
+  const texts = Object.entries(attributes).map(([name, value]) => [name, String(value)]);
+  return { type, attributes: Object.fromEntries(texts) };
+}
+
+function prefixed(attributes: Attributes, prefix: string): Record<string, string> {
+  const found = Object.entries(attributes).filter(([name]) => name.startsWith(prefix));
+  return Object.fromEntries(found.map(([name, value]) => [name.slice(prefix.length), value]));
+}
+
+/** One line of CSV. */
+function list(text: string | undefined): string[] {
+  if (text === undefined || text === '') return [];
+  const fields: string[] = [];
+  const field = /(?:"((?:[^"]|"")*)"|([^,"]*))(,|$)/y;
+  for (let more = true; more; ) {
+    const found = field.exec(text);
+    if (found === null) throw new InvalidParameterError(`invalid list "${text}": a quote is not closed`);
+    fields.push((found[1] ?? '').replaceAll('""', '"') || (found[2] ?? ''));
+    more = found[3] === ',';
+  }
+  return fields.map((value) => value.trim()).filter((value) => value !== '');
+}
+
+function cut(text: string, separator: string): [string, string] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + separator.length)];
+}
