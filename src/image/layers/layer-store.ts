@@ -87,7 +87,11 @@ export class LayerStore {
   async add(source: LayerSource, signal?: AbortSignal): Promise<LayerInfo> {
     signal?.throwIfAborted();
     const known = this.layer(source.diffId);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      /* What was stored for a while may be meant to last now. */
+      if (this.#unsynced.has(source.diffId)) this.#syncSoon();
+      return known;
+    }
     return await this.#adding.join(source.diffId, source.onProgress, signal, (onProgress, shared) =>
       this.#add(source, onProgress, shared),
     );
@@ -152,17 +156,18 @@ export class LayerStore {
     return await this.#newLayer((layer) => ({ kind: 'commit', upper, exclude, layer }), {}, options, signal);
   }
 
-  /** A layer that exists nowhere else: it gets a blob, or is on the disk when the call returns. */
+  /** A layer that exists nowhere else: it gets a blob, or is on the disk when the call returns; files need neither. */
   async #newLayer(
     job: (layer: NewLayer) => Job,
     hooks: JobHooks,
-    options: BlobOptions,
+    options: TarOptions,
     signal: AbortSignal | undefined,
   ): Promise<CommittedLayer> {
+    const isTemporary = options.contents === 'files';
     const directory = this.directory.begin();
     const target = { format: this.#format, directory };
     const blob =
-      this.#format === 'indexed'
+      this.#format === 'indexed' || isTemporary
         ? undefined
         : { path: this.directory.temporary(), compression: options.compression ?? 'gzip' };
     try {
@@ -171,6 +176,7 @@ export class LayerStore {
         hooks,
         signal,
       );
+      if (isTemporary) return await this.#publish(directory, result, false);
       if (blob === undefined) return await this.#publishSynced(directory, result);
       const layer = await this.#publish(directory, result);
       if (result.blob === undefined)
@@ -184,13 +190,13 @@ export class LayerStore {
     }
   }
 
-  async #publish(directory: string, result: JobResult): Promise<LayerInfo> {
+  async #publish(directory: string, result: JobResult, isLasting = true): Promise<LayerInfo> {
     const layer = storedLayer(result);
     this.directory.complete(directory, layer);
     const isNew = await this.#show(directory, layer);
     if (isNew) {
       this.#unsynced.add(layer.diffId);
-      this.#syncSoon();
+      if (isLasting) this.#syncSoon();
     }
     return layerInfo(layer);
   }

@@ -69,8 +69,8 @@ export interface BlobOptions {
 
 export interface TarOptions extends BlobOptions {
   /**
-   * `files`: the tar is an archive of files, not a layer. Names that mean something in layers are refused, and so is what
-   * expands beyond reason. Default `layer`.
+   * `files`: the tar is an archive of files for a while, not a layer of an image. Names that mean something in layers are
+   * refused, and so is what expands beyond reason; it gets no blob, and is not flushed to the disk. Default `layer`.
    */
   contents?: 'layer' | 'files';
 }
