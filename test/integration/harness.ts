@@ -6,26 +6,18 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { busyboxImage } from '../fixtures/catalog.ts';
 import { type Registry, startRegistry } from '../fixtures/registry.ts';
 import { timeLimitMs } from '../run/time-limit.ts';
+import { type ApiAnswer, apiRequest } from './api-request.ts';
 import { type CommandOptions, eventually, LiveCommand, type Result, run } from './command.ts';
 import { CLIENT, daemonCommand, type EnginePlace, TESTING_DOCKER } from './engine.ts';
 import { firewall, leftovers } from './leftovers.ts';
 
 if (process.env['MYDOCK_TEST_SANDBOX'] !== '1') {
   throw new Error('integration tests run in a sandbox: use `make test ONLY=path`');
-}
-
-export interface ApiAnswer {
-  readonly status: number;
-  readonly headers: NodeJS.Dict<string | string[]>;
-  readonly text: string;
-  /** The body as JSON; fails where it is none. */
-  json<T>(): T;
 }
 
 let daemonCount = 0;
@@ -157,26 +149,7 @@ export class Daemon implements EnginePlace {
 
   /** One Engine API request on the socket. */
   async api(method: string, path: string, body?: unknown): Promise<ApiAnswer> {
-    return await new Promise((resolve, reject) => {
-      const headers = body === undefined ? {} : { 'content-type': 'application/json' };
-      const outgoing = request(
-        { socketPath: this.socket, method, path, headers, timeout: timeLimitMs(30_000) },
-        (response) => {
-          let text = '';
-          response.setEncoding('utf8').on('data', (part: string) => {
-            text += part;
-          });
-          response.once('error', reject);
-          response.once('end', () => {
-            const { statusCode = 0, headers: answered } = response;
-            resolve({ status: statusCode, headers: answered, text, json: <T>() => JSON.parse(text) as T });
-          });
-        },
-      );
-      outgoing.once('error', reject);
-      outgoing.once('timeout', () => outgoing.destroy(new Error(`${method} ${path}: no answer within 30 s`)));
-      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
-    });
+    return await apiRequest(this.socket, method, path, body);
   }
 
   /** One field of `inspect`, by a Go template. */

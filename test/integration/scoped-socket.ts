@@ -1,9 +1,10 @@
 /** One scoped socket of a test's daemon: made by the command line, spoken to by plain requests. */
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
-import { request } from 'node:http';
 import { createConnection } from 'node:net';
-import type { ApiAnswer, Daemon } from './harness.ts';
+import { timeLimitMs } from '../run/time-limit.ts';
+import { type ApiAnswer, apiRequest } from './api-request.ts';
+import type { Daemon } from './harness.ts';
 
 let count = 0;
 
@@ -42,7 +43,7 @@ export class TestSocket {
     body?: unknown,
     headers: Record<string, string> = {},
   ): Promise<ApiAnswer> {
-    return await socketRequest(this.path, method, path, body, headers);
+    return await apiRequest(this.path, method, path, body, headers);
   }
 
   /** As `api`, where the answer must have that status. */
@@ -67,36 +68,9 @@ export class TestSocket {
       });
       connection.on('end', () => resolve(answer));
       connection.on('error', reject);
-      connection.setTimeout(20_000, () => connection.destroy(new Error(`no answer to ${text}`)));
+      connection.setTimeout(timeLimitMs(120_000), () =>
+        connection.destroy(new Error(`no answer to ${text}`)),
+      );
     });
   }
-}
-
-export async function socketRequest(
-  socketPath: string,
-  method: string,
-  path: string,
-  body?: unknown,
-  headers: Record<string, string> = {},
-): Promise<ApiAnswer> {
-  return await new Promise((resolve, reject) => {
-    const type: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' };
-    const outgoing = request(
-      { socketPath, method, path, headers: { ...type, ...headers }, timeout: 30_000 },
-      (response) => {
-        let text = '';
-        response.setEncoding('utf8').on('data', (part: string) => {
-          text += part;
-        });
-        response.once('error', reject);
-        response.once('end', () => {
-          const { statusCode = 0, headers: answered } = response;
-          resolve({ status: statusCode, headers: answered, text, json: <T>() => JSON.parse(text) as T });
-        });
-      },
-    );
-    outgoing.once('error', reject);
-    outgoing.once('timeout', () => outgoing.destroy(new Error(`${method} ${path}: no answer within 30 s`)));
-    outgoing.end(typeof body === 'string' || body === undefined ? body : JSON.stringify(body));
-  });
 }

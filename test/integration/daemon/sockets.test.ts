@@ -14,9 +14,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { apiRequest } from '../api-request.ts';
 import { daemonCommand, TESTING_DOCKER } from '../engine.ts';
 import { Daemon } from '../harness.ts';
-import { socketFolder, socketRequest, TestSocket } from '../scoped-socket.ts';
+import { socketFolder, TestSocket } from '../scoped-socket.ts';
 
 interface AuditLine {
   msg: string;
@@ -157,7 +158,7 @@ describe('sockets', { skip: TESTING_DOCKER && 'about mydockd' }, () => {
     );
     await socket.remove();
     assert.ok(!existsSync(socket.path));
-    await assert.rejects(socketRequest(socket.path, 'GET', '/_ping'));
+    await assert.rejects(apiRequest(socket.path, 'GET', '/_ping'));
     assert.equal(await daemon.ok('socket', 'ls', '-q'), '');
     await daemon.fails(1, /No such socket: kept/, 'socket', 'rm', 'kept');
   });

@@ -11,8 +11,9 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContainerInspectResponse } from '../../../src/api/containers.ts';
 import type { Registry } from '../../fixtures/registry.ts';
+import type { ApiAnswer } from '../api-request.ts';
 import { eventually } from '../command.ts';
-import { type ApiAnswer, type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
 const SEQUENCES = Number(process.env['MYDOCK_SEQUENCES'] ?? 25);
 const SEED = Number(process.env['MYDOCK_SEED'] ?? 4242);

@@ -55,7 +55,7 @@ export async function sendBytes(
   method: string,
   path: string,
   body?: Buffer,
-  limitMs = 20_000,
+  limitMs = 120_000,
 ): Promise<BytesAnswer> {
   return await new Promise((resolve, reject) => {
     const headers = body === undefined ? {} : { 'content-type': 'application/x-tar' };

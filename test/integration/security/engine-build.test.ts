@@ -6,37 +6,24 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { busyboxLayer } from '../../fixtures/catalog.ts';
-import { type Gateway, startGateway } from '../../fixtures/gateway.ts';
+import type { Gateway } from '../../fixtures/gateway.ts';
 import { makeImage, makeLayer } from '../../fixtures/image.ts';
 import { makeTar, type TarEntry } from '../../fixtures/tar.ts';
-import { Daemon } from '../harness.ts';
-import { SECRET, sendBytes, Victim } from './attack.ts';
+import type { Daemon } from '../harness.ts';
+import { SECRET, sendBytes, type Victim } from './attack.ts';
+import { AttackedDaemon } from './attacked-daemon.ts';
 
 let daemon: Daemon;
 let gateway: Gateway;
 let victim: Victim;
 
-before(async () => {
-  gateway = await startGateway();
-  daemon = await Daemon.start();
-  victim = new Victim(daemon.folder);
-  await base('busybox', []);
-});
-after(async () => {
-  try {
-    await daemon.close();
-  } finally {
-    await gateway.stop();
-  }
-});
+let attacked: AttackedDaemon;
 
-/** Makes `name` an image of the busybox program and one more layer. */
-async function base(name: string, entries: readonly TarEntry[]): Promise<void> {
-  const layers = [await busyboxLayer(), makeLayer(makeTar(entries), 'gzip')];
-  const reference = gateway.add(name, 'latest', makeImage({ layers }));
-  await daemon.ok('pull', '-q', reference);
-  await daemon.ok('tag', reference, name);
-}
+before(async () => {
+  attacked = await AttackedDaemon.start();
+  ({ daemon, gateway, victim } = attacked);
+});
+after(async () => await attacked.close());
 
 interface Built {
   status: number;
@@ -44,10 +31,10 @@ interface Built {
   text: string;
 }
 
-/** A build that must end in a few seconds, with the daemon answering and the victim as it was. */
+/** A build that must end, with the daemon answering and the victim as it was. */
 async function build(entries: readonly TarEntry[], query = ''): Promise<Built> {
   const path = `/build?t=built&nocache=1${query}`;
-  const { status, text } = await sendBytes(daemon, 'POST', path, makeTar(entries), 12_000);
+  const { status, text } = await sendBytes(daemon, 'POST', path, makeTar(entries));
   assert.equal((await daemon.api('GET', '/_ping')).status, 200);
   assert.ok(!text.includes(SECRET), text);
   victim.untouched(text);
@@ -107,7 +94,7 @@ test('COPY and ADD of links to the host', async () => {
     const { text } = await build([...links, dockerfile('FROM busybox', line)]);
     assert.doesNotMatch(text, /Successfully/, line);
   }
-  await base('linked', links);
+  await attacked.image('linked', links);
   for (const line of ['COPY --from=linked /file /x', 'COPY --from=linked /folder/secret /x']) {
     const { text } = await build([dockerfile('FROM busybox', line)]);
     assert.doesNotMatch(text, /Successfully/, line);
@@ -136,7 +123,7 @@ test('ADD and COPY of what is no file: nothing is opened, nothing waits', async 
 });
 
 test('links of the base image: COPY, ADD of an archive, WORKDIR and VOLUME lead to places inside', async () => {
-  await base('trapped', [
+  await attacked.image('trapped', [
     { path: 'out', type: 'symlink', target: victim.path },
     { path: 'climb', type: 'symlink', target: `${'../'.repeat(20)}${victim.path.slice(1)}` },
     { path: `${victim.path.slice(1)}/below/`, type: 'directory' },
@@ -186,7 +173,7 @@ test('account files of an image that are links, FIFOs and devices', async () => 
     ['host', { type: 'symlink', target: '../../../../../../../../../../etc/passwd' }],
   ];
   for (const [name, entry] of files) {
-    await base(`accounts-${name}`, [{ path: 'etc/passwd', ...entry }]);
+    await attacked.image(`accounts-${name}`, [{ path: 'etc/passwd', ...entry }]);
     const { text } = await build([
       { path: 'f', data: '' },
       dockerfile(`FROM accounts-${name}`, 'COPY --chown=daemon f /f'),

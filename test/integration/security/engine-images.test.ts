@@ -9,37 +9,24 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { busyboxLayer } from '../../fixtures/catalog.ts';
-import { type Gateway, startGateway } from '../../fixtures/gateway.ts';
-import { blob, type Layer, makeImage, makeLayer } from '../../fixtures/image.ts';
+import type { Gateway } from '../../fixtures/gateway.ts';
+import { blob, type Layer, makeImage } from '../../fixtures/image.ts';
 import { makeTar, type TarEntry } from '../../fixtures/tar.ts';
-import { Daemon } from '../harness.ts';
-import { SECRET, sendBytes, Victim } from './attack.ts';
+import type { Daemon } from '../harness.ts';
+import { SECRET, sendBytes, type Victim } from './attack.ts';
+import { AttackedDaemon } from './attacked-daemon.ts';
 
 let daemon: Daemon;
 let gateway: Gateway;
 let victim: Victim;
 
-before(async () => {
-  gateway = await startGateway();
-  daemon = await Daemon.start();
-  victim = new Victim(daemon.folder);
-  await image('busybox', []);
-});
-after(async () => {
-  try {
-    await daemon.close();
-  } finally {
-    await gateway.stop();
-  }
-});
+let attacked: AttackedDaemon;
 
-async function image(name: string, entries: readonly TarEntry[], config: object = {}): Promise<string> {
-  const layers = [await busyboxLayer(), makeLayer(makeTar(entries), 'gzip')];
-  const reference = gateway.add(name, 'latest', makeImage({ layers, config }));
-  await daemon.ok('pull', '-q', reference);
-  await daemon.ok('tag', reference, name);
-  return reference;
-}
+before(async () => {
+  attacked = await AttackedDaemon.start();
+  ({ daemon, gateway, victim } = attacked);
+});
+after(async () => await attacked.close());
 
 const runs = (...args: string[]) => daemon.mydock(['run', '--rm', '--network', 'none', ...args]);
 
@@ -48,7 +35,7 @@ test('numbers of users and groups that would wrap around to root', async () => {
   const numbers = ['2147483648', '4294967295', '4294967296', '18446744073709551616', huge];
   const accounts = numbers.map((id, index) => `big${index}:x:${id}:${id}::/:/bin/sh\n`).join('');
   const groups = numbers.map((id, index) => `group${index}:x:${id}:\n`).join('');
-  await image('wrapping', [
+  await attacked.image('wrapping', [
     { path: 'etc/passwd', data: accounts },
     { path: 'etc/group', data: groups },
   ]);
@@ -59,13 +46,13 @@ test('numbers of users and groups that would wrap around to root', async () => {
       assert.notEqual(code, 0, user);
     }
   }
-  await image('wrapping-user', [], { User: '4294967296' });
+  await attacked.image('wrapping-user', [], { User: '4294967296' });
   assert.equal((await runs('wrapping-user', 'id')).stdout, '');
 });
 
 test('groups and capabilities of a process are what its user has, in runs, execs and steps of builds', async () => {
   const status = 'grep -E "^(Groups|CapInh|CapAmb):" /proc/self/status | tr -s " \\t" " "';
-  await image('grouped', [
+  await attacked.image('grouped', [
     { path: 'etc/passwd', data: 'root:x:0:0::/:/bin/sh\nweb:x:1000:1000::/:/bin/sh\n' },
     { path: 'etc/group', data: 'root:x:0:root\nwheel:x:10:root\nweb:x:1000:\nmore:x:1001:web\n' },
   ]);
@@ -101,7 +88,7 @@ test('volumes of an image that climb or lie behind links show nothing of the hos
     { path: 'up', type: 'symlink', target: `${'../'.repeat(20)}${victim.path.slice(1)}` },
   ];
   for (const path of [climb, victim.path, '/data', '/up']) {
-    await image('voluminous', links, { Volumes: { [path]: {} } });
+    await attacked.image('voluminous', links, { Volumes: { [path]: {} } });
     const script = `ls -R ${victim.path} /data/ /up/; cat ${victim.path}/* /data/* /up/*; touch ${victim.path}/new; echo ran`;
     const { stdout, stderr } = await runs('voluminous', 'sh', '-c', script);
     // One that did not start would show nothing either.
@@ -109,7 +96,7 @@ test('volumes of an image that climb or lie behind links show nothing of the hos
     assert.doesNotMatch(stdout, new RegExp(`${SECRET}|secret|below`), path);
     victim.untouched(path);
   }
-  await image('voluminous', [], { Volumes: { '/proc/self/root': {} } });
+  await attacked.image('voluminous', [], { Volumes: { '/proc/self/root': {} } });
   const { stdout } = await runs('voluminous', 'cat', `${victim.path}/secret`);
   assert.equal(stdout, '', 'over /proc');
 });
@@ -123,7 +110,7 @@ test('labels of an image do not become annotations, which runtimes obey', async 
     ['__proto__']: 'polluted',
     constructor: 'polluted',
   };
-  await image('labelled', [], { Labels: labels, Env: ['LD_PRELOAD=/evil.so', 'PATH=/evil:/bin'] });
+  await attacked.image('labelled', [], { Labels: labels, Env: ['LD_PRELOAD=/evil.so', 'PATH=/evil:/bin'] });
   await daemon.ok('run', '-d', '--name', 'labelled', '--network', 'none', 'labelled', 'sleep', '1000');
   const id = await daemon.inspect('labelled', '{{.Id}}');
   const spec: unknown = JSON.parse(
