@@ -66,8 +66,8 @@ const SECRET: Record<string, string> = {
 
 const WRITE: Record<string, string> = {
   'POST /auth': 'auth',
-  'POST /session': 'session',
-  'POST /grpc': 'session',
+  'POST /session': 'images.build',
+  'POST /grpc': 'images.build',
   'GET /plugins/privileges': 'plugins.change',
   'POST /plugins/{rest:.*}': 'plugins.change',
   'DELETE /plugins/{rest:.*}': 'plugins.change',
