@@ -1,6 +1,6 @@
 /** A daemon that is killed, and comes back: containers, logs, exit codes, attachments, ports and policies go on. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { eventually, run } from '../command.ts';
 import { TESTING_DOCKER } from '../engine.ts';
@@ -29,6 +29,14 @@ async function processEnds(pid: string): Promise<void> {
   });
 }
 
+/** A shell's words that wait until `signal` is called with the container's process. */
+const UNTIL_SIGNAL = 'until test -e /tmp/signal; do usleep 20000; done';
+
+/** Goes by the process: no daemon needs to run. */
+function signal(pid: string): void {
+  writeFileSync(`/proc/${pid}/root/tmp/signal`, '');
+}
+
 test('a running container runs on, is reachable, and can be driven afterwards', async () => {
   await daemon.ok('run', '-d', '--name', 'web', '-p', '18080:80', 'busybox', 'httpd', '-f', '-h', '/var/www');
   const pid = await daemon.inspect(
@@ -37,18 +45,22 @@ test('a running container runs on, is reachable, and can be driven afterwards', 
   );
   await crash();
   const page = async (): Promise<string> => await (await fetch('http://127.0.0.1:18080/')).text();
-  assert.equal(await page(), 'served by mydock\n', 'while no daemon runs');
+  const served = async (when: string): Promise<void> => {
+    const right = async (): Promise<boolean> => (await page().catch(() => '')) === 'served by mydock\n';
+    await eventually(`the page is served ${when}`, right);
+  };
+  await served('while no daemon runs');
   await daemon.launch();
   assert.equal(
     await daemon.inspect('web', '{{.State.Pid}} {{.State.StartedAt}} {{.NetworkSettings.IPAddress}}'),
     pid,
   );
-  assert.equal(await page(), 'served by mydock\n');
+  await served('with the next daemon');
   assert.equal(await daemon.ok('exec', 'web', 'echo', 'still here'), 'still here');
   await daemon.ok('stop', '-t', '0', 'web');
   assert.equal(await daemon.inspect('web', '{{.State.Status}} {{.State.ExitCode}}'), 'exited 137');
   await daemon.ok('start', 'web');
-  assert.equal(await page(), 'served by mydock\n');
+  await served('after a new start');
   await daemon.ok('rm', '-f', 'web');
   await assert.rejects(page());
 });
@@ -62,9 +74,10 @@ test('what is written while no daemon runs is in the log, every line once', asyn
     'busybox',
     'sh',
     '-c',
-    'i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line $i; sleep 0.01; done',
+    `${UNTIL_SIGNAL}; i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line $i; sleep 0.01; done`,
   );
   const pid = await daemon.inspect('writer', '{{.State.Pid}}');
+  signal(pid);
   await crash();
   await new Promise((resolve) => setTimeout(resolve, 1000));
   await daemon.launch();
@@ -78,19 +91,21 @@ test('what is written while no daemon runs is in the log, every line once', asyn
 });
 
 test('the exit code of what ended while no daemon ran', async () => {
-  await daemon.ok('run', '-d', '--name', 'ender', 'busybox', 'sh', '-c', 'sleep 1; echo last words; exit 23');
+  const script = `${UNTIL_SIGNAL}; echo last words; exit 23`;
+  await daemon.ok('run', '-d', '--name', 'ender', 'busybox', 'sh', '-c', script);
   const pid = await daemon.inspect('ender', '{{.State.Pid}}');
   await crash();
+  signal(pid);
   await processEnds(pid);
-  await new Promise((resolve) => setTimeout(resolve, 200));
   await daemon.launch();
-  assert.equal(await daemon.inspect('ender', '{{.State.Status}} {{.State.ExitCode}}'), 'exited 23');
+  await daemon.reaches('ender', 'exited');
+  assert.equal(await daemon.inspect('ender', '{{.State.ExitCode}}'), '23');
   assert.equal(await daemon.ok('logs', 'ender'), 'last words');
   await daemon.ok('rm', 'ender');
 });
 
 test('--rm and --restart are done for what ended meanwhile', async () => {
-  await daemon.ok('run', '-d', '--rm', '--name', 'leaver', 'busybox', 'sleep', '1');
+  await daemon.ok('run', '-d', '--rm', '--name', 'leaver', 'busybox', 'sh', '-c', UNTIL_SIGNAL);
   await daemon.ok(
     'run',
     '-d',
@@ -101,12 +116,15 @@ test('--rm and --restart are done for what ended meanwhile', async () => {
     'busybox',
     'sh',
     '-c',
-    'echo up; sleep 1',
+    `echo up; ${UNTIL_SIGNAL}; rm /tmp/signal`,
   );
-  const pid = await daemon.inspect('leaver', '{{.State.Pid}}');
+  const pids = [
+    await daemon.inspect('leaver', '{{.State.Pid}}'),
+    await daemon.inspect('phoenix', '{{.State.Pid}}'),
+  ];
   await crash();
-  await processEnds(pid);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  for (const pid of pids) signal(pid);
+  for (const pid of pids) await processEnds(pid);
   await daemon.launch();
   await eventually(
     'the --rm container is gone',
