@@ -27,11 +27,14 @@ interface FolderTime {
   mtimeNs: bigint;
 }
 
+/** As the kernel follows. */
+const LINKS_MAX = 40;
 /** overlayfs's own, which come with the copy. */
 const OVERLAY_XATTR = /^(?:trusted|user)\.overlay\./;
 
 export class MountStubs {
   readonly #root: string;
+  readonly #seen = new Set<string>();
   /** Folders that exist above missing ones, without links in their paths, and what they are like. */
   readonly #above = new Map<string, string>();
   /** Missing paths, deepest last. */
@@ -41,18 +44,22 @@ export class MountStubs {
   /** Looks which of `destinations`, and of the folders above them, `root` lacks. */
   constructor(root: string, destinations: readonly string[]) {
     this.#root = root;
-    const seen = new Set<string>();
-    for (const destination of destinations) {
-      const parts = posix
-        .normalize(destination)
-        .split('/')
-        .filter((part) => part !== '');
-      for (let depth = 1; depth <= parts.length; depth++) {
-        const path = `/${parts.slice(0, depth).join('/')}`;
-        if (seen.has(path)) continue;
-        seen.add(path);
-        this.#look(path);
-      }
+    for (const destination of destinations) this.#lookAlong(destination, LINKS_MAX);
+  }
+
+  #lookAlong(destination: string, links: number): void {
+    const parts = posix
+      .normalize(destination)
+      .split('/')
+      .filter((part) => part !== '');
+    for (let depth = 1; depth <= parts.length; depth++) {
+      const path = `/${parts.slice(0, depth).join('/')}`;
+      const target = this.#seen.has(path) ? undefined : this.#look(path);
+      this.#seen.add(path);
+      if (target === undefined) continue;
+      // A link that leads nowhere: what is missing is made where it leads to.
+      if (links > 0) this.#lookAlong([target, ...parts.slice(depth)].join('/'), links - 1);
+      return;
     }
   }
 
@@ -83,36 +90,49 @@ export class MountStubs {
     return same.map(([path]) => path).sort((a, b) => b.split('/').length - a.split('/').length);
   }
 
-  #look(path: string): void {
+  /** Gives where a link leads that leads nowhere. */
+  #look(path: string): string | undefined {
     const fd = this.#open(path, O_PATH);
     if (fd !== undefined) {
       closeSync(fd);
-      return;
+      return undefined;
     }
-    this.#missing.push(path);
     const parent = dirname(path);
-    if (this.#missing.includes(parent) || this.#times.some((one) => one.path === parent)) return;
     const parentFd = this.#open(parent, O_PATH | constants.O_DIRECTORY);
-    if (parentFd === undefined) return;
+    if (parentFd === undefined) {
+      this.#missing.push(path);
+      return undefined;
+    }
     try {
+      const link = readLink(`/proc/self/fd/${parentFd}/${basename(path)}`);
+      if (link !== undefined) return posix.resolve(this.#inRoot(parentFd) ?? parent, link);
+      this.#missing.push(path);
+      if (this.#times.some((one) => one.path === parent)) return undefined;
       const { mtimeNs } = fstatSync(parentFd, { bigint: true });
       this.#times.push({ path: parent, mtimeNs });
       this.#noteAbove(parentFd);
+      return undefined;
     } finally {
       closeSync(parentFd);
     }
   }
 
   #noteAbove(fd: number): void {
+    const path = this.#inRoot(fd) ?? '/';
+    for (let one = path; one !== '/' && !this.#above.has(one); one = dirname(one)) {
+      const attributes = this.#attributes(one);
+      if (attributes !== undefined) this.#above.set(one, attributes);
+    }
+  }
+
+  /** The path of an open folder in the root, without links. */
+  #inRoot(fd: number): string | undefined {
     const rootFd = openSync(this.#root, constants.O_RDONLY | constants.O_DIRECTORY);
     const root = readlinkSync(`/proc/self/fd/${rootFd}`);
     closeSync(rootFd);
     const path = readlinkSync(`/proc/self/fd/${fd}`);
-    if (!path.startsWith(`${root}/`)) return;
-    for (let one = path.slice(root.length); one !== '/' && !this.#above.has(one); one = dirname(one)) {
-      const attributes = this.#attributes(one);
-      if (attributes !== undefined) this.#above.set(one, attributes);
-    }
+    if (path === root) return '/';
+    return path.startsWith(`${root}/`) ? path.slice(root.length) : undefined;
   }
 
   /** Owner, mode and extended attributes of a folder, to be compared; undefined where it is gone. */
@@ -149,6 +169,16 @@ const NANOSECONDS = 1_000_000_000n;
 function secondsAndNanoseconds(timeNs: bigint): [number, number] {
   const nanoseconds = ((timeNs % NANOSECONDS) + NANOSECONDS) % NANOSECONDS;
   return [Number((timeNs - nanoseconds) / NANOSECONDS), Number(nanoseconds)];
+}
+
+/** Undefined for what is no link. */
+function readLink(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    if (['EINVAL', 'ENOENT', 'ENOTDIR'].includes(errnoCode(error) ?? '')) return undefined;
+    throw error;
+  }
 }
 
 function removeEmpty(path: string): void {

@@ -18,6 +18,7 @@ import { buildHosts } from '../network/hosts-files.ts';
 import type { Sandbox } from '../network/model.ts';
 import { generateSpec, type NamespaceChoice, type SpecInput } from '../oci/generate.ts';
 import type { Spec } from '../oci/runtime-spec.ts';
+import { makeBaseMountPoints } from './base-mount-points.ts';
 import type { EngineContext } from './engine-context.ts';
 import { type LimitDefaults, withDefaultUlimits } from './limit-defaults.ts';
 import { MountStubs } from './mount-stubs.ts';
@@ -78,7 +79,11 @@ export class EngineStepRunner implements StepRunner {
         (spec.mounts ?? []).map(({ destination }) => destination),
       );
       try {
-        asRootOf(this.#entered.get(step.id), () => makeRootDirectory(step.rootfs, step.cwd));
+        asRootOf(this.#entered.get(step.id), () => {
+          // Made here, they leave the root's time as it is, which the step can see.
+          makeBaseMountPoints(step.rootfs);
+          makeRootDirectory(step.rootfs, step.cwd);
+        });
         this.#writeBundle(step, bundle, spec);
         const end = await this.#execute(step, bundle);
         return { ...end, untouched: stubs.remove() };

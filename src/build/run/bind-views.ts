@@ -4,6 +4,8 @@
  * wanted, which changes nothing below. A live tree's files are shown as root's, as if the client had sent them.
  */
 import {
+  chmodSync,
+  chownSync,
   closeSync,
   constants,
   copyFileSync,
@@ -83,6 +85,10 @@ export class BindViews {
   ): Promise<string> {
     const hidden = join(folder, 'hidden');
     const hides = tree.ignore !== undefined && (await hideBelow(fd, inTree, tree.ignore, hidden, signal));
+    // Of the folder itself overlayfs shows what the upper directory is like.
+    const { uid, gid, mode } = fstatSync(fd);
+    chownSync(join(folder, 'upper'), uid, gid);
+    chmodSync(join(folder, 'upper'), mode & 0o7777);
     const base = join(folder, 'base');
     addon().mount(byDescriptor(fd), base, '', MS_BIND, '');
     this.#mounts.push(base);
