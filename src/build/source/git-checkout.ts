@@ -77,9 +77,10 @@ export class GitCheckout {
     if (this.#keepGitDir) await this.#fetchOwn();
     else await this.#borrowObjects();
     await this.#call(['checkout', '-q', '--detach', commit]);
-    await this.#call(['config', 'remote.origin.url', remote]);
     const hasModules =
       (await lstat(join(this.#tree, '.gitmodules')).catch(() => undefined))?.isFile() === true;
+    // Addresses of submodules may be relative to it.
+    if (hasModules || this.#keepGitDir) await this.#call(['config', 'remote.origin.url', remote]);
     if (submodules && hasModules) await this.#updateSubmodules(transports);
     if (this.#keepGitDir) await this.#settleGitDir();
     else {

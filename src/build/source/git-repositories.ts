@@ -2,7 +2,7 @@
  * Repositories of git as sources: which commit an address means, its objects in a bare repository that is kept between
  * builds, and a checkout for each build. Commits are fetched alone, without their history.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidParameterError, NotFoundError, UnauthorizedError } from '../../base/errors.ts';
@@ -100,7 +100,7 @@ export class GitRepositories extends KeptFolders {
       const call: Call = { transports, io, cwd: kept.path };
       const resolved = await this.#resolve(address, options, call);
       fetched = await this.#ensure(kept.path, address.remote, resolved, call);
-      const commit = await this.#commitOf(resolved, kept.path, call);
+      const { commit, epochSeconds } = await this.#commitOf(resolved, kept.path, call);
       checkCommit(address, options, resolved, commit);
       const checkout = new GitCheckout(
         this.#git,
@@ -118,13 +118,12 @@ export class GitRepositories extends KeptFolders {
         { signal: io.signal, onOutput: outputOf(io) },
       );
       const path = await checkout.make(transports);
-      const epoch = await this.#bare(kept.path, ['show', '-s', '--format=%ct', commit], call);
       const name = withoutCredentials(text);
       kept.keep(fetched ? { remote: address.remote } : undefined);
       return {
         tree: { path, title: options.title ?? name, times: 'uniform', live: false, release: folder.release },
         material: { kind: 'git', name, pin: commit },
-        epochSeconds: Number.parseInt(epoch.trim(), 10),
+        epochSeconds,
       };
     } catch (error) {
       if (existsSync(join(kept.path, 'HEAD'))) kept.keep(fetched ? { remote: address.remote } : undefined);
@@ -151,7 +150,8 @@ export class GitRepositories extends KeptFolders {
       const full = ref === '' || ref.startsWith('refs/') ? ref : `refs/heads/${ref}`;
       return { object: checksum, ref: full };
     }
-    const wanted = ref === '' ? await this.#defaultBranch(remote, call) : ref;
+    if (ref === '') return await this.#defaultBranch(remote, call);
+    const wanted = ref;
     const listed = await this.#remote(['ls-remote', '--', remote, wanted, `${wanted}^{}`], call);
     const objects = new Map(
       listed.split('\n').map((line) => {
@@ -172,10 +172,13 @@ export class GitRepositories extends KeptFolders {
     throw new NotFoundError(`repository ${remote} does not contain ref ${wanted}`);
   }
 
-  async #defaultBranch(remote: string, call: Call): Promise<string> {
+  async #defaultBranch(remote: string, call: Call): Promise<Resolved> {
     const listed = await this.#remote(['ls-remote', '--symref', '--', remote, 'HEAD'], call);
     const branch = /^ref: (\S+)\s+HEAD$/m.exec(listed)?.[1];
-    if (branch !== undefined && !branch.startsWith('-')) return branch;
+    const object = /^([0-9a-f]+)\s+HEAD$/m.exec(listed)?.[1];
+    if (branch?.startsWith('refs/') === true && object !== undefined && isCommit(object)) {
+      return { object, ref: branch };
+    }
     throw new NotFoundError(`could not find default branch for repository: ${remote}`);
   }
 
@@ -207,9 +210,7 @@ export class GitRepositories extends KeptFolders {
   async #init(bare: string, object: string, call: Call): Promise<void> {
     const format = object.length === 64 ? 'sha256' : 'sha1';
     if (existsSync(join(bare, 'HEAD'))) {
-      const known = await this.#bare(bare, ['rev-parse', '--show-object-format'], call).catch(() => '');
-      call.io.signal.throwIfAborted();
-      if (known.trim() === format) {
+      if (objectFormat(bare) === format) {
         for (const name of LOCKS) await rm(join(bare, name), { force: true });
         return;
       }
@@ -268,9 +269,14 @@ export class GitRepositories extends KeptFolders {
     }
   }
 
-  async #commitOf({ object }: Resolved, bare: string, call: Call): Promise<string> {
-    const commit = await this.#bare(bare, ['rev-parse', '--verify', `${object}^{commit}`], call);
-    return commit.trim();
+  async #commitOf(
+    { object }: Resolved,
+    bare: string,
+    call: Call,
+  ): Promise<{ commit: string; epochSeconds: number }> {
+    const shown = await this.#bare(bare, ['log', '-1', '--format=%H %ct', `${object}^{commit}`], call);
+    const [commit = '', seconds = ''] = shown.trim().split(' ');
+    return { commit, epochSeconds: Number.parseInt(seconds, 10) };
   }
 
   async #remote(args: readonly string[], { transports, io, cwd }: Call): Promise<string> {
@@ -307,6 +313,12 @@ interface Call {
   transports: Transports;
   io: SourceIo;
   cwd: string;
+}
+
+/** As `git init` wrote it; damaged ones are told by what fails later. */
+function objectFormat(bare: string): string {
+  const config = readFileSync(join(bare, 'config'), { encoding: 'utf8', flag: 'a+' });
+  return /objectformat = sha256/i.test(config) ? 'sha256' : 'sha1';
 }
 
 function storedRef(object: string): string {

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  existsSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -14,56 +17,9 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { extract } from 'tar-stream';
-import { IgnoreRules } from './ignore.ts';
+import { cleanCommitSec, contextFolder } from './folder.ts';
+import { readIgnoreFile } from './ignore-file.ts';
 import { packContext } from './pack.ts';
-import { compilePattern } from './pattern.ts';
-
-test("patterns are Go's filepath.Match with **", () => {
-  const matches: [string, string, boolean][] = [
-    ['*.go', 'a.go', true],
-    ['*.go', 'd/a.go', false],
-    ['**/*.go', 'a.go', true],
-    ['**/*.go', 'd/e/a.go', true],
-    ['a/**', 'a/b/c', true],
-    ['a/**', 'a', false],
-    ['a/**/b', 'a/b', true],
-    ['a/**/b', 'a/x/y/b', true],
-    ['?', '/', false],
-    ['[a-c]x', 'bx', true],
-    ['[^a-c]x', 'bx', false],
-    ['[^a]', '/', false],
-    ['\\*', '*', true],
-    ['\\*', 'a', false],
-    ['a.b+(c)', 'a.b+(c)', true],
-    ['é?', 'éü', true],
-    ['[]]', ']', false],
-  ];
-  for (const [pattern, path, expected] of matches) {
-    if (pattern === '[]]') assert.throws(() => compilePattern(pattern), /syntax error/);
-    else assert.equal(compilePattern(pattern).test(path), expected, `${pattern} ${path}`);
-  }
-  for (const bad of ['[', '[a', 'a\\', '[-]'])
-    assert.throws(() => compilePattern(bad), /syntax error in pattern/, bad);
-});
-
-test('later rules overrule earlier ones, folders take what is in them', () => {
-  const rules = new IgnoreRules('# comment\r\n/node_modules/\n**/*.log\n!keep/*.log\n ./x/../tmp \n\n');
-  const ignored: [string, boolean][] = [
-    ['node_modules', true],
-    ['node_modules/a/b', true],
-    ['src/node_modules', false],
-    ['a.log', true],
-    ['keep/a.log', false],
-    ['keep/d/a.log', true],
-    ['tmp/f', true],
-    ['main.c', false],
-  ];
-  for (const [path, expected] of ignored) assert.equal(rules.ignores(path), expected, path);
-  assert.equal(rules.mayReturnBelow('keep'), true);
-  assert.equal(rules.mayReturnBelow('node_modules'), false);
-  assert.equal(new IgnoreRules('*\n!**/a').mayReturnBelow('any'), true);
-  assert.throws(() => new IgnoreRules('!'), /illegal exclusion pattern/);
-});
 
 interface Entry {
   type: string | null | undefined;
@@ -132,5 +88,47 @@ test("a Dockerfile's own ignore file goes first; an outside Dockerfile is added"
     assert.equal(own.has('b'), true);
     const outside = await packContext(root, { dockerfile: '.d', dockerfileContent: Buffer.from('FROM y') });
     assert.equal((await entries(outside)).get('.d')?.content, 'FROM y');
+  });
+});
+
+test('a bad pattern is reported with its file', async () => {
+  await withContext({ '.dockerignore': 'a\n[\n' }, async (root) => {
+    await assert.rejects(packContext(root, { dockerfile: 'Dockerfile' }), {
+      message: `error checking context: failed parsing ${join(root, '.dockerignore')}: syntax error in pattern`,
+    });
+  });
+  await withContext({ 'd/x': '', 'y.dockerignore': 'z' }, async (root) => {
+    const outside = await readIgnoreFile(join(root, 'd'), join(root, 'y'));
+    assert.deepEqual(outside.patterns, ['z']);
+    assert.deepEqual(await readIgnoreFile(join(root, 'd'), 'x'), { patterns: [], content: '' });
+  });
+});
+
+test('a folder is named by device and inode, and is as new as its commit where nothing was changed', async () => {
+  await withContext({ 'd/f': 'x', g: 'y' }, async (root) => {
+    const { dev, ino } = statSync(join(root, 'd'), { bigint: true });
+    symlinkSync('d', join(root, 'link'));
+    assert.deepEqual(await contextFolder(join(root, 'link')), {
+      path: join(root, 'd'),
+      device: String(dev),
+      inode: String(ino),
+    });
+    assert.equal(await cleanCommitSec(root), undefined);
+    if (!existsSync('/usr/bin/git')) return;
+    const git = (...args: string[]) =>
+      execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@example.com', ...args], {
+        cwd: root,
+        env: { ...process.env, GIT_COMMITTER_DATE: '2021-03-04T05:06:07Z' },
+        stdio: 'ignore',
+      });
+    git('init', '-q');
+    git('add', '.');
+    git('commit', '-q', '-m', 'x');
+    assert.equal(await cleanCommitSec(join(root, 'd')), Date.UTC(2021, 2, 4, 5, 6, 7) / 1000);
+    writeFileSync(join(root, 'g'), 'changed');
+    assert.equal(await cleanCommitSec(root), undefined);
+    assert.equal(await cleanCommitSec(join(root, 'd')), Date.UTC(2021, 2, 4, 5, 6, 7) / 1000);
+    writeFileSync(join(root, 'd/new'), '');
+    assert.equal(await cleanCommitSec(join(root, 'd')), undefined);
   });
 });

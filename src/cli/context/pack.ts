@@ -1,9 +1,10 @@
 /** Packs a build context as a tar stream: everything that is not ignored, owned by root, with modes and times. */
-import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
+import { lstat, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Header, type Pack, pack } from 'tar-stream';
+import { IgnoreRules } from '../../base/ignore/ignore-rules.ts';
 import { appendFile, fillArchive } from '../archive/file-entry.ts';
-import { IgnoreRules } from './ignore.ts';
+import { readIgnoreFile } from './ignore-file.ts';
 
 export interface ContextOptions {
   /** Path of the Dockerfile inside the context; it and the ignore file are sent even where they are ignored. */
@@ -14,26 +15,12 @@ export interface ContextOptions {
 
 /** The stream fails where a file changes size while it is read, or cannot be read. */
 export async function packContext(root: string, options: ContextOptions): Promise<AsyncIterable<Uint8Array>> {
-  const { rules, file } = await readIgnoreFile(root, options.dockerfile);
+  const { patterns, file } = await readIgnoreFile(root, options.dockerfile);
+  const rules = new IgnoreRules(patterns);
   const kept = new Set([options.dockerfile, '.dockerignore', ...(file === undefined ? [] : [file])]);
   const archive = pack();
   const walker = new ContextWalker(archive, root, rules, kept, options);
   return fillArchive(archive, () => walker.walk());
-}
-
-/** `<Dockerfile>.dockerignore` goes before `.dockerignore`. */
-async function readIgnoreFile(
-  root: string,
-  dockerfile: string,
-): Promise<{ rules: IgnoreRules; file?: string }> {
-  for (const file of [`${dockerfile}.dockerignore`, '.dockerignore']) {
-    try {
-      return { rules: new IgnoreRules(await readFile(join(root, file), 'utf8')), file };
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
-    }
-  }
-  return { rules: new IgnoreRules('') };
 }
 
 class ContextWalker {
@@ -73,12 +60,12 @@ class ContextWalker {
   }
 
   async #entry(path: string): Promise<void> {
-    const ignored = !this.#kept.has(path) && this.#rules.ignores(path);
+    const ignored = !this.#kept.has(path) && this.#rules.excludes(path);
     const full = join(this.#root, path);
     const stats = await lstat(full);
     if (stats.isDirectory()) {
       const needed = [...this.#kept].some((kept) => kept.startsWith(`${path}/`));
-      if (ignored && !needed && !this.#rules.mayReturnBelow(path)) return;
+      if (ignored && !needed && !this.#rules.mayIncludeBelow(path)) return;
       if (!ignored) this.#archive.entry({ ...common(path, stats), name: `${path}/`, type: 'directory' });
       await this.#folder(path);
       return;
