@@ -146,6 +146,7 @@ export interface SystemInfo {
 /** One entry of the build cache. */
 export interface BuildCacheRecord {
   ID: string;
+  Parents?: string[];
   Type: string;
   Description?: string;
   InUse: boolean;

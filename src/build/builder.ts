@@ -108,6 +108,8 @@ export type FileExport = (
 ) => Promise<void>;
 
 export class Builder {
+  /** Whoever may use it without limits may read all of this machine's folders. */
+  readonly contextFolders: boolean = true;
   readonly #options: BuilderOptions;
   readonly #keeper: CacheKeeper;
   readonly #executions = new Executions();

@@ -104,6 +104,8 @@ export interface SolveRequest {
   keepFailed: boolean;
   /** Only judges the Dockerfile: lint warnings, no steps. */
   check: boolean;
+  /** Cache mounts of one ID are shared by builds that have this in common. */
+  cacheNamespace?: string;
   /** Asked for every image that the build names; throws where the client may not use it. */
   requireImage?: (reference: string) => void;
 }

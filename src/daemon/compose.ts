@@ -7,7 +7,7 @@ import { type Database, openDatabase, settleDatabase } from '../base/database.ts
 import { UnavailableError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { BUILD_MIGRATIONS } from '../build/cache/cache-schema.ts';
-import { ClassicBuilder } from '../build/classic-builder.ts';
+import { StepCache } from '../build/cache/step-cache.ts';
 import { apparmorHost, DefaultApparmor } from '../container/default-apparmor.ts';
 import { ContainerEngine } from '../container/engine.ts';
 import { IdRanges } from '../container/id-ranges.ts';
@@ -40,6 +40,7 @@ import { scopedBackends } from './access/scoped-backends.ts';
 import { ScopedSockets } from './access/scoped-sockets.ts';
 import { SOCKET_MIGRATIONS, SocketTable } from './access/socket-table.ts';
 import { apiRoutes, type Backends } from './backends.ts';
+import { type ComposedBuilder, composeBuilder } from './compose-build.ts';
 import { composeImages } from './compose-images.ts';
 import { composeNetworks } from './compose-networks.ts';
 import type { DaemonConfig } from './config.ts';
@@ -100,6 +101,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   const contentStore = new ContentStore(join(config.dataRoot, 'content'));
   const events = new EventBus();
   const images = new ImageStore({ database, contentStore, snapshotter, events });
+  const steps = new StepCache({ database, images, snapshotter });
   const volumesRoot = join(config.dataRoot, 'volumes');
   const volumes = new VolumeStore({ database, root: volumesRoot, events });
   const transfers = new VolumeTransfers({ store: volumes, root: volumesRoot, events });
@@ -133,9 +135,13 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     apparmor,
   });
   images.setLayerUsers(() =>
-    engine.all().flatMap(({ record }) => [...record.layers, ...mountedLayers(record.mounts)]),
+    engine
+      .all()
+      .flatMap(({ record }) => [...record.layers, ...mountedLayers(record.mounts)])
+      .concat(steps.layers()),
   );
   await engine.restore();
+  steps.sweep();
   await images.sweep();
   const registry = {
     mirrors: config.registryMirrors,
@@ -147,16 +153,6 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     env: proxies,
   };
   const puller = new Puller({ contentStore, imageStore: images, snapshotter, registry });
-  const builder = new ClassicBuilder({
-    database,
-    contentStore,
-    imageStore: images,
-    snapshotter,
-    puller,
-    stepRunner: engine.stepRunner(),
-    directory: join(config.dataRoot, 'build'),
-  });
-  await builder.sweep();
   const info = {
     config,
     proxies,
@@ -180,8 +176,19 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     puller,
     registry,
   });
+  const build = await composeBuilder({
+    config,
+    images,
+    snapshotter,
+    engine,
+    puller,
+    pusher: imageBackend,
+    registry,
+    cache: steps,
+  });
   const disk = {
     ...config,
+    cacheEntries: () => build.builder.cacheEntries(),
     engine,
     images,
     snapshotter,
@@ -211,7 +218,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
       }),
     images: imageBackend,
     difference: (request) => engine.difference(request),
-    build: builder,
+    build: build.builder,
     networks: composeNetworks({ networks, engine, events }),
     transfers,
     snapshots: new VolumeSnapshots({
@@ -241,13 +248,14 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     router,
     sockets,
     startByPolicy: () => engine.startByPolicy(),
-    close: () => close({ engine, networks, snapshotter, contentStore, database, lock, runtimePath }),
+    close: () => close({ engine, networks, build, snapshotter, contentStore, database, lock, runtimePath }),
   };
 }
 
 async function close(parts: {
   engine: ContainerEngine;
   networks: NetworkManager;
+  build: ComposedBuilder;
   snapshotter: Snapshotter;
   contentStore: ContentStore;
   database: Database;
@@ -257,6 +265,7 @@ async function close(parts: {
   parts.engine.shutdown();
   unmountAll(parts.runtimePath);
   await parts.networks.close();
+  await parts.build.close();
   await parts.snapshotter.close();
   await parts.contentStore.close();
   settleDatabase(parts.database);

@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { errorMessage, InvalidParameterError } from '../base/errors.ts';
 import { LOG_LEVELS } from '../base/log.ts';
+import type { CacheBudget } from '../build/cache/cache-budget.ts';
 import { checkRuntimes, OWN_RUNTIME, type RuntimeConfig } from '../container/runtimes.ts';
 import { convertValue, type Directive, directive, REPEATABLE } from './directive.ts';
 import {
@@ -74,6 +75,8 @@ export interface DaemonConfig extends NetworkConfig, SecurityConfig, LimitsConfi
   maxDownloadAttempts: number;
   /** Bytes a second over all pulls; 0 for no limit. */
   maxDownloadRate: number;
+  /** What the build cache may keep, where it is not the default. */
+  builder: Partial<CacheBudget>;
   tls: boolean;
   tlsVerify: boolean;
   tlsCaCert: string;
@@ -173,6 +176,13 @@ const DIRECTIVES: readonly Directive<keyof DaemonConfig>[] = [
     'rate',
     'Bytes a second that all pushes together may upload, such as 10M',
   ),
+  directive(
+    'builder-gc',
+    'builder',
+    'builder',
+    'builder',
+    'Limit of the build cache: enabled=BOOL, reservedSpace=SIZE, maxUsedSpace=SIZE, minFreeSpace=SIZE',
+  ),
   directive('tls', 'tls', 'tls', 'flag', 'Use TLS on TCP addresses'),
   directive('tlsverify', 'tlsverify', 'tlsVerify', 'flag', 'Use TLS and verify clients'),
   directive('tlscacert', 'tlscacert', 'tlsCaCert', 'text', 'CA that signs client certificates'),
@@ -215,6 +225,7 @@ function defaults(): DaemonConfig {
     maxUploadRate: 0,
     maxDownloadAttempts: 5,
     maxDownloadRate: 0,
+    builder: {},
     tls: false,
     tlsVerify: false,
     tlsCaCert: '/etc/mydock/ca.pem',
@@ -309,7 +320,7 @@ function withProxies(path: string, file: Record<string, unknown>): Record<string
 function join(kind: Directive['kind'], fromFile: unknown, fromFlag: unknown): unknown {
   if (Array.isArray(fromFile) && Array.isArray(fromFlag)) return [...fromFile, ...fromFlag];
   if (
-    ['map', 'runtimes', 'features', 'ulimits'].includes(kind) &&
+    ['map', 'runtimes', 'features', 'ulimits', 'builder'].includes(kind) &&
     fromFile !== undefined &&
     fromFlag !== undefined
   ) {

@@ -3,6 +3,7 @@
  * how its value is read. The table of directives stands in config.ts.
  */
 import { InvalidParameterError } from '../base/errors.ts';
+import { readBuilder } from './builder-config.ts';
 import { readRuntimes } from './runtimes-directive.ts';
 import { readUlimits } from './ulimits-directive.ts';
 
@@ -18,7 +19,8 @@ type Kind =
   | 'pools'
   | 'runtimes'
   | 'features'
-  | 'ulimits';
+  | 'ulimits'
+  | 'builder';
 
 /** A range that subnets of `size` (a prefix length) are taken from. */
 export interface AddressPoolConfig {
@@ -44,6 +46,7 @@ export const REPEATABLE: ReadonlySet<Kind> = new Set([
   'runtimes',
   'features',
   'ulimits',
+  'builder',
 ]);
 
 export function directive<Field extends string>(
@@ -79,6 +82,7 @@ const READERS: Record<Kind, (value: unknown, where: string) => unknown> = {
   runtimes: readRuntimes,
   features: readFeatures,
   ulimits: readUlimits,
+  builder: readBuilder,
 };
 
 /** The command line gives texts, or true for a name alone. */

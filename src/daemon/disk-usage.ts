@@ -1,13 +1,14 @@
 /**
- * `GET /system/df`: what images, containers and volumes take on the disk. The figures are those of du(1) over the
+ * `GET /system/df`: what images, containers, volumes and the build cache take on the disk. The figures are those of du(1) over the
  * data root: a container's include its log, the layers' include the compressed blobs that were pulled.
  */
 import { join } from 'node:path';
 import type { ImageSummary } from '../api/images.ts';
-import type { DiskUsage } from '../api/system.ts';
+import type { BuildCacheRecord, DiskUsage } from '../api/system.ts';
 import { diskUsage } from '../base/disk-usage.ts';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import type { BuildCacheEntry } from '../build/builder.ts';
 import type { ContainerEngine } from '../container/engine.ts';
 import { containerPaths } from '../container/paths.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
@@ -24,6 +25,7 @@ export interface DiskUsageSources {
   volumes: VolumeStore;
   /** With their shared sizes. */
   summarizeImages(): ImageSummary[];
+  cacheEntries(): Promise<BuildCacheEntry[]>;
 }
 
 export const DISK_OBJECTS = ['container', 'image', 'volume', 'build-cache'] as const;
@@ -42,8 +44,24 @@ export async function systemDiskUsage(
     usage.Images = sources.summarizeImages();
   }
   if (wanted.has('container')) usage.Containers = await containers(sources);
+  if (wanted.has('build-cache')) usage.BuildCache = (await sources.cacheEntries()).map(cacheRecord);
   if (wanted.has('volume')) usage.Volumes = await volumes(sources.volumes);
   return usage;
+}
+
+function cacheRecord(entry: BuildCacheEntry): BuildCacheRecord {
+  return {
+    ID: entry.id,
+    ...(entry.parents.length === 0 ? {} : { Parents: [...entry.parents] }),
+    Type: entry.type,
+    Description: entry.description,
+    InUse: entry.inUse,
+    Shared: entry.shared,
+    Size: entry.sizeBytes,
+    CreatedAt: new Date(entry.createdMs).toISOString(),
+    LastUsedAt: entry.lastUsedMs === undefined ? null : new Date(entry.lastUsedMs).toISOString(),
+    UsageCount: entry.usageCount,
+  };
 }
 
 async function measured(path: string): Promise<number> {

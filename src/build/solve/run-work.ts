@@ -72,7 +72,7 @@ export function runWork(input: RunWorkInput): LayerWork {
     execute: async (stack, vertex): Promise<Executed> => {
       await fetchRemote(stack.storedLayers(), context.signal);
       const mounts = await Promise.all(
-        step.mounts.map((mount, index) => openMount(mount, sources[index], contentOf)),
+        step.mounts.map((mount, index) => openMount(context, mount, sources[index], contentOf)),
       );
       const pending = await context.parts.run.run(
         {
@@ -130,6 +130,7 @@ async function mountContent(
 }
 
 async function openMount(
+  { request }: Pick<SolveContext, 'request'>,
   mount: RunMountSpec,
   source: StepSource | 'scratch' | undefined,
   contentOf: (read: { mount: RunMountSpec; source: StepSource }) => Promise<PreparedCopy>,
@@ -142,7 +143,9 @@ async function openMount(
       return { type: 'bind', target, tree, source: mount.source, readOnly };
     }
     case 'cache': {
-      const shared = { target, id, sharing: mount.sharing, source: mount.source, readOnly };
+      // NUL stands in no ID, so that no client names a cache of another namespace.
+      const scoped = request.cacheNamespace === undefined ? id : `${request.cacheNamespace}\0${id}`;
+      const shared = { target, id: scoped, sharing: mount.sharing, source: mount.source, readOnly };
       const owned = { type: 'cache' as const, ...shared, mode: mount.mode ?? 0o755, uid, gid };
       if (source === undefined || source === 'scratch') return owned;
       const fromKey = source.identity ?? (await (await contentOf({ mount, source })).contentKey());

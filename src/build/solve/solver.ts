@@ -150,13 +150,14 @@ class Solver {
     const steps: ListedStep[] = dockerfile.globalArgs.map(({ source }, index) => ({
       id: stepId(-1, index, ''),
       text: source,
+      global: true,
     }));
     for (const [index, graph] of graphs.entries()) {
       const platform = formatPlatform(platforms[index] ?? hostPlatform());
       for (const { stage, index: number } of graph.needed()) {
-        steps.push({ id: stepId(number, -1, platform), text: stage.from.source });
+        steps.push({ id: stepId(number, -1, platform), text: stage.from.source, global: false });
         stage.instructions.forEach(({ source }, i) => {
-          steps.push({ id: stepId(number, i, platform), text: source });
+          steps.push({ id: stepId(number, i, platform), text: source, global: false });
         });
       }
     }
@@ -254,7 +255,7 @@ class Solver {
   }
 
   async #newestFile(): Promise<number | undefined> {
-    return await Promise.resolve(undefined);
+    return await this.#main.newestFileSec(this.#signal);
   }
 
   async #image(result: StageResult, epochSeconds: number): Promise<BuiltImage> {

@@ -200,11 +200,11 @@ class StageRun {
       vertex.cached();
     }
     const triggers = base.state.config.OnBuild ?? [];
+    if (triggers.length > 0) listener?.triggers(id, triggers);
     listener?.ended(id, {
       cached: false,
       result: stage.base.kind === 'scratch' ? '' : (base.baseImage?.id.slice('sha256:'.length) ?? ''),
     });
-    if (triggers.length > 0) listener?.triggers(id, triggers);
   }
 
   async #steps(steps: readonly PlannedStep[], stack: LayerStack, base: Base): Promise<StageHistory[]> {

@@ -8,6 +8,8 @@ export interface ListedStep {
   id: string;
   /** The instruction as written. */
   text: string;
+  /** Stands in front of the first FROM. */
+  global: boolean;
 }
 
 export interface StepListener {

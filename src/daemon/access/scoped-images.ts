@@ -2,9 +2,11 @@
  * Images as one scoped socket has them. They belong to no project: a socket with labels sees all of them. Patterns
  * limit which of them it may name; archives and Dockerfiles name images too.
  */
-import { isUserDefined } from '../../container/network-mode.ts';
+
+import type { SolveRequest } from '../../build/solve-request.ts';
 import type { BuildBackend } from '../routes/build/backend.ts';
 import type { ImagesBackend } from '../routes/images/backend.ts';
+import { limitBuild } from './build-policy.ts';
 import { beyond } from './guard.ts';
 import type { VisibleObjects } from './visible.ts';
 
@@ -73,23 +75,44 @@ export function scopedImages(engine: ImagesBackend, visible: VisibleObjects): Im
   };
 }
 
-/** RUN steps are containers as every other: on the default bridge, on none, or on a network that may be joined. */
+/**
+ * RUN steps are containers as every other: on the default bridge, on none, or on a network that may be joined. Contexts come
+ * from the client, never from this machine's folders, and cache mounts are the socket's own.
+ */
 export function scopedBuild(engine: BuildBackend, visible: VisibleObjects): BuildBackend {
+  const { scope } = visible;
   return {
-    build: async (request, context, onMessage, signal) => {
-      const mode = request.networkMode;
-      if (mode === 'host' || mode === 'container' || mode.startsWith('container:')) {
-        throw beyond(visible.scope, `building with the network "${mode}"`);
+    contextFolders: false,
+    platforms: () => engine.platforms(),
+    solve: async (request, io, listener) => await engine.solve(limitedBuild(request, visible), io, listener),
+    export: async (solved, outputs, io, auth) => {
+      for (const output of outputs) {
+        if (output.type !== 'image') continue;
+        for (const name of output.names) visible.requireImageName(name);
       }
-      const { Name, Id } = visible.networkToJoin(mode === '' ? 'bridge' : mode);
-      for (const tag of request.tags) visible.requireImageName(tag);
-      const limited = {
-        ...request,
-        // By the time of a RUN the name may be another's.
-        networkMode: isUserDefined(Name) ? Id : Name,
-        requireImage: (name: string) => visible.requireImage(name),
-      };
-      return await engine.build(limited, context, onMessage, signal);
+      return await engine.export(solved, outputs, io, auth);
+    },
+    cacheEntries: async () => {
+      if (scope.limitsObjects || scope.limitsImages)
+        throw beyond(scope, 'listing the build cache', 'it belongs to no socket');
+      return await engine.cacheEntries();
+    },
+    prune: async (request, signal) => {
+      if (scope.limitsObjects || scope.limitsImages)
+        throw beyond(scope, 'pruning the build cache', 'it belongs to no socket');
+      return await engine.prune(request, signal);
     },
   };
+}
+
+function limitedBuild(request: SolveRequest, visible: VisibleObjects): SolveRequest {
+  const { scope } = visible;
+  for (const { type } of [...request.cacheFrom, ...request.cacheTo]) {
+    if (type === 'local') throw beyond(scope, 'a build cache in a folder of the host');
+  }
+  const entitlements = request.entitlements.filter(
+    // It comes with the network mode, which is judged by its own name.
+    (name) => !(name === 'network.host' && request.networkMode === 'host'),
+  );
+  return { ...limitBuild({ ...request, entitlements }, visible), cacheNamespace: scope.name };
 }

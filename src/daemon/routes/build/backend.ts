@@ -1,14 +1,8 @@
-/** What the build route needs of the engine. */
-import type { Readable } from 'node:stream';
-import type { BuildMessage } from '../../../api/build.ts';
-import type { BuildRequest } from '../../../build/request.ts';
+/** What the build routes need of the engine. */
+import type { Builder } from '../../../build/builder.ts';
 
-export interface BuildBackend {
-  /** Resolves with the image's ID; rejects with what failed. */
-  build(
-    request: BuildRequest,
-    context: Readable,
-    onMessage: (message: BuildMessage) => void,
-    signal: AbortSignal,
-  ): Promise<string>;
+export interface BuildBackend
+  extends Pick<Builder, 'solve' | 'export' | 'platforms' | 'cacheEntries' | 'prune'> {
+  /** Whether clients may name folders of this machine as contexts. */
+  readonly contextFolders: boolean;
 }

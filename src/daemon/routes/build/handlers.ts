@@ -1,42 +1,188 @@
-/** Reads a build's query and credentials, and passes its messages on as they come. */
+/** `POST /build` for the classic builder's clients and our own: reads query and credentials, and tells how it goes. */
+import { randomBytes } from 'node:crypto';
 import type { BuildMessage, BuildQuery } from '../../../api/build.ts';
-import { errorMessage } from '../../../base/errors.ts';
+import type { BuildStatus } from '../../../api/build-status.ts';
+import { errorMessage, InvalidParameterError } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
-import { parseBuildQuery } from '../../../build/request.ts';
-import { RunFailedError } from '../../../build/steps.ts';
+import { type ParsedBuildQuery, parseBuildQuery } from '../../../build/build-query.ts';
+import type { BuildIo, ExportOutcome } from '../../../build/builder.ts';
+import { ClassicOutput } from '../../../build/classic-output.ts';
+import { Progress } from '../../../build/progress.ts';
+import { RunFailedError } from '../../../build/run/run-failed.ts';
+import { BuildError, sourceExcerpt } from '../../../build/solve/build-error.ts';
+import type { SolvedBuild } from '../../../build/solve/solved.ts';
+import { isFolder, TEXT_MAX_BYTES } from '../../../build/source/inside-file.ts';
+import { familiarString, parseReference, withDefaultTag } from '../../../image/reference.ts';
 import { decodeRegistryConfig } from '../../../image/registry/credentials.ts';
+import type { LazyConnections } from '../../buildkit/routes.ts';
 import type { ApiRequest } from '../../request.ts';
-import type { ResponseStream } from '../../response.ts';
+import type { ApiResponse, ResponseStream } from '../../response.ts';
 import type { Handler } from '../../router.ts';
 import type { BuildBackend } from './backend.ts';
 
-export function buildHandler(backend: BuildBackend): Handler {
+export const STATUS_ID = 'mydock.build.status';
+export const METADATA_ID = 'mydock.build.metadata';
+const DOCKERFILE_TYPE = 'application/x-dockerfile';
+
+export function buildHandler(backend: BuildBackend, buildkit: LazyConnections): Handler {
   return async (request, response) => {
-    const build = parseBuildQuery(
-      query(request),
-      decodeRegistryConfig(request.header('x-registry-config') ?? ''),
-    );
-    // The status is decided by what comes first: a message, or an error before any.
-    let stream: ResponseStream | undefined;
-    const send = (message: BuildMessage): void => {
-      stream ??= response.stream(200, 'application/json');
-      stream.message(message);
-    };
-    try {
-      await backend.build(build, request.message, send, request.signal);
-    } catch (error) {
-      if (request.signal.aborted) return;
-      if (stream === undefined) throw error;
-      const message = errorMessage(error);
-      log.debug({ error: message }, 'build failed');
-      const code = error instanceof RunFailedError ? { code: error.exitCode } : {};
-      send({ errorDetail: { ...code, message }, error: message });
+    const auth = decodeRegistryConfig(request.header('x-registry-config') ?? '');
+    const parsed = parseBuildQuery(query(request), auth);
+    for (const name of namesOf(parsed)) withDefaultTag(parseReference(name));
+    if (request.query.get('version') === '2') {
+      await (await buildkit()).traces.answer(parsed, request, response);
+      return;
     }
-    stream?.end();
+    const { folder } = parsed;
+    if (folder !== undefined && !(backend.contextFolders && isFolder(folder.path, folder))) {
+      response.json(412, { message: `the daemon does not see the folder ${folder.path} as its client does` });
+      return;
+    }
+    await new BuildAnswer(backend, parsed, request, response).run();
   };
 }
 
 function query(request: ApiRequest): BuildQuery {
   const tags = request.query.getAll('t');
   return { ...Object.fromEntries(request.query), t: tags };
+}
+
+function namesOf({ request }: ParsedBuildQuery): string[] {
+  return request.outputs.flatMap((output) => (output.type === 'cacheonly' ? [] : output.names));
+}
+
+class BuildAnswer {
+  readonly #backend: BuildBackend;
+  readonly #parsed: ParsedBuildQuery;
+  readonly #request: ApiRequest;
+  readonly #response: ApiResponse;
+  readonly #classic: ClassicOutput;
+  readonly #held: BuildMessage[] = [];
+  /** The status is decided by what comes first: a message, or an error before any. */
+  #stream: ResponseStream | undefined;
+
+  constructor(backend: BuildBackend, parsed: ParsedBuildQuery, request: ApiRequest, response: ApiResponse) {
+    this.#backend = backend;
+    this.#parsed = parsed;
+    this.#request = request;
+    this.#response = response;
+    this.#classic = new ClassicOutput((message) => this.#tell(message));
+  }
+
+  async run(): Promise<void> {
+    try {
+      const io = this.#io();
+      const build = await this.#withDockerfile();
+      const listener = this.#parsed.progress === 'classic' ? this.#classic : undefined;
+      const solved = await this.#backend.solve(build, io, listener);
+      try {
+        this.#announce(solved, await this.#backend.export(solved, build.outputs, io, build.auth));
+      } finally {
+        await solved.release();
+      }
+    } catch (error) {
+      if (this.#request.signal.aborted) return;
+      this.#fail(error);
+    }
+    this.#stream?.end();
+  }
+
+  #io(): BuildIo {
+    const id = this.#parsed.id ?? randomBytes(16).toString('hex');
+    const send = (status: BuildStatus): void => {
+      if (this.#parsed.progress === 'classic') this.#classic.status(status);
+      else this.#send({ id: STATUS_ID, aux: status } as unknown as BuildMessage);
+    };
+    const body = this.#parsed.request.context.kind === 'tar' ? { body: this.#request.message } : {};
+    return { id, ...body, progress: new Progress(send, id), signal: this.#request.signal };
+  }
+
+  /** With a folder the body is free for a Dockerfile that lies elsewhere. */
+  async #withDockerfile(): Promise<ParsedBuildQuery['request']> {
+    const { request } = this.#parsed;
+    if (request.context.kind === 'tar' || this.#request.header('content-type') !== DOCKERFILE_TYPE)
+      return request;
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of this.#request.message as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > TEXT_MAX_BYTES) {
+        throw new InvalidParameterError(`the Dockerfile has more than ${TEXT_MAX_BYTES} bytes`);
+      }
+      chunks.push(chunk);
+    }
+    return {
+      ...request,
+      dockerfile: { ...request.dockerfile, content: Buffer.concat(chunks).toString('utf8') },
+    };
+  }
+
+  /** Quiet is for success: what led to a failure is shown. */
+  #tell(message: BuildMessage): void {
+    if (this.#parsed.quiet) this.#held.push(message);
+    else this.#send(message);
+  }
+
+  #send(message: BuildMessage): void {
+    this.#stream ??= this.#response.stream(200, 'application/json');
+    this.#stream.message(message);
+  }
+
+  #announce(solved: SolvedBuild, { imageId, metadata }: ExportOutcome): void {
+    const id = imageId ?? '';
+    if (this.#parsed.progress === 'status') {
+      if (id !== '') this.#send({ aux: { ID: id } });
+      this.#send({
+        id: METADATA_ID,
+        aux: { metadata, epochSeconds: solved.epochSeconds, materials: solved.materials, lock: solved.lock },
+      } as unknown as BuildMessage);
+      return;
+    }
+    if (this.#parsed.quiet) {
+      this.#send({ stream: `${id}\n` });
+      return;
+    }
+    if (id === '') return;
+    this.#send({ aux: { ID: id } });
+    this.#send({ stream: `Successfully built ${id.slice('sha256:'.length, 'sha256:'.length + 12)}\n` });
+    for (const name of namesOf(this.#parsed)) {
+      this.#send({ stream: `Successfully tagged ${familiarString(withDefaultTag(parseReference(name)))}\n` });
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#parsed.progress === 'classic') {
+      this.#classic.fail();
+      for (const message of this.#held.splice(0)) this.#send(message);
+    }
+    if (this.#stream === undefined) throw error;
+    const failure = this.#parsed.progress === 'classic' ? classicFailure(error) : statusFailure(error);
+    log.debug({ error: failure.message }, 'build failed');
+    this.#send({ errorDetail: failure, error: failure.message });
+  }
+}
+
+interface Failure {
+  code?: number;
+  message: string;
+}
+
+/** In the classic builder's words. */
+function classicFailure(error: unknown): Failure {
+  const cause = error instanceof BuildError ? error.cause : error;
+  if (!(cause instanceof RunFailedError)) return { message: errorMessage(error) };
+  const command = /^process "(.*)" did not complete successfully/s.exec(cause.message)?.[1] ?? '';
+  return {
+    code: cause.exitCode,
+    message: `The command '${command}' returned a non-zero code: ${cause.exitCode}`,
+  };
+}
+
+function statusFailure(error: unknown): Failure {
+  if (!(error instanceof BuildError)) return { message: errorMessage(error) };
+  const excerpt = error.source === undefined ? '' : sourceExcerpt(error.source);
+  return {
+    ...(error.exitCode === undefined ? {} : { code: error.exitCode }),
+    message: `${excerpt}${error.message}`,
+  };
 }

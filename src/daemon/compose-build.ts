@@ -1,0 +1,90 @@
+/** Puts the builder together: where trees come from, what COPY and RUN do, and what is kept between builds. */
+import { join } from 'node:path';
+import { NotImplementedError } from '../base/errors.ts';
+import { Builder } from '../build/builder.ts';
+import type { StepCache } from '../build/cache/step-cache.ts';
+import { FileDigests } from '../build/copy/file-digests.ts';
+import { makeWorkdir } from '../build/copy/make-workdir.ts';
+import { prepareCopy } from '../build/copy/prepare-copy.ts';
+import { RunService } from '../build/run/run-service.ts';
+import type { CopyService } from '../build/solve/build-parts.ts';
+import { BuildSources } from '../build/source/build-sources.ts';
+import type { ContainerEngine } from '../container/engine.ts';
+import type { Snapshotter } from '../image/layers/snapshotter.ts';
+import type { Puller } from '../image/pull/puller.ts';
+import type { RegistryOptions } from '../image/registry/options.ts';
+import type { ImageStore } from '../image/store/image-store.ts';
+import type { DaemonConfig } from './config.ts';
+import type { ImagesBackend } from './routes/images/backend.ts';
+
+export interface BuildComposition {
+  config: DaemonConfig;
+  images: ImageStore;
+  snapshotter: Snapshotter;
+  engine: ContainerEngine;
+  puller: Puller;
+  pusher: Pick<ImagesBackend, 'push'>;
+  registry: RegistryOptions;
+  cache: StepCache;
+}
+
+export interface ComposedBuilder {
+  builder: Builder;
+  /** For shells in failed steps. */
+  runs: RunService;
+  close(): Promise<void>;
+}
+
+/** Removes what an earlier daemon's builds have left, too. */
+export async function composeBuilder(parts: BuildComposition): Promise<ComposedBuilder> {
+  const { config, images, snapshotter, engine, puller, pusher, registry, cache } = parts;
+  const directory = join(config.dataRoot, 'build');
+  const sources = new BuildSources({ directory, snapshotter, images, registry });
+  const runs = new RunService({
+    snapshotter,
+    stepRunner: engine.stepRunner(),
+    directory,
+    execDirectory: join(config.execRoot, 'build'),
+  });
+  await Promise.all([sources.sweep(), runs.sweep()]);
+  const fileDigests = new FileDigests(join(directory, 'file-digests.db'));
+  const builder = new Builder({
+    parts: {
+      images,
+      snapshotter,
+      puller,
+      pusher,
+      sources,
+      copy: copyService(snapshotter, fileDigests, sources),
+      run: runs,
+    },
+    cache,
+    stores: [...sources.stores, runs.caches],
+    directory,
+    budget: config.builder,
+    exportFiles: (_, output) =>
+      Promise.reject(new NotImplementedError(`not implemented: build outputs of type ${output.type}`)),
+    platforms: () => runs.platforms(),
+  });
+  return {
+    builder,
+    runs,
+    close: async () => {
+      await builder.close();
+      fileDigests.close();
+    },
+  };
+}
+
+function copyService(snapshotter: Snapshotter, fileDigests: FileDigests, sources: BuildSources): CopyService {
+  return {
+    prepare: (request, signal) =>
+      prepareCopy(request, {
+        snapshotter,
+        fileDigests,
+        openArchive: (path, title, archiveSignal) => sources.layers.openArchive(path, title, archiveSignal),
+        signal,
+      }),
+    makeWorkdir: ({ parent, ...request }, signal) => makeWorkdir(request, parent, { snapshotter, signal }),
+  };
+}
