@@ -8,8 +8,9 @@ import { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { HostConfig } from '../api/host-config.ts';
 import { FrameDecoder, STREAM_STDERR } from '../api/stream.ts';
-import { InternalError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
+import { errorMessage, InternalError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
 import { keepReading } from '../base/keep-reading.ts';
+import { log } from '../base/log.ts';
 import type { RunStep, StepEnd, StepRunner, StepTerminal } from '../build/run/step-runner.ts';
 import type { MountOwners } from '../image/layers/mapped-mounts.ts';
 import { addon } from '../native/addon.ts';
@@ -244,7 +245,12 @@ export class EngineStepRunner implements StepRunner {
       },
     });
     const cancel = (): void => {
-      if (supervisor.open) supervisor.send('kill', { process: '', signal: 9, all: true });
+      try {
+        if (supervisor.open) supervisor.send('kill', { process: '', signal: 9, all: true });
+      } catch (error) {
+        // It has just ended by itself.
+        log.debug({ step: step.id, reason: errorMessage(error) }, 'a build step is gone before it is killed');
+      }
     };
     step.signal.addEventListener('abort', cancel, { once: true });
     try {
