@@ -9,6 +9,7 @@ import {
   readFileSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -16,6 +17,7 @@ import { after, describe, test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { tarOf } from '../../image/layers/suite/fixture.ts';
 import { isFolder } from './inside-file.ts';
+import { newestFileSec } from './newest-file.ts';
 import { bodyOf, FakeSession, io, SourcesFixture } from './testing/sources-fixture.ts';
 
 const tar = tarOf(
@@ -177,6 +179,8 @@ describe('folders of this machine', () => {
     assert.deepEqual([tree.path, tree.live, tree.times], [folder, true, 'uniform']);
     const excluded = ['a.log', 'keep.log', 'd'].map((path) => tree.ignore?.excludes(path, false));
     assert.deepEqual(excluded, [true, false, false]);
+    utimesSync(join(folder, 'Dockerfile'), 5_000_000_000, 5_000_000_000);
+    assert.equal(await newestFileSec(tree, io().signal), 5_000_000_000);
     await main.release();
     assert.equal(existsSync(join(folder, 'Dockerfile')), true);
   });
