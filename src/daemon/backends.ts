@@ -3,6 +3,7 @@
  * itself; a scoped socket gets one that shows a part of it (access/scoped-backends.ts).
  */
 
+import { buildkitConnections, buildkitRoutes } from './buildkit/routes.ts';
 import type { Route } from './router.ts';
 import type { BuildBackend } from './routes/build/backend.ts';
 import { buildRoutes } from './routes/build/routes.ts';
@@ -41,6 +42,7 @@ export interface Backends {
 
 /** Every route of the API but those of the daemon's own socket alone. */
 export function apiRoutes(backends: Backends): Route[] {
+  const buildkit = buildkitConnections(backends.build);
   return [
     ...systemRoutes(backends.system),
     ...containerRoutes(backends.containers),
@@ -48,7 +50,8 @@ export function apiRoutes(backends: Backends): Route[] {
     ...execRoutes(backends.exec),
     ...imageRoutes(backends.images),
     differenceRoute(backends.difference),
-    ...buildRoutes(backends.build),
+    ...buildRoutes(backends.build, buildkit),
+    ...buildkitRoutes(buildkit),
     ...networkRoutes(backends.networks),
     ...volumeTransferRoutes(backends.transfers, backends.snapshots),
     ...volumeRoutes(backends.volumes),

@@ -98,6 +98,7 @@ const WRITE: Record<string, string> = {
   'POST /images/{name:.*}/push': 'images.push',
   'DELETE /images/{name:.*}': 'images.remove',
   'POST /build': 'images.build',
+  'POST /build/cancel': 'images.build',
   'POST /build/prune': 'images.prune',
   'POST /networks/create': 'networks.create',
   'POST /networks/prune': 'networks.prune',

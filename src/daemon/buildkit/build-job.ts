@@ -4,10 +4,11 @@
  * (docker buildx) orders results by LLBBridge.Solve, and hands back by Return which of them are to be exported.
  */
 import { randomBytes } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import { Progress } from '../../build/progress.ts';
 import type { SolvedBuild } from '../../build/solve/solved.ts';
 import type { CacheSpec, OutputSpec, SolveRequest } from '../../build/solve-request.ts';
-import type { BuildkitBackend } from './backend.ts';
+import type { BuildBackend } from '../routes/build/backend.ts';
 import { exporterResponse } from './exporters.ts';
 import { buildFailure } from './failures.ts';
 import { type Attributes, solveRequestOf } from './frontend-attributes.ts';
@@ -28,16 +29,17 @@ export interface JobOrder {
 export class BuildJob {
   readonly ref: string;
   readonly status = new StatusLog();
-  readonly #backend: BuildkitBackend;
+  readonly #backend: BuildBackend;
   readonly #order: JobOrder;
   readonly #controller = new AbortController();
   readonly #session: ClientSession | undefined;
   readonly #progress: Progress;
   readonly #results = new Map<string, SolvedBuild>();
+  #solves = 0;
   readonly #returned: Promise<string | undefined>;
   readonly #settle: { resolve: (ref: string | undefined) => void; reject: (error: unknown) => void };
 
-  constructor(ref: string, backend: BuildkitBackend, order: JobOrder, session: ClientSession | undefined) {
+  constructor(ref: string, backend: BuildBackend, order: JobOrder, session: ClientSession | undefined) {
     this.ref = ref;
     this.#backend = backend;
     this.#order = order;
@@ -67,26 +69,35 @@ export class BuildJob {
 
   /** Does what the attributes say. Returns the result's name, for `export`. */
   async solve(attributes: Attributes, cacheFrom: readonly CacheSpec[], signal: AbortSignal): Promise<string> {
-    if (this.#results.size >= RESULTS_MAX) {
-      throw new GrpcError('ResourceExhausted', `build ${this.ref} has ${RESULTS_MAX} results already`);
-    }
     const request = solveRequestOf({
       ...this.#order,
       attributes,
       cacheFrom: [...this.#order.cacheFrom, ...cacheFrom],
     });
-    const solved = await this.#solve(request, AbortSignal.any([this.signal, signal]));
-    const ref = randomBytes(12).toString('hex');
-    this.#results.set(ref, solved);
-    return ref;
+    return await this.run(request, signal);
   }
 
-  async #solve(request: SolveRequest, signal: AbortSignal): Promise<SolvedBuild> {
+  /** Does what the request says, with `body` for a context that is one. Returns the result's name. */
+  async run(request: SolveRequest, caller: AbortSignal, body?: Readable): Promise<string> {
+    if (this.#results.size >= RESULTS_MAX) {
+      throw new GrpcError('ResourceExhausted', `build ${this.ref} has ${RESULTS_MAX} results already`);
+    }
+    const signal = AbortSignal.any([this.signal, caller]);
+    const io = this.#io(signal);
+    let solved: SolvedBuild;
     try {
-      return await this.#backend.solve(request, this.#io(signal));
+      solved = await this.#backend.solve(request, body === undefined ? io : { ...io, body });
     } catch (error) {
       throw signal.aborted ? canceled(signal) : buildFailure(error);
     }
+    if (signal.aborted) {
+      // Nobody would release it any more.
+      await solved.release();
+      throw canceled(signal);
+    }
+    const ref = randomBytes(12).toString('hex');
+    this.#results.set(ref, solved);
+    return ref;
   }
 
   has(ref: string): boolean {
@@ -128,9 +139,12 @@ export class BuildJob {
     for (const solved of results) await solved.release();
   }
 
-  #io(signal: AbortSignal): Parameters<BuildkitBackend['solve']>[1] {
+  #io(signal: AbortSignal): Parameters<BuildBackend['solve']>[1] {
     const session = this.#session === undefined ? {} : { session: this.#session };
-    return { id: this.ref, progress: this.#progress, signal, ...session };
+    this.#solves += 1;
+    // One at a time has a name: a client may have several results made at once.
+    const id = this.#solves === 1 ? this.ref : `${this.ref}-${this.#solves}`;
+    return { id, progress: this.#progress, signal, ...session };
   }
 }
 

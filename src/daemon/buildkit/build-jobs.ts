@@ -26,6 +26,10 @@ export class BuildJobs {
     }
   }
 
+  find(ref: string): BuildJob | undefined {
+    return this.#jobs.get(ref);
+  }
+
   /** Throws NotFound where no such build begins within a few seconds. */
   async get(ref: string, signal: AbortSignal): Promise<BuildJob> {
     const job = await this.#arrivals.find(() => this.#jobs.get(ref), WAIT_MAX_MS, signal);

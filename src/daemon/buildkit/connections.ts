@@ -1,19 +1,22 @@
 /** The connections of BuildKit's clients on one socket: their sessions, and the services that they call. */
 import type { Socket } from 'node:net';
-import type { BuildkitBackend } from './backend.ts';
+import type { BuildBackend } from '../routes/build/backend.ts';
 import { addBridge } from './bridge.ts';
 import { BuildJobs } from './build-jobs.ts';
 import { addControl } from './control.ts';
 import { GrpcServices } from './grpc/server.ts';
 import { type SessionHeaders, SessionRegistry } from './session/session-registry.ts';
+import { TraceBuilds } from './trace-build.ts';
 
 export class BuildkitConnections {
   readonly sessions = new SessionRegistry();
   readonly jobs = new BuildJobs();
+  readonly traces: TraceBuilds;
   readonly #services = new GrpcServices();
 
-  constructor(backend: BuildkitBackend) {
+  constructor(backend: BuildBackend) {
     const parts = { backend, sessions: this.sessions, jobs: this.jobs };
+    this.traces = new TraceBuilds(parts);
     addControl(this.#services, parts);
     addBridge(this.#services, parts);
   }

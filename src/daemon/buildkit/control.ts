@@ -11,7 +11,7 @@ import type { WorkerRecordSchema } from '../../api/buildkit/worker_pb.ts';
 import { MYDOCK_VERSION } from '../../base/version.ts';
 import type { BuildCacheEntry } from '../../build/builder.ts';
 import type { CacheSpec } from '../../build/solve-request.ts';
-import type { BuildkitBackend } from './backend.ts';
+import type { BuildBackend } from '../routes/build/backend.ts';
 import { BuildJob } from './build-job.ts';
 import type { BuildJobs } from './build-jobs.ts';
 import { outputsOf } from './exporters.ts';
@@ -21,7 +21,7 @@ import type { SessionRegistry } from './session/session-registry.ts';
 import { statusMessage } from './status-messages.ts';
 
 export interface ControlParts {
-  backend: BuildkitBackend;
+  backend: BuildBackend;
   sessions: SessionRegistry;
   jobs: BuildJobs;
 }
@@ -65,7 +65,7 @@ export function version(): { package: string; version: string; revision: string 
   return { package: 'mydock', version: `v${MYDOCK_VERSION}`, revision: '' };
 }
 
-export function workerRecord(backend: BuildkitBackend): MessageInitShape<typeof WorkerRecordSchema> {
+export function workerRecord(backend: BuildBackend): MessageInitShape<typeof WorkerRecordSchema> {
   return {
     id: 'mydock',
     labels: {
@@ -186,7 +186,7 @@ function pruneRequest(request: {
   reservedSpace: bigint;
   maxUsedSpace: bigint;
   minFreeSpace: bigint;
-}): Parameters<BuildkitBackend['prune']>[0] {
+}): Parameters<BuildBackend['prune']>[0] {
   const filters: Record<string, string[]> = {};
   for (const filter of request.filter) {
     const [, name = '', value = ''] = /^([a-z]+)={1,2}(.*)$/s.exec(filter) ?? [];

@@ -5,13 +5,27 @@
 import { InvalidParameterError } from '../../base/errors.ts';
 import type { ApiRequest } from '../request.ts';
 import type { Route } from '../router.ts';
-import type { BuildkitBackend } from './backend.ts';
+import type { BuildBackend } from '../routes/build/backend.ts';
 import type { BuildkitConnections } from './connections.ts';
 
 const PROTOCOL = 'h2c';
 
-export function buildkitRoutes(backend: BuildkitBackend): Route[] {
-  const connections = lazily(backend);
+/** The connections of one socket's clients, made when the first of them comes. */
+export type LazyConnections = () => Promise<BuildkitConnections>;
+
+export function buildkitConnections(backend: BuildBackend): LazyConnections {
+  let made: Promise<BuildkitConnections> | undefined;
+  const make = async (): Promise<BuildkitConnections> => {
+    const { BuildkitConnections } = await import('./connections.ts');
+    return new BuildkitConnections(backend);
+  };
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+export function buildkitRoutes(connections: LazyConnections): Route[] {
   return [
     {
       method: 'POST',
@@ -35,18 +49,6 @@ export function buildkitRoutes(backend: BuildkitBackend): Route[] {
       },
     },
   ];
-}
-
-function lazily(backend: BuildkitBackend): () => Promise<BuildkitConnections> {
-  let made: Promise<BuildkitConnections> | undefined;
-  const make = async (): Promise<BuildkitConnections> => {
-    const { BuildkitConnections } = await import('./connections.ts');
-    return new BuildkitConnections(backend);
-  };
-  return () => {
-    made ??= make();
-    return made;
-  };
 }
 
 function requireProtocol(request: ApiRequest): void {

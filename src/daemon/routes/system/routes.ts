@@ -18,9 +18,9 @@ export interface SystemBackend {
   login(auth: RegistryAuth, signal: AbortSignal): Promise<string>;
 }
 
-/** `Builder-Version` 1: clients use `POST /build`, the classic builder. */
+/** `Builder-Version` 2: clients build by BuildKit's protocol (`/session`, `/grpc`) where they can. */
 const PING_HEADERS = {
-  'Builder-Version': '1',
+  'Builder-Version': '2',
   Swarm: 'inactive',
   'Cache-Control': 'no-cache, no-store, must-revalidate',
   Pragma: 'no-cache',
@@ -41,8 +41,6 @@ export function systemRoutes(backend: SystemBackend): Route[] {
     { method: 'GET', path: '/events', handle: eventsHandler(backend.events) },
     { method: 'GET', path: '/system/df', handle: diskUsageHandler(backend) },
     { method: 'POST', path: '/system/check', handle: checkHandler(backend.check) },
-    notImplemented('POST', '/session'),
-    notImplemented('POST', '/grpc'),
     ...swarmRoutes(),
     { method: 'GET', path: '/plugins', handle: (_, response) => response.json(200, []) },
     { method: 'GET', path: '/plugins/{name:.*}/json', handle: noPlugin },
