@@ -4,8 +4,8 @@ import type { DiffID } from '../../image/digest.ts';
 import type { CommittedLayer } from '../../image/layers/snapshotter.ts';
 import type { Platform } from '../../image/platform.ts';
 import type { ProgressVertex } from '../progress.ts';
-import type { StepLimits } from '../request.ts';
 import type { BuildSession } from '../session.ts';
+import type { StepLimits } from '../solve-request.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 
 /** `RUN --mount`, with its source found. */

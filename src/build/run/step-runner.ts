@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import type { Ulimit } from '../../api/host-config.ts';
 import type { MountOwners } from '../../image/layers/mapped-mounts.ts';
 import type { ContainerMount } from '../../oci/mounts.ts';
-import type { StepLimits } from '../request.ts';
+import type { StepLimits } from '../solve-request.ts';
 
 export interface RunStep {
   /** 64 hex digits, new for each step. */
