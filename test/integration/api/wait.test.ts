@@ -1,7 +1,7 @@
 /** `POST /containers/{id}/wait` misses no exit, however soon it comes, and knows the code after the removal. */
 import assert from 'node:assert/strict';
+import { request } from 'node:http';
 import { after, afterEach, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
 let daemon: Daemon;
@@ -16,6 +16,24 @@ afterEach(async () => await daemon.removeContainers());
 async function create(command: string, hostConfig: object = {}): Promise<string> {
   const body = { Image: 'busybox', Cmd: ['sh', '-c', command], HostConfig: hostConfig };
   return (await daemon.api('POST', '/containers/create', body)).json<{ Id: string }>().Id;
+}
+
+/** Resolves when the head of the answer is there: from then on the daemon misses no exit. */
+async function beginWait(id: string, condition: string): Promise<{ code: Promise<number> }> {
+  const path = `/containers/${id}/wait?condition=${condition}`;
+  return await new Promise((resolve, reject) => {
+    const outgoing = request({ socketPath: daemon.socket, method: 'POST', path }, (response) => {
+      const code = response.toArray().then((parts) => {
+        const text = Buffer.concat(parts as Buffer[]).toString();
+        assert.equal(response.statusCode, 200, text);
+        return (JSON.parse(text) as { StatusCode: number }).StatusCode;
+      });
+      code.catch(() => {});
+      resolve({ code });
+    });
+    outgoing.once('error', reject);
+    outgoing.end();
+  });
 }
 
 const waitFor = async (id: string, condition: string): Promise<number> => {
@@ -34,11 +52,9 @@ for (const [condition, hostConfig] of [
       const found = await Promise.all(
         codes.map(async (code) => {
           const id = await create(`exit ${code}`, { ...hostConfig, NetworkMode: 'none' });
-          const waiting = waitFor(id, condition);
-          // The subscription stands when the headers are there; the daemon reads requests in their order.
-          await sleep(20);
+          const waiting = await beginWait(id, condition);
           assert.equal((await daemon.api('POST', `/containers/${id}/start`)).status, 204);
-          return await waiting;
+          return await waiting.code;
         }),
       );
       assert.deepEqual(found, codes);
@@ -57,8 +73,7 @@ test('not-running answers at once where nothing runs, and several clients get th
 test('a container that is removed by force wakes those who wait', async () => {
   const id = await create('sleep 1000');
   await daemon.api('POST', `/containers/${id}/start`);
-  const waiting = [waitFor(id, 'next-exit'), waitFor(id, 'removed')];
-  await sleep(100);
+  const waiting = [await beginWait(id, 'next-exit'), await beginWait(id, 'removed')];
   await daemon.api('DELETE', `/containers/${id}?force=1`);
-  assert.deepEqual(await Promise.all(waiting), [137, 137]);
+  assert.deepEqual(await Promise.all(waiting.map(({ code }) => code)), [137, 137]);
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { after, before, test } from 'node:test';
+import { eventually } from '../command.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
 let daemon: Daemon;
@@ -80,9 +81,10 @@ test("attach sees what comes from now on, and ends with the container's exit cod
   live.type('one\n');
   await live.sees(/got one\n/);
   const second = daemon.live(['attach', '--no-stdin', 'reader']);
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  live.type('two\n');
-  await second.sees(/got two\n/);
+  await eventually('the second hears what the first types', async () => {
+    live.type('two\n');
+    return await second.sees(/got two\n/, 500).catch(() => false as const);
+  });
   live.type('end\n');
   assert.equal((await live.ended).code, 8);
   assert.equal((await second.ended).code, 8);

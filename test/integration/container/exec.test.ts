@@ -135,8 +135,8 @@ test('the exit code is never lost, however quickly it ends', async () => {
 test('a signal to the client of exec -it arrives; the container lives on', async () => {
   const live = daemon.live(['exec', '-it', 'box', 'sh'], { tty: true });
   await live.sees(/[$#] /);
-  live.type('sleep 1000\n');
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  live.type('sleep 2000\n');
+  await eventually('it sleeps', async () => /sleep 2000/.test(await daemon.ok('top', 'box')));
   live.type('\x03');
   live.type('echo st""ill here; exit 4\n');
   await live.sees(/still here/);

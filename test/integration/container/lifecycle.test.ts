@@ -19,11 +19,11 @@ test('kill sends KILL, or the signal that -s names', async () => {
   assert.equal(await daemon.ok('wait', 'victim'), '137');
   await daemon.fails(1, /[Cc]ontainer \w+ is not running/, 'kill', 'victim');
   await daemon.ok('rm', 'victim');
-  const line = 'trap "echo hup" HUP; trap "exit 9" TERM; while :; do sleep 0.05; done';
+  const line = 'trap "echo hup" HUP; trap "exit 9" TERM; echo on; while :; do sleep 0.05; done';
   await daemon.ok('run', '-d', '--name', 'handler', 'busybox', 'sh', '-c', line);
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await eventually('it listens', async () => (await daemon.ok('logs', 'handler')) === 'on');
   await daemon.ok('kill', '-s', 'HUP', 'handler');
-  await eventually('the signal is handled', async () => (await daemon.ok('logs', 'handler')) === 'hup');
+  await eventually('the signal is handled', async () => (await daemon.ok('logs', 'handler')) === 'on\nhup');
   await daemon.ok('kill', '--signal', '15', 'handler');
   assert.equal(await daemon.ok('wait', 'handler'), '9');
   await daemon.fails(1, /[Ii]nvalid signal: NONSENSE/, 'kill', '-s', 'NONSENSE', 'handler');

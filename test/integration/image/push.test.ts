@@ -191,7 +191,7 @@ test('a client that goes away ends the push; a killed daemon leaves nothing half
   writeFileSync(join(folder, 'data'), randomBytes(12_000_000));
   const target = `${gate.host}/large:v1`;
   await daemon.ok('build', '-q', '-t', target, folder);
-  gate.slowMs = 20;
+  gate.slowMs = 100;
   const leftovers = (): string[] =>
     readdirSync(join(daemon.dataRoot, 'content/blobs/sha256')).filter((name) => name.startsWith('.'));
   for (const end of ['client', 'daemon'] as const) {

@@ -1,7 +1,7 @@
 /** Published ports: TCP, UDP, ranges, addresses, ephemeral ones; from the host, its loopbacks and another host. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { eventually, type Result, run } from '../command.ts';
+import { eventually, LiveCommand, type Result, run } from '../command.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
 const HOST_ADDRESS = '192.0.2.1';
@@ -78,7 +78,7 @@ test("from another container, by the bridge's address and by the container's own
 });
 
 test("a container reaches other hosts with the host's address", async () => {
-  const listening = run([
+  const listening = new LiveCommand([
     'ip',
     'netns',
     'exec',
@@ -86,11 +86,12 @@ test("a container reaches other hosts with the host's address", async () => {
     process.execPath,
     '-e',
     `
-    require('net').createServer((s) => { console.log(s.remoteAddress); s.end(); process.exit(0); }).listen(7777)`,
+    require('net').createServer((s) => { console.log(s.remoteAddress); s.end(); process.exit(0); })
+      .listen(7777, () => console.log('listens'))`,
   ]);
-  await new Promise((resolve) => setTimeout(resolve, 400));
-  await daemon.ok('run', '--rm', 'busybox', 'sh', '-c', `nc -w 3 ${PEER_ADDRESS} 7777 < /dev/null; true`);
-  assert.match((await listening).stdout, new RegExp(`^(::ffff:)?${HOST_ADDRESS}\n$`));
+  await listening.sees(/listens/);
+  await daemon.ok('run', '--rm', 'busybox', 'sh', '-c', `nc -w 30 ${PEER_ADDRESS} 7777 < /dev/null; true`);
+  assert.match((await listening.ended).stdout, new RegExp(`^listens\n(::ffff:)?${HOST_ADDRESS}\n$`));
 });
 
 test('a port that is taken is refused, by a container and by the host', async () => {
