@@ -1,11 +1,11 @@
 /** Puts the builder together: where trees come from, what COPY and RUN do, and what is kept between builds. */
 import { join } from 'node:path';
-import { NotImplementedError } from '../base/errors.ts';
 import { Builder } from '../build/builder.ts';
 import type { StepCache } from '../build/cache/step-cache.ts';
 import { FileDigests } from '../build/copy/file-digests.ts';
 import { makeWorkdir } from '../build/copy/make-workdir.ts';
 import { prepareCopy } from '../build/copy/prepare-copy.ts';
+import { fileExport } from '../build/export/files.ts';
 import { RunService } from '../build/run/run-service.ts';
 import type { CopyService } from '../build/solve/build-parts.ts';
 import { BuildSources } from '../build/source/build-sources.ts';
@@ -13,6 +13,7 @@ import type { ContainerEngine } from '../container/engine.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { Puller } from '../image/pull/puller.ts';
 import type { RegistryOptions } from '../image/registry/options.ts';
+import type { ContentStore } from '../image/store/content-store.ts';
 import type { ImageStore } from '../image/store/image-store.ts';
 import type { DaemonConfig } from './config.ts';
 import type { ImagesBackend } from './routes/images/backend.ts';
@@ -20,6 +21,7 @@ import type { ImagesBackend } from './routes/images/backend.ts';
 export interface BuildComposition {
   config: DaemonConfig;
   images: ImageStore;
+  contentStore: ContentStore;
   snapshotter: Snapshotter;
   engine: ContainerEngine;
   puller: Puller;
@@ -37,7 +39,7 @@ export interface ComposedBuilder {
 
 /** Removes what an earlier daemon's builds have left, too. */
 export async function composeBuilder(parts: BuildComposition): Promise<ComposedBuilder> {
-  const { config, images, snapshotter, engine, puller, pusher, registry, cache } = parts;
+  const { config, images, contentStore, snapshotter, engine, puller, pusher, registry, cache } = parts;
   const directory = join(config.dataRoot, 'build');
   const sources = new BuildSources({ directory, snapshotter, images, registry });
   const runs = new RunService({
@@ -62,8 +64,7 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
     stores: [...sources.stores, runs.caches],
     directory,
     budget: config.builder,
-    exportFiles: (_, output) =>
-      Promise.reject(new NotImplementedError(`not implemented: build outputs of type ${output.type}`)),
+    exportFiles: fileExport({ imageStore: images, contentStore, snapshotter, work: sources.work }),
     platforms: () => runs.platforms(),
   });
   return {
@@ -71,6 +72,7 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
     runs,
     close: async () => {
       await builder.close();
+      await runs.close();
       fileDigests.close();
     },
   };

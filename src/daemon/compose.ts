@@ -179,6 +179,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   const build = await composeBuilder({
     config,
     images,
+    contentStore,
     snapshotter,
     engine,
     puller,
