@@ -3,10 +3,9 @@
  */
 import { InvalidParameterError } from '../base/errors.ts';
 import type { RunConfig } from '../image/image-config.ts';
-import type { Platform } from '../image/platform.ts';
 import { parseInstruction } from './dockerfile/parse.ts';
 import { changeConfig } from './solve/config-changes.ts';
-import { StageState } from './stage-state.ts';
+import { ConfigState } from './solve/config-state.ts';
 
 const CHANGES = new Set([
   'cmd',
@@ -23,7 +22,7 @@ const CHANGES = new Set([
 ]);
 
 /** Applies them in order to `state.config`. Throws InvalidParameter with Docker's text for other instructions. */
-export function applyChanges(state: StageState, changes: readonly string[]): void {
+export function applyChanges(state: ConfigState, changes: readonly string[]): void {
   for (const text of changes.flatMap((change) => splitChanges(change))) {
     const [word = ''] = text.trim().split(/\s/, 1);
     if (!CHANGES.has(word.toLowerCase())) {
@@ -34,8 +33,8 @@ export function applyChanges(state: StageState, changes: readonly string[]): voi
 }
 
 /** The configuration that they make of an empty one, as import does. */
-export function configOfChanges(changes: readonly string[], platform: Platform): RunConfig {
-  const state = new StageState('', platform, undefined);
+export function configOfChanges(changes: readonly string[]): RunConfig {
+  const state = new ConfigState(undefined);
   state.config = {};
   state.cmdSet = true;
   applyChanges(state, changes);
@@ -50,7 +49,7 @@ function splitChanges(text: string): string[] {
     .filter((line) => line.trim() !== '' && !line.trim().startsWith('#'));
 }
 
-function applyChange(state: StageState, text: string): void {
+function applyChange(state: ConfigState, text: string): void {
   const instruction = parseInstruction(text);
   const options = { escapeChar: '\\' as const, lookup: (name: string) => state.variable(name) };
   switch (instruction.kind) {

@@ -4,7 +4,17 @@
  */
 import type { Ulimit } from '../api/host-config.ts';
 import type { RegistryAuth } from '../image/registry/credentials.ts';
-import type { StepLimits } from './request.ts';
+
+/** Limits of the containers that RUN makes: HostConfig's fields; 0 and empty for none. */
+export interface StepLimits {
+  memory: number;
+  memorySwap: number;
+  cpuShares: number;
+  cpuPeriod: number;
+  cpuQuota: number;
+  cpusetCpus: string;
+  shmSize: number;
+}
 
 /** Where a tree of files comes from. */
 export type ContextSpec =

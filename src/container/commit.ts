@@ -6,9 +6,9 @@ import type { ContainerConfig } from '../api/containers.ts';
 import { errorMessage, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { applyChanges } from '../build/apply-changes.ts';
+import { ConfigState } from '../build/solve/config-state.ts';
 import { scratchConfig } from '../build/solve/image-layout.ts';
-import { StageState } from '../build/stage-state.ts';
-import { configPlatform, type ImageConfig, type RunConfig } from '../image/image-config.ts';
+import type { ImageConfig, RunConfig } from '../image/image-config.ts';
 import type { CommittedLayer } from '../image/layers/snapshotter.ts';
 import { familiarString, parseReference, withDefaultTag } from '../image/reference.ts';
 import type { AddLayer, Image } from '../image/store/image-store.ts';
@@ -46,7 +46,7 @@ export async function commitContainer(
 ): Promise<Image> {
   const reference = imageName(request);
   const parent = engine.images.tryResolve(container.record.imageId);
-  const config = changedConfig(container, parent, request);
+  const config = changedConfig(container, request);
   const layer = await commitUpper(engine, container, request.pause, signal);
   // The container holds its own layers; nothing holds the new one until the image is stored.
   const hold = await engine.images.hold({ layers: [layer.diffId] });
@@ -108,9 +108,8 @@ function resume(engine: EngineContext, container: Container): void {
   }
 }
 
-function changedConfig(container: Container, parent: Image | undefined, request: CommitRequest): RunConfig {
-  const platform = configPlatform(parent?.config ?? scratchConfig({ os: 'linux', architecture: 'amd64' }));
-  const state = new StageState('', platform, undefined);
+function changedConfig(container: Container, request: CommitRequest): RunConfig {
+  const state = new ConfigState(undefined);
   state.config = runConfig(container.record.config);
   if (request.config !== undefined) state.config = mergeConfigs(runConfig(request.config), state.config);
   // A CMD that is there stays when ENTRYPOINT changes: it is the user's.

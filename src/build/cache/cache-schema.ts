@@ -11,7 +11,8 @@ export const BUILD_MIGRATIONS: Migrations = {
        image TEXT NOT NULL,
        PRIMARY KEY (parent, step)
      ) STRICT, WITHOUT ROWID;`,
-    `CREATE TABLE build_steps (
+    `DROP TABLE build_cache;
+     CREATE TABLE build_steps (
        key TEXT PRIMARY KEY,
        definition TEXT NOT NULL,
        layer TEXT,

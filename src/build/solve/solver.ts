@@ -12,6 +12,7 @@ import { parseDockerfile } from '../dockerfile/parse.ts';
 import type { ProgressVertex } from '../progress.ts';
 import type { SolveRequest } from '../solve-request.ts';
 import type { MainContext } from '../source/main-context.ts';
+import { newestFileSec } from '../source/newest-file.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 import { unusedArguments } from './arguments.ts';
 import { BaseImages } from './base-images.ts';
@@ -59,7 +60,9 @@ class Solver {
   readonly #sources: StepSources;
   readonly #cache: StepCacheUse;
   readonly #materials: BuildMaterial[] = [];
+  /** Seconds since 1970: of the main context, where a step takes from it. */
   #contextEpoch: number | undefined;
+  #newestFile: Promise<number | undefined> | undefined;
   #file = { name: 'Dockerfile', content: '' };
 
   constructor(options: SolverOptions, request: SolveRequest, io: BuildIo) {
@@ -242,6 +245,10 @@ class Solver {
       const opened = await this.#main.open(io);
       if (opened.material !== undefined) this.#materials.push(opened.material);
       this.#contextEpoch = opened.epochSeconds;
+      if (opened.epochSeconds === undefined && this.#needsNewestFile()) {
+        this.#newestFile = newestFileSec(opened.tree, this.#signal);
+        this.#newestFile.catch(() => {});
+      }
       // It is the main context's own to release.
       return { ...opened.tree, release: () => Promise.resolve() };
     });
@@ -250,12 +257,12 @@ class Solver {
   /** What the images say of their time: what the client knows of its context, else what its files say. */
   async #imageEpoch(results: readonly StageResult[]): Promise<number> {
     const bases = results.map(({ origin }) => (origin === undefined ? FIRST_EPOCH : epochOf(origin)));
-    const context = this.#request.contextEpoch ?? this.#contextEpoch ?? (await this.#newestFile());
+    const context = this.#request.contextEpoch ?? this.#contextEpoch ?? (await this.#newestFile);
     return Math.max(...bases, context ?? FIRST_EPOCH);
   }
 
-  async #newestFile(): Promise<number | undefined> {
-    return await this.#main.newestFileSec(this.#signal);
+  #needsNewestFile(): boolean {
+    return this.#request.contextEpoch === undefined && explicitEpochOf(this.#request) === undefined;
   }
 
   async #image(result: StageResult, epochSeconds: number): Promise<BuiltImage> {
@@ -295,6 +302,7 @@ class Solver {
   }
 
   async #release(): Promise<void> {
+    await this.#newestFile?.catch(() => {});
     await this.#sources.release();
     await this.#main.release();
     await this.#images.release();
