@@ -1,0 +1,123 @@
+/** For tests of COPY: trees and parents in folders, and a layer as lines of text. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseDiffID } from '../../image/digest.ts';
+import type {
+  CommittedLayer,
+  LayerContent,
+  LayerEntry,
+  LayerWriter,
+} from '../../image/layers/snapshotter.ts';
+import { bytesOf } from '../../image/layers/tar/byte-string.ts';
+import { readTreeFile } from '../../image/layers/tree-content.ts';
+import type { SourceTree } from '../source/source-tree.ts';
+import type { CopyRequest, PreparedCopy } from './copy-step.ts';
+import { FileDigests } from './file-digests.ts';
+import { prepareCopy } from './prepare-copy.ts';
+
+export const EPOCH = 1_000_000;
+const LAYER: CommittedLayer = { diffId: parseDiffID(`sha256:${'0'.repeat(64)}`), sizeBytes: 0 };
+
+export class CopyFixture {
+  readonly directory = mkdtempSync(join(tmpdir(), 'mydock-copy-'));
+  readonly context = join(this.directory, 'context');
+  readonly root = join(this.directory, 'root');
+  fileDigests = new FileDigests(':memory:');
+  /** Of the last layer. */
+  lines: string[] = [];
+  /** Called before a file is read. */
+  beforeRead: ((name: string) => void) | undefined;
+
+  constructor() {
+    mkdirSync(this.context);
+    mkdirSync(this.root);
+  }
+
+  remove(): void {
+    this.fileDigests.close();
+    rmSync(this.directory, { recursive: true });
+  }
+
+  tree(change: Partial<SourceTree> = {}): SourceTree {
+    return {
+      path: this.context,
+      title: 'build context',
+      times: 'uniform',
+      live: true,
+      release: async () => undefined,
+      ...change,
+    };
+  }
+
+  prepare(patterns: readonly string[], destination: string, change: Partial<CopyRequest> = {}): PreparedCopy {
+    const request: CopyRequest = {
+      instruction: 'COPY',
+      sources: [{ kind: 'tree', tree: this.tree(), patterns }],
+      destination,
+      workingDir: '/',
+      chown: '',
+      chmod: '',
+      link: false,
+      parents: false,
+      excludes: [],
+      unpack: false,
+      epochSeconds: EPOCH,
+      ...change,
+    };
+    return prepareCopy(request, {
+      snapshotter: { create: (write) => this.#create(write) },
+      fileDigests: this.fileDigests,
+      openArchive: () => Promise.reject(new Error('no archive was expected')),
+      signal: new AbortController().signal,
+    });
+  }
+
+  /** The layer of a copy, a line an entry; empty where nothing would change. */
+  async copy(
+    patterns: readonly string[],
+    destination: string,
+    change: Partial<CopyRequest> = {},
+  ): Promise<string[]> {
+    this.lines = [];
+    await this.prepare(patterns, destination, change).write({ path: this.root });
+    return this.lines;
+  }
+
+  async #create(write: (layer: LayerWriter) => Promise<void>): Promise<CommittedLayer> {
+    const lines: string[] = [];
+    await write({
+      add: async (entry, content) => {
+        lines.push(await this.#line(entry, content));
+      },
+    });
+    this.lines = lines;
+    return LAYER;
+  }
+
+  async #line(entry: LayerEntry, content: LayerContent | undefined): Promise<string> {
+    const name = Buffer.from(entry.name).toString('latin1');
+    const link = entry.linkName === undefined ? '' : ` -> ${Buffer.from(entry.linkName).toString('latin1')}`;
+    const mode = (entry.mode ?? 0).toString(8);
+    const time = entry.mtimeSec === EPOCH ? '' : ` @${entry.mtimeSec}`;
+    const text = content === undefined ? '' : ` = ${await this.#text(name, content)}`;
+    const xattrs = (entry.xattrs ?? []).map((xattr) => ` +${xattr.name}`).join('');
+    return `${entry.type} ${name} ${mode} ${entry.uid}:${entry.gid}${time}${link}${xattrs}${text}`;
+  }
+
+  async #text(name: string, content: LayerContent): Promise<string> {
+    if (content instanceof Uint8Array) return Buffer.from(content).toString();
+    if ('path' in content) return readFileSync(content.path, 'utf8');
+    if (!('file' in content)) throw new Error(`${name}: content of another kind`);
+    this.beforeRead?.(name);
+    const pieces: Buffer[] = [];
+    const buffer = Buffer.alloc(64);
+    await readTreeFile(content.file, buffer, (piece) => void pieces.push(Buffer.from(piece)));
+    return Buffer.concat(pieces).toString('latin1');
+  }
+}
+
+/** A name that is not UTF-8. */
+export function rawName(directory: string, bytes: string): Buffer {
+  return Buffer.concat([Buffer.from(`${directory}/`), bytesOf(bytes as never)]);
+}
