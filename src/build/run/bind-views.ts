@@ -88,6 +88,8 @@ export class BindViews {
     // Of the folder itself overlayfs shows what the upper directory is like.
     const { uid, gid, mode } = fstatSync(fd);
     chownSync(join(folder, 'upper'), uid, gid);
+    // Where only that owner is anybody, overlayfs could not work in a folder of somebody else's.
+    chownSync(join(folder, 'work'), uid, gid);
     chmodSync(join(folder, 'upper'), mode & 0o7777);
     const base = join(folder, 'base');
     addon().mount(byDescriptor(fd), base, '', MS_BIND, '');
