@@ -219,23 +219,29 @@ test('an interrupted pull leaves nothing visible and goes on where it stopped', 
   server.intercept = (request, response) => {
     if (!request.url?.endsWith(layer.digest) || request.headers.range !== undefined) return false;
     response.writeHead(200, { 'content-length': layer.blob.length });
-    response.write(layer.blob.subarray(0, half), () =>
-      setTimeout(() => cancelled.abort(new Error('stop')), 50),
-    );
+    response.write(layer.blob.subarray(0, half));
+    const arriving = setInterval(() => {
+      if (!bench.messages.some(({ progressDetail }) => (progressDetail?.current ?? 0) > 0)) return;
+      clearInterval(arriving);
+      setTimeout(() => cancelled.abort(new Error('stop')), 50);
+    }, 5);
     return true;
   };
   await assert.rejects(bench.pull(`${server.host}/app`, { signal: cancelled.signal }), /stop/);
   assert.deepEqual(bench.images.list(), []);
   assert.deepEqual(bench.snapshotter.layers(), []);
   assert.equal(bench.content.has(layer.digest), false);
-  assert.deepEqual(bench.content.unfinished(), [{ digest: layer.digest, sizeBytes: half }]);
+  const [{ digest, sizeBytes: kept } = { digest: '', sizeBytes: 0 }] = bench.content.unfinished();
+  assert.equal(digest, layer.digest);
+  // All that was sent, where the machine was quick enough to take it.
+  assert.ok(kept > 0 && kept <= half, `${kept} of ${half} bytes are kept`);
   let range: string | undefined;
   server.intercept = (request) => {
     if (request.url?.endsWith(layer.digest)) range = request.headers.range;
     return false;
   };
   await bench.pull(`${server.host}/app`);
-  assert.equal(range, `bytes=${half}-`);
+  assert.equal(range, `bytes=${kept}-`);
   assert.deepEqual(bench.content.read(layer.digest, 8 << 20), layer.blob);
   assert.deepEqual(bench.content.unfinished(), []);
 });
