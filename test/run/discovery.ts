@@ -9,7 +9,7 @@ import { timeLimitMs } from './time-limit.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 export const SANDBOX = join(import.meta.dirname, 'sandbox.sh');
-export const UNIT_TIMEOUT_MS = timeLimitMs(600_000);
+export const UNIT_TIMEOUT_MS = timeLimitMs(1_800_000);
 const INTEGRATION_TIMEOUT_MS = timeLimitMs(900_000);
 
 export function filesBelow(folder: string, suffix: string): string[] {
