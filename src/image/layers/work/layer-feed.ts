@@ -116,7 +116,12 @@ function toHeader(entry: LayerEntry): TarHeader {
   };
 }
 
-/** Slices of at most a message's size, each with a buffer of its own: posting a slice would copy all it is cut from. */
+/**
+ * Pieces of at most a message's size, each with memory of its own, which goes to the worker with the message. A Buffer's
+ * own slice would share its memory, and posting that would copy all of it with every piece.
+ */
 function* pieces(chunk: Uint8Array): Generator<Uint8Array> {
-  for (let at = 0; at < chunk.length; at += MESSAGE_BYTES) yield chunk.slice(at, at + MESSAGE_BYTES);
+  for (let at = 0; at < chunk.length; at += MESSAGE_BYTES) {
+    yield Uint8Array.prototype.slice.call(chunk, at, at + MESSAGE_BYTES);
+  }
 }

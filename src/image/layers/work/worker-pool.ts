@@ -241,7 +241,11 @@ class Thread {
   }
 
   #post(message: ToWorker): void {
-    this.#worker.postMessage(message);
+    const items = message.kind === 'input' ? message.items : [];
+    this.#worker.postMessage(
+      message,
+      items.flatMap((item) => (item.type === 'chunk' ? ownMemory(item.data) : [])),
+    );
   }
 
   /** Feeds and drains of a job may outlive it: they must not touch the next one. */
@@ -329,4 +333,9 @@ class Thread {
 
 function throwFailure(current: Current): void {
   if (current.failure !== undefined) throw current.failure.error;
+}
+
+/** Memory that nothing else is in goes over to the worker instead of being copied. */
+function ownMemory({ buffer, byteLength }: Uint8Array): ArrayBuffer[] {
+  return buffer instanceof ArrayBuffer && buffer.byteLength === byteLength ? [buffer] : [];
 }
