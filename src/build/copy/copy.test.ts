@@ -171,6 +171,24 @@ describe('where a copy goes', () => {
     );
   });
 
+  test("a downloaded file's name is no pattern", async () => {
+    context({ 'a[1]*\\b': 'A', a1: 'other' });
+    const file = { kind: 'file', name: 'a[1]*\\b', tree: fixture.tree() } as const;
+    const lines = await fixture.copy([], '/n/', { sources: [file], instruction: 'ADD' });
+    assert.deepEqual(lines, ['directory n 755 0:0', 'file n/a[1]*\\b 644 0:0 = A']);
+  });
+
+  test('upon the root itself', async () => {
+    context({ 'w/a': 'A', b: 'B' });
+    root({ 'w/file': 'old' });
+    chmodSync(join(fixture.context, 'w'), 0o700);
+    assert.deepEqual(await fixture.copy(['.'], '/'), [
+      'file b 644 0:0 = B',
+      'directory w 700 0:0',
+      'file w/a 644 0:0 = A',
+    ]);
+  });
+
   test('content of the Dockerfile', async () => {
     const inline = { kind: 'inline', name: 'EOF', content: 'text\n' } as const;
     const lines = await fixture.copy([], '/n/', { sources: [inline], chmod: '600', chown: '5' });

@@ -179,10 +179,8 @@ async function selectSource(
   if (source.kind === 'tree') {
     return { kind: 'matches', matches: await selectMatches(source.tree, source.patterns, options) };
   }
-  /* A downloaded file's name is no pattern. */
-  const literal = source.name.replace(/[*?[\\]/g, '\\$&');
-  const plain = { parents: false, excludes: [], signal: options.signal };
-  return { kind: 'matches', matches: await selectMatches(source.tree, [literal], plain) };
+  const plain = { parents: false, excludes: [], literal: true, signal: options.signal };
+  return { kind: 'matches', matches: await selectMatches(source.tree, [source.name], plain) };
 }
 
 async function selectAll(tree: SourceTree, signal: AbortSignal) {

@@ -33,6 +33,8 @@ export interface Match {
 export interface SelectionOptions {
   parents: boolean;
   excludes: readonly string[];
+  /** Patterns are names. */
+  literal?: boolean;
   signal: AbortSignal;
 }
 
@@ -85,7 +87,8 @@ class Selection {
   }
 
   async #matches(path: string, written: string): Promise<Match[]> {
-    const names = hasWildcard(path) ? await this.#expand(path) : [byteString(path)];
+    const isPattern = this.#options.literal !== true && hasWildcard(path);
+    const names = isPattern ? await this.#expand(path) : [byteString(path)];
     const matches: Match[] = [];
     for (const name of names) {
       const { entry } = this.#files.resolve(name);
