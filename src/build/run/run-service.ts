@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errorMessage, ForbiddenError, InvalidParameterError } from '../../base/errors.ts';
+import { errnoCode, errorMessage, ForbiddenError, InvalidParameterError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import type { MountOwners } from '../../image/layers/mapped-mounts.ts';
 import { readMountTable } from '../../image/layers/mount-table.ts';
@@ -189,8 +189,11 @@ export class RunService {
     for (const { mountPoint } of readMountTable().toReversed()) {
       if (!below.some((prefix) => mountPoint.startsWith(prefix))) continue;
       try {
+        // Images that lay below it have one user less.
+        await this.#options.snapshotter.unmount(mountPoint);
         addon().unmount(mountPoint, MNT_DETACH | UMOUNT_NOFOLLOW);
       } catch (error) {
+        if (errnoCode(error) === 'EINVAL') continue;
         // What is mounted there must not be removed with the rest.
         log.warn(`cannot unmount ${mountPoint}, which a build left: ${errorMessage(error)}`);
         return;

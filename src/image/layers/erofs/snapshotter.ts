@@ -277,6 +277,8 @@ export class ErofsSnapshotter implements Snapshotter {
   }
 
   async close(): Promise<void> {
+    /* Others may have unmounted what lay on an image. */
+    this.#mounts.sweep();
     await this.#mounts.close();
     await this.#store.close();
   }
