@@ -10,6 +10,7 @@ import { RunService } from '../build/run/run-service.ts';
 import type { CopyService } from '../build/solve/build-parts.ts';
 import { BuildSources } from '../build/source/build-sources.ts';
 import type { ContainerEngine } from '../container/engine.ts';
+import { readMountTable } from '../image/layers/mount-table.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { Puller } from '../image/pull/puller.ts';
 import type { RegistryOptions } from '../image/registry/options.ts';
@@ -48,7 +49,10 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
     directory,
     execDirectory: join(config.execRoot, 'build'),
   });
+  const roots = mountPointsBelow(directory);
   await Promise.all([sources.sweep(), runs.sweep()]);
+  // The driver counts them as users of its images, as long as it is not told that they are gone.
+  for (const root of roots) await snapshotter.unmount(root);
   const fileDigests = new FileDigests(join(directory, 'file-digests.db'));
   const builder = new Builder({
     parts: {
@@ -71,11 +75,18 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
     builder,
     runs,
     close: async () => {
+      await runs.close();
       await builder.close();
       await runs.close();
       fileDigests.close();
     },
   };
+}
+
+function mountPointsBelow(directory: string): string[] {
+  return readMountTable()
+    .map(({ mountPoint }) => mountPoint)
+    .filter((path) => path.startsWith(`${directory}/`));
 }
 
 function copyService(snapshotter: Snapshotter, fileDigests: FileDigests, sources: BuildSources): CopyService {

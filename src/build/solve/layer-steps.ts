@@ -109,8 +109,9 @@ export class LayerSteps {
   /** Two stages, platforms or builds that come to the same step at a time do it once. */
   async #shared(work: LayerWork, vertex: ProgressVertex, contentKnown: boolean): Promise<StepOutcome> {
     const { executions, noCache, buildId, signal } = this.#options;
-    const content = contentKnown || (await work.contentKnown()) ? await work.content() : work.local;
-    const own = noCache || content === work.local ? buildId : '';
+    const known = contentKnown || (await work.contentKnown());
+    const content = known ? await work.content() : work.local;
+    const own = noCache || !known ? buildId : '';
     const below = work.independent ? '' : this.#stack.lineage;
     const lineage = hash([work.definition, below, content, own]);
     const turn = await executions.join(lineage, signal);
