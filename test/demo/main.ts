@@ -15,6 +15,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openDatabase } from '../../src/base/database.ts';
@@ -35,8 +36,10 @@ EXPOSE 80
 CMD ["httpd", "-f", "-v", "-p", "80", "-h", "/www"]
 `;
 
-const folder = mkdtempSync('/tmp/mydock-demo-');
-const env = { ...process.env, MYDOCK_HOST: `unix://${folder}/mydock.sock` };
+const folder = mkdtempSync(join(tmpdir(), 'mydock-demo-'));
+/** Sockets have short paths. */
+const execRoot = mkdtempSync('/run/mydock-demo-');
+const env = { ...process.env, MYDOCK_HOST: `unix://${execRoot}/mydock.sock` };
 
 function run(words: readonly string[]): { status: number | null; stdout: string } {
   const [file = '', ...args] = words[0] === 'mydock' ? [MYDOCK, ...words.slice(1)] : words;
@@ -56,14 +59,14 @@ function type(...words: string[]): string {
 }
 
 async function startDaemon(): Promise<ChildProcess> {
-  const args = ['--data-root', `${folder}/data`, '--exec-root', `${folder}/run`, '--host', env.MYDOCK_HOST];
+  const args = ['--data-root', `${folder}/data`, '--exec-root', execRoot, '--host', env.MYDOCK_HOST];
   console.log(`$ mydockd ${args.join(' ')} &`);
   const log = openSync(join(folder, 'mydockd.log'), 'a');
   const daemon = spawn(join(ROOT, 'bin/mydockd'), [...args, '--group', 'root'], {
     stdio: ['ignore', log, log],
   });
   for (let attempt = 0; attempt < 200 && daemon.exitCode === null; attempt++) {
-    if (existsSync(join(folder, 'mydock.sock')) && run(['mydock', 'version']).status === 0) return daemon;
+    if (existsSync(join(execRoot, 'mydock.sock')) && run(['mydock', 'version']).status === 0) return daemon;
     await sleep(50);
   }
   daemon.kill('SIGKILL');
@@ -88,7 +91,7 @@ async function removeNetwork(bridge: string): Promise<void> {
   const instance = bridge.slice('mydock-'.length);
   const networks = await NetworkManager.open({
     database,
-    execRoot: `${folder}/run`,
+    execRoot,
     instance,
     netnsPoolSize: 0,
   });
@@ -170,6 +173,6 @@ try {
 } finally {
   // What keeps containers' and images' mounts private are the last mounts of a stopped daemon.
   for (const name of ['containers', 'images'])
-    spawnSync('umount', ['-q', join(folder, 'run', name)], { stdio: 'ignore' });
-  rmSync(folder, { recursive: true, force: true });
+    spawnSync('umount', ['-q', join(execRoot, name)], { stdio: 'ignore' });
+  for (const path of [folder, execRoot]) rmSync(path, { recursive: true, force: true });
 }

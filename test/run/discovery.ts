@@ -40,14 +40,27 @@ function nodeTest(files: readonly string[]): string[] {
   ];
 }
 
-/** One process for each folder: isolation by file would cost 80 ms each. */
-export function unitJobs(picked: (file: string) => boolean): Job[] {
+/** Folders whose unit tests unpack what is hostile, and mount it. */
+const UNPACKING = /^src\/(image\/layers|volume|container\/archive)(\/|$)/;
+
+/**
+ * One process for each folder: isolation by file would cost 80 ms each. Those that unpack what is hostile are run in a
+ * sandbox where `sandbox` gives one.
+ */
+export function unitJobs(
+  picked: (file: string) => boolean,
+  sandbox: ((...command: string[]) => string[]) | undefined,
+): Job[] {
   const folders = new Map<string, string[]>();
   for (const file of unitTests().filter(picked)) {
     const folder = dirname(file);
     folders.set(folder, [...(folders.get(folder) ?? []), file]);
   }
-  return [...folders].map(([folder, files]) => new Job(folder, nodeTest(files), UNIT_TIMEOUT_MS, files));
+  return [...folders].map(([folder, files]) => {
+    const command = nodeTest(files);
+    const isolated = sandbox !== undefined && UNPACKING.test(folder) ? sandbox(...command) : command;
+    return new Job(folder, isolated, UNIT_TIMEOUT_MS, files);
+  });
 }
 
 /** Programs of the sanitizers, made by `make native-tests`. */
@@ -60,10 +73,22 @@ export function nativeJobs(picked: (file: string) => boolean): Job[] {
     });
 }
 
-/** A test in a sandbox whose cgroups are `cgroup` and whose files are below `folder`, which is made. */
-export function sandboxedJob(file: string, cgroup: string, folder: string): Job {
-  mkdirSync(folder);
-  return new Job(file, [SANDBOX, cgroup, folder, ...nodeTest([file])], INTEGRATION_TIMEOUT_MS, [file]);
+/** A test in a sandbox that `sandbox` gives. */
+export function sandboxedJob(file: string, sandbox: (...command: string[]) => string[]): Job {
+  return new Job(file, sandbox(...nodeTest([file])), INTEGRATION_TIMEOUT_MS, [file]);
+}
+
+/**
+ * Gives commands that run another in a sandbox of its own each: their cgroups' names are `cgroup` and a number, their
+ * files lie in folders below `scratch`.
+ */
+export function sandboxes(cgroup: string, scratch: string): (...command: string[]) => string[] {
+  let count = 0;
+  return (...command) => {
+    const folder = join(scratch, String(count));
+    mkdirSync(folder);
+    return [SANDBOX, `${cgroup}${count++}`, folder, ...command];
+  };
 }
 
 /** A test in a machine of its own, which needs no sandbox around it. */

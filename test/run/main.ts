@@ -15,6 +15,7 @@ import {
   nativeJobs,
   SANDBOX,
   sandboxedJob,
+  sandboxes,
   UNIT_TIMEOUT_MS,
   unitJobs,
 } from './discovery.ts';
@@ -24,15 +25,15 @@ import type { TestRecord } from './reporter.ts';
 
 const SANDBOX_NAME = `mydock-test-${process.pid}-`;
 
-function integrationJobs(picked: (file: string) => boolean, scratch: string): Job[] {
-  if (process.getuid?.() !== 0) {
-    return [
-      new Job('test/integration', ['sh', '-c', `echo needs root; exit ${SKIP_STATUS}`], UNIT_TIMEOUT_MS),
-    ];
-  }
-  return integrationTests()
-    .filter(picked)
-    .map((file, index) => sandboxedJob(file, `${SANDBOX_NAME}${index}`, join(scratch, String(index))));
+function allJobs(picked: (file: string) => boolean, scratch: string): Job[] {
+  const sandbox = process.getuid?.() === 0 ? sandboxes(SANDBOX_NAME, scratch) : undefined;
+  const integration =
+    sandbox === undefined
+      ? [new Job('test/integration', ['sh', '-c', `echo needs root; exit ${SKIP_STATUS}`], UNIT_TIMEOUT_MS)]
+      : integrationTests()
+          .filter(picked)
+          .map((file) => sandboxedJob(file, sandbox));
+  return [...unitJobs(picked, sandbox), ...nativeJobs(picked), ...integration];
 }
 
 async function main(): Promise<void> {
@@ -45,7 +46,7 @@ async function main(): Promise<void> {
   const interrupt = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupt.abort());
   try {
-    const jobs = [...unitJobs(picked), ...nativeJobs(picked), ...integrationJobs(picked, scratch)];
+    const jobs = allJobs(picked, scratch);
     if (jobs.some((job) => job.name.startsWith('test/'))) {
       await prepareFixtures();
       process.env['MYDOCK_TEST_BUSYBOX'] = await busyboxProgram();

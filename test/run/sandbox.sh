@@ -1,8 +1,9 @@
 #!/bin/sh
 # `sandbox.sh NAME FOLDER COMMAND...` runs a command, as root, in mount, pid, network and cgroup namespaces of its
 # own, so that a test's daemon never meets the host's bridge, firewall, mounts or another test's cgroups, and so that
-# nothing can outlive it. NAME names its cgroups; FOLDER is its TMPDIR and holds its /var/lib/mydock. The network has
-# a loopback and nothing else. The command's exit status is passed on.
+# nothing can outlive it. NAME names its cgroups; FOLDER is its TMPDIR and holds its /var/lib/mydock. Of the machine's
+# files it can write those below FOLDER alone: an attack that a test tries out must not harm the machine where the
+# defence fails. The network has a loopback and nothing else. The command's exit status is passed on.
 # `sandbox.sh --sweep NAME` removes the cgroups of finished sandboxes whose names begin with NAME.
 set -eu
 
@@ -45,6 +46,42 @@ mount_cgroups() {
     done
 }
 
+# Whatever lies on a disk can only be read, but for FOLDER and two caches that tests share: the fixtures, and Node's
+# compiled code beside the bundles. /tmp, which programs write to whatever TMPDIR says, and /var/tmp are the sandbox's
+# own, some folders empty. No defence against root, who could mount all of it anew: against programs gone astray.
+make_read_only() {
+    for empty in /srv /var/cache /var/log; do mount -t tmpfs -o mode=755 empty "$empty"; done
+    kept=/var/cache/kept
+    repository=$(cd "$(dirname "$0")/../.." && pwd)
+    mkdir -p "$1/tmp" /var/cache/upper /var/cache/work
+    chmod 1777 "$1/tmp" /var/cache/upper
+    for shared in "$1" "${XDG_CACHE_HOME:-$HOME/.cache}/mydock-test" "$repository/dist/.compile-cache"; do
+        number=$((${number:-0} + 1))
+        mkdir -p "$shared" "$kept$number"
+        mount --bind "$shared" "$kept$number"
+        set -- "$@" "$shared"
+    done
+    # A repository in /tmp may be a mount, which an overlay would not show.
+    case $repository in
+        /tmp/*) mount --rbind /tmp /tmp ;;
+        *) mount -t overlay -o lowerdir=/tmp,upperdir=/var/cache/upper,workdir=/var/cache/work tmp /tmp ;;
+    esac
+    sed -n 's|^[^ ]* [^ ]* [^ ]* [^ ]* \(/[^ ]*\) rw.*|\1|p' /proc/self/mountinfo | while read -r point; do
+        case $point in
+            /proc | /proc/* | /sys | /sys/* | /dev | /dev/* | /run | /run/* | /tmp | /srv | /var/cache* | /var/log) ;;
+            # One that lies hidden under another cannot be reached, by nobody.
+            *) mount -o remount,bind,ro "$(printf %b "$point")" 2> /dev/null || [ "$point" != / ] ;;
+        esac
+    done
+    number=0
+    shift
+    for shared in "$@"; do
+        number=$((number + 1))
+        mount --move "$kept$number" "$shared"
+    done
+    mount --bind "$1/tmp" /var/tmp
+}
+
 case $1 in
     --sweep)
         hierarchies | while read -r _ point _; do
@@ -63,8 +100,9 @@ case $1 in
         shift 2
         mount --make-rprivate /
         mount_cgroups
-        mount -t tmpfs -o mode=755 run /run
         mkdir -p "$folder/lib" /var/lib/mydock
+        mount -t tmpfs -o mode=755 run /run
+        make_read_only "$folder"
         mount --bind "$folder/lib" /var/lib/mydock
         ip link set lo up
         export TMPDIR="$folder" MYDOCK_TEST_SANDBOX=1

@@ -5,8 +5,15 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { attackProgram } from '../fixtures/attack.ts';
 import { busyboxLayer } from '../fixtures/catalog.ts';
-import { busyboxProgram, CACHE, registryProgram, udpEchoProgram } from '../fixtures/packages.ts';
+import {
+  busyboxProgram,
+  CACHE,
+  registryProgram,
+  syscallProbeProgram,
+  udpEchoProgram,
+} from '../fixtures/packages.ts';
 import { ROOT } from '../run/discovery.ts';
 import { type DebianMachine, makeExt4 } from './debian.ts';
 
@@ -22,7 +29,7 @@ const FOLDERS = [
 /** Compilers and checkers, which no test in the machine calls. */
 const TOOLS = /^(@biomejs|@esbuild|@types|@typescript|esbuild|typescript|undici-types|\..*)$/;
 /** Fixtures that the machine could not make, having no network and no compiler. */
-const FIXTURES = /^(busybox-|package-busybox-static$|udp-echo$)/;
+const FIXTURES = /^(attack-|busybox-|package-busybox-static$|syscall-probe-|udp-echo-)/;
 
 /** Makes `folder/project.img`; `substrings` pick tests, as on the command line of `make test`. */
 export async function makeProjectDisk(folder: string, substrings: readonly string[]): Promise<string> {
@@ -34,7 +41,7 @@ export async function makeProjectDisk(folder: string, substrings: readonly strin
       copyTree(join(ROOT, 'node_modules', name, 'bin'), join(tree, 'node_modules', name, 'bin'));
     } else copyTree(join(ROOT, 'node_modules', name), join(tree, 'node_modules', name));
   }
-  await Promise.all([busyboxProgram(), udpEchoProgram()]);
+  await Promise.all([attackProgram(), busyboxProgram(), syscallProbeProgram(), udpEchoProgram()]);
   for (const compression of ['gzip', 'zstd', 'none'] as const) await busyboxLayer(compression);
   const cache = join(tree, 'build/vm-cache');
   for (const name of readdirSync(CACHE).filter((name) => FIXTURES.test(name))) {

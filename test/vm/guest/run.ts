@@ -14,6 +14,7 @@ import {
   nativeJobs,
   ROOT,
   sandboxedJob,
+  sandboxes,
   unitJobs,
 } from '../../run/discovery.ts';
 import { count, runAll, totals } from '../../run/report.ts';
@@ -25,12 +26,13 @@ const picked = (file: string): boolean => isPicked(file, substrings);
 
 process.env['MYDOCK_TEST_BUSYBOX'] = await busyboxProgram();
 const scratch = mkdtempSync(join(tmpdir(), 'mydock-test-'));
+const sandbox = sandboxes(join(cgroup, 'test-'), scratch);
 const sandboxed = [
-  ...unitJobs(picked),
+  ...unitJobs(picked, sandbox),
   ...nativeJobs(picked),
   ...integrationTests()
     .filter((file) => picked(file) && !isOutside(file))
-    .map((file, index) => sandboxedJob(file, join(cgroup, `test-${index}`), join(scratch, String(index)))),
+    .map((file) => sandboxedJob(file, sandbox)),
 ];
 const outside = [...integrationTests(), ...filesBelow('test/vm', '.test.ts')]
   .filter((file) => picked(file) && isOutside(file))
