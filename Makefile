@@ -66,7 +66,7 @@ build/.test-packages: test/setup/system-packages.sh Makefile
 	@sh test/setup/system-packages.sh mmdebstrap=/usr/bin/mmdebstrap iproute2=/sbin/ip nftables=/usr/sbin/nft \
 		ca-certificates=/etc/ssl/certs/ca-certificates.crt btrfs-progs=/usr/sbin/mkfs.btrfs \
 		python3-docker=/usr/lib/python3/dist-packages/docker/__init__.py \
-		runc=/usr/sbin/runc crun=/usr/bin/crun
+		runc=/usr/sbin/runc crun=/usr/bin/crun git=/usr/bin/git bzip2=/usr/bin/bzip2 xz-utils=/usr/bin/xz
 	@mkdir -p build && touch $@
 
 build/.vm-packages: test/setup/system-packages.sh Makefile
