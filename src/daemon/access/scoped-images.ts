@@ -7,7 +7,7 @@ import type { SolveRequest } from '../../build/solve-request.ts';
 import type { BuildBackend } from '../routes/build/backend.ts';
 import type { ImagesBackend } from '../routes/images/backend.ts';
 import { limitBuild } from './build-policy.ts';
-import { beyond } from './guard.ts';
+import { beyond, requireOperation } from './guard.ts';
 import type { VisibleObjects } from './visible.ts';
 
 export function scopedImages(engine: ImagesBackend, visible: VisibleObjects): ImagesBackend {
@@ -92,12 +92,15 @@ export function scopedBuild(engine: BuildBackend, visible: VisibleObjects): Buil
       }
       return await engine.export(solved, outputs, io, auth);
     },
+    // The same answers come over BuildKit's protocol, which is one operation with the build itself.
     cacheEntries: async () => {
+      requireOperation(scope, { name: 'system.df', kind: 'read' });
       if (scope.limitsObjects || scope.limitsImages)
         throw beyond(scope, 'listing the build cache', 'it belongs to no socket');
       return await engine.cacheEntries();
     },
     prune: async (request, signal) => {
+      requireOperation(scope, { name: 'images.prune', kind: 'write' });
       if (scope.limitsObjects || scope.limitsImages)
         throw beyond(scope, 'pruning the build cache', 'it belongs to no socket');
       return await engine.prune(request, signal);

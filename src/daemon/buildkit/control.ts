@@ -8,8 +8,10 @@ import {
   type UsageRecordSchema,
 } from '../../api/buildkit/control_pb.ts';
 import type { WorkerRecordSchema } from '../../api/buildkit/worker_pb.ts';
+import { InvalidParameterError } from '../../base/errors.ts';
 import { MYDOCK_VERSION } from '../../base/version.ts';
 import type { BuildCacheEntry } from '../../build/builder.ts';
+import { cacheFilter } from '../../build/cache/cache-filter.ts';
 import type { CacheSpec } from '../../build/solve-request.ts';
 import type { BuildBackend } from '../routes/build/backend.ts';
 import { BuildJob } from './build-job.ts';
@@ -41,8 +43,8 @@ export function addControl(services: GrpcServices, parts: ControlParts): void {
     .unary(Control.method.info, async () => ({ buildkitVersion: version() }))
     .unary(Control.method.listWorkers, async () => ({ record: [workerRecord(backend)] }))
     .unary(Control.method.diskUsage, async ({ filter }) => {
-      refuseFilters(filter);
-      return { record: (await backend.cacheEntries()).map(usageRecord) };
+      const wanted = cacheFilter(filtersOf(filter), Date.now());
+      return { record: (await backend.cacheEntries()).filter(wanted).map(usageRecord) };
     })
     .stream(Control.method.prune, async function* (requests, { signal }) {
       const request = await first(requests);
@@ -173,10 +175,16 @@ export function cacheSpec({ type, attrs }: { type: string; attrs: Record<string,
   return { type, attributes: attrs };
 }
 
-function refuseFilters(filter: readonly string[]): void {
-  const [asked] = filter;
-  if (asked !== undefined)
-    throw new GrpcError('Unimplemented', `not implemented: filter "${asked}" of disk usage`);
+/** `type==regular`, `id~=abc`; several on one line of CSV must all hold. */
+function filtersOf(lines: readonly string[]): Record<string, string[]> {
+  const filters: Record<string, string[]> = {};
+  for (const filter of lines.flatMap((line) => line.split(','))) {
+    if (filter === '') continue;
+    const [, name = '', sign = '', value = ''] = /^([a-z-]+)(?:(={1,2}|~=)(.*))?$/s.exec(filter) ?? [];
+    if (name === '') throw new InvalidParameterError(`invalid filter '${filter}'`);
+    filters[name] = [...(filters[name] ?? []), `${sign === '~=' ? '~' : ''}${value}`];
+  }
+  return filters;
 }
 
 function pruneRequest(request: {
@@ -187,12 +195,7 @@ function pruneRequest(request: {
   maxUsedSpace: bigint;
   minFreeSpace: bigint;
 }): Parameters<BuildBackend['prune']>[0] {
-  const filters: Record<string, string[]> = {};
-  for (const filter of request.filter) {
-    const [, name = '', value = ''] = /^([a-z]+)={1,2}(.*)$/s.exec(filter) ?? [];
-    if (name === '') throw new GrpcError('Unimplemented', `not implemented: filter "${filter}" of pruning`);
-    filters[name] = [...(filters[name] ?? []), value];
-  }
+  const filters = filtersOf(request.filter);
   if (request.keepDuration > 0n) filters['until'] = [`${request.keepDuration / NANOSECONDS}ms`];
   return {
     all: request.all,

@@ -98,8 +98,7 @@ function tree(root: string): Record<string, unknown> {
         : stats.isSymbolicLink()
           ? readlinkSync(path, { encoding: 'latin1' })
           : '';
-      const time = stats.isSymbolicLink() ? 0n : stats.mtimeNs;
-      return [name, [stats.mode, stats.isDirectory() ? 0n : stats.nlink, time, content]];
+      return [name, [stats.mode, stats.isDirectory() ? 0n : stats.nlink, stats.mtimeNs, content]];
     }),
   );
 }

@@ -97,10 +97,10 @@ export class FolderWriter {
         placeLink(at, stat, path, there);
         return undefined;
       case 'fifo':
-        if (there?.isFIFO() === true && modeOf(there) === permissionsOf(stat.mode)) return undefined;
         remove(at, there);
         addon().mknod(at, S_IFIFO | 0o600, 0, 0);
         chmodSync(at, permissionsOf(stat.mode));
+        addon().setTimes(at, ...seconds(stat.modTime));
         return undefined;
       case 'other':
         remove(at, there);
@@ -276,9 +276,11 @@ function placeLink(at: Buffer, stat: Stat, path: Buffer, there: Stats | undefine
   if (target.length === 0 || target.length >= PATH_MAX_BYTES || target.includes(0)) {
     throw badPath(path, 'its target is no path');
   }
-  if (there?.isSymbolicLink() === true && readlinkSync(at, { encoding: 'buffer' }).equals(target)) return;
-  remove(at, there);
-  symlinkSync(target, at);
+  if (there?.isSymbolicLink() !== true || !readlinkSync(at, { encoding: 'buffer' }).equals(target)) {
+    remove(at, there);
+    symlinkSync(target, at);
+  }
+  addon().setTimes(at, ...seconds(stat.modTime));
 }
 
 function remove(at: Buffer, there: Stats | undefined): void {
