@@ -11,7 +11,7 @@ import { debianMachine } from './debian.ts';
 import { type Boot, type Outcome, runConsole, runTests } from './emulator.ts';
 import { makeInitrd, makeProjectDisk } from './project-image.ts';
 
-const LIMIT_MS = 30 * 60_000;
+const LIMIT_MS = 75 * 60_000;
 const CONSOLE_FILE = join(ROOT, 'build/vm-console.log');
 const CONSOLE_LINES_SHOWN = 60;
 /** QEMU's emulation lets a boot fail now and then: in a double fault, in a panic. */
