@@ -32,8 +32,10 @@ const BATCH_FILES = 4000;
 const BUFFER_BYTES = 256 * 1024;
 const REMEMBER_AT_ONCE = 500;
 const TURN_MS = 10;
-/** EROFS and overlayfs (statfs(2)): mounts of this build, which nobody meets again under the same device. */
+/** EROFS and overlayfs (statfs(2)): where a build mounts them, nobody meets them again under the same device. */
 const MOUNTED_TYPES = new Set([0xe0f5e1e2, 0x794c7630]);
+/** There a user's program says what stat says. */
+const FUSE_TYPE = 0x65735546;
 const EMPTY_DIGEST = createHash('sha256').digest();
 
 interface Directory {
@@ -131,7 +133,8 @@ export class ContentDigests {
 }
 
 function isRemembered(tree: SourceTree): boolean {
-  return tree.live || !MOUNTED_TYPES.has(statfsSync(tree.path).type);
+  const { type } = statfsSync(tree.path);
+  return type !== FUSE_TYPE && (tree.live || !MOUNTED_TYPES.has(type));
 }
 
 function collect(node: SelectedNode, directories: Directory[]): void {
