@@ -155,6 +155,14 @@ for (const driver of ['erofs', 'overlay'] as const) {
       const opening = fixture.sources.open(TAR, io({ body: endless(), signal: abort.signal }));
       setTimeout(() => abort.abort(new Error('client is gone')), 50);
       await assert.rejects(opening, /client is gone|aborted/);
+      const silent = async function* (): AsyncGenerator<Buffer> {
+        yield tar.subarray(0, 100);
+        await new Promise(() => undefined);
+      };
+      const cancelled = AbortSignal.any([AbortSignal.timeout(50)]);
+      await assert.rejects(fixture.sources.open(TAR, io({ body: silent(), signal: cancelled })), {
+        name: 'TimeoutError',
+      });
       assert.deepEqual([fixture.trees(), fixture.snapshotter.layers()], [[], []]);
     });
   });

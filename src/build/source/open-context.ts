@@ -5,7 +5,8 @@
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InternalError, InvalidParameterError } from '../../base/errors.ts';
+import { InternalError, InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
+import { abortable } from '../../image/abortable.ts';
 import { BLOCK_BYTES, checksumMatches } from '../../image/layers/tar/tar-format.ts';
 import { detectArchiveCompression } from '../../image/layers/work/inflate-archive.ts';
 import type { ContextSpec } from '../solve-request.ts';
@@ -41,6 +42,10 @@ export async function openContext(
       return await sources.git.open(spec.url, options, io);
     case 'http':
       return await fromAddress(sources, spec.url, io, options);
+    case 'oci-layout':
+      throw new NotImplementedError(
+        `not implemented: files of an OCI layout (${spec.path}) as a build context; load the image and name it`,
+      );
     default:
       throw new InternalError(`a context of kind ${spec.kind} is no source of files by itself`);
   }
@@ -83,17 +88,19 @@ async function fromStream(
   io: SourceIo,
 ): Promise<OpenedSource> {
   const iterator = body[Symbol.asyncIterator]();
+  // A client that sends nothing, and is not gone either, must not keep a build that has ended.
+  const next = () => abortable(iterator.next(), io.signal);
   const first: Uint8Array[] = [];
   let length = 0;
   while (length < BLOCK_BYTES) {
-    const step = await iterator.next();
+    const step = await next();
     if (step.done === true) break;
     first.push(step.value);
     length += step.value.length;
   }
   const whole = async function* (): AsyncGenerator<Uint8Array> {
     yield* first;
-    for (let step = await iterator.next(); step.done !== true; step = await iterator.next()) yield step.value;
+    for (let step = await next(); step.done !== true; step = await next()) yield step.value;
   };
   if (isArchive(Buffer.concat(first).subarray(0, BLOCK_BYTES))) {
     return { tree: await sources.layers.openArchive(whole(), title, io.signal) };

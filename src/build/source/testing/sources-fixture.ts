@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { type Duplex, Readable } from 'node:stream';
 import { NotImplementedError } from '../../../base/errors.ts';
 import { IgnoreRules } from '../../../base/ignore/ignore-rules.ts';
 import type { DiffID } from '../../../image/digest.ts';
@@ -125,8 +125,8 @@ export class FakeSession implements BuildSession {
     return Promise.resolve(false);
   }
 
-  connectSshAgent(): never {
-    throw new NotImplementedError('no agent');
+  connectSshAgent(): Promise<Duplex> {
+    return Promise.reject(new NotImplementedError('no agent'));
   }
 
   credentials(): Promise<undefined> {
