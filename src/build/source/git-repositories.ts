@@ -5,10 +5,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InvalidParameterError, NotFoundError, UnauthorizedError } from '../../base/errors.ts';
+import { InvalidParameterError, NotFoundError } from '../../base/errors.ts';
 import type { ProxyEnvironment } from '../../image/registry/proxy.ts';
 import { type AgentSocket, openAgentSocket } from './agent-socket.ts';
 import type { OpenedSource, SourceIo } from './build-sources.ts';
+import { authorization, explainGitError } from './git-authorization.ts';
 import {
   GitCheckout,
   type GitOptions,
@@ -16,7 +17,7 @@ import {
   refusesShallow,
   type Transports,
 } from './git-checkout.ts';
-import { GitError, GitProcess, type GitPrograms, type GitSetting } from './git-process.ts';
+import { GitError, GitProcess, type GitPrograms } from './git-process.ts';
 import { type GitAddress, isCommit, parseGitUrl, withoutCredentials } from './git-url.ts';
 import { KeptFolders } from './kept-folders.ts';
 import type { WorkFolders } from './work-folders.ts';
@@ -40,8 +41,6 @@ interface Resolved {
 /** What a damaged or outgrown repository of ours makes git say; another one is made then. */
 const OUTGROWN =
   /clobber|unable to update local ref|refname conflict|corrupt|bad object|index-pack failed|loose object|not a git repository/i;
-const UNAUTHORIZED =
-  /could not read (?:Username|Password)|Authentication failed|Permission denied \(|HTTP Basic: Access denied|terminal prompts disabled/i;
 /** What an interrupted git leaves. */
 const LOCKS = ['shallow.lock', 'config.lock', 'packed-refs.lock', 'HEAD.lock'];
 
@@ -72,7 +71,7 @@ export class GitRepositories extends KeptFolders {
     try {
       return await this.#open(address, text, options, io, agent);
     } catch (error) {
-      throw this.#explain(error, address, agent);
+      throw explainGitError(error, address, agent !== undefined);
     } finally {
       await agent?.close();
     }
@@ -292,21 +291,6 @@ export class GitRepositories extends KeptFolders {
     const run = { args: [`--git-dir=${bare}`, ...args], cwd: bare, signal: io.signal };
     return await this.#git.run(network ? { ...run, ...transports, onOutput: outputOf(io) } : run);
   }
-
-  #explain(error: unknown, { remote, protocol }: GitAddress, agent: AgentSocket | undefined): unknown {
-    if (!(error instanceof GitError)) return error;
-    const text = `failed to fetch remote ${remote}: ${error.message}`;
-    if (!UNAUTHORIZED.test(error.output)) return Object.assign(error, { message: text });
-    if (protocol !== 'ssh') {
-      return new UnauthorizedError(
-        `${text} (a token is taken from the secret GIT_AUTH_TOKEN: --secret id=GIT_AUTH_TOKEN)`,
-        error,
-      );
-    }
-    const hint =
-      agent === undefined ? 'no SSH agent is forwarded: --ssh default' : 'the SSH agent has no key for it';
-    return new UnauthorizedError(`${text} (${hint})`, error);
-  }
 }
 
 interface Call {
@@ -341,25 +325,4 @@ function checkCommit(address: GitAddress, options: GitOptions, { object }: Resol
       `git repository ${address.remote}: expected checksum to match ${expected}, got ${got}`,
     );
   }
-}
-
-/**
- * Secrets of the session by BuildKit's names, those for this host first; then what stands in the address. For github.com
- * they count for all of its repositories, as submodules are often others of the same owner.
- */
-async function authorization(address: GitAddress, { session }: SourceIo): Promise<GitSetting[]> {
-  const { remote, protocol, host, credentials } = address;
-  if (protocol !== 'http' && protocol !== 'https') return [];
-  const scope = /^https:\/\/(?:www\.)?github\.com\//.exec(remote)?.[0] ?? remote;
-  const setting = (value: string): GitSetting[] => [
-    { key: `http.${scope}.extraHeader`, value: `Authorization: ${value}` },
-  ];
-  const basic = (words: string): string => `basic ${Buffer.from(words).toString('base64')}`;
-  for (const suffix of [`.${host}`, '']) {
-    const header = await session?.secret(`GIT_AUTH_HEADER${suffix}`);
-    if (header !== undefined) return setting(header.toString('utf8').trim());
-    const token = await session?.secret(`GIT_AUTH_TOKEN${suffix}`);
-    if (token !== undefined) return setting(basic(`x-access-token:${token.toString('utf8').trim()}`));
-  }
-  return credentials === '' ? [] : setting(basic(credentials));
 }
