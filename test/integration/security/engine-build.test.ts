@@ -87,13 +87,16 @@ test('COPY and ADD of links to the host', async () => {
     'COPY magic /x',
     'COPY folder/ /x/',
     'COPY folder/secret /x',
-    'COPY folder/s* /x',
     'ADD file /x',
     'ADD folder /x',
   ]) {
     const { text } = await build([...links, dockerfile('FROM busybox', line)]);
     assert.doesNotMatch(text, /Successfully/, line);
   }
+  // A pattern that matches nothing takes nothing.
+  const pattern = await build([...links, dockerfile('FROM busybox', 'COPY folder/s* /x')]);
+  assert.match(pattern.text, /Successfully built/);
+  assert.doesNotMatch(await shows('ls', '/'), /^x$/m);
   await attacked.image('linked', links);
   for (const line of ['COPY --from=linked /file /x', 'COPY --from=linked /folder/secret /x']) {
     const { text } = await build([dockerfile('FROM busybox', line)]);
@@ -178,7 +181,7 @@ test('account files of an image that are links, FIFOs and devices', async () => 
       { path: 'f', data: '' },
       dockerfile(`FROM accounts-${name}`, 'COPY --chown=daemon f /f'),
     ]);
-    assert.match(text, /unable to find user daemon|not a regular file/, name);
+    assert.match(text, /unable to find user daemon|not a regular file|too many/i, `${name}: ${text}`);
     const run = await daemon.mydock([
       'run',
       '--rm',
@@ -220,7 +223,8 @@ test('patterns that take a backtracking matcher years', async () => {
   );
   assert.match(text, /Successfully built/);
   const copied = await build([{ path: long, data: '' }, dockerfile('FROM busybox', `COPY ${stars} /x/`)]);
-  assert.match(copied.text, /no source files were specified/);
+  assert.match(copied.text, /Successfully built/);
+  assert.doesNotMatch(await shows('ls', '/'), /^x$/m);
   for (const expression of [`\${X##${stars}}`, `\${X%%${stars}}`, `\${X//${stars}/y}`]) {
     const { text: expanded } = await build([
       dockerfile('FROM busybox', `ARG X=${long}`, `LABEL a=${expression}`),
