@@ -22,6 +22,7 @@ import {
 } from './file-digests.ts';
 import type { Match, SelectedNode } from './selection.ts';
 import { type FileEntry, TreeFiles } from './tree-files.ts';
+import { Turns } from './turns.ts';
 
 /** Up to here reading on this thread is quicker than waking another one. */
 const AT_ONCE_BYTES = 2 * 1024 * 1024;
@@ -31,7 +32,6 @@ const BATCH_BYTES = 64 * 1024 * 1024;
 const BATCH_FILES = 4000;
 const BUFFER_BYTES = 256 * 1024;
 const REMEMBER_AT_ONCE = 500;
-const TURN_MS = 10;
 /** EROFS and overlayfs (statfs(2)): where a build mounts them, nobody meets them again under the same device. */
 const MOUNTED_TYPES = new Set([0xe0f5e1e2, 0x794c7630]);
 /** There a user's program says what stat says. */
@@ -57,17 +57,29 @@ export class ContentDigests {
   readonly #directories = new Map<SourceTree, Directory[]>();
   #unknown: Unknown[] = [];
 
-  /** `listedMs`: when the listing of the matches began. */
-  constructor(store: FileDigests, matches: readonly Match[], listedMs: number) {
+  private constructor(store: FileDigests, listedMs: number) {
     this.#store = store;
     this.#listedMs = listedMs;
-    for (const match of matches) {
-      const directories = this.#directories.get(match.tree) ?? [];
-      this.#directories.set(match.tree, directories);
-      if (match.node.entry.isFile) directories.push({ entry: match.directory, files: [match.node.entry] });
-      else collect(match.node, directories);
-    }
-    for (const [tree, directories] of this.#directories) this.#lookUp(tree, directories);
+  }
+
+  /** Looks up what is remembered. `listedMs`: when the listing of the matches began. */
+  static async lookUp(
+    store: FileDigests,
+    matches: readonly Match[],
+    listedMs: number,
+    turns: Turns,
+  ): Promise<ContentDigests> {
+    const digests = new ContentDigests(store, listedMs);
+    for (const match of matches) digests.#take(match);
+    for (const [tree, directories] of digests.#directories) await digests.#lookUp(tree, directories, turns);
+    return digests;
+  }
+
+  #take(match: Match): void {
+    const directories = this.#directories.get(match.tree) ?? [];
+    this.#directories.set(match.tree, directories);
+    if (match.node.entry.isFile) directories.push({ entry: match.directory, files: [match.node.entry] });
+    else collect(match.node, directories);
   }
 
   /** Whether nothing has to be read. */
@@ -93,10 +105,11 @@ export class ContentDigests {
     this.#unknown = [];
   }
 
-  #lookUp(tree: SourceTree, directories: readonly Directory[]): void {
+  async #lookUp(tree: SourceTree, directories: readonly Directory[], turns: Turns): Promise<void> {
     const mayBeKnown = isRemembered(tree);
     const unknown: FileEntry[] = [];
     for (const { entry, files } of directories) {
+      await turns.take();
       const known = mayBeKnown ? this.#store.known(identityOf(entry)) : undefined;
       for (const file of files) {
         if (file.sizeBytes === 0 || this.#digests.has(file)) continue;
@@ -188,7 +201,7 @@ async function digestHere(
   const digests = Buffer.alloc(files.length * DIGEST_BYTES);
   const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   const reader = new TreeFiles(tree);
-  let turnAt = performance.now() + TURN_MS;
+  const turns = new Turns(signal);
   try {
     for (const [index, { path, state, sizeBytes }] of files.entries()) {
       const file = { rootFd: reader.rootFd, path, state };
@@ -201,10 +214,7 @@ async function digestHere(
         await readTreeFile(file, buffer, (piece) => void hash.update(piece));
         hash.digest().copy(digests, index * DIGEST_BYTES);
       }
-      if (performance.now() < turnAt) continue;
-      await turn();
-      signal.throwIfAborted();
-      turnAt = performance.now() + TURN_MS;
+      await turns.take();
     }
   } finally {
     reader.close();

@@ -6,13 +6,18 @@ import { createHash, type Hash } from 'node:crypto';
 import { TREE_FIELDS } from '../../native/tree.ts';
 import type { ContentDigests } from './content-digests.ts';
 import type { Match, SelectedNode } from './selection.ts';
+import type { Turns } from './turns.ts';
 
 /** What a source came to. */
 export type SelectedSource =
   | { kind: 'matches'; matches: readonly Match[] }
   | { kind: 'inline'; name: string; content: Buffer };
 
-export function contentKeyOf(sources: readonly SelectedSource[], digests: ContentDigests): string {
+export async function contentKeyOf(
+  sources: readonly SelectedSource[],
+  digests: ContentDigests,
+  turns: Turns,
+): Promise<string> {
   const hash = createHash('sha256');
   for (const source of sources) {
     if (source.kind === 'inline') {
@@ -24,7 +29,7 @@ export function contentKeyOf(sources: readonly SelectedSource[], digests: Conten
       /* The name is of no matter where a directory's content is copied. */
       const isDirectory = match.node.entry.isDirectory;
       hash.update(`match\0${isDirectory ? '' : match.name}\0`, 'latin1');
-      new KeyWriter(hash, digests, match.tree.times === 'kept', match.node).write(match.node);
+      await new KeyWriter(hash, digests, match.tree.times === 'kept', match.node).write(match.node, turns);
     }
   }
   return `sha256:${hash.digest('hex')}`;
@@ -45,7 +50,24 @@ class KeyWriter {
   }
 
   /** Every field ends in NUL or has a fixed length, and a directory in `end`, so that no two trees read the same. */
-  write(node: SelectedNode, name = ''): void {
+  async write(node: SelectedNode, turns: Turns): Promise<void> {
+    await turns.take();
+    this.#entry(node, '');
+    await this.#children(node, turns);
+  }
+
+  async #children(node: SelectedNode, turns: Turns): Promise<void> {
+    if (node.children === undefined) return;
+    await turns.take();
+    if (node.implied) this.#hash.update('implied\0');
+    for (const child of node.children) {
+      this.#entry(child, child.entry.name);
+      if (child.children !== undefined) await this.#children(child, turns);
+    }
+    this.#hash.update('end\0');
+  }
+
+  #entry(node: SelectedNode, name: string): void {
     const { entry } = node;
     const fields = [name, entry.field(TREE_FIELDS.mode), entry.link];
     if (this.#kept) {
@@ -63,10 +85,6 @@ class KeyWriter {
       this.#hash.update(`${xattr.name}\0${xattr.value.length}\0`, 'latin1').update(xattr.value);
     }
     if (entry.isFile) this.#hash.update(this.#digests.digest(entry));
-    if (node.children === undefined) return;
-    if (node.implied) this.#hash.update('implied\0');
-    for (const child of node.children) this.write(child, child.entry.name);
-    this.#hash.update('end\0');
   }
 }
 

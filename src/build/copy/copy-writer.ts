@@ -17,6 +17,7 @@ import { type Attributes, below, type Destination, parentOf } from './destinatio
 import type { ModeChange } from './mode-change.ts';
 import type { Match, SelectedNode } from './selection.ts';
 import { type FileEntry, utf8 } from './tree-files.ts';
+import type { Turns } from './turns.ts';
 
 export interface WriterOptions {
   /** Absolute, cleaned but for what stands at its end. */
@@ -31,6 +32,7 @@ export interface WriterOptions {
   openArchive(path: string, title: string): Promise<SourceTree>;
   /** Selects all of a tree. */
   selectAll(tree: SourceTree): Promise<SelectedNode>;
+  turns: Turns;
   /** The open root of a tree, until the layer is written. */
   rootOf(tree: SourceTree): number;
 }
@@ -59,7 +61,7 @@ export class CopyWriter {
     if (this.#options.unpack && entry.isFile && (await this.#unpack(match))) return;
     const target = this.#target(match.name, entry.isDirectory);
     const writer = new TreeWriter(this.#destination, this.#options, match.tree);
-    if (entry.isDirectory) writer.top(match.node, target.path, target.made);
+    if (entry.isDirectory) await writer.top(match.node, target.path, target.made);
     else writer.leaf(entry, target.path);
   }
 
@@ -123,7 +125,8 @@ export class CopyWriter {
       });
       /* What an archive says of its files is its content: their times and owners are kept. */
       const options = { ...this.#options, mode: undefined };
-      new TreeWriter(this.#destination, options, { ...archive, times: 'kept' }, true).unpacked(node, path);
+      const writer = new TreeWriter(this.#destination, options, { ...archive, times: 'kept' }, true);
+      await writer.unpacked(node, path);
       return true;
     } finally {
       closeSync(fd);
@@ -148,15 +151,16 @@ class TreeWriter {
   }
 
   /** `made`: the directory at `path` is new, and gets the time of the source's. */
-  top(node: SelectedNode, path: ByteString, made: boolean): void {
+  async top(node: SelectedNode, path: ByteString, made: boolean): Promise<void> {
     if (made && this.#tree.times === 'kept') {
       this.#destination.setAttributes(path, timeOf(node.entry));
     }
-    for (const child of node.children ?? []) this.#put(child, below(path, child.entry.name));
+    await this.#putAll(node, path);
   }
 
   /** Links that stand where an archive has a directory are followed by what lies below them, as tar does it. */
-  unpacked(node: SelectedNode, path: ByteString): void {
+  async unpacked(node: SelectedNode, path: ByteString): Promise<void> {
+    await this.#options.turns.take();
     for (const child of node.children ?? []) {
       const at = below(path, child.entry.name);
       if (child.children === undefined) {
@@ -166,28 +170,31 @@ class TreeWriter {
       const resolved = this.#destination.resolve(at);
       if (this.#destination.place(resolved)?.isDirectory !== true) {
         this.#destination.putDirectory(at, this.#attributes(child.entry), true);
-        this.unpacked(child, at);
+        await this.unpacked(child, at);
         continue;
       }
       if (resolved === at && !isImplied(child.entry)) {
         this.#destination.setAttributes(at, this.#attributes(child.entry));
       }
-      this.unpacked(child, resolved);
+      await this.unpacked(child, resolved);
     }
   }
 
-  #put(node: SelectedNode, path: ByteString): void {
+  async #putAll(node: SelectedNode, path: ByteString): Promise<void> {
+    await this.#options.turns.take();
+    for (const child of node.children ?? []) {
+      const at = below(path, child.entry.name);
+      if (child.entry.isDirectory) await this.#putDirectory(child, at);
+      else this.leaf(child.entry, at);
+    }
+  }
+
+  async #putDirectory(node: SelectedNode, path: ByteString): Promise<void> {
     const { entry } = node;
-    if (!entry.isDirectory) {
-      this.leaf(entry, path);
-      return;
-    }
-    const made = this.#destination.putDirectory(path, this.#attributes(entry), this.#force);
-    if (!made) {
-      if (node.implied) this.#destination.setAttributes(path, { mode: entry.mode });
-      else this.#destination.setAttributes(path, this.#attributes(entry));
-    }
-    for (const child of node.children ?? []) this.#put(child, below(path, child.entry.name));
+    const attributes = this.#attributes(entry);
+    const made = this.#destination.putDirectory(path, attributes, this.#force);
+    if (!made) this.#destination.setAttributes(path, node.implied ? { mode: entry.mode } : attributes);
+    await this.#putAll(node, path);
   }
 
   leaf(entry: FileEntry, path: ByteString): void {

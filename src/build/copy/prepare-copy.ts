@@ -20,6 +20,7 @@ import type { FileDigests } from './file-digests.ts';
 import { parseModeChange } from './mode-change.ts';
 import { type SelectionOptions, selectMatches } from './selection.ts';
 import { TreeFiles } from './tree-files.ts';
+import { Turns } from './turns.ts';
 
 export interface CopyEnvironment {
   snapshotter: Pick<Snapshotter, 'create'>;
@@ -82,7 +83,7 @@ class Copy implements PreparedCopy {
     if (remembered !== undefined) return remembered;
     const { sources, digests } = await this.#select();
     await digests.complete(this.#env.signal);
-    const key = contentKeyOf(sources, digests);
+    const key = await contentKeyOf(sources, digests, new Turns(this.#env.signal));
     const selection = this.#selectionOfFixed();
     if (selection !== undefined) this.#env.fileDigests.rememberKey(selection, key);
     return key;
@@ -121,6 +122,7 @@ class Copy implements PreparedCopy {
         mode: parseModeChange(this.#request.chmod),
         epochSeconds: this.#request.epochSeconds,
         unpack: this.#request.unpack,
+        turns: new Turns(signal),
         openArchive: (path, title) => trees.adopt(this.#env.openArchive(path, title, signal)),
         selectAll: async (tree) => await selectAll(tree, signal),
         rootOf: (tree) => trees.rootOf(tree),
@@ -149,7 +151,11 @@ class Copy implements PreparedCopy {
     const selected: SelectedSource[] = [];
     for (const source of sources) selected.push(await selectSource(source, options));
     const matches = selected.flatMap((source) => (source.kind === 'matches' ? source.matches : []));
-    return { sources: selected, digests: new ContentDigests(this.#env.fileDigests, matches, listedMs) };
+    const turns = new Turns(this.#env.signal);
+    return {
+      sources: selected,
+      digests: await ContentDigests.lookUp(this.#env.fileDigests, matches, listedMs, turns),
+    };
   }
 
   #rememberedKey(): string | undefined {

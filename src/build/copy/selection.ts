@@ -2,13 +2,13 @@
  * What the sources of COPY and ADD come to in their trees: patterns of Go's filepath.Match become names, directories
  * become all that is in them, less what `--exclude` leaves out and what `--parents` does not ask for.
  */
-import { setImmediate as turn } from 'node:timers/promises';
 import { InvalidParameterError } from '../../base/errors.ts';
 import { IgnoreRules } from '../../base/ignore/ignore-rules.ts';
 import { type ByteString, byteString, EMPTY } from '../../image/layers/tar/byte-string.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 import { parentOf } from './destination.ts';
 import { type FileEntry, TreeFiles, utf8 } from './tree-files.ts';
+import { Turns } from './turns.ts';
 import { compileWildcard, hasWildcard } from './wildcard.ts';
 
 /** An entry that is copied. */
@@ -38,7 +38,6 @@ export interface SelectionOptions {
   signal: AbortSignal;
 }
 
-const TURN_MS = 10;
 const DEPTH_MAX = 4096;
 
 /** In the order of the patterns, then of names. Throws InvalidParameter where a path is not there. */
@@ -64,12 +63,13 @@ class Selection {
   readonly #options: SelectionOptions;
   readonly #excludes: IgnoreRules;
   #includes: IgnoreRules | undefined;
-  #turnAt = performance.now() + TURN_MS;
+  readonly #turns: Turns;
 
   constructor(tree: SourceTree, files: TreeFiles, options: SelectionOptions) {
     this.#tree = tree;
     this.#files = files;
     this.#options = options;
+    this.#turns = new Turns(options.signal);
     this.#excludes = new IgnoreRules(options.excludes);
   }
 
@@ -117,7 +117,7 @@ class Selection {
     for (const [index, matches] of matchers.entries()) {
       const next: ByteString[] = [];
       for (const directory of found) {
-        await this.#pause();
+        await this.#turns.take();
         for (const child of this.#files.list(directory)) {
           if ((index === matchers.length - 1 || child.isDirectory) && matches(utf8(child.name)))
             next.push(child.path);
@@ -135,7 +135,7 @@ class Selection {
     const implied = !wanted || this.#files.isImplied(entry);
     if (depth > DEPTH_MAX)
       throw new InvalidParameterError(`/${utf8(entry.path)}: directories are nested too deeply`);
-    await this.#pause();
+    await this.#turns.take();
     const children: SelectedNode[] = [];
     for (const child of this.#files.list(entry.path)) {
       const path = (below === '' ? child.name : `${below}/${child.name}`) as ByteString;
@@ -159,14 +159,6 @@ class Selection {
     if (this.#excludes.isEmpty) return true;
     const shown = utf8(below);
     return !this.#excludes.excludes(shown) || this.#excludes.mayIncludeBelow(shown);
-  }
-
-  /** The loop gets its turn. */
-  async #pause(): Promise<void> {
-    if (performance.now() < this.#turnAt) return;
-    await turn();
-    this.#options.signal.throwIfAborted();
-    this.#turnAt = performance.now() + TURN_MS;
   }
 
   #notFound(path: string): InvalidParameterError {
