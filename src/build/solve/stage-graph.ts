@@ -44,6 +44,8 @@ export class StageGraph {
   readonly stages: readonly GraphStage[];
   readonly target: GraphStage;
   readonly #options: GraphOptions;
+  /** Where a name stands first. */
+  readonly #names = new Map<string, number>();
 
   constructor(options: GraphOptions) {
     this.#options = options;
@@ -57,6 +59,9 @@ export class StageGraph {
       for (const { name, value } of instruction.args) {
         this.args.declare(name, value === undefined ? undefined : this.#expand(value));
       }
+    }
+    for (const [index, { from }] of dockerfile.stages.entries()) {
+      if (from.name !== '' && !this.#names.has(from.name)) this.#names.set(from.name, index);
     }
     this.stages = dockerfile.stages.map((stage, index) => this.#stage(stage, index));
     this.target = this.#target();
@@ -73,8 +78,7 @@ export class StageGraph {
 
   #stage(stage: Stage, index: number): GraphStage {
     const { from } = stage;
-    const earlier = this.#options.dockerfile.stages.slice(0, index);
-    if (from.name !== '' && earlier.some((other) => other.from.name === from.name)) {
+    if (from.name !== '' && this.#names.get(from.name) !== index) {
       throw new InvalidParameterError(
         `duplicate stage name "${from.name}" (Dockerfile line ${from.line}): stage names should be unique`,
       );
@@ -103,10 +107,8 @@ export class StageGraph {
   /** FROM knows the stages above it. */
   #base(name: string, index: number): StageSource {
     if (this.#options.hasNamedContext(name)) return { kind: 'context', name };
-    const found = this.#options.dockerfile.stages
-      .slice(0, index)
-      .findIndex(({ from }) => from.name !== '' && from.name === name.toLowerCase());
-    if (found >= 0) return { kind: 'stage', index: found };
+    const found = this.#names.get(name.toLowerCase());
+    if (found !== undefined && found < index) return { kind: 'stage', index: found };
     return name === 'scratch' ? { kind: 'scratch' } : { kind: 'image', reference: name };
   }
 
@@ -117,10 +119,7 @@ export class StageGraph {
   source(from: string, current: number, before = Number.POSITIVE_INFINITY): StageSource {
     if (this.#options.hasNamedContext(from)) return { kind: 'context', name: from };
     const { stages } = this.#options.dockerfile;
-    const named = stages.findIndex(
-      (stage) => stage.from.name !== '' && stage.from.name === from.toLowerCase(),
-    );
-    const index = named >= 0 ? named : /^\d+$/.test(from) ? Number(from) : -1;
+    const index = this.#names.get(from.toLowerCase()) ?? (/^\d+$/.test(from) ? Number(from) : -1);
     if (index < 0) return from === 'scratch' ? { kind: 'scratch' } : { kind: 'image', reference: from };
     if (index >= stages.length) {
       throw new InvalidParameterError(`invalid from flag value ${from}: index out of bounds`);
@@ -187,11 +186,15 @@ export class StageGraph {
     const done = new Set<number>();
     for (const { index: start } of this.stages) {
       const path: { index: number; rest: number[] }[] = [];
+      const onPath = new Set<number>();
       const enter = (index: number): void => {
-        const at = path.findIndex((one) => one.index === index);
-        if (at >= 0) throw this.#cycle([...path.slice(at).map((one) => one.index), index]);
+        if (onPath.has(index)) {
+          const at = path.findIndex((one) => one.index === index);
+          throw this.#cycle([...path.slice(at).map((one) => one.index), index]);
+        }
         const stage = this.stages[index];
         if (stage === undefined || done.has(index)) return;
+        onPath.add(index);
         path.push({ index, rest: this.#dependencies(stage) });
       };
       enter(start);
@@ -200,6 +203,7 @@ export class StageGraph {
         if (next !== undefined) enter(next);
         else {
           done.add(top.index);
+          onPath.delete(top.index);
           path.pop();
         }
       }

@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseDockerfile } from '../dockerfile/parse.ts';
+import { StageArguments, unusedArguments } from './arguments.ts';
+import { StageGraph } from './stage-graph.ts';
+import { planStage } from './stage-plan.ts';
+
+const AMD64 = { os: 'linux', architecture: 'amd64' };
+const ARM64 = { os: 'linux', architecture: 'arm64' };
+
+function graph(
+  text: string,
+  options: { target?: string; given?: Record<string, string>; named?: string[] } = {},
+) {
+  return new StageGraph({
+    dockerfile: parseDockerfile(text),
+    target: options.target ?? '',
+    buildPlatform: AMD64,
+    targetPlatform: ARM64,
+    given: options.given ?? {},
+    hasNamedContext: (name) => options.named?.includes(name) === true,
+  });
+}
+
+const needed = (one: StageGraph): string[] => one.needed().map(({ title }) => title);
+
+test('a target needs what it takes from, by name, number, mount and FROM', () => {
+  const text = `FROM a AS one
+FROM b AS two
+COPY --from=one /x /
+FROM c AS lost
+FROM d
+RUN --mount=type=bind,from=two,target=/t true
+FROM two AS last
+COPY --from=3 /x /
+`;
+  assert.deepEqual(needed(graph(text)), ['one', 'two', 'stage-3', 'last']);
+  assert.deepEqual(needed(graph(text, { target: 'TWO' })), ['one', 'two']);
+  assert.deepEqual(needed(graph(text, { target: '2' })), ['lost']);
+  assert.throws(() => graph(text, { target: 'none' }), /target stage "none" could not be found/);
+});
+
+test('FROM: arguments, platforms, named contexts before stages before images', () => {
+  const one = graph(
+    'ARG V=1\nFROM --platform=$BUILDPLATFORM img:$V AS a\nFROM a\nFROM ctx\nFROM scratch\nFROM x-$TARGETARCH\n',
+    { given: { V: '2' }, named: ['ctx'] },
+  );
+  assert.deepEqual(
+    one.stages.map(({ base }) => base),
+    [
+      { kind: 'image', reference: 'img:2' },
+      { kind: 'stage', index: 0 },
+      { kind: 'context', name: 'ctx' },
+      { kind: 'scratch' },
+      { kind: 'image', reference: 'x-arm64' },
+    ],
+  );
+  assert.deepEqual(one.stages[0]?.platform, AMD64);
+  assert.throws(() => graph('FROM $NOTHING\n'), /should not be blank/);
+  assert.throws(() => graph('FROM a AS x\nFROM b AS x\n'), /duplicate stage name "x"/);
+});
+
+test('cycles name their stages, however long they are', () => {
+  const cycle =
+    'FROM i AS a\nCOPY --from=c /x /\nFROM i AS b\nCOPY --from=a /x /\nFROM i AS c\nCOPY --from=b /x /\n';
+  assert.throws(() => graph(cycle), /circular dependency detected on stage: a \(a needs c needs b needs a\)/);
+  const length = 5000;
+  const long = Array.from({ length }, (_, i) =>
+    i + 1 < length ? `FROM i AS s${i}\nCOPY --from=s${i + 1} /x /\n` : `FROM i AS s${i}\n`,
+  ).join('');
+  assert.equal(graph(long, { target: 's0' }).needed().length, length);
+});
+
+test('--from of a step: what it can mean', () => {
+  const one = graph('FROM i AS a\nFROM j AS b\nFROM k AS c\n', { named: ['ctx'] });
+  assert.deepEqual(one.source('c', 0), { kind: 'stage', index: 2 });
+  assert.deepEqual(one.source('ctx', 0), { kind: 'context', name: 'ctx' });
+  assert.deepEqual(one.source('busybox', 0), { kind: 'image', reference: 'busybox' });
+  assert.throws(() => one.source('1', 1), /refers to current build stage/);
+  assert.throws(() => one.source('7', 1), /index out of bounds/);
+  assert.throws(() => one.source('c', 1, 1), /can only use stages above/);
+});
+
+test('the plan of a stage: variables, history, what RUN gets', () => {
+  const { args, stages, escapeChar } = graph(
+    `ARG G=global
+FROM i
+ARG G
+ARG D=default
+ARG SOURCE_DATE_EPOCH
+ENV E=$G-$D P=1
+WORKDIR /w
+WORKDIR sub
+RUN echo $E
+COPY --chown=$D a b dest/
+EXPOSE 80 53/udp
+HEALTHCHECK --interval=90s --retries=3 CMD curl x
+ENTRYPOINT ["e"]
+CMD run
+`,
+    { given: { D: 'given', HTTP_PROXY: 'http://user:secret@proxy', constructor: 'x' } },
+  );
+  const [stage] = stages;
+  assert.ok(stage !== undefined);
+  const plan = planStage({
+    instructions: stage.stage.instructions,
+    fromLine: 2,
+    base: { config: { Env: ['PATH=/bin'], Cmd: ['old'], OnBuild: ['LABEL t=1'] } },
+    args: new StageArguments(args, 1000),
+    escapeChar,
+    at: (_, body) => body(),
+  });
+  assert.deepEqual(
+    plan.steps.map(({ history }) => history),
+    [
+      'LABEL t=1',
+      'ARG G=global',
+      'ARG D=given',
+      'ARG SOURCE_DATE_EPOCH=1000',
+      'ENV E=global-given P=1',
+      'WORKDIR /w',
+      'WORKDIR /w/sub',
+      'RUN |3 G=global D=given SOURCE_DATE_EPOCH=1000 /bin/sh -c echo $E # buildkit',
+      'COPY --chown=given a b dest/ # buildkit',
+      'EXPOSE [80/tcp 53/udp]',
+      `HEALTHCHECK &{["CMD-SHELL" "curl x"] "1m30s" "0s" "0s" "0s" '\\x03'}`,
+      'ENTRYPOINT ["e"]',
+      'CMD ["/bin/sh" "-c" "run"]',
+    ],
+  );
+  const run = plan.steps[7];
+  assert.ok(run?.kind === 'run');
+  assert.deepEqual(run.proxies, ['HTTP_PROXY=http://user:secret@proxy']);
+  assert.deepEqual(run.env, [
+    'PATH=/bin',
+    'E=global-given',
+    'P=1',
+    'G=global',
+    'D=given',
+    'SOURCE_DATE_EPOCH=1000',
+  ]);
+  assert.deepEqual([run.cwd, plan.state.config.WorkingDir], ['/w/sub', '/w/sub']);
+  assert.equal(plan.state.config.OnBuild, undefined);
+  assert.ok(!JSON.stringify(plan.steps.map(({ history }) => history)).includes('secret'));
+});
+
+test('given arguments that nobody takes', () => {
+  const given = { A: '1', HTTP_PROXY: 'p', BUILDKIT_INLINE_CACHE: '1', SOURCE_DATE_EPOCH: '1', LEFT: 'x' };
+  assert.deepEqual(unusedArguments(given, new Set(['A'])), ['LEFT']);
+});
