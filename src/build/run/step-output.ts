@@ -13,6 +13,7 @@ export class StepOutput {
   readonly #vertex: Pick<ProgressVertex, 'log'>;
   readonly #maxBytes: number;
   #bytes = 0;
+  #clipped = false;
   #tail: Buffer = Buffer.alloc(0);
 
   constructor(vertex: Pick<ProgressVertex, 'log'>, maxBytes = LOG_MAX_BYTES) {
@@ -22,11 +23,12 @@ export class StepOutput {
 
   write(chunk: Buffer, stream: 'stdout' | 'stderr'): void {
     this.#remember(chunk);
+    if (this.#clipped) return;
     const room = this.#maxBytes - this.#bytes;
     this.#bytes += chunk.length;
-    if (room <= 0) return;
-    this.#vertex.log(chunk.subarray(0, room), stream);
+    if (room > 0) this.#vertex.log(chunk.subarray(0, room), stream);
     if (chunk.length > room) {
+      this.#clipped = true;
       this.#vertex.log(`\n[output clipped, log limit ${this.#maxBytes / 1024 / 1024}MiB reached]\n`, stream);
     }
   }
