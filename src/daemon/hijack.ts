@@ -69,6 +69,8 @@ export async function switchProtocol(request: ApiRequest, protocol: string): Pro
   taken.add(socket);
   socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`);
   if (head.length > 0) socket.unshift(head);
+  // HTTP/2 knows no half connections: a client that has ended its half is gone, and so is all that it waits for.
+  socket.once('end', () => socket.destroy());
   return socket;
 }
 
