@@ -1,7 +1,7 @@
 /**
  * One build from its request to its images: Dockerfile, graph, stages side by side, and the images' configurations.
  */
-import { InvalidParameterError } from '../../base/errors.ts';
+import { InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
 import { formatPlatform, hostPlatform, type Platform, parsePlatform } from '../../image/platform.ts';
 import { Semaphore } from '../../image/semaphore.ts';
 import type { BuildIo } from '../builder.ts';
@@ -21,7 +21,6 @@ import { canonicalJson, imageConfigOf } from './built-image.ts';
 import type { Executions } from './executions.ts';
 import { placed, type SolveContext } from './solve-context.ts';
 import type { BuildMaterial, BuiltImage, SolvedBuild } from './solved.ts';
-import { squashLayers } from './squash.ts';
 import { StageGraph } from './stage-graph.ts';
 import { declaredNames } from './stage-plan.ts';
 import { epochOf, FIRST_EPOCH, runStage, type StageResult } from './stage-run.ts';
@@ -89,6 +88,7 @@ class Solver {
 
   async run(): Promise<SolvedBuild> {
     try {
+      refuseUnbuilt(this.#request);
       const platforms = targetPlatforms(this.#request.platforms);
       const explicitEpoch = explicitEpochOf(this.#request);
       const { dockerfile, vertex } = await this.#readDockerfile();
@@ -100,7 +100,7 @@ class Solver {
       const results = await this.#runAll(context, graphs, platforms);
       const epochSeconds = explicitEpoch ?? (await this.#imageEpoch(results));
       const images: BuiltImage[] = [];
-      for (const result of results) images.push(await this.#image(result, epochSeconds));
+      for (const result of results) images.push(this.#image(result, epochSeconds));
       return this.#solved(images, epochSeconds);
     } catch (error) {
       this.#failed.abort(error);
@@ -142,6 +142,13 @@ class Solver {
       vertex.warn({
         rule: '',
         message: `[Warning] One or more build-args [${unused.join(' ')}] were not consumed`,
+      });
+    }
+    if (this.#request.cacheFrom.length > this.#options.imports.length) {
+      const names = this.#request.cacheFrom.map(({ type, attributes }) => attributes['ref'] ?? type);
+      vertex.warn({
+        rule: '',
+        message: `[Warning] cache sources are not implemented, not used: ${names.join(', ')}`,
       });
     }
     for (const message of dockerfile.warnings) vertex.warn({ rule: '', message });
@@ -265,20 +272,16 @@ class Solver {
     return this.#request.contextEpoch === undefined && explicitEpochOf(this.#request) === undefined;
   }
 
-  async #image(result: StageResult, epochSeconds: number): Promise<BuiltImage> {
+  #image(result: StageResult, epochSeconds: number): BuiltImage {
     const { origin, baseImage, state, history, platform } = result;
-    const squashed = this.#request.squash
-      ? await squashLayers(this.#options.parts, result, this.#signal)
-      : undefined;
-    const layers = [...result.baseLayers, ...(squashed?.layers ?? result.layers)];
-    for (const layer of squashed?.layers ?? []) await this.#cache.hold(layer);
+    const layers = [...result.baseLayers, ...result.layers];
     const config = imageConfigOf({
       platform,
       base: origin,
       config: state.config,
       author: state.author,
       labels: this.#request.labels,
-      history: squashed?.history ?? history,
+      history,
       diffIds: layers.map(({ diffId }) => diffId),
       epochSeconds,
     });
@@ -308,6 +311,16 @@ class Solver {
     await this.#images.release();
     await this.#cache.release();
   }
+}
+
+/** Before anything is done. */
+function refuseUnbuilt({ squash, lock, cacheTo }: SolveRequest): void {
+  const notBuilt: [boolean, string][] = [
+    [squash, 'squash'],
+    [lock.mode !== 'off', 'lock files of builds'],
+    [cacheTo.length > 0, 'exporting the build cache (--cache-to)'],
+  ];
+  for (const [asked, what] of notBuilt) if (asked) throw new NotImplementedError(`not implemented: ${what}`);
 }
 
 function targetPlatforms(texts: readonly string[]): Platform[] {
