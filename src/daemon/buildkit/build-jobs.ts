@@ -11,6 +11,7 @@ const KEPT_MS = 5_000;
 
 export class BuildJobs {
   readonly #jobs = new Map<string, BuildJob>();
+  readonly #refused = new Map<string, unknown>();
   readonly #arrivals = new Arrivals();
 
   /** Runs `body` with the job there for the other calls; closes it afterwards. */
@@ -30,9 +31,23 @@ export class BuildJobs {
     return this.#jobs.get(ref);
   }
 
+  /** Other calls about a build that did not begin are told why, instead of waiting for it. */
+  refuse(ref: string, error: unknown): void {
+    if (this.#jobs.has(ref) || this.#refused.size >= JOBS_MAX) return;
+    this.#refused.set(ref, error);
+    setTimeout(() => this.#refused.delete(ref), KEPT_MS).unref();
+    this.#arrivals.announce();
+  }
+
+  #look(ref: string): BuildJob | undefined {
+    const job = this.#jobs.get(ref);
+    if (job === undefined && this.#refused.has(ref)) throw this.#refused.get(ref);
+    return job;
+  }
+
   /** Throws NotFound where no such build begins within a few seconds. */
   async get(ref: string, signal: AbortSignal): Promise<BuildJob> {
-    const job = await this.#arrivals.find(() => this.#jobs.get(ref), WAIT_MAX_MS, signal);
+    const job = await this.#arrivals.find(() => this.#look(ref), WAIT_MAX_MS, signal);
     if (job === undefined) throw new GrpcError('NotFound', `no such job ${ref}`);
     return job;
   }

@@ -34,7 +34,10 @@ export function addControl(services: GrpcServices, parts: ControlParts): void {
   const { backend, jobs, sessions } = parts;
   services
     .unary(Control.method.solve, async (request, call) => ({
-      exporterResponse: await solve(parts, request, call),
+      exporterResponse: await solve(parts, request, call).catch((error: unknown) => {
+        jobs.refuse(request.ref, error);
+        throw error;
+      }),
     }))
     .stream(Control.method.status, async function* (requests, { signal }) {
       const job = await jobs.get((await first(requests)).ref, signal);

@@ -34,7 +34,9 @@ export class GrpcChannel {
   constructor(connection: Duplex) {
     const session = http2.connect('http://localhost', { ...LIMITS, createConnection: () => connection });
     this.#session = session;
-    session.on('connect', () => session.setLocalWindowSize(CONNECTION_WINDOW_BYTES));
+    session.on('connect', () => {
+      if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+    });
     session.on('error', () => session.destroy());
     session.on('goaway', () => session.close());
     session.on('close', () => {
