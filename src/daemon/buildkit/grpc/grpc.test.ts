@@ -150,4 +150,35 @@ describe('calls over a connection', () => {
       one.closed.aborted || (await new Promise((resolve) => one.closed.addEventListener('abort', resolve))),
     );
   });
+
+  test('connections that bring anything, and end anywhere, end alone', async () => {
+    const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    for (let round = 0; round < 60; round++) {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      await new Promise((resolve) => socket.once('connect', resolve));
+      const noise = Buffer.from(
+        Array.from({ length: 200 }, (_, at) => (round * 31 + at * (round + 7)) & 255),
+      );
+      socket.write(
+        round % 3 === 0 ? noise : Buffer.concat([preface, settings, noise.subarray(0, round * 3)]),
+      );
+      if (round % 2 === 0) socket.destroy();
+      else socket.end();
+      await new Promise((resolve) => socket.once('close', resolve).resume());
+    }
+    const one = await channel();
+    const calls = Array.from({ length: 20 }, () =>
+      one.unary(Control.method.solve, { ref: 'x' }).catch(() => undefined),
+    );
+    one.close();
+    await Promise.all(calls);
+    const other = await channel();
+    assert.equal(
+      (await other.unary(Control.method.solve, { ref: 'still' })).exporterResponse['ref'],
+      'still',
+    );
+    other.close();
+  });
 });

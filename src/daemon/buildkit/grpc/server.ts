@@ -102,6 +102,8 @@ export class GrpcServices {
     const controller = new AbortController();
     stream.on('error', () => undefined);
     stream.on('close', () => controller.abort(new GrpcError('Canceled', 'the call was canceled')));
+    // The client may be gone by the time that its call is looked at.
+    if (stream.destroyed || stream.closed) return;
     const path = headers[':path'] ?? '';
     if (headers[':method'] !== 'POST' || !/^application\/grpc\b/.test(headers['content-type'] ?? '')) {
       stream.respond({ ':status': 415 }, { endStream: true });
@@ -109,7 +111,9 @@ export class GrpcServices {
     }
     let failure: GrpcError | undefined;
     stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
-    stream.on('wantTrailers', () => stream.sendTrailers(trailers(failure)));
+    stream.on('wantTrailers', () => {
+      if (!stream.destroyed && !stream.closed) stream.sendTrailers(trailers(failure));
+    });
     try {
       const method = this.#methods.get(path);
       if (method === undefined) throw new GrpcError('Unimplemented', `unknown method ${path}`);
