@@ -14,6 +14,8 @@ export interface ContextFolder {
   path: string;
   device: bigint;
   inode: bigint;
+  /** The ignore file's text, where it is not the folder's own (it lies beside a Dockerfile elsewhere). */
+  dockerignore?: string;
 }
 
 export interface ParsedBuildQuery {
@@ -22,8 +24,8 @@ export interface ParsedBuildQuery {
   quiet: boolean;
   /** How the answer tells of progress: Docker's text, or BuildStatus messages. */
   progress: 'classic' | 'status';
-  /** Present where the client offers a folder in place of a body. */
-  folder: ContextFolder | undefined;
+  /** Folders of this machine that the client names as contexts, the main one in place of a body: to be proved. */
+  folders: readonly ContextFolder[];
   /** The build's ID where the client chose one. */
   id: string | undefined;
   /** Of BuildKit's session. */
@@ -42,11 +44,12 @@ export function parseBuildQuery(
     return typeof value === 'string' ? value : '';
   };
   const tags = [query.t ?? []].flat().filter((tag) => tag !== '');
-  const folder = contextFolder(text('contextfolder'));
+  const folder = text('contextfolder') === '' ? undefined : contextFolder(text('contextfolder'));
+  const named = namedContexts(text('buildcontexts'));
   const networkMode = text('networkmode');
   const request: SolveRequest = {
-    context: folder === undefined ? remoteContext(text('remote')) : { kind: 'folder', path: folder.path },
-    namedContexts: namedContexts(text('buildcontexts')),
+    context: folder === undefined ? remoteContext(text('remote')) : folderContext(folder),
+    namedContexts: named.contexts,
     dockerfile: { path: text('dockerfile') },
     buildArgs: jsonMap(text('buildargs'), 'buildargs', true),
     labels: jsonMap(text('labels'), 'labels', false) as Record<string, string>,
@@ -92,7 +95,7 @@ export function parseBuildQuery(
     request,
     quiet: flag(text('q')),
     progress: text('progress') === 'status' ? 'status' : 'classic',
-    folder,
+    folders: folder === undefined ? named.folders : [folder, ...named.folders],
     id: /^[0-9a-zA-Z_.-]{1,128}$/.test(text('buildid')) ? text('buildid') : undefined,
     session: text('session') === '' ? undefined : text('session'),
   };
@@ -127,16 +130,22 @@ function remoteContext(remote: string): ContextSpec {
   );
 }
 
-function contextFolder(text: string): ContextFolder | undefined {
-  if (text === '') return undefined;
-  const { path, device, inode } = jsonObject(text, 'contextfolder');
+function folderContext({ path, dockerignore }: ContextFolder): ContextSpec {
+  return { kind: 'folder', path, ...(dockerignore === undefined ? {} : { dockerignore }) };
+}
+
+function contextFolder(text: string): ContextFolder {
+  return readFolder(jsonObject(text, 'contextfolder'), 'contextfolder');
+}
+
+function readFolder(value: Record<string, unknown>, name: string): ContextFolder {
+  const { path, device, inode, dockerignore } = value;
   const digits = (value: unknown): value is string | number => /^\d{1,20}$/.test(String(value));
   if (typeof path !== 'string' || !path.startsWith('/') || !digits(device) || !digits(inode)) {
-    throw new InvalidParameterError(
-      'error reading contextfolder: expected an absolute path, device and inode',
-    );
+    throw new InvalidParameterError(`error reading ${name}: expected an absolute path, device and inode`);
   }
-  return { path, device: BigInt(device), inode: BigInt(inode) };
+  const folder = { path, device: BigInt(device), inode: BigInt(inode) };
+  return typeof dockerignore === 'string' ? { ...folder, dockerignore } : folder;
 }
 
 const NAMED_KINDS: Readonly<Record<string, readonly string[]>> = {
@@ -150,10 +159,20 @@ const NAMED_KINDS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Folders of this machine come from a session, or are proved as the main context is. */
-function namedContexts(text: string): Record<string, ContextSpec> {
+function namedContexts(text: string): {
+  contexts: Record<string, ContextSpec>;
+  folders: ContextFolder[];
+} {
   const contexts: Record<string, ContextSpec> = {};
+  const folders: ContextFolder[] = [];
   for (const [name, value] of Object.entries(text === '' ? {} : jsonObject(text, 'buildcontexts'))) {
     const spec = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+    if (spec['kind'] === 'folder') {
+      const folder = readFolder(spec, `buildcontexts, context "${name}"`);
+      folders.push(folder);
+      contexts[name] = folderContext(folder);
+      continue;
+    }
     const fields = NAMED_KINDS[String(spec['kind'])];
     if (fields === undefined || fields.some((field) => typeof spec[field] !== 'string')) {
       throw new InvalidParameterError(`error reading buildcontexts: invalid context "${name}"`);
@@ -162,7 +181,7 @@ function namedContexts(text: string): Record<string, ContextSpec> {
       ['kind', ...fields].map((field) => [field, spec[field]]),
     ) as ContextSpec;
   }
-  return contexts;
+  return { contexts, folders };
 }
 
 function ulimits(text: string): Ulimit[] {

@@ -13,6 +13,8 @@ import type { CacheStore } from './cache/cache-store.ts';
 import type { StepCache } from './cache/step-cache.ts';
 import { exportImage } from './export/image-export.ts';
 import type { Progress, ProgressVertex } from './progress.ts';
+import type { ShellRequest } from './run/failed-steps.ts';
+import type { TerminalSize } from './run/step-runner.ts';
 import type { BuildSession } from './session.ts';
 import { credentialsFor } from './solve/base-images.ts';
 import type { BuildParts } from './solve/build-parts.ts';
@@ -24,6 +26,8 @@ import type { OutputSpec, SolveRequest } from './solve-request.ts';
 
 /** More than there are processors: steps wait for networks and disks. */
 const PARALLEL_STEPS = Math.max(4, 2 * availableParallelism());
+
+export type { TerminalSize };
 
 export interface BuildInFlight {
   id: string;
@@ -98,6 +102,7 @@ export interface BuilderOptions {
   exportFiles: FileExport;
   /** Platforms that this machine runs by emulation, too; best first. */
   platforms: () => Platform[];
+  failedSteps: FailedStepShells;
 }
 
 export type FileExport = (
@@ -107,9 +112,19 @@ export type FileExport = (
   vertex: ProgressVertex,
 ) => Promise<void>;
 
+/** Terminals in the state of steps that failed. */
+export interface FailedStepShells {
+  /** Throws NotFound where no such step is kept. */
+  require(id: string): void;
+  shell(id: string, request: ShellRequest): Promise<{ exitCode: number }>;
+  releaseFailed(id: string): Promise<void>;
+}
+
 export class Builder {
   /** Whoever may use it without limits may read all of this machine's folders. */
   readonly contextFolders: boolean = true;
+  /** For whoever may use this builder without limits. */
+  readonly failedSteps: FailedStepShells;
   readonly #options: BuilderOptions;
   readonly #keeper: CacheKeeper;
   readonly #executions = new Executions();
@@ -118,6 +133,7 @@ export class Builder {
 
   constructor(options: BuilderOptions) {
     this.#options = options;
+    this.failedSteps = options.failedSteps;
     const { directory, cache, stores, budget } = options;
     this.#keeper = new CacheKeeper({ directory, stores: [cache, ...stores], budget });
   }

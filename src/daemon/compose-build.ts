@@ -70,6 +70,7 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
     budget: config.builder,
     exportFiles: fileExport({ imageStore: images, contentStore, snapshotter, work: sources.work }),
     platforms: () => runs.platforms(),
+    failedSteps: runs,
   });
   return {
     builder,

@@ -53,6 +53,11 @@ export class FailedSteps {
     }));
   }
 
+  /** Throws NotFound where no such step is kept. */
+  require(id: string): void {
+    if (!this.#kept.has(id)) throw new NotFoundError(`no failed build step ${id} is kept`);
+  }
+
   /** Resolves when nobody needs its state any more. `gone`: it has been taken away. */
   keep(step: RunStep, buildId: string, gone: Promise<void>): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();

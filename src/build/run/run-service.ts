@@ -168,6 +168,11 @@ export class RunService {
     return this.#failed.list();
   }
 
+  /** Throws NotFound where no failed step of this ID is kept. */
+  require(id: string): void {
+    this.#failed.require(id);
+  }
+
   /** See FailedSteps.shell. */
   async shell(id: string, request: ShellRequest): Promise<{ exitCode: number }> {
     return await this.#failed.shell(id, request);

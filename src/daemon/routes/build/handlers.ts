@@ -9,6 +9,7 @@ import type { BuildIo, ExportOutcome } from '../../../build/builder.ts';
 import { ClassicOutput } from '../../../build/classic-output.ts';
 import { Progress } from '../../../build/progress.ts';
 import { RunFailedError } from '../../../build/run/run-failed.ts';
+import type { BuildSession } from '../../../build/session.ts';
 import { BuildError, sourceExcerpt } from '../../../build/solve/build-error.ts';
 import type { SolvedBuild } from '../../../build/solve/solved.ts';
 import { isFolder, TEXT_MAX_BYTES } from '../../../build/source/inside-file.ts';
@@ -33,13 +34,25 @@ export function buildHandler(backend: BuildBackend, buildkit: LazyConnections): 
       await (await buildkit()).traces.answer(parsed, request, response);
       return;
     }
-    const { folder } = parsed;
-    if (folder !== undefined && !(backend.contextFolders && isFolder(folder.path, folder))) {
-      response.json(412, { message: `the daemon does not see the folder ${folder.path} as its client does` });
+    const unseen = parsed.folders.find(
+      (folder) => !(backend.contextFolders && isFolder(folder.path, folder)),
+    );
+    if (unseen !== undefined) {
+      response.json(412, { message: `the daemon does not see the folder ${unseen.path} as its client does` });
       return;
     }
-    await new BuildAnswer(backend, parsed, request, response).run();
+    const session = await sessionOf(parsed, request, buildkit);
+    await new BuildAnswer(backend, parsed, session, request, response).run();
   };
+}
+
+/** The client's session, where it has one; when it goes, what asks for it fails. */
+async function sessionOf(
+  { session }: ParsedBuildQuery,
+  { signal }: ApiRequest,
+  buildkit: LazyConnections,
+): Promise<BuildSession | undefined> {
+  return session === undefined ? undefined : await (await buildkit()).sessions.get(session, signal);
 }
 
 function query(request: ApiRequest): BuildQuery {
@@ -54,6 +67,7 @@ function namesOf({ request }: ParsedBuildQuery): string[] {
 class BuildAnswer {
   readonly #backend: BuildBackend;
   readonly #parsed: ParsedBuildQuery;
+  readonly #session: BuildSession | undefined;
   readonly #request: ApiRequest;
   readonly #response: ApiResponse;
   readonly #classic: ClassicOutput;
@@ -61,9 +75,16 @@ class BuildAnswer {
   /** The status is decided by what comes first: a message, or an error before any. */
   #stream: ResponseStream | undefined;
 
-  constructor(backend: BuildBackend, parsed: ParsedBuildQuery, request: ApiRequest, response: ApiResponse) {
+  constructor(
+    backend: BuildBackend,
+    parsed: ParsedBuildQuery,
+    session: BuildSession | undefined,
+    request: ApiRequest,
+    response: ApiResponse,
+  ) {
     this.#backend = backend;
     this.#parsed = parsed;
+    this.#session = session;
     this.#request = request;
     this.#response = response;
     this.#classic = new ClassicOutput((message) => this.#tell(message));
@@ -94,7 +115,8 @@ class BuildAnswer {
       else this.#send({ id: STATUS_ID, aux: status } as unknown as BuildMessage);
     };
     const body = this.#parsed.request.context.kind === 'tar' ? { body: this.#request.message } : {};
-    return { id, ...body, progress: new Progress(send, id), signal: this.#request.signal };
+    const session = this.#session === undefined ? {} : { session: this.#session };
+    return { id, ...body, ...session, progress: new Progress(send, id), signal: this.#request.signal };
   }
 
   /** With a folder the body is free for a Dockerfile that lies elsewhere. */
@@ -165,6 +187,10 @@ class BuildAnswer {
 interface Failure {
   code?: number;
   message: string;
+  /** The lines of the Dockerfile around the place. */
+  excerpt?: string;
+  /** Names the state of the step, where that is kept (`POST /build/debug/{id}`). */
+  keptStep?: string;
 }
 
 /** In the classic builder's words. */
@@ -180,9 +206,12 @@ function classicFailure(error: unknown): Failure {
 
 function statusFailure(error: unknown): Failure {
   if (!(error instanceof BuildError)) return { message: errorMessage(error) };
-  const excerpt = error.source === undefined ? '' : sourceExcerpt(error.source);
+  const { source, exitCode, message, cause } = error;
+  const kept = cause instanceof RunFailedError ? cause.keptStep : undefined;
   return {
-    ...(error.exitCode === undefined ? {} : { code: error.exitCode }),
-    message: `${excerpt}${error.message}`,
+    ...(exitCode === undefined ? {} : { code: exitCode }),
+    message,
+    ...(source === undefined ? {} : { excerpt: sourceExcerpt(source) }),
+    ...(kept === undefined ? {} : { keptStep: kept }),
   };
 }

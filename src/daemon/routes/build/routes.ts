@@ -2,10 +2,12 @@
 import type { LazyConnections } from '../../buildkit/routes.ts';
 import type { Route } from '../../router.ts';
 import type { BuildBackend } from './backend.ts';
+import { debugHandlers } from './debug.ts';
 import { buildHandler } from './handlers.ts';
 import { pruneHandler } from './prune.ts';
 
 export function buildRoutes(backend: BuildBackend, buildkit: LazyConnections): Route[] {
+  const debug = debugHandlers(backend);
   return [
     { method: 'POST', path: '/build', handle: buildHandler(backend, buildkit) },
     {
@@ -16,6 +18,9 @@ export function buildRoutes(backend: BuildBackend, buildkit: LazyConnections): R
         response.empty(200);
       },
     },
+    { method: 'POST', path: '/build/debug/{id}', handle: debug.open },
+    { method: 'POST', path: '/build/debug/{id}/resize', handle: debug.resize },
+    { method: 'DELETE', path: '/build/debug/{id}', handle: debug.release },
     { method: 'POST', path: '/build/prune', handle: pruneHandler(backend) },
   ];
 }
