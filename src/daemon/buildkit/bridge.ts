@@ -4,10 +4,10 @@
  * from the list of what this daemon can.
  */
 import { LLBBridge, type Result, type ReturnRequest } from '../../api/buildkit/gateway_pb.ts';
+import type { GrpcServices, ServerCallContext } from '../../api/grpc/server.ts';
+import { codeOf, GrpcError } from '../../api/grpc/status.ts';
 import type { BuildJob } from './build-job.ts';
 import { type ControlParts, cacheSpec, refuseInputs, requireDockerfile, workerRecord } from './control.ts';
-import type { GrpcServices, ServerCallContext } from './grpc/server.ts';
-import { codeOf, GrpcError } from './grpc/status.ts';
 import { lintResult } from './lint-result.ts';
 
 /** Which build a call belongs to. */

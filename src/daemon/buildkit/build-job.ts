@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
+import { GrpcError } from '../../api/grpc/status.ts';
 import { Progress } from '../../build/progress.ts';
 import type { SolvedBuild } from '../../build/solve/solved.ts';
 import type { CacheSpec, OutputSpec, SolveRequest } from '../../build/solve-request.ts';
@@ -12,7 +13,6 @@ import type { BuildBackend } from '../routes/build/backend.ts';
 import { exporterResponse } from './exporters.ts';
 import { buildFailure } from './failures.ts';
 import { type Attributes, solveRequestOf } from './frontend-attributes.ts';
-import { GrpcError } from './grpc/status.ts';
 import type { ClientSession } from './session/client-session.ts';
 import { StatusLog } from './status-log.ts';
 

@@ -1,8 +1,9 @@
 /** The builds of one socket's clients by their references; calls about one that has not begun yet wait a little for it. */
+
+import { GrpcError } from '../../api/grpc/status.ts';
 import { ConflictError, UnavailableError } from '../../base/errors.ts';
 import { Arrivals } from './arrivals.ts';
 import type { BuildJob } from './build-job.ts';
-import { GrpcError } from './grpc/status.ts';
 
 const JOBS_MAX = 200;
 const WAIT_MAX_MS = 5_000;

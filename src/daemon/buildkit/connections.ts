@@ -1,10 +1,11 @@
 /** The connections of BuildKit's clients on one socket: their sessions, and the services that they call. */
 import type { Socket } from 'node:net';
+import { GrpcServices } from '../../api/grpc/server.ts';
+import { log } from '../../base/log.ts';
 import type { BuildBackend } from '../routes/build/backend.ts';
 import { addBridge } from './bridge.ts';
 import { BuildJobs } from './build-jobs.ts';
 import { addControl } from './control.ts';
-import { GrpcServices } from './grpc/server.ts';
 import { type SessionHeaders, SessionRegistry } from './session/session-registry.ts';
 import { TraceBuilds } from './trace-build.ts';
 
@@ -12,7 +13,9 @@ export class BuildkitConnections {
   readonly sessions = new SessionRegistry();
   readonly jobs = new BuildJobs();
   readonly traces: TraceBuilds;
-  readonly #services = new GrpcServices();
+  readonly #services = new GrpcServices((call, { code, message }) =>
+    log.debug({ call, code, error: message }, 'call failed'),
+  );
 
   constructor(backend: BuildBackend) {
     const parts = { backend, sessions: this.sessions, jobs: this.jobs };

@@ -8,6 +8,8 @@ import {
   type UsageRecordSchema,
 } from '../../api/buildkit/control_pb.ts';
 import type { WorkerRecordSchema } from '../../api/buildkit/worker_pb.ts';
+import type { GrpcServices, ServerCallContext } from '../../api/grpc/server.ts';
+import { GrpcError } from '../../api/grpc/status.ts';
 import { InvalidParameterError } from '../../base/errors.ts';
 import { MYDOCK_VERSION } from '../../base/version.ts';
 import type { BuildCacheEntry } from '../../build/builder.ts';
@@ -17,8 +19,6 @@ import type { BuildBackend } from '../routes/build/backend.ts';
 import { BuildJob } from './build-job.ts';
 import type { BuildJobs } from './build-jobs.ts';
 import { outputsOf } from './exporters.ts';
-import type { GrpcServices, ServerCallContext } from './grpc/server.ts';
-import { GrpcError } from './grpc/status.ts';
 import type { SessionRegistry } from './session/session-registry.ts';
 import { statusMessage } from './status-messages.ts';
 

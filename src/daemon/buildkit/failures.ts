@@ -2,8 +2,9 @@
  * What clients are told of a build that failed. The place in the Dockerfile travels as details of the error, in the way
  * of BuildKit's `errdefs` (JSON behind a type URL), and clients print the lines themselves.
  */
+
+import { asGrpcError, GrpcError, type StatusDetail } from '../../api/grpc/status.ts';
 import { BuildError } from '../../build/solve/build-error.ts';
-import { asGrpcError, GrpcError, type StatusDetail } from './grpc/status.ts';
 import { sourceRange } from './status-messages.ts';
 
 export function buildFailure(error: unknown): GrpcError {

@@ -6,9 +6,9 @@ import { Auth } from '../../../api/buildkit/filesync_pb.ts';
 import { Secrets } from '../../../api/buildkit/secrets_pb.ts';
 import { SSH } from '../../../api/buildkit/sshforward_pb.ts';
 import { Upload } from '../../../api/buildkit/upload_pb.ts';
-import { pathOf } from '../grpc/channel.ts';
-import { GrpcServices } from '../grpc/server.ts';
-import { GrpcError } from '../grpc/status.ts';
+import { pathOf } from '../../../api/grpc/channel.ts';
+import { GrpcServices } from '../../../api/grpc/server.ts';
+import { GrpcError } from '../../../api/grpc/status.ts';
 import { SessionRegistry } from './session-registry.ts';
 
 const signal = new AbortController().signal;

@@ -5,6 +5,8 @@
  */
 import type { Duplex } from 'node:stream';
 import { Health, HealthCheckResponse_ServingStatus } from '../../../api/buildkit/health_pb.ts';
+import { GrpcChannel } from '../../../api/grpc/channel.ts';
+import { GrpcError } from '../../../api/grpc/status.ts';
 import {
   ConflictError,
   errorMessage,
@@ -13,8 +15,6 @@ import {
 } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
 import { Arrivals } from '../arrivals.ts';
-import { GrpcChannel } from '../grpc/channel.ts';
-import { GrpcError } from '../grpc/status.ts';
 import { ClientSession } from './client-session.ts';
 
 const SESSIONS_MAX = 500;

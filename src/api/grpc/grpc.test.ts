@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { connect, createServer, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { Control } from '../../../api/buildkit/control_pb.ts';
-import { Upload } from '../../../api/buildkit/upload_pb.ts';
-import { NotFoundError } from '../../../base/errors.ts';
+import { NotFoundError } from '../../base/errors.ts';
+import { Control } from '../buildkit/control_pb.ts';
+import { Upload } from '../buildkit/upload_pb.ts';
 import { GrpcChannel } from './channel.ts';
 import { FrameReader, frame } from './frames.ts';
 import { GrpcServices } from './server.ts';

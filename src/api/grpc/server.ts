@@ -10,8 +10,6 @@ import http2, {
 } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
-import { errorMessage } from '../../../base/errors.ts';
-import { log } from '../../../base/log.ts';
 import { encode, readMessages, writeBytes } from './call.ts';
 import { pathOf } from './channel.ts';
 import { asGrpcError, GrpcError, trailers } from './status.ts';
@@ -40,7 +38,13 @@ type Method = (call: ServerCall) => Promise<void>;
 
 export class GrpcServices {
   readonly #methods = new Map<string, Method>();
+  readonly #onFailure: (call: string, failure: GrpcError) => void;
   #server: Http2Server | undefined;
+
+  /** `onFailure` hears of calls that end with an error, for a log. */
+  constructor(onFailure: (call: string, failure: GrpcError) => void = () => undefined) {
+    this.#onFailure = onFailure;
+  }
 
   unary<I extends DescMessage, O extends DescMessage>(
     method: DescMethod & { input: I; output: O },
@@ -121,7 +125,7 @@ export class GrpcServices {
     } catch (error) {
       if (controller.signal.aborted) return;
       failure = asGrpcError(error);
-      log.debug({ call: path, code: failure.code, error: errorMessage(error) }, 'call failed');
+      this.#onFailure(path, failure);
     }
     if (stream.destroyed) return;
     stream.end();

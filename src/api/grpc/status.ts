@@ -5,8 +5,8 @@
 
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { type Detail, StatusSchema } from '../../../api/buildkit/rpc-status_pb.ts';
-import { EngineError, errorMessage } from '../../../base/errors.ts';
+import { EngineError, errorMessage } from '../../base/errors.ts';
+import { type Detail, StatusSchema } from '../buildkit/rpc-status_pb.ts';
 
 const CODES = [
   'OK',
