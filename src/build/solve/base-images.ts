@@ -3,11 +3,13 @@
  * shown on the vertex of the step that wants it first.
  */
 import type { JSONMessage } from '../../api/images.ts';
+import { NotFoundError } from '../../base/errors.ts';
 import { configPlatform } from '../../image/image-config.ts';
 import { formatPlatform, imageMatchesPlatform, type Platform } from '../../image/platform.ts';
 import { canonicalString, parseReference, repositoryName, withDefaultTag } from '../../image/reference.ts';
 import type { RegistryAuth } from '../../image/registry/credentials.ts';
 import type { Hold, Image } from '../../image/store/image-store.ts';
+import type { BuildLock } from '../lock/build-lock.ts';
 import { now, type Progress, type ProgressVertex } from '../progress.ts';
 import type { BuildSession } from '../session.ts';
 import type { SolveRequest } from '../solve-request.ts';
@@ -23,8 +25,7 @@ export interface BaseImagesOptions {
   session: BuildSession | undefined;
   progress: Progress;
   signal: AbortSignal;
-  /** Digest that a lock file wants for a name. */
-  pin?: (name: string) => string | undefined;
+  lock: Pick<BuildLock, 'pin'>;
 }
 
 export class BaseImages {
@@ -66,8 +67,16 @@ export class BaseImages {
   ): Promise<Image> {
     const { request, parts, progress } = this.#options;
     request.requireImage?.(name);
-    const pinned = pinnedName(name, this.#options.pin?.(name));
-    const here = request.pull ? undefined : parts.images.tryResolve(pinned);
+    const locked = this.#locked(name, platform);
+    const pinned = locked?.reference ?? name;
+    // A lock file is the client's, and may say whatever a FROM may.
+    if (locked !== undefined) request.requireImage?.(pinned);
+    const here = request.pull && locked?.local !== true ? undefined : parts.images.tryResolve(pinned);
+    if (here === undefined && locked?.local === true) {
+      throw new NotFoundError(
+        `Dockerfile.lock line ${locked.line}: ${name} is locked to the image ${pinned}, which is not here: make it again, or remove the line to lock the name anew`,
+      );
+    }
     const fits =
       here !== undefined &&
       (platform === undefined || imageMatchesPlatform(platform, configPlatform(here.config)));
@@ -76,8 +85,18 @@ export class BaseImages {
       fits ? here : await this.#pull(pinned, platform, vertex, onPull),
     );
     this.#holds.push(await parts.images.hold({ layers: image.diffIds }));
-    this.#remember(name, image, platform);
+    this.#remember(name, image, platform, locked?.local === false ? locked.pin : undefined);
     return image;
+  }
+
+  /** What a lock file has in place of a name: an ID, or the name with its digest. */
+  #locked(name: string, platform: Platform | undefined) {
+    const text = platform === undefined ? undefined : formatPlatform(platform);
+    const entry = this.#options.lock.pin(['image', 'local'], name, text);
+    if (entry === undefined) return undefined;
+    const { kind, pin, line } = entry;
+    const local = kind === 'local';
+    return { reference: local ? pin : `${name}@${pin}`, local, pin, line };
   }
 
   async #pull(
@@ -102,9 +121,14 @@ export class BaseImages {
     });
   }
 
-  #remember(name: string, image: Image, platform: Platform | undefined): void {
-    const digest = digestIn(image, name);
-    if (digest === undefined) return;
+  #remember(name: string, image: Image, platform: Platform | undefined, pinned?: string): void {
+    const digest = pinned ?? this.#digestIn(image, name);
+    if (digest === undefined) {
+      // A digest or an ID says by itself what it stands for.
+      const isName = !name.includes('@') && !image.id.includes(name);
+      if (isName) this.#materials.set(`${name} `, { kind: 'local', name, pin: image.id });
+      return;
+    }
     const material: BuildMaterial = {
       kind: 'image',
       name,
@@ -112,6 +136,16 @@ export class BaseImages {
       ...(platform === undefined ? {} : { platform: formatPlatform(platform) }),
     };
     this.#materials.set(`${name} ${material.platform ?? ''}`, material);
+  }
+
+  /** The digest by which the registry of `name` knows the image, that of an index first; undefined for one made here. */
+  #digestIn(image: Image, name: string): string | undefined {
+    const [repository] = displayName(name).split(/[:@](?!.*\/)/, 1);
+    const digests = image.repoDigests
+      .map((one) => parseReference(one))
+      .flatMap((one) => (repositoryName(one) === repository ? (one.digest ?? []) : []));
+    const index = this.#options.parts.images.index(image.id)?.digest;
+    return digests.find((digest) => digest === index) ?? digests[0];
   }
 
   async release(): Promise<void> {
@@ -135,13 +169,6 @@ export async function credentialsFor(
   return found === undefined ? undefined : auth[found];
 }
 
-/** The digest by which the registry of `name` knows the image; undefined for one that was made here. */
-function digestIn(image: Image, name: string): string | undefined {
-  const [repository] = displayName(name).split(/[:@](?!.*\/)/, 1);
-  const known = image.repoDigests.map((one) => parseReference(one));
-  return known.find((one) => repositoryName(one) === repository)?.digest;
-}
-
 /** As BuildKit names images: `docker.io/library/busybox:latest`. */
 export function displayName(name: string): string {
   try {
@@ -150,10 +177,6 @@ export function displayName(name: string): string {
     // An image ID, which is no reference.
     return name;
   }
-}
-
-function pinnedName(name: string, digest: string | undefined): string {
-  return digest === undefined || name.includes('@') ? name : `${name}@${digest}`;
 }
 
 function showAmount(vertex: ProgressVertex, message: JSONMessage<unknown>, started: string): void {

@@ -37,7 +37,16 @@ export type { PushAux };
 export interface BuildParts {
   images: Pick<
     ImageStore,
-    'tryResolve' | 'get' | 'add' | 'tag' | 'hold' | 'keepBlob' | 'collectLayers' | 'tell' | 'manifest'
+    | 'tryResolve'
+    | 'get'
+    | 'add'
+    | 'tag'
+    | 'hold'
+    | 'keepBlob'
+    | 'collectLayers'
+    | 'tell'
+    | 'manifest'
+    | 'index'
   >;
   snapshotter: Pick<
     Snapshotter,

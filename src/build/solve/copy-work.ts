@@ -124,7 +124,8 @@ function judgeRemotes(step: CopyStepPlan): void {
 
 async function fetchRemoteSource(input: CopyWorkInput, remote: Remote): Promise<CopySourceSpec> {
   const { context, step, vertex } = input;
-  const { sources, parts, signal, session } = context;
+  const { sources, parts, signal, session, lock } = context;
+  const locked = lock.pin([remote.kind], remote.url);
   const io = { signal, session, vertex };
   const checksum = step.checksum === '' ? {} : { checksum: step.checksum };
   if (remote.kind === 'git') {
@@ -132,7 +133,11 @@ async function fetchRemoteSource(input: CopyWorkInput, remote: Remote): Promise<
     const tree = await sources.own(key, async () => {
       const opened = await parts.sources.fetchGit(
         remote.url,
-        { ...checksum, keepGitDir: step.keepGitDir },
+        {
+          ...checksum,
+          ...(locked === undefined ? {} : { pin: locked.pin }),
+          keepGitDir: step.keepGitDir,
+        },
         io,
       );
       if (opened.material !== undefined) sources.remember(opened.material);
@@ -141,9 +146,22 @@ async function fetchRemoteSource(input: CopyWorkInput, remote: Remote): Promise<
     return { kind: 'tree', tree, patterns: ['.'] };
   }
   const { tree, name } = await sources.fetched(`http ${remote.url} ${step.checksum}`, () =>
-    parts.sources.fetchFile(remote.url, checksum, io),
+    parts.sources.fetchFile(remote.url, locked === undefined ? checksum : lockedChecksum(step, locked), io),
   );
   return { kind: 'file', name, tree };
+}
+
+/** What the Dockerfile says must not contradict the lock file. */
+function lockedChecksum(
+  { checksum }: Pick<CopyStepPlan, 'checksum'>,
+  { pin, line }: { pin: string; line?: number },
+): { checksum: string } {
+  if (checksum !== '' && checksum !== pin) {
+    throw new InvalidParameterError(
+      `Dockerfile.lock line ${line}: the file is locked to ${pin}, and --checksum says ${checksum}`,
+    );
+  }
+  return { checksum: pin };
 }
 
 export interface WorkdirWorkInput {

@@ -5,6 +5,7 @@ import { EngineError } from '../../base/errors.ts';
 import type { Semaphore } from '../../image/semaphore.ts';
 import type { ParentRoot } from '../copy/copy-step.ts';
 import type { Dockerfile } from '../dockerfile/ast.ts';
+import type { BuildLock } from '../lock/build-lock.ts';
 import type { Progress } from '../progress.ts';
 import type { RunBuild } from '../run/run-step.ts';
 import type { BuildSession } from '../session.ts';
@@ -32,6 +33,7 @@ export interface SolveContext {
   readonly sources: StepSources;
   readonly cache: StepCacheUse;
   readonly executions: Executions;
+  readonly lock: BuildLock;
   readonly slots: Semaphore;
   readonly listener: StepListener | undefined;
   /** SOURCE_DATE_EPOCH as given. */

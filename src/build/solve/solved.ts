@@ -33,10 +33,11 @@ export interface BuiltImage {
 
 /** Something from outside that a build depended on. */
 export interface BuildMaterial {
-  kind: 'image' | 'http' | 'git';
+  /** `local`: an image that no registry knows. */
+  kind: 'image' | 'local' | 'http' | 'git';
   /** As the Dockerfile has it, variables expanded. */
   name: string;
-  /** `sha256:…`, or a commit. */
+  /** `sha256:…` (of a local image the ID), or a commit. */
   pin: string;
   platform?: string;
 }

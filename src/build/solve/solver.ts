@@ -9,6 +9,7 @@ import type { CacheSource } from '../cache/cache-source.ts';
 import type { StepCache } from '../cache/step-cache.ts';
 import type { Dockerfile } from '../dockerfile/ast.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
+import { BuildLock } from '../lock/build-lock.ts';
 import type { ProgressVertex } from '../progress.ts';
 import type { SolveRequest } from '../solve-request.ts';
 import type { MainContext } from '../source/main-context.ts';
@@ -55,6 +56,7 @@ class Solver {
   readonly #failed = new AbortController();
   readonly #signal: AbortSignal;
   readonly #main: MainContext;
+  readonly #lock: BuildLock;
   readonly #images: BaseImages;
   readonly #sources: StepSources;
   readonly #cache: StepCacheUse;
@@ -73,7 +75,9 @@ class Solver {
     const { session, progress } = io;
     const signal = this.#signal;
     this.#main = parts.sources.main(request.context, request.dockerfile);
-    this.#images = new BaseImages({ parts, request, session, progress, signal });
+    this.#lock = new BuildLock(request.lock);
+    const lock = this.#lock;
+    this.#images = new BaseImages({ parts, request, session, progress, signal, lock });
     this.#cache = new StepCacheUse({ cache, imports, signal });
     this.#sources = new StepSources({
       parts,
@@ -83,6 +87,7 @@ class Solver {
       signal,
       main: () => this.#openMain(),
       image: (reference) => this.#images.get(reference, undefined),
+      lock,
     });
   }
 
@@ -94,14 +99,14 @@ class Solver {
       const { dockerfile, vertex } = await this.#readDockerfile();
       const graphs = platforms.map((platform) => this.#graph(dockerfile, platform));
       this.#warnUnused(dockerfile, vertex);
-      if (this.#request.check) return this.#solved([], explicitEpoch ?? FIRST_EPOCH);
+      if (this.#request.check) return this.#solved([], explicitEpoch ?? FIRST_EPOCH, undefined);
       this.#announce(graphs, platforms, dockerfile);
       const context = this.#context(dockerfile, platforms, explicitEpoch);
       const results = await this.#runAll(context, graphs, platforms);
       const epochSeconds = explicitEpoch ?? (await this.#imageEpoch(results));
       const images: BuiltImage[] = [];
       for (const result of results) images.push(this.#image(result, epochSeconds));
-      return this.#solved(images, epochSeconds);
+      return this.#solved(images, epochSeconds, this.#lockText(graphs));
     } catch (error) {
       this.#failed.abort(error);
       await this.#release();
@@ -151,7 +156,6 @@ class Solver {
         message: `[Warning] cache sources are not implemented, not used: ${names.join(', ')}`,
       });
     }
-    for (const message of dockerfile.warnings) vertex.warn({ rule: '', message });
   }
 
   #announce(graphs: readonly StageGraph[], platforms: readonly Platform[], dockerfile: Dockerfile): void {
@@ -198,6 +202,7 @@ class Solver {
       sources: this.#sources,
       cache: this.#cache,
       executions,
+      lock: this.#lock,
       slots: new Semaphore(parallelSteps),
       listener,
       explicitEpoch,
@@ -294,11 +299,18 @@ class Solver {
     };
   }
 
-  #solved(images: readonly BuiltImage[], epochSeconds: number): SolvedBuild {
+  /** The main context is the client's choice, and no name of the Dockerfile. */
+  #lockText(graphs: readonly StageGraph[]): string | undefined {
+    const complete = graphs.every((graph) => graph.needed().length === graph.stages.length);
+    return this.#lock.text([...this.#images.materials, ...this.#sources.materials], complete);
+  }
+
+  #solved(images: readonly BuiltImage[], epochSeconds: number, lock: string | undefined): SolvedBuild {
     return {
       images,
       epochSeconds,
       materials: [...this.#images.materials, ...this.#materials, ...this.#sources.materials],
+      ...(lock === undefined ? {} : { lock }),
       trail: this.#cache.trail,
       release: () => this.#release(),
     };
@@ -314,10 +326,9 @@ class Solver {
 }
 
 /** Before anything is done. */
-function refuseUnbuilt({ squash, lock, cacheTo }: SolveRequest): void {
+function refuseUnbuilt({ squash, cacheTo }: SolveRequest): void {
   const notBuilt: [boolean, string][] = [
     [squash, 'squash'],
-    [lock.mode !== 'off', 'lock files of builds'],
     [cacheTo.length > 0, 'exporting the build cache (--cache-to)'],
   ];
   for (const [asked, what] of notBuilt) if (asked) throw new NotImplementedError(`not implemented: ${what}`);

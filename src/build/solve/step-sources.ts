@@ -6,6 +6,7 @@
 import { InvalidParameterError } from '../../base/errors.ts';
 import type { DiffID } from '../../image/digest.ts';
 import type { Image } from '../../image/store/image-store.ts';
+import type { BuildLock } from '../lock/build-lock.ts';
 import type { Progress } from '../progress.ts';
 import type { BuildSession } from '../session.ts';
 import type { ContextSpec } from '../solve-request.ts';
@@ -34,6 +35,7 @@ export interface StepSourcesOptions {
   /** The main context; its Dockerfile was read before. */
   main: () => Promise<SourceTree>;
   image: (reference: string) => Promise<Image>;
+  lock: Pick<BuildLock, 'pin'>;
 }
 
 export class StepSources {
@@ -101,10 +103,16 @@ export class StepSources {
   }
 
   async #openNamed(name: string, spec: ContextSpec): Promise<SourceTree> {
-    const { parts, progress, session, signal } = this.#options;
+    const { parts, progress, session, signal, lock } = this.#options;
     const vertex = progress.vertex(`[context ${name}] load from ${spec.kind}`);
     return await progress.during(vertex, async () => {
-      const opened = await parts.sources.open(spec, { signal, session, vertex }, { title: name });
+      const locked =
+        spec.kind === 'git' || spec.kind === 'http' ? lock.pin([spec.kind], spec.url)?.pin : undefined;
+      const opened = await parts.sources.open(
+        spec,
+        { signal, session, vertex },
+        { title: name, ...(locked === undefined ? {} : { pin: locked }) },
+      );
       if (opened.material !== undefined) this.#materials.push(opened.material);
       return opened.tree;
     });
