@@ -9,7 +9,7 @@ import { ApiError, ConnectionError } from './client-error.ts';
 import type { Dial } from './dial.ts';
 import type { Host } from './host.ts';
 import { type HttpAnswer, HttpConnection, type HttpRequest } from './http-connection.ts';
-import type { HttpHeaders } from './http-head.ts';
+import type { HttpHeaders, RequestHeaders } from './http-head.ts';
 
 export type QueryValue = string | number | boolean | readonly string[] | undefined;
 
@@ -20,7 +20,7 @@ export interface RequestOptions {
   json?: unknown;
   /** Sent chunked as it comes; not together with `json`. */
   body?: AsyncIterable<Uint8Array>;
-  headers?: HttpHeaders;
+  headers?: RequestHeaders;
 }
 
 /** A connection that the daemon handed over. Ending `input` closes stdin at the far end; `output` goes on. */
@@ -105,6 +105,20 @@ export class Client {
       // What is written follows the request, also without an upgrade.
       const contentType = answer.headers['content-type'];
       return { output: answer.body, input: stream, contentType, destroy: () => stream.destroy() };
+    });
+  }
+
+  /** A connection that speaks another protocol from now on (`h2c`); throws where the daemon does not switch to it. */
+  async upgrade(path: string, protocol: string, options: Omit<RequestOptions, 'body'> = {}): Promise<Duplex> {
+    return await this.#withVersion(true, async (prefix) => {
+      const headers = { ...options.headers, connection: 'Upgrade', upgrade: protocol };
+      const connection = new HttpConnection(this.#dial(), ({ stream }) => stream.destroy());
+      const request = this.#request('POST', prefix + path, { ...options, headers });
+      const answer = await this.#exchange(connection, request);
+      if (answer.status >= 400) throw await apiError(answer);
+      if (answer.status === 101) return connection.stream;
+      connection.stream.destroy();
+      throw new ConnectionError(`the daemon does not speak ${protocol}: it answered ${answer.status}`);
     });
   }
 

@@ -4,14 +4,20 @@
  */
 import type { Duplex, Readable } from 'node:stream';
 import { HttpBody } from './http-body.ts';
-import { type AnswerHead, bodyFraming, type HttpHeaders, parseAnswerHead, requestHead } from './http-head.ts';
+import {
+  type AnswerHead,
+  bodyFraming,
+  parseAnswerHead,
+  type RequestHeaders,
+  requestHead,
+} from './http-head.ts';
 
 const MAX_HEAD_BYTES = 64 * 1024;
 
 export interface HttpRequest {
   readonly method: string;
   readonly path: string;
-  readonly headers: HttpHeaders;
+  readonly headers: RequestHeaders;
   /** Text goes with a length, an iterable in chunks. */
   readonly body?: string | AsyncIterable<Uint8Array>;
 }
@@ -167,7 +173,7 @@ export class HttpConnection {
 }
 
 /** Bodies of known length say it; a request that has none says nothing, unless its method expects one. */
-function withLength({ method, headers }: HttpRequest, length: number): HttpHeaders {
+function withLength({ method, headers }: HttpRequest, length: number): RequestHeaders {
   if (length === 0 && method !== 'POST' && method !== 'PUT') return headers;
   return { ...headers, 'content-length': String(length) };
 }

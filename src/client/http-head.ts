@@ -4,6 +4,9 @@ import type { BodyFraming } from './http-body.ts';
 /** Names in lower case; of a repeated header the last value. */
 export type HttpHeaders = Readonly<Record<string, string>>;
 
+/** Of a request: a list repeats the header. */
+export type RequestHeaders = Readonly<Record<string, string | readonly string[]>>;
+
 export interface AnswerHead {
   readonly status: number;
   readonly reason: string;
@@ -13,11 +16,13 @@ export interface AnswerHead {
 }
 
 /** Throws where a value would begin another header. */
-export function requestHead(method: string, path: string, headers: HttpHeaders): string {
+export function requestHead(method: string, path: string, headers: RequestHeaders): string {
   let head = `${method} ${path} HTTP/1.1\r\n`;
-  for (const [name, value] of Object.entries(headers)) {
-    if (/[\r\n\0]/.test(value)) throw new Error(`header ${name} holds a line break`);
-    head += `${name}: ${value}\r\n`;
+  for (const [name, values] of Object.entries(headers)) {
+    for (const value of typeof values === 'string' ? [values] : values) {
+      if (/[\r\n\0]/.test(value)) throw new Error(`header ${name} holds a line break`);
+      head += `${name}: ${value}\r\n`;
+    }
   }
   return `${head}\r\n`;
 }
