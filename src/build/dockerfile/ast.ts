@@ -3,6 +3,8 @@
  * input of everything that builds.
  */
 
+import type { Directive } from './directives.ts';
+
 /** `\` unless the `escape` directive says otherwise. */
 export type EscapeCharacter = '\\' | '`';
 
@@ -11,8 +13,9 @@ export interface Heredoc {
   name: string;
   /** Variables in it are expanded: the word was not quoted. */
   expand: boolean;
-  /** `<<-`: leading tabs are taken away. */
+  /** `<<-`: leading tabs are to be taken away (`heredocContent`). */
   chomp: boolean;
+  /** As it stands in the file. */
   content: string;
 }
 
@@ -22,6 +25,10 @@ interface Common {
   endLine: number;
   /** The instruction as one line: continuations joined, comments gone. */
   source: string;
+  /** The instruction's name as it is written: `Run`. */
+  keyword: string;
+  /** Those right above it, without `#`: they may describe a stage or an argument, and set checks aside. */
+  comments: readonly string[];
 }
 
 /** Shell form: `words` is one text for the shell. Exec form: the argument vector, exactly. */
@@ -40,12 +47,24 @@ export interface FromInstruction extends Common {
   base: string;
   /** Lower case; empty for none. */
   name: string;
+  /** `AS` and the name as they are written; empty for none. */
+  asKeyword: string;
+  writtenName: string;
+  /** From the comment above: `# name what it is`. */
+  description: string;
   platform: string;
+}
+
+export interface Argument {
+  name: string;
+  value?: string;
+  /** From the comment above: `# NAME what it is`. */
+  description: string;
 }
 
 export interface ArgInstruction extends Common {
   kind: 'arg';
-  args: { name: string; value?: string }[];
+  args: Argument[];
 }
 
 export interface RunInstruction extends Common {
@@ -61,6 +80,7 @@ export interface RunInstruction extends Common {
 export interface CopyInstruction extends Common {
   kind: 'copy' | 'add';
   sources: string[];
+  /** With the content that the files get, but for variables. */
   inline: Heredoc[];
   destination: string;
   from: string;
@@ -100,7 +120,8 @@ export type Instruction =
   | CopyInstruction
   | HealthcheckInstruction
   | OnbuildInstruction
-  | (Common & { kind: 'env' | 'label'; pairs: NameValue[] })
+  /** `legacy`: `ENV name value`. */
+  | (Common & { kind: 'env' | 'label'; pairs: NameValue[]; legacy: boolean })
   | (Common & { kind: 'cmd' | 'entrypoint'; command: CommandLine })
   | (Common & { kind: 'workdir'; value: string })
   | (Common & { kind: 'user' | 'stopsignal' | 'maintainer'; value: string })
@@ -114,11 +135,14 @@ export interface Stage {
 
 export interface Dockerfile {
   escapeChar: EscapeCharacter;
-  /** Values of the parser directives, by name. */
-  directives: Readonly<Record<string, string>>;
+  directives: readonly Directive[];
+  /** What `# check=` says; empty for nothing. */
+  checkOptions: string;
+  /** The frontend that the file asks for (`# syntax=`); this one reads it all the same. */
+  syntax: string | undefined;
   /** ARGs in front of the first FROM. */
   globalArgs: ArgInstruction[];
   stages: Stage[];
-  /** For people. */
-  warnings: string[];
+  /** Lines where instructions end that have empty lines between their continued ones. */
+  emptyContinuations: readonly number[];
 }

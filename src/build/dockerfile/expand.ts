@@ -13,6 +13,8 @@ export interface ExpandOptions {
   escapeChar: EscapeCharacter;
   /** Undefined where the variable is not set. */
   lookup(name: string): string | undefined;
+  /** Quotes are letters as any other, as in the content of a heredoc. */
+  literalQuotes?: boolean;
 }
 
 /** One word: quotes are taken away, blanks stay. Throws InvalidParameter, quoting the text. */
@@ -109,8 +111,9 @@ class Expander {
     while (this.#at < this.#text.length) {
       const char = this.#take();
       if (char === stop) return output.end();
-      if (char === "'") output.addQuoted(this.#singleQuoted());
-      else if (char === '"') output.addQuoted(this.#doubleQuoted(rawEscapes));
+      const quotes = this.#options.literalQuotes !== true;
+      if (char === "'" && quotes) output.addQuoted(this.#singleQuoted());
+      else if (char === '"' && quotes) output.addQuoted(this.#doubleQuoted(rawEscapes));
       else if (char === '$') output.add(this.#dollar());
       else if (char === this.#options.escapeChar) {
         const next = this.#take();
@@ -207,7 +210,7 @@ class Expander {
     const all = this.#peek() === '/';
     if (all) this.#at++;
     const pattern = new ShellPattern(this.#until('/', true).text);
-    const replacement = this.#until('}', true).text.replace(/\\([/}])/g, '$1');
+    const replacement = this.#until('}', true).text;
     return pattern.replace(value, replacement, all);
   }
 }

@@ -1,5 +1,6 @@
 /** The flags of an instruction (`COPY --from=x --link`) against those that it has. */
 import { InvalidParameterError } from '../../base/errors.ts';
+import { didYouMean } from './suggest.ts';
 
 export type FlagKind = 'string' | 'boolean' | 'list';
 
@@ -11,16 +12,19 @@ export class Flags {
     for (const flag of given) {
       const at = flag.indexOf('=');
       const name = flag.slice(2, at < 0 ? undefined : at);
-      const kind = known[name];
-      if (kind === undefined) throw new InvalidParameterError(`unknown flag: --${name}${expected(known)}`);
+      const kind = Object.hasOwn(known, name) ? known[name] : undefined;
+      if (kind === undefined)
+        throw new InvalidParameterError(`unknown flag: --${name}${expected(name, known)}`);
       const earlier = this.#values.get(name) ?? [];
       if (kind !== 'list' && earlier.length > 0) {
-        throw new InvalidParameterError(`duplicate flag specified: ${name}`);
+        throw new InvalidParameterError(`duplicate flag specified: --${name}`);
       }
-      if (kind !== 'boolean' && at < 0) throw new InvalidParameterError(`missing a value on flag: ${name}`);
       const value = at < 0 ? 'true' : flag.slice(at + 1);
-      if (kind === 'boolean' && value !== 'true' && value !== 'false') {
-        throw new InvalidParameterError(`expecting boolean value for flag ${name}, not: ${value}`);
+      if (kind === 'boolean' ? value === '' : at < 0) {
+        throw new InvalidParameterError(`missing a value on flag: --${name}`);
+      }
+      if (kind === 'boolean' && !/^(?:true|false)$/i.test(value)) {
+        throw new InvalidParameterError(`expecting boolean value for flag --${name}, not: ${value}`);
       }
       this.#values.set(name, [...earlier, value]);
     }
@@ -37,11 +41,13 @@ export class Flags {
   /** Undefined where it was not given. */
   boolean(name: string): boolean | undefined {
     const value = this.#values.get(name)?.[0];
-    return value === undefined ? undefined : value === 'true';
+    return value === undefined ? undefined : value.toLowerCase() === 'true';
   }
 }
 
-function expected(known: Readonly<Record<string, FlagKind>>): string {
-  const names = Object.keys(known).map((name) => `--${name}`);
-  return names.length === 0 ? ' (no flags are allowed here)' : ` (expected one of ${names.join(', ')})`;
+function expected(name: string, known: Readonly<Record<string, FlagKind>>): string {
+  const names = Object.keys(known);
+  if (names.length === 0) return ' (no flags are allowed here)';
+  const near = didYouMean(name, names);
+  return near === '' ? ` (expected one of ${names.map((one) => `--${one}`).join(', ')})` : near;
 }

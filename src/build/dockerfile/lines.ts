@@ -2,96 +2,90 @@
  * From a Dockerfile's text to its logical lines: directives, comments, continuations and heredocs. What a line means
  * is parse.ts's matter.
  */
-import { InvalidParameterError } from '../../base/errors.ts';
 import type { EscapeCharacter, Heredoc } from './ast.ts';
+import { type Directive, linesOf, readDirectives } from './directives.ts';
+import { parseError } from './errors.ts';
+import { heredocWords } from './heredoc.ts';
 
 export interface LogicalLine {
   text: string;
   line: number;
   endLine: number;
   heredocs: Heredoc[];
+  /** The comments above it, from the last empty one on, without `#`. */
+  comments: string[];
 }
 
 export interface SplitDockerfile {
   escapeChar: EscapeCharacter;
-  directives: Record<string, string>;
+  directives: readonly Directive[];
   lines: LogicalLine[];
-  warnings: string[];
+  /** Lines where instructions end that have empty lines between their continued ones. */
+  emptyContinuations: number[];
 }
 
-/** An error of a line, in Docker's form. */
-export function parseError(line: number, problem: string): InvalidParameterError {
-  return new InvalidParameterError(`dockerfile parse error on line ${line}: ${problem}`);
-}
-
-const DIRECTIVE = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$/;
-const KNOWN_DIRECTIVES = new Set(['syntax', 'escape', 'check']);
 /** Instructions that may be followed by heredocs, alone or behind ONBUILD. */
 const WITH_HEREDOC = /^\s*(?:onbuild\s+)?(?:run|copy|add)\s/i;
 
-/** Throws InvalidParameter, naming the line, for broken directives and heredocs without an end. */
+/** Throws DockerfileError for broken directives and heredocs without an end. */
 export function splitLines(text: string): SplitDockerfile {
-  const physical = text.replace(/^\uFEFF/, '').split('\n');
+  const physical = linesOf(text);
   // A newline at the end does not begin another line.
   if (physical.at(-1) === '') physical.pop();
-  const { directives, count } = readDirectives(physical);
-  const escapeChar = escapeOf(directives, physical);
-  const cursor = new LineCursor(physical, count, escapeChar);
+  const directives = readDirectives(physical);
+  const escapeChar = escapeOf(directives);
+  const cursor = new LineCursor(physical, directives.length, escapeChar);
   const lines: LogicalLine[] = [];
   for (let line = cursor.next(); line !== undefined; line = cursor.next()) lines.push(line);
-  return { escapeChar, directives, lines, warnings: cursor.warnings };
+  return { escapeChar, directives, lines, emptyContinuations: cursor.emptyContinuations };
 }
 
-function readDirectives(physical: string[]): { directives: Record<string, string>; count: number } {
-  const directives: Record<string, string> = {};
-  let count = 0;
-  for (const line of physical) {
-    const match = DIRECTIVE.exec(line.trim());
-    const name = match?.[1]?.toLowerCase() ?? '';
-    if (match === null || !KNOWN_DIRECTIVES.has(name)) break;
-    count++;
-    if (directives[name] !== undefined) {
-      throw parseError(count, `only one ${name} parser directive can be used`);
-    }
-    directives[name] = match[2] ?? '';
-  }
-  return { directives, count };
-}
-
-function escapeOf(directives: Record<string, string>, physical: string[]): EscapeCharacter {
-  const escapeChar = directives['escape'] ?? '\\';
-  if (escapeChar === '\\' || escapeChar === '`') return escapeChar;
-  const line = physical.findIndex((one) => /escape/i.test(one)) + 1;
-  throw parseError(line, `invalid escape token '${escapeChar}' does not match \` or \\`);
+function escapeOf(directives: readonly Directive[]): EscapeCharacter {
+  const given = directives.find(({ name }) => name === 'escape');
+  if (given === undefined) return '\\';
+  if (given.value === '\\' || given.value === '`') return given.value;
+  throw parseError(given.line, `invalid escape token '${given.value}' does not match \` or \\`);
 }
 
 class LineCursor {
-  readonly warnings: string[] = [];
+  readonly emptyContinuations: number[] = [];
   readonly #physical: readonly string[];
   readonly #continuation: RegExp;
-  readonly #escapeChar: EscapeCharacter;
   #at: number;
 
   constructor(physical: readonly string[], at: number, escapeChar: EscapeCharacter) {
     this.#physical = physical;
     this.#at = at;
-    this.#escapeChar = escapeChar;
     const token = escapeChar === '\\' ? '\\\\' : '`';
     // At the end of a line, unless it is escaped itself; or alone on a line.
     this.#continuation = new RegExp(`(^|[^${token}])${token}[ \\t]*$`);
   }
 
   next(): LogicalLine | undefined {
-    while (this.#at < this.#physical.length && isSkipped(this.#physical[this.#at] ?? '')) this.#at++;
+    const comments = this.#comments();
     if (this.#at >= this.#physical.length) return undefined;
     const line = this.#at + 1;
-    const text = this.#joined(line);
+    const text = this.#joined();
+    // Nothing but continued empty lines, up to the end.
     if (text.trim() === '') return this.next();
     const heredocs = WITH_HEREDOC.test(text) && text.includes('<<') ? this.#heredocs(text, line) : [];
-    return { text: text.trim(), line, endLine: this.#at, heredocs };
+    return { text: text.trim(), line, endLine: this.#at, heredocs, comments };
   }
 
-  #joined(line: number): string {
+  /** Passes empty lines and comments. */
+  #comments(): string[] {
+    let comments: string[] = [];
+    for (; this.#at < this.#physical.length; this.#at++) {
+      const text = (this.#physical[this.#at] ?? '').trim();
+      if (text !== '' && !text.startsWith('#')) break;
+      const comment = text.slice(1).trim();
+      if (comment !== '') comments.push(comment);
+      else if (text !== '') comments = [];
+    }
+    return comments;
+  }
+
+  #joined(): string {
     let [text, open] = this.#cut((this.#physical[this.#at++] ?? '').trimStart());
     let empty = false;
     while (open && this.#at < this.#physical.length) {
@@ -105,7 +99,7 @@ class LineCursor {
       text += part;
       open = more;
     }
-    if (empty) this.warnings.push(`Empty continuation line found in: ${text.trim()} (line ${line})`);
+    if (empty) this.emptyContinuations.push(this.#at);
     return text;
   }
 
@@ -119,10 +113,7 @@ class LineCursor {
     const rest = text.trim().replace(/^(?:onbuild\s+)?\S+\s+/i, '');
     // The exec form is data: `RUN ["cat", "<<EOF"]`.
     if (isJsonArray(rest)) return [];
-    return shellWords(rest, this.#escapeChar).flatMap((word) => {
-      const heredoc = parseHeredocWord(word);
-      return heredoc === undefined ? [] : [{ ...heredoc, content: this.#heredocBody(heredoc, line) }];
-    });
+    return heredocWords(text).map((word) => ({ ...word, content: this.#heredocBody(word, line) }));
   }
 
   #heredocBody(heredoc: Omit<Heredoc, 'content'>, line: number): string {
@@ -131,17 +122,12 @@ class LineCursor {
       const raw = this.#physical[this.#at++] ?? '';
       const bare = raw.replace(/\r$/, '');
       if ((heredoc.chomp ? bare.replace(/^\t+/, '') : bare) === heredoc.name) {
-        return heredoc.chomp ? content.replace(/^\t+/gm, '') : content;
+        return content;
       }
       content += `${raw}\n`;
     }
-    throw parseError(line, 'unterminated heredoc');
+    throw parseError(line, 'unterminated heredoc', this.#at);
   }
-}
-
-function isSkipped(line: string): boolean {
-  const text = line.trim();
-  return text === '' || text.startsWith('#');
 }
 
 function isJsonArray(text: string): boolean {
@@ -151,38 +137,4 @@ function isJsonArray(text: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** Splits at blanks outside of quotes; quotes and escapes stay in the words, and `<<` keeps the word after it. */
-export function shellWords(text: string, escapeChar: EscapeCharacter): string[] {
-  const words: string[] = [];
-  let word = '';
-  let quote = '';
-  for (let i = 0; i < text.length; i++) {
-    const char = text[i] ?? '';
-    if (char === escapeChar && quote !== "'") {
-      word += char + (text[++i] ?? '');
-    } else if (quote !== '') {
-      word += char;
-      if (char === quote) quote = '';
-    } else if (/\s/.test(char)) {
-      if (/^\d*<<-?$/.test(word)) continue;
-      if (word !== '') words.push(word);
-      word = '';
-    } else {
-      if (char === '"' || char === "'") quote = char;
-      word += char;
-    }
-  }
-  if (word !== '') words.push(word);
-  return words;
-}
-
-/** `<<EOF`, `3<<-"EOF"`; undefined for any other word. */
-export function parseHeredocWord(word: string): Omit<Heredoc, 'content'> | undefined {
-  const match = /^\d*<<(-?)([^<\s]+)$/.exec(word);
-  if (match === null) return undefined;
-  const raw = match[2] ?? '';
-  const name = raw.replace(/["'\\]/g, '');
-  return name === '' ? undefined : { name, expand: name === raw, chomp: match[1] === '-' };
 }

@@ -4,6 +4,7 @@
  */
 import { InvalidParameterError } from '../../base/errors.ts';
 import type {
+  Argument,
   CopyInstruction,
   Dockerfile,
   EscapeCharacter,
@@ -13,9 +14,14 @@ import type {
   Instruction,
   Stage,
 } from './ast.ts';
+import { checkOptions, detectSyntax, linesOf } from './directives.ts';
 import { parseDuration } from './duration.ts';
+import { DockerfileError, parseError } from './errors.ts';
+import { expandWord } from './expand.ts';
 import { type FlagKind, Flags } from './flags.ts';
-import { type LogicalLine, parseError, parseHeredocWord, splitLines } from './lines.ts';
+import { heredocContent, parseHeredocWord } from './heredoc.ts';
+import { type LogicalLine, splitLines } from './lines.ts';
+import { didYouMean } from './suggest.ts';
 import {
   parseCommand,
   parseJsonWords,
@@ -26,9 +32,26 @@ import {
   splitFlags,
 } from './words.ts';
 
-/** Throws InvalidParameter: `dockerfile parse error on line 3: unknown instruction: FOO`. */
-export function parseDockerfile(text: string): Dockerfile {
-  const { escapeChar, directives, lines, warnings } = splitLines(text);
+/** Throws DockerfileError: `dockerfile parse error on line 3: unknown instruction: FOO`. */
+export function parseDockerfile(text: string, filename = 'Dockerfile'): Dockerfile {
+  const syntax = detectSyntax(text);
+  try {
+    return { ...parseText(text), syntax, checkOptions: checkOptions(linesOf(text)) };
+  } catch (error) {
+    if (!(error instanceof DockerfileError)) throw error;
+    const placed = error.inFile(filename, text);
+    if (syntax === undefined || isDockerfileFrontend(syntax)) throw placed;
+    const hint = `the file asks for the frontend ${syntax}, but all files are read as Dockerfiles`;
+    throw new DockerfileError(`${placed.message} (${hint})`, placed);
+  }
+}
+
+function isDockerfileFrontend(syntax: string): boolean {
+  return /^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?:[:@]|$)/.test(syntax);
+}
+
+function parseText(text: string): Omit<Dockerfile, 'syntax' | 'checkOptions'> {
+  const { escapeChar, directives, lines, emptyContinuations } = splitLines(text);
   const globalArgs: Dockerfile['globalArgs'] = [];
   const stages: Stage[] = [];
   for (const line of lines) {
@@ -41,13 +64,15 @@ export function parseDockerfile(text: string): Dockerfile {
       throw parseError(
         line.line,
         'no build stage in current context: expected FROM before any other instruction',
+        line.endLine,
       );
   }
-  if (lines.length === 0)
-    throw new InvalidParameterError('the Dockerfile is empty: file with no instructions');
-  if (stages.length === 0)
-    throw new InvalidParameterError('the Dockerfile has no build stage: expected a FROM');
-  return { escapeChar, directives, globalArgs, stages, warnings };
+  const last = linesOf(text).length;
+  if (lines.length === 0) throw parseError(last, 'file with no instructions');
+  if (stages.length === 0) {
+    throw parseError(last, 'dockerfile contains no stages to build: expected FROM after ARG');
+  }
+  return { escapeChar, directives, globalArgs, stages, emptyContinuations };
 }
 
 /** One instruction on its own: an ONBUILD trigger, or a change for commit. */
@@ -61,7 +86,7 @@ export function parseInstruction(text: string, escapeChar: EscapeCharacter = '\\
 }
 
 interface Given {
-  common: { line: number; endLine: number; source: string };
+  common: Pick<Instruction, 'line' | 'endLine' | 'source' | 'keyword' | 'comments'>;
   name: string;
   rest: string;
   flags: string[];
@@ -74,12 +99,21 @@ type Reader = (given: Given) => Instruction;
 function parseLine(line: LogicalLine, escapeChar: EscapeCharacter): Instruction {
   const match = /^(\S+)(?:[\t\v\f\r ]+(.*))?$/s.exec(line.text);
   const word = match?.[1] ?? '';
-  const reader = READERS[word.toLowerCase()];
-  if (reader === undefined) throw parseError(line.line, `unknown instruction: ${word}${suggestion(word)}`);
+  const known = word.toLowerCase();
+  const reader = Object.hasOwn(READERS, known) ? READERS[known] : undefined;
+  if (reader === undefined) {
+    throw parseError(line.line, `unknown instruction: ${word}${suggestion(word)}`, line.endLine);
+  }
   try {
     const { flags, rest } = splitFlags(match?.[2] ?? '', escapeChar);
     return reader({
-      common: { line: line.line, endLine: line.endLine, source: line.text },
+      common: {
+        line: line.line,
+        endLine: line.endLine,
+        source: line.text,
+        keyword: word,
+        comments: line.comments,
+      },
       name: word.toUpperCase(),
       rest,
       flags,
@@ -87,8 +121,8 @@ function parseLine(line: LogicalLine, escapeChar: EscapeCharacter): Instruction 
       escapeChar,
     });
   } catch (error) {
-    if (error instanceof InvalidParameterError) throw parseError(line.line, error.message);
-    throw error;
+    if (!(error instanceof InvalidParameterError) || error instanceof DockerfileError) throw error;
+    throw parseError(line.line, error.message, line.endLine);
   }
 }
 
@@ -117,7 +151,8 @@ const pairs =
   (kind: 'env' | 'label'): Reader =>
   (given) => {
     noFlags(given);
-    return { ...given.common, kind, pairs: parsePairs(given.rest, given.name, given.escapeChar) };
+    const { pairs, legacy } = parsePairs(given.rest, given.name, given.escapeChar);
+    return { ...given.common, kind, pairs, legacy };
   };
 
 const command =
@@ -163,13 +198,19 @@ const READERS: Readonly<Record<string, Reader>> = {
   onbuild: readOnbuild,
 };
 
-/** The known instruction that a misspelt one is closest to. */
+/** In the case in which the word is written. */
 function suggestion(word: string): string {
-  const letters = (text: string) => [...text.toLowerCase()].sort().join('');
-  const near = Object.keys(READERS).find(
-    (name) => letters(name) === letters(word) || name === word.toLowerCase().slice(0, -1),
-  );
-  return near === undefined ? '' : ` (did you mean ${near.toUpperCase()}?)`;
+  const names = Object.keys(READERS);
+  if (word === word.toLowerCase()) return didYouMean(word, names);
+  const upper = names.map((name) => name.toUpperCase());
+  return didYouMean(word.toUpperCase(), upper);
+}
+
+/** What the comment says behind the name; empty where none does. */
+function description({ common }: Given, name: string): string {
+  if (name === '') return '';
+  const found = common.comments.find((comment) => comment.startsWith(`${name} `));
+  return found === undefined ? '' : found.slice(name.length + 1);
 }
 
 const STAGE_NAME = /^[a-z][a-z0-9-_.]*$/;
@@ -177,8 +218,8 @@ const STAGE_NAME = /^[a-z][a-z0-9-_.]*$/;
 function readFrom(given: Given): FromInstruction {
   const flags = new Flags(given.flags, { platform: 'string' });
   const words = splitBlanks(given.rest);
-  const [base = '', as, name = ''] = words;
-  if (words.length !== 1 && (words.length !== 3 || as?.toLowerCase() !== 'as')) {
+  const [base = '', as = '', name = ''] = words;
+  if (words.length !== 1 && (words.length !== 3 || as.toLowerCase() !== 'as')) {
     refuse('FROM requires either one or three arguments');
   }
   if (name !== '' && !STAGE_NAME.test(name.toLowerCase())) {
@@ -189,31 +230,55 @@ function readFrom(given: Given): FromInstruction {
     kind: 'from',
     base,
     name: name.toLowerCase(),
+    asKeyword: as,
+    writtenName: name,
+    description: description(given, name.toLowerCase()),
     platform: flags.string('platform'),
   };
 }
 
 function readArg(given: Given): Instruction {
   noFlags(given);
-  const args = atLeastOne(given, quotedWords(given.rest, given.escapeChar)).map((word) => {
+  const args = atLeastOne(given, quotedWords(given.rest, given.escapeChar)).map((word): Argument => {
     const at = word.indexOf('=');
     if (at === 0) refuse('ARG names can not be blank');
-    return at < 0 ? { name: word } : { name: word.slice(0, at), value: word.slice(at + 1) };
+    const name = at < 0 ? word : word.slice(0, at);
+    const about = description(given, name);
+    return at < 0 ? { name, description: about } : { name, value: word.slice(at + 1), description: about };
   });
   return { ...given.common, kind: 'arg', args };
 }
 
 function readRun(given: Given): Instruction {
-  const flags = new Flags(given.flags, { mount: 'list', network: 'string', security: 'string' });
+  const flags = new Flags(given.flags, {
+    mount: 'list',
+    network: 'string',
+    security: 'string',
+    device: 'list',
+  });
+  if (flags.list('device').length > 0) {
+    refuse('RUN --device is not supported: build steps get no devices');
+  }
+  const network = oneOf(flags.string('network'), NETWORKS, (text) => `invalid network mode ${text}`);
+  const security = oneOf(flags.string('security'), SECURITY, (text) => `security ${text} is not valid`);
   return {
     ...given.common,
     kind: 'run',
     command: parseCommand(given.rest),
     heredocs: given.heredocs,
     mounts: flags.list('mount'),
-    network: flags.string('network'),
-    security: flags.string('security'),
+    network,
+    security,
   };
+}
+
+const NETWORKS = ['default', 'none', 'host'];
+const SECURITY = ['sandbox', 'insecure'];
+
+/** Empty where the flag is not given. Variables are not expanded in it. */
+function oneOf(text: string, known: readonly string[], problem: (quoted: string) => string): string {
+  if (text === '' || known.includes(text)) return text;
+  return refuse(`${problem(JSON.stringify(text))}: expected one of ${known.join(', ')}`);
 }
 
 function readCopy(kind: 'copy' | 'add', known: Record<string, FlagKind>): Reader {
@@ -222,21 +287,27 @@ function readCopy(kind: 'copy' | 'add', known: Record<string, FlagKind>): Reader
     const words = given.heredocs.length > 0 ? heredocList(given.rest) : parseList(given.rest);
     if (words.length < 2) {
       refuse(
-        `${given.name} requires at least two arguments, but only ${words.length === 1 ? 'one was' : 'none were'} provided. Destination could not be determined`,
+        `${given.name} requires at least two arguments, but only one was provided. Destination could not be determined`,
       );
     }
     const destination = words.at(-1) ?? '';
     if (parseHeredocWord(destination) !== undefined)
       refuse(`${given.name} cannot accept a heredoc as a destination`);
+    const from = flags.string('from');
+    if (hasVariables(from, given.escapeChar)) {
+      refuse(
+        'variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround',
+      );
+    }
     const keepGitDir = flags.boolean('keep-git-dir');
     const unpack = flags.boolean('unpack');
     return {
       ...given.common,
       kind,
       sources: words.slice(0, -1).filter((word) => parseHeredocWord(word) === undefined),
-      inline: given.heredocs,
+      inline: given.heredocs.map((heredoc) => ({ ...heredoc, content: heredocContent(heredoc) })),
       destination,
-      from: flags.string('from'),
+      from,
       chown: flags.string('chown'),
       chmod: flags.string('chmod'),
       link: flags.boolean('link') ?? false,
@@ -249,14 +320,20 @@ function readCopy(kind: 'copy' | 'add', known: Record<string, FlagKind>): Reader
   };
 }
 
+function hasVariables(text: string, escapeChar: EscapeCharacter): boolean {
+  return expandWord(text, { escapeChar, lookup: () => undefined }) !== text;
+}
+
 /** Blanks between `<<` and its word do not separate. */
 function heredocList(text: string): string[] {
-  return splitBlanks(text.replace(/(<<-?)[\t ]+/g, '$1'));
+  return splitBlanks(text.replace(/<<[\t\r ]+/g, '<<'));
 }
 
 function readExpose(given: Given): Instruction {
   noFlags(given);
-  return { ...given.common, kind: 'expose', values: atLeastOne(given, splitBlanks(given.rest)) };
+  // In the order in which the history names them.
+  const values = atLeastOne(given, splitBlanks(given.rest)).sort();
+  return { ...given.common, kind: 'expose', values };
 }
 
 function readVolume(given: Given): Instruction {
@@ -291,6 +368,7 @@ function readHealthcheck(given: Given): HealthcheckInstruction {
   if (type === 'CMD' && command.words.length === 0) refuse('Missing command after HEALTHCHECK CMD');
   const retries = known.string('retries');
   if (!/^-?\d*$/.test(retries)) refuse(`--retries must be a number, not "${retries}"`);
+  if (Number(retries) > 2 ** 31 - 1) refuse(`--retries ${retries} is out of range`);
   if (Number(retries) < 0) refuse(`--retries cannot be negative (${retries})`);
   return {
     ...given.common,
@@ -316,6 +394,7 @@ function duration(flags: Flags, name: string): number {
 }
 
 function readOnbuild(given: Given): Instruction {
+  noFlags(given);
   const word = (given.rest.split(/\s/, 1)[0] ?? '').toUpperCase();
   if (word === '') refuse('ONBUILD requires at least one argument');
   if (word === 'ONBUILD') refuse("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");

@@ -37,7 +37,7 @@ export function parseJsonWords(text: string): string[] | undefined {
   }
   if (!Array.isArray(parsed)) return undefined;
   if (!parsed.every((item) => typeof item === 'string')) {
-    throw new InvalidParameterError('only string type is allowed in JSON format arrays');
+    throw new InvalidParameterError('when using JSON array syntax, arrays must be comprised of strings only');
   }
   return parsed;
 }
@@ -76,6 +76,7 @@ export function quotedWords(text: string, escapeChar: EscapeCharacter): string[]
     if (char === escapeChar && quote !== "'") {
       // An escape at the very end says nothing.
       if (at + 1 < text.length) word += char + (text[++at] ?? '');
+      else if (word === '') open = false;
       continue;
     }
     if (quote === '' ? char === '"' || char === "'" : char === quote) quote = quote === '' ? char : '';
@@ -86,16 +87,20 @@ export function quotedWords(text: string, escapeChar: EscapeCharacter): string[]
 }
 
 /** `a=1 b="2 3"`, or the old form `a everything else`. */
-export function parsePairs(text: string, instruction: string, escapeChar: EscapeCharacter): NameValue[] {
+export function parsePairs(
+  text: string,
+  instruction: string,
+  escapeChar: EscapeCharacter,
+): { pairs: NameValue[]; legacy: boolean } {
   const words = quotedWords(text, escapeChar);
   const [first] = words;
   if (first === undefined) throw new InvalidParameterError(`${instruction} requires at least one argument`);
   if (!first.includes('=')) {
     const match = /^(\S+)[\t\v\f\r ]+(.*)$/s.exec(text);
     if (match === null) throw new InvalidParameterError(`${instruction} must have two arguments`);
-    return [{ name: match[1] ?? '', value: match[2] ?? '' }];
+    return { pairs: [{ name: match[1] ?? '', value: match[2] ?? '' }], legacy: true };
   }
-  return words.map((word) => {
+  const pairs = words.map((word) => {
     const at = word.indexOf('=');
     if (at < 0) {
       throw new InvalidParameterError(
@@ -105,4 +110,5 @@ export function parsePairs(text: string, instruction: string, escapeChar: Escape
     if (at === 0) throw new InvalidParameterError(`${instruction} names can not be blank`);
     return { name: word.slice(0, at), value: word.slice(at + 1) };
   });
+  return { pairs, legacy: false };
 }

@@ -57,7 +57,17 @@ test('FROM: arguments, platforms, named contexts before stages before images', (
   );
   assert.deepEqual(one.stages[0]?.platform, AMD64);
   assert.throws(() => graph('FROM $NOTHING\n'), /should not be blank/);
-  assert.throws(() => graph('FROM a AS x\nFROM b AS x\n'), /duplicate stage name "x"/);
+  // Of stages with the same name the last one counts, for FROM the last above it.
+  const twice = graph('FROM a AS x\nFROM x AS x\nFROM x\nCOPY --from=x / /\n');
+  assert.deepEqual(
+    twice.stages.map(({ base }) => base),
+    [
+      { kind: 'image', reference: 'a' },
+      { kind: 'stage', index: 0 },
+      { kind: 'stage', index: 1 },
+    ],
+  );
+  assert.deepEqual(twice.source('x', 2), { kind: 'stage', index: 1 });
 });
 
 test('cycles name their stages, however long they are', () => {
@@ -122,7 +132,7 @@ CMD run
       'WORKDIR /w/sub',
       'RUN |3 G=global D=given SOURCE_DATE_EPOCH=1000 /bin/sh -c echo $E # buildkit',
       'COPY --chown=given a b dest/ # buildkit',
-      'EXPOSE [80/tcp 53/udp]',
+      'EXPOSE [53/udp 80/tcp]',
       `HEALTHCHECK &{["CMD-SHELL" "curl x"] "1m30s" "0s" "0s" "0s" '\\x03'}`,
       'ENTRYPOINT ["e"]',
       'CMD ["/bin/sh" "-c" "run"]',

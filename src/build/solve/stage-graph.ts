@@ -6,6 +6,7 @@ import { InvalidParameterError } from '../../base/errors.ts';
 import { formatPlatform, type Platform, parsePlatform } from '../../image/platform.ts';
 import type { Dockerfile, EscapeCharacter, Instruction, Stage } from '../dockerfile/ast.ts';
 import { expandWord } from '../dockerfile/expand.ts';
+import { didYouMean } from '../dockerfile/suggest.ts';
 import { mountFrom } from '../run/mount-flag.ts';
 import { type GivenArguments, GlobalArguments } from './arguments.ts';
 import { platformArgs } from './platform-args.ts';
@@ -38,13 +39,13 @@ export interface GraphOptions {
   hasNamedContext(name: string): boolean;
 }
 
-/** For one target platform. Throws InvalidParameter: unknown target, cycle, a stage that is named twice. */
+/** For one target platform. Throws InvalidParameter: unknown target, cycle. */
 export class StageGraph {
   readonly args: GlobalArguments;
   readonly stages: readonly GraphStage[];
   readonly target: GraphStage;
   readonly #options: GraphOptions;
-  /** Where a name stands first. */
+  /** Where a name stands last: of stages with the same name that one counts, for FROM the last above it. */
   readonly #names = new Map<string, number>();
 
   constructor(options: GraphOptions) {
@@ -53,17 +54,18 @@ export class StageGraph {
     if (dockerfile.stages.length === 0) throw new InvalidParameterError('the Dockerfile has no build stage');
     this.args = new GlobalArguments(given, {
       ...platformArgs(buildPlatform, targetPlatform),
-      TARGETSTAGE: options.target === '' ? 'default' : options.target,
+      TARGETSTAGE: options.target || dockerfile.stages.at(-1)?.from.name || 'default',
     });
     for (const instruction of dockerfile.globalArgs) {
       for (const { name, value } of instruction.args) {
         this.args.declare(name, value === undefined ? undefined : this.#expand(value));
       }
     }
-    for (const [index, { from }] of dockerfile.stages.entries()) {
-      if (from.name !== '' && !this.#names.has(from.name)) this.#names.set(from.name, index);
-    }
-    this.stages = dockerfile.stages.map((stage, index) => this.#stage(stage, index));
+    this.stages = dockerfile.stages.map((stage, index) => {
+      const resolved = this.#stage(stage, index);
+      if (stage.from.name !== '') this.#names.set(stage.from.name, index);
+      return resolved;
+    });
     this.target = this.#target();
     this.#refuseCycles();
   }
@@ -78,11 +80,6 @@ export class StageGraph {
 
   #stage(stage: Stage, index: number): GraphStage {
     const { from } = stage;
-    if (from.name !== '' && this.#names.get(from.name) !== index) {
-      throw new InvalidParameterError(
-        `duplicate stage name "${from.name}" (Dockerfile line ${from.line}): stage names should be unique`,
-      );
-    }
     const base = this.#expand(from.base);
     if (base === '') {
       throw new InvalidParameterError(
@@ -99,16 +96,16 @@ export class StageGraph {
       index,
       title: from.name === '' ? `stage-${index}` : from.name,
       stage,
-      base: this.#base(base, index),
+      base: this.#base(base),
       platform: platform === '' ? undefined : parsePlatform(platform),
     };
   }
 
   /** FROM knows the stages above it. */
-  #base(name: string, index: number): StageSource {
+  #base(name: string): StageSource {
     if (this.#options.hasNamedContext(name)) return { kind: 'context', name };
     const found = this.#names.get(name.toLowerCase());
-    if (found !== undefined && found < index) return { kind: 'stage', index: found };
+    if (found !== undefined) return { kind: 'stage', index: found };
     return name === 'scratch' ? { kind: 'scratch' } : { kind: 'image', reference: name };
   }
 
@@ -159,11 +156,13 @@ export class StageGraph {
     const last = this.stages.at(-1);
     if (last === undefined) throw new InvalidParameterError('the Dockerfile has no build stage');
     if (target === '') return last;
-    const named = this.stages.find(({ stage }) => stage.from.name === target.toLowerCase());
+    const named = this.stages.findLast(({ stage }) => stage.from.name === target.toLowerCase());
     const numbered = /^\d+$/.test(target) ? this.stages[Number(target)] : undefined;
     const found = named ?? numbered;
     if (found === undefined) {
-      throw new InvalidParameterError(`target stage "${target}" could not be found`);
+      throw new InvalidParameterError(
+        `target stage "${target}" could not be found${didYouMean(target, this.#names.keys())}`,
+      );
     }
     return found;
   }

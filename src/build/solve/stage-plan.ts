@@ -8,6 +8,7 @@ import { InvalidParameterError } from '../../base/errors.ts';
 import type { ImageConfig } from '../../image/image-config.ts';
 import type { CopyInstruction, EscapeCharacter, Instruction, RunInstruction } from '../dockerfile/ast.ts';
 import { type ExpandOptions, expandWord } from '../dockerfile/expand.ts';
+import { heredocContent, parseHeredocWord } from '../dockerfile/heredoc.ts';
 import { parseInstruction } from '../dockerfile/parse.ts';
 import { parseRunMount, type RunMountSpec } from '../run/mount-flag.ts';
 import { isProxy, type StageArguments } from './arguments.ts';
@@ -230,7 +231,7 @@ class StagePlanner {
       chmod: expand(instruction.chmod),
       link: instruction.link,
       parents: instruction.parents,
-      excludes: instruction.excludes.map(expand),
+      excludes: instruction.excludes,
       checksum: expand(instruction.checksum),
       keepGitDir: instruction.keepGitDir ?? false,
       unpack: instruction.unpack,
@@ -282,10 +283,9 @@ function copyText(step: Omit<CopyStepPlan, 'history'>): string {
   return words.join(' ');
 }
 
-/** Variables in a heredoc's content; quotes mean nothing there. */
+/** Variables in a heredoc's content: quotes mean nothing there, and the backslash escapes. */
 function expandText(text: string, options: ExpandOptions): string {
-  const protectedText = text.replace(/['"]/g, (quote) => `${options.escapeChar}${quote}`);
-  return expandWord(protectedText, options);
+  return expandWord(text, { ...options, escapeChar: '\\', literalQuotes: true });
 }
 
 /**
@@ -303,9 +303,10 @@ function runCommand(
     if (args.length === 0) throw new InvalidParameterError('RUN has no command');
     return { args };
   }
-  if (heredocs.length === 1 && /^<<-?\s*\S+$/.test(text)) {
-    if (!first.content.startsWith('#!')) return { args: [...state.shell, first.content] };
-    return { args: [`/dev/pipes/${first.name}`], script: { name: first.name, content: first.content } };
+  if (heredocs.length === 1 && parseHeredocWord(text) !== undefined) {
+    const content = heredocContent(first);
+    if (!content.startsWith('#!')) return { args: [...state.shell, content] };
+    return { args: [`/dev/pipes/${first.name}`], script: { name: first.name, content } };
   }
   const bodies = heredocs.map(({ content, name }) => `\n${content}${name}`).join('');
   return { args: [...state.shell, `${text}${bodies}`] };
