@@ -57,6 +57,7 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
   const builder = new Builder({
     parts: {
       images,
+      contentStore,
       snapshotter,
       puller,
       pusher,

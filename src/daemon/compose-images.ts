@@ -47,6 +47,7 @@ export async function composeImages(parts: ImageParts): Promise<ImagesBackend> {
     list: () => images.list(),
     resolve: (reference) => images.resolve(reference),
     tryResolve: (reference) => images.tryResolve(reference),
+    forPlatform: (image, platform) => images.forPlatform(image, platform),
     tag: (source, target) => images.tag(images.resolve(source).id, target),
     children: (imageId) => images.children(imageId),
     layersByImage: () => images.layersByImage(),

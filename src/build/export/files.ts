@@ -16,12 +16,13 @@ import type { BuildSession } from '../session.ts';
 import type { BuiltImage, SolvedBuild } from '../solve/solved.ts';
 import { fetchRemote } from '../solve/step-sources.ts';
 import type { OutputSpec } from '../solve-request.ts';
-import { type ArchiveImage, imageArchive } from './files-archive.ts';
-import { archiveBlob, readBlobChoice } from './files-blobs.ts';
+import { imageArchive } from './files-archive.ts';
 import { type FilesRootOptions, folderTar, withFiles } from './files-root.ts';
+import type { DocumentImage } from './image-documents.ts';
+import { exportBlob, readBlobChoice } from './layer-blobs.ts';
 
 export interface FileExportOptions extends FilesRootOptions, LayerTarDeps {
-  snapshotter: LayerTarDeps['snapshotter'];
+  snapshotter: LayerTarDeps['snapshotter'] & FilesRootOptions['snapshotter'];
 }
 
 type FilesOutput = Extract<OutputSpec, { type: 'local' | 'tar' | 'oci' | 'docker' }>;
@@ -86,12 +87,12 @@ async function sendArchive(job: Job): Promise<void> {
   if (type !== 'oci' && type !== 'docker') return;
   const folder = options.work.create();
   try {
-    const images: ArchiveImage[] = [];
+    const images: DocumentImage[] = [];
     await step(job, 'exporting layers', async () => {
       for (const image of solved.images) {
         const layers = [];
-        for (const { diffId } of image.layers) {
-          layers.push(await archiveBlob(options, diffId, choice, folder.path, signal));
+        for (const layer of image.layers) {
+          layers.push(await exportBlob(options, layer, choice, folder.path, signal));
         }
         images.push({ image, layers });
       }

@@ -4,8 +4,7 @@
  */
 import type { JSONMessage } from '../../api/images.ts';
 import { NotFoundError } from '../../base/errors.ts';
-import { configPlatform } from '../../image/image-config.ts';
-import { formatPlatform, imageMatchesPlatform, type Platform } from '../../image/platform.ts';
+import { formatPlatform, hostPlatform, imageMatchesPlatform, type Platform } from '../../image/platform.ts';
 import { canonicalString, parseReference, repositoryName, withDefaultTag } from '../../image/reference.ts';
 import type { RegistryAuth } from '../../image/registry/credentials.ts';
 import type { Hold, Image } from '../../image/store/image-store.ts';
@@ -77,12 +76,12 @@ export class BaseImages {
         `Dockerfile.lock line ${locked.line}: ${name} is locked to the image ${pinned}, which is not here: make it again, or remove the line to lock the name anew`,
       );
     }
-    const fits =
-      here !== undefined &&
-      (platform === undefined || imageMatchesPlatform(platform, configPlatform(here.config)));
+    const fitting =
+      here === undefined || platform === undefined ? here : parts.images.forPlatform(here, platform);
     const vertex = progress.vertex(`[internal] load metadata for ${displayName(pinned)}`);
-    const image = await progress.during(vertex, async () =>
-      fits ? here : await this.#pull(pinned, platform, vertex, onPull),
+    const image = await progress.during(
+      vertex,
+      async () => fitting ?? (await this.#pull(pinned, platform, vertex, onPull)),
     );
     this.#holds.push(await parts.images.hold({ layers: image.diffIds }));
     this.#remember(name, image, platform, locked?.local === false ? locked.pin : undefined);
@@ -111,6 +110,8 @@ export class BaseImages {
     return await parts.puller.pull({
       reference: name,
       ...(platform === undefined ? {} : { platform: formatPlatform(platform) }),
+      // What the name stands for here stays what this machine runs.
+      tag: platform === undefined || imageMatchesPlatform(hostPlatform(), platform),
       ...(auth === undefined ? {} : { auth }),
       authConfigs: request.auth,
       onProgress: (message) => {

@@ -2,6 +2,7 @@
 import type { CommittedLayer, Snapshotter } from '../../image/layers/snapshotter.ts';
 import type { PullRequest } from '../../image/pull/puller.ts';
 import type { PushAux, PushRequest } from '../../image/push/pusher.ts';
+import type { ContentStore } from '../../image/store/content-store.ts';
 import type { Image, ImageStore } from '../../image/store/image-store.ts';
 import type { CopyRequest, ParentRoot, PreparedCopy } from '../copy/copy-step.ts';
 import type { PendingLayer, RunBuild, RunRequest } from '../run/run-step.ts';
@@ -47,10 +48,13 @@ export interface BuildParts {
     | 'tell'
     | 'manifest'
     | 'index'
+    | 'layerBlobs'
+    | 'forPlatform'
   >;
+  contentStore: ContentStore;
   snapshotter: Pick<
     Snapshotter,
-    'mount' | 'unmount' | 'layer' | 'exportTar' | 'addTar' | 'create' | 'commit'
+    'driver' | 'keepsTars' | 'mount' | 'unmount' | 'layer' | 'exportTar' | 'addTar' | 'create' | 'commit'
   >;
   puller: { pull(request: PullRequest): Promise<Image> };
   pusher: PushService;

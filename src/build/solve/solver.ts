@@ -86,7 +86,7 @@ class Solver {
       progress,
       signal,
       main: () => this.#openMain(),
-      image: (reference) => this.#images.get(reference, undefined),
+      image: (reference, platform) => this.#images.get(reference, platform),
       lock,
     });
   }

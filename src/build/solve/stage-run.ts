@@ -15,9 +15,10 @@ import type { ConfigState } from './config-state.ts';
 import { copyWork, workdirWork } from './copy-work.ts';
 import { LayerStack } from './layer-stack.ts';
 import { LayerSteps, type LayerWork } from './layer-steps.ts';
+import { resultFor, resultLayers } from './result-context.ts';
 import { runWork } from './run-work.ts';
 import { type Lines, placed, type SolveContext } from './solve-context.ts';
-import type { BuiltLayer } from './solved.ts';
+import type { BuiltImage, BuiltLayer } from './solved.ts';
 import type { GraphStage, StageGraph, StageSource } from './stage-graph.ts';
 import { type PlannedStep, planStage, type RunStepPlan, type StepPlace } from './stage-plan.ts';
 import { stepId } from './step-listener.ts';
@@ -120,9 +121,14 @@ class StageRun {
     const wanted = stage.platform ?? targetPlatform;
     if (base.kind === 'stage') return { ...(await result(base.index)) };
     if (base.kind === 'scratch') return this.#scratch(wanted);
-    const explicit = stage.platform !== undefined || this.#context.request.platforms.length > 0;
+    const explicit = stage.platform !== undefined || this.#explicitPlatform() !== undefined;
     if (base.kind === 'context') return await this.#contextBase(base.name, wanted, explicit);
     return this.#fromImage(await this.#image(base.reference, explicit ? wanted : undefined));
+  }
+
+  /** The target's, where the request names it: what this machine has under a name may else be of any. */
+  #explicitPlatform(): Platform | undefined {
+    return this.#context.request.platforms.length > 0 ? this.#input.targetPlatform : undefined;
   }
 
   #scratch(platform: Platform): Base {
@@ -158,12 +164,27 @@ class StageRun {
     };
   }
 
+  #fromResult(image: BuiltImage): Base {
+    const { platform, config } = image;
+    return {
+      platform,
+      origin: config,
+      baseImage: undefined,
+      state: { config: config.config, author: typeof config.author === 'string' ? config.author : '' },
+      history: [],
+      baseLayers: resultLayers(image),
+      layers: [],
+      epochSeconds: this.#context.explicitEpoch ?? epochOf(config),
+    };
+  }
+
   /** FROM a named context: an image, a stage, or files that become the first layer. */
   async #contextBase(name: string, wanted: Platform, explicit: boolean): Promise<Base> {
     const spec = this.#context.request.namedContexts[name];
     if (spec?.kind === 'image') {
       return this.#fromImage(await this.#image(spec.reference, explicit ? wanted : undefined));
     }
+    if (spec?.kind === 'result') return this.#fromResult(resultFor(spec.images, wanted, name));
     if (spec?.kind === 'stage') {
       const source = this.#input.graph.source(spec.name, this.#input.stage.index);
       if (source.kind !== 'stage')
@@ -328,14 +349,18 @@ class StageRun {
       case 'scratch':
         return context.sources.layers([], 'scratch');
       case 'image':
-        return await context.sources.image(source.reference);
+        return await context.sources.image(source.reference, this.#explicitPlatform());
       case 'stage': {
         const { baseLayers, layers } = await this.#input.result(source.index);
         return context.sources.layers([...baseLayers, ...layers], from);
       }
       case 'context': {
         const spec = context.request.namedContexts[source.name];
-        if (spec?.kind !== 'stage') return await context.sources.named(source.name);
+        if (spec?.kind === 'result') {
+          const wanted = this.#input.stage.platform ?? this.#input.targetPlatform;
+          return context.sources.layers(resultLayers(resultFor(spec.images, wanted, source.name)), from);
+        }
+        if (spec?.kind !== 'stage') return await context.sources.named(source.name, this.#explicitPlatform());
         return await this.#open(
           this.#input.graph.source(spec.name, this.#input.stage.index),
           spec.name,

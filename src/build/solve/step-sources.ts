@@ -5,6 +5,7 @@
  */
 import { InvalidParameterError } from '../../base/errors.ts';
 import type { DiffID } from '../../image/digest.ts';
+import type { Platform } from '../../image/platform.ts';
 import type { Image } from '../../image/store/image-store.ts';
 import type { BuildLock } from '../lock/build-lock.ts';
 import type { Progress } from '../progress.ts';
@@ -34,7 +35,7 @@ export interface StepSourcesOptions {
   signal: AbortSignal;
   /** The main context; its Dockerfile was read before. */
   main: () => Promise<SourceTree>;
-  image: (reference: string) => Promise<Image>;
+  image: (reference: string, platform: Platform | undefined) => Promise<Image>;
   lock: Pick<BuildLock, 'pin'>;
 }
 
@@ -81,8 +82,9 @@ export class StepSources {
     return await this.#options.parts.sources.openLayers(diffIds, title);
   }
 
-  async image(reference: string): Promise<StepSource> {
-    const image = await this.#options.image(reference);
+  /** `platform`: as BaseImages has it. */
+  async image(reference: string, platform: Platform | undefined): Promise<StepSource> {
+    const image = await this.#options.image(reference, platform);
     return this.layers(
       image.diffIds.map((diffId) => ({ diffId, sizeBytes: 0 })),
       reference,
@@ -90,10 +92,10 @@ export class StepSources {
   }
 
   /** A named context of any kind but `stage`, which is the graph's. */
-  async named(name: string): Promise<StepSource> {
+  async named(name: string, platform: Platform | undefined): Promise<StepSource> {
     const spec = this.#options.named[name];
     if (spec === undefined) throw new InvalidParameterError(`no build context is named ${name}`);
-    if (spec.kind === 'image') return await this.image(spec.reference);
+    if (spec.kind === 'image') return await this.image(spec.reference, platform);
     return {
       title: name,
       identity: undefined,

@@ -24,6 +24,7 @@ export function scopedImages(engine: ImagesBackend, visible: VisibleObjects): Im
     list: () => engine.list(),
     resolve: (reference) => engine.resolve(require(reference)),
     tryResolve: (reference) => engine.tryResolve(reference),
+    forPlatform: (image, platform) => engine.forPlatform(image, platform),
     children: (imageId) => engine.children(imageId),
     layersByImage: () => engine.layersByImage(),
     layerSizeBytes: (diffId) => engine.layerSizeBytes(diffId),

@@ -50,6 +50,11 @@ export interface PullRequest {
   authConfigs?: Readonly<Record<string, RegistryAuth>>;
   /** Be content with the local copy while the registry is out of order. Default what the daemon is configured to. */
   stale?: boolean;
+  /**
+   * False: the tag that is asked for stays what it is here, and the image is known by its manifest's digest. For images
+   * of other platforms than those that a name stands for. Default true.
+   */
+  tag?: boolean;
   /** Every tag of the repository; the reference must then be a bare name. Default false. */
   allTags?: boolean;
   onProgress: OnProgress;
@@ -59,6 +64,7 @@ export interface PullRequest {
 interface Context {
   client: RepositoryClient;
   platform: Platform | undefined;
+  tag: boolean;
   onProgress: OnProgress;
   signal: AbortSignal;
 }
@@ -102,6 +108,7 @@ export class Puller {
     try {
       const image = await this.#fromEndpoints(reference, request, {
         platform,
+        tag: request.tag !== false,
         onProgress: request.onProgress,
         signal,
       });
@@ -217,8 +224,8 @@ export class Puller {
         manifest: resolved.manifestBlob,
         ...(resolved.indexBlob === undefined ? {} : { index: resolved.indexBlob }),
         layers: addLayers,
-        references: reference.digest === undefined ? [canonicalString(reference)] : [],
-        repoDigest: `${repository}@${resolved.digest}`,
+        references: reference.digest === undefined && context.tag ? [canonicalString(reference)] : [],
+        repoDigest: `${repository}@${context.tag ? resolved.digest : resolved.manifestBlob.digest}`,
       });
     } finally {
       await hold.release(added);

@@ -1,6 +1,7 @@
 /**
- * Removing the images that nothing needs (Engine API, "Delete unused images"): those without a name, or with `all` those
- * that no container was made from. An image that a container has keeps all its names, also where it has several.
+ * Removing the images that nothing needs (Engine API, "Delete unused images"): those without a tag, or with `all` those
+ * that no container was made from. An image that a container has keeps all its names, also where it has several; those
+ * of other platforms in the index that a tag stands for stay with it.
  */
 import { ConflictError, errorMessage, NotFoundError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
@@ -28,6 +29,7 @@ export interface PrunedStore {
   list(): ListedImage[];
   has(id: ImageID): boolean;
   children(id: ImageID): ImageID[];
+  isOfTaggedIndex(id: ImageID): boolean;
   removal(nameOrId: string, options: RemoveOptions): Promise<Removal>;
 }
 
@@ -37,7 +39,7 @@ export async function pruneImages(store: PrunedStore, options: PruneOptions): Pr
   for (const image of store.list().filter(options.matches)) {
     if (options.signal.aborted) break;
     const names = [...image.repoTags, ...image.repoDigests];
-    if (options.danglingOnly && image.repoTags.length > 0) continue;
+    if (options.danglingOnly && (image.repoTags.length > 0 || store.isOfTaggedIndex(image.id))) continue;
     if (options.usedBy(image.id).length > 0 || !store.has(image.id)) continue;
     if (names.length === 0 && store.children(image.id).length > 0) continue;
     for (const name of names.length === 0 ? [image.id] : names) {

@@ -66,5 +66,8 @@ export const IMAGE_MIGRATIONS: Migrations = {
     ALTER TABLE images ADD COLUMN index_digest TEXT;
     CREATE INDEX images_by_manifest ON images (manifest_digest);
     `,
+    `
+    CREATE INDEX images_by_index ON images (index_digest);
+    `,
   ],
 };

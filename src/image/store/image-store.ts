@@ -8,10 +8,11 @@ import { type Database, transaction } from '../../base/database.ts';
 import { ConflictError, InternalError, InvalidParameterError, NotFoundError } from '../../base/errors.ts';
 import type { EventBus } from '../../events/event-bus.ts';
 import { type DiffID, type Digest, digestOf, type ImageID, parseImageID } from '../digest.ts';
-import { chainIds, type ImageConfig, parseImageConfig } from '../image-config.ts';
+import { chainIds, configPlatform, type ImageConfig, parseImageConfig } from '../image-config.ts';
 import type { CommittedLayer, Snapshotter } from '../layers/snapshotter.ts';
 import { MAX_MANIFEST_BYTES } from '../manifest.ts';
 import { OCI_LAYER_GZIP } from '../media-types.ts';
+import { imageMatchesPlatform, type Platform, platformRank } from '../platform.ts';
 import { familiarString, parseReference, type Reference, repositoryName } from '../reference.ts';
 import type { ContentStore } from './content-store.ts';
 import { checkImages, type ImagesChecked } from './image-check.ts';
@@ -153,13 +154,20 @@ export class ImageStore {
     } catch (error) {
       if (prefix === undefined) throw error;
     }
-    const named = name === undefined ? undefined : this.#tables.byName(name);
+    const named = name === undefined ? undefined : this.#byName(name);
     if (named !== undefined || prefix === undefined) return named;
     const [first, second] = this.#tables.idsWithPrefix(prefix);
     if (second !== undefined) {
       throw new InvalidParameterError(`image ID prefix "${nameOrId}" is ambiguous: give more digits`);
     }
     return first;
+  }
+
+  /** A digest may also be that of a manifest in an index that a tag of the repository stands for. */
+  #byName(name: NameRow): ImageID | undefined {
+    const named = this.#tables.byName(name);
+    if (named !== undefined || name.digest === undefined) return named;
+    return this.#tables.byTaggedIndex(name.repository, name.digest);
   }
 
   /** By full ID. */
@@ -352,6 +360,27 @@ export class ImageStore {
     const digest = this.#tables.image(id)?.index;
     if (digest === undefined || !this.#content.has(digest)) return undefined;
     return { digest, bytes: this.#content.read(digest, MAX_MANIFEST_BYTES) };
+  }
+
+  /**
+   * The image, where it is for the platform, else the one here that its index has for it. The best one where several
+   * are.
+   */
+  forPlatform(image: Image, platform: Platform): Image | undefined {
+    if (imageMatchesPlatform(platform, configPlatform(image.config))) return image;
+    const index = this.#tables.image(image.id)?.index;
+    if (index === undefined) return undefined;
+    return this.#tables
+      .ofIndex(index)
+      .flatMap((id) => this.get(id) ?? [])
+      .map((one) => ({ one, rank: platformRank(platform, configPlatform(one.config)) }))
+      .filter(({ rank }) => rank !== undefined)
+      .sort((a, b) => (a.rank ?? 0) - (b.rank ?? 0))[0]?.one;
+  }
+
+  /** Whether a tag stands for an index that has the image. */
+  isOfTaggedIndex(id: ImageID): boolean {
+    return this.#tables.isOfTaggedIndex(id);
   }
 
   /** Blobs in the content store that the image keeps: manifest, index, compressed layers. */

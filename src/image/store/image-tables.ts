@@ -128,6 +128,27 @@ export class ImageTables {
     return found === undefined ? undefined : parseImageID(found);
   }
 
+  /** The images that came with an index. */
+  ofIndex(index: Digest): ImageID[] {
+    return this.#strings('SELECT id AS value FROM images WHERE index_digest = ? ORDER BY id', index).map(
+      parseImageID,
+    );
+  }
+
+  isOfTaggedIndex(id: ImageID): boolean {
+    const sql = `SELECT 1 FROM images own JOIN images named ON named.index_digest = own.index_digest
+       JOIN image_tags t ON t.image_id = named.id WHERE own.id = ? LIMIT 1`;
+    return this.#exists(sql, id);
+  }
+
+  /** The image with a manifest that is in the index of one of the repository's tags. */
+  byTaggedIndex(repository: string, manifest: Digest): ImageID | undefined {
+    const sql = `SELECT own.id AS value FROM images own JOIN images named ON named.index_digest = own.index_digest
+       JOIN image_tags t ON t.image_id = named.id WHERE own.manifest_digest = ? AND t.repository = ? LIMIT 1`;
+    const found = this.#strings(sql, manifest, repository)[0];
+    return found === undefined ? undefined : parseImageID(found);
+  }
+
   setLastTagged(id: ImageID, time: string): void {
     this.#run('UPDATE images SET last_tagged_at = ? WHERE id = ?', time, id);
   }

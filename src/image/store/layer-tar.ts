@@ -15,7 +15,7 @@ import type { ImageStore, LayerBlob } from './image-store.ts';
 export interface LayerTarDeps {
   imageStore: Pick<ImageStore, 'layerBlobs'>;
   contentStore: ContentStore;
-  snapshotter: Snapshotter;
+  snapshotter: Pick<Snapshotter, 'driver' | 'keepsTars' | 'layer' | 'exportTar'>;
 }
 
 const READ_BYTES = 256 << 10;

@@ -1,5 +1,6 @@
 /** What the image routes need of the engine. */
 import type { DiffID, ImageID } from '../../../image/digest.ts';
+import type { Platform } from '../../../image/platform.ts';
 import type { OnProgress } from '../../../image/progress.ts';
 import type { PushRequest } from '../../../image/push/pusher.ts';
 import type { RegistryAuth } from '../../../image/registry/credentials.ts';
@@ -38,6 +39,8 @@ export interface ImagesBackend {
   /** Throws NotFound. */
   resolve(reference: string): Image;
   tryResolve(reference: string): Image | undefined;
+  /** The image, or another one of its index, that is for the platform. */
+  forPlatform(image: Image, platform: Platform): Image | undefined;
   /** IDs of the images that an image is the parent of. */
   children(imageId: ImageID): readonly ImageID[];
   /** Every image's layers, base first. */

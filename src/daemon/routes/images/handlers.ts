@@ -2,7 +2,7 @@
 import type { ImagePruneResponse } from '../../../api/images.ts';
 import { InvalidParameterError, NotFoundError } from '../../../base/errors.ts';
 import { configPlatform } from '../../../image/image-config.ts';
-import { formatPlatform, imageMatchesPlatform } from '../../../image/platform.ts';
+import { formatPlatform } from '../../../image/platform.ts';
 import type { Image } from '../../../image/store/image-store.ts';
 import type { Handler } from '../../router.ts';
 import type { ImagesBackend } from './backend.ts';
@@ -47,9 +47,9 @@ export function imageHandlers(
       const name = request.param('name');
       const platforms = request.atLeast('1.50') ? request.query.getAll('platforms') : [];
       if (platforms.length > 1) throw new InvalidParameterError('multiple platforms are not supported');
-      // An image is of one platform here: another one is not found, its own is all of it.
-      imageFor(backend, name, platforms[0] ?? '');
-      const removed = await backend.remove(name, {
+      const image = imageFor(backend, name, platforms[0] ?? '');
+      // The name stands for the image of one platform; others of its index have none of their own.
+      const removed = await backend.remove(image.id === backend.resolve(name).id ? name : image.id, {
         force: request.flag('force'),
         noPrune: request.flag('noprune'),
       });
@@ -68,13 +68,14 @@ export function imageHandlers(
   };
 }
 
-/** The image of a name, which has to be of the platform (JSON; empty for any). Throws NotFound otherwise. */
+/** The image of a name, or of its index, that is for the platform (JSON; empty for any). Throws NotFound without one. */
 function imageFor(backend: ImagesBackend, name: string, platform: string): Image {
   const wanted = platform === '' ? undefined : decodePlatform(platform);
   const image = backend.resolve(name);
   if (wanted === undefined) return image;
+  const fitting = backend.forPlatform(image, wanted);
+  if (fitting !== undefined) return fitting;
   const own = configPlatform(image.config);
-  if (imageMatchesPlatform(wanted, own)) return image;
   throw new NotFoundError(
     `image with reference ${name} was found but its platform (${formatPlatform(own)}) does not match the specified platform (${formatPlatform(wanted)})`,
   );

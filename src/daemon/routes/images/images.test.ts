@@ -28,6 +28,7 @@ class Stage extends PullBench {
     list: () => this.images.list(),
     resolve: (name) => this.images.resolve(name),
     tryResolve: (name) => this.images.tryResolve(name),
+    forPlatform: (image, platform) => this.images.forPlatform(image, platform),
     children: (id) => this.images.children(id),
     layersByImage: () => this.images.layersByImage(),
     layerSizeBytes: (diffId) => this.snapshotter.layer(diffId)?.sizeBytes ?? 0,

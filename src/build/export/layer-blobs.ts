@@ -1,7 +1,7 @@
 /**
- * Layers of built images as an archive carries them: compressed as the output asks for. Blobs that a base image came
- * with are used again; all others are made of the layers' exact tars, in a folder that is gone with the export. The same
- * layers give the same blobs.
+ * Layers of built images as archives and registries carry them: compressed as the output asks for. Blobs that a base
+ * image came with are used again; all others are made of the layers' exact tars, in a folder that is gone with the
+ * export. The same layers give the same blobs.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -15,13 +15,18 @@ import { type DiffID, type Digest, parseDigest } from '../../image/digest.ts';
 import type { LayerCompression } from '../../image/layers/snapshotter.ts';
 import { parallelGzip } from '../../image/push/parallel-gzip.ts';
 import { type LayerTarDeps, layerTar, layerTarSize } from '../../image/store/layer-tar.ts';
+import type { BuiltLayer } from '../solve/solved.ts';
 
-export interface ArchiveBlob {
+export interface ExportBlob {
   digest: Digest;
   sizeBytes: number;
   compression: LayerCompression;
   content: () => AsyncIterable<Buffer>;
+  /** Of a file that was made for it. */
+  path?: string;
 }
+
+type LayerInput = Pick<BuiltLayer, 'diffId' | 'cacheKey'>;
 
 export interface BlobChoice {
   compression: LayerCompression;
@@ -52,21 +57,23 @@ const COMPRESSIONS: Readonly<Record<string, LayerCompression>> = {
 };
 
 /** `directory`: for what is made, gone only after the content was read. */
-export async function archiveBlob(
+export async function exportBlob(
   deps: LayerTarDeps,
-  diffId: DiffID,
+  { diffId, cacheKey }: LayerInput,
   choice: BlobChoice,
   directory: string,
   signal: AbortSignal,
-): Promise<ArchiveBlob> {
-  const known = await knownBlob(deps, diffId, choice);
+): Promise<ExportBlob> {
+  // A layer that builds made is compressed the same way everywhere, whatever an earlier output asked for.
+  const force = choice.force || cacheKey !== undefined;
+  const known = await knownBlob(deps, diffId, { ...choice, force });
   if (known !== undefined) return known;
   if (choice.compression === 'none') {
     const sizeBytes = await layerTarSize(deps, diffId, signal);
     const content = (): AsyncIterable<Buffer> => layerTar(deps, diffId, signal);
     return { digest: parseDigest(diffId), sizeBytes, compression: 'none', content };
   }
-  const path = join(directory, diffId.slice(diffId.indexOf(':') + 1));
+  const path = join(directory, diffId.slice('sha256:'.length));
   const tar = layerTar(deps, diffId, signal);
   const packed = choice.compression === 'gzip' ? parallelGzip(tar, signal) : zstd(tar);
   return { ...(await writeBlob(path, packed)), compression: choice.compression };
@@ -76,7 +83,7 @@ async function knownBlob(
   deps: LayerTarDeps,
   diffId: DiffID,
   { compression, force }: BlobChoice,
-): Promise<ArchiveBlob | undefined> {
+): Promise<ExportBlob | undefined> {
   for (const { digest, sizeBytes, verified } of deps.imageStore.layerBlobs(diffId)) {
     if (!verified || deps.contentStore.size(digest) !== sizeBytes) continue;
     const path = deps.contentStore.path(digest);
@@ -98,10 +105,35 @@ function zstd(source: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
   return pipeline(Readable.from(source), stream, () => undefined) as AsyncIterable<Buffer>;
 }
 
+/**
+ * The same, in the content store. `directory` is on its file system. The caller holds the layer, and the blob from
+ * `onDigest` on.
+ */
+export async function storeBlob(
+  deps: LayerTarDeps,
+  layer: LayerInput,
+  choice: BlobChoice,
+  directory: string,
+  io: { signal: AbortSignal; onDigest: (digest: Digest) => Promise<void> },
+): Promise<ExportBlob> {
+  let blob = await exportBlob(deps, layer, choice, directory, io.signal);
+  await io.onDigest(blob.digest);
+  if (deps.contentStore.size(blob.digest) === blob.sizeBytes) return blob;
+  if (blob.path === undefined && blob.compression !== 'none') {
+    // One that was known went with its image before it was held.
+    blob = await exportBlob(deps, layer, choice, directory, io.signal);
+    await io.onDigest(blob.digest);
+  }
+  const path = blob.path ?? join(directory, `${layer.diffId}.tar`);
+  if (blob.path === undefined) await writeBlob(path, blob.content());
+  await deps.contentStore.ingestFile(path, blob.digest, { verified: true });
+  return blob;
+}
+
 async function writeBlob(
   path: string,
   chunks: AsyncIterable<Buffer>,
-): Promise<Omit<ArchiveBlob, 'compression'>> {
+): Promise<Omit<ExportBlob, 'compression'>> {
   const hash = createHash('sha256');
   let sizeBytes = 0;
   // The same layer may be in several of the images.
@@ -116,5 +148,5 @@ async function writeBlob(
     await file.close();
   }
   const digest = parseDigest(`sha256:${hash.digest('hex')}`);
-  return { digest, sizeBytes, content: () => fileChunks(path) };
+  return { digest, sizeBytes, content: () => fileChunks(path), path };
 }
