@@ -4,6 +4,7 @@
  */
 import type { Ulimit } from '../api/host-config.ts';
 import type { RegistryAuth } from '../image/registry/credentials.ts';
+import type { BuiltImage } from './solve/solved.ts';
 
 /** Limits of the containers that RUN makes: HostConfig's fields; 0 and empty for none. */
 export interface StepLimits {
@@ -35,7 +36,9 @@ export type ContextSpec =
   /** `oci-layout://…`: an image in a layout that the client's session serves or that lies in a folder here. */
   | { kind: 'oci-layout'; path: string; reference: string }
   /** `target:name`: a stage of the same build. */
-  | { kind: 'stage'; name: string };
+  | { kind: 'stage'; name: string }
+  /** What another build of this daemon came to, for each of its platforms. Whoever asks keeps it until this one is over. */
+  | { kind: 'result'; images: readonly BuiltImage[] };
 
 export interface DockerfileSpec {
   /** Inside the main context; empty for `Dockerfile`, then `dockerfile`. */
@@ -85,7 +88,6 @@ export interface SolveRequest {
   /** Null: declared, without a value. */
   buildArgs: Readonly<Record<string, string | null>>;
   labels: Readonly<Record<string, string>>;
-  annotations: Readonly<Record<string, string>>;
   target: string;
   /** `os/arch[/variant]` each; empty for this machine's. */
   platforms: readonly string[];

@@ -13,10 +13,11 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file types.proto.
  */
 export const file_types: GenFile = /*@__PURE__*/
-  fileDesc("Cgt0eXBlcy5wcm90bxICcGIiGQoKRGVmaW5pdGlvbhILCgNkZWYYASADKAwidwoIUGxhdGZvcm0SIgoMYXJjaGl0ZWN0dXJlGAEgASgJUgxBcmNoaXRlY3R1cmUSDgoCb3MYAiABKAlSAk9TEhgKB3ZhcmlhbnQYAyABKAlSB1ZhcmlhbnQSHQoKb3NfdmVyc2lvbhgEIAEoCVIJT1NWZXJzaW9uImIKClNvdXJjZUluZm8SEAoIZmlsZW5hbWUYASABKAkSDAoEZGF0YRgCIAEoDBIiCgpkZWZpbml0aW9uGAMgASgLMg4ucGIuRGVmaW5pdGlvbhIQCghsYW5ndWFnZRgEIAEoCSIrCghQb3NpdGlvbhIMCgRsaW5lGAEgASgFEhEKCWNoYXJhY3RlchgCIAEoBSI/CgVSYW5nZRIbCgVzdGFydBgBIAEoCzIMLnBiLlBvc2l0aW9uEhkKA2VuZBgCIAEoCzIMLnBiLlBvc2l0aW9uIisKCVRpbWVzdGFtcBIPCgdzZWNvbmRzGAEgASgDEg0KBW5hbm9zGAIgASgFYgZwcm90bzM");
+  fileDesc("Cgt0eXBlcy5wcm90bxICcGIiigEKCkRlZmluaXRpb24SCwoDZGVmGAEgAygMEi4KCG1ldGFkYXRhGAIgAygLMhwucGIuRGVmaW5pdGlvbi5NZXRhZGF0YUVudHJ5Gj8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEh0KBXZhbHVlGAIgASgLMg4ucGIuT3BNZXRhZGF0YToCOAEiDAoKT3BNZXRhZGF0YSI9CgJPcBIZCgZpbnB1dHMYASADKAsyCS5wYi5JbnB1dBIcCgZzb3VyY2UYAyABKAsyDC5wYi5Tb3VyY2VPcCImCgVJbnB1dBIOCgZkaWdlc3QYASABKAkSDQoFaW5kZXgYAiABKAMiHgoIU291cmNlT3ASEgoKaWRlbnRpZmllchgBIAEoCSJ3CghQbGF0Zm9ybRIiCgxhcmNoaXRlY3R1cmUYASABKAlSDEFyY2hpdGVjdHVyZRIOCgJvcxgCIAEoCVICT1MSGAoHdmFyaWFudBgDIAEoCVIHVmFyaWFudBIdCgpvc192ZXJzaW9uGAQgASgJUglPU1ZlcnNpb24iYgoKU291cmNlSW5mbxIQCghmaWxlbmFtZRgBIAEoCRIMCgRkYXRhGAIgASgMEiIKCmRlZmluaXRpb24YAyABKAsyDi5wYi5EZWZpbml0aW9uEhAKCGxhbmd1YWdlGAQgASgJIisKCFBvc2l0aW9uEgwKBGxpbmUYASABKAUSEQoJY2hhcmFjdGVyGAIgASgFIj8KBVJhbmdlEhsKBXN0YXJ0GAEgASgLMgwucGIuUG9zaXRpb24SGQoDZW5kGAIgASgLMgwucGIuUG9zaXRpb24iKwoJVGltZXN0YW1wEg8KB3NlY29uZHMYASABKAMSDQoFbmFub3MYAiABKAViBnByb3RvMw");
 
 /**
- * A graph of low-level steps. Only whether there is one matters here: graphs that clients make themselves are refused.
+ * A graph of low-level steps, each an Op in bytes; the last has the result as its input. Graphs that clients make
+ * themselves are refused: the only ones that are read are our own, which name a result.
  *
  * @generated from message pb.Definition
  */
@@ -25,6 +26,11 @@ export type Definition = Message<"pb.Definition"> & {
    * @generated from field: repeated bytes def = 1;
    */
   def: Uint8Array[];
+
+  /**
+   * @generated from field: map<string, pb.OpMetadata> metadata = 2;
+   */
+  metadata: { [key: string]: OpMetadata };
 };
 
 /**
@@ -33,6 +39,80 @@ export type Definition = Message<"pb.Definition"> & {
  */
 export const DefinitionSchema: GenMessage<Definition> = /*@__PURE__*/
   messageDesc(file_types, 0);
+
+/**
+ * @generated from message pb.OpMetadata
+ */
+export type OpMetadata = Message<"pb.OpMetadata"> & {
+};
+
+/**
+ * Describes the message pb.OpMetadata.
+ * Use `create(OpMetadataSchema)` to create a new message.
+ */
+export const OpMetadataSchema: GenMessage<OpMetadata> = /*@__PURE__*/
+  messageDesc(file_types, 1);
+
+/**
+ * @generated from message pb.Op
+ */
+export type Op = Message<"pb.Op"> & {
+  /**
+   * @generated from field: repeated pb.Input inputs = 1;
+   */
+  inputs: Input[];
+
+  /**
+   * @generated from field: pb.SourceOp source = 3;
+   */
+  source?: SourceOp | undefined;
+};
+
+/**
+ * Describes the message pb.Op.
+ * Use `create(OpSchema)` to create a new message.
+ */
+export const OpSchema: GenMessage<Op> = /*@__PURE__*/
+  messageDesc(file_types, 2);
+
+/**
+ * @generated from message pb.Input
+ */
+export type Input = Message<"pb.Input"> & {
+  /**
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * @generated from field: int64 index = 2;
+   */
+  index: bigint;
+};
+
+/**
+ * Describes the message pb.Input.
+ * Use `create(InputSchema)` to create a new message.
+ */
+export const InputSchema: GenMessage<Input> = /*@__PURE__*/
+  messageDesc(file_types, 3);
+
+/**
+ * @generated from message pb.SourceOp
+ */
+export type SourceOp = Message<"pb.SourceOp"> & {
+  /**
+   * @generated from field: string identifier = 1;
+   */
+  identifier: string;
+};
+
+/**
+ * Describes the message pb.SourceOp.
+ * Use `create(SourceOpSchema)` to create a new message.
+ */
+export const SourceOpSchema: GenMessage<SourceOp> = /*@__PURE__*/
+  messageDesc(file_types, 4);
 
 /**
  * @generated from message pb.Platform
@@ -64,7 +144,7 @@ export type Platform = Message<"pb.Platform"> & {
  * Use `create(PlatformSchema)` to create a new message.
  */
 export const PlatformSchema: GenMessage<Platform> = /*@__PURE__*/
-  messageDesc(file_types, 1);
+  messageDesc(file_types, 5);
 
 /**
  * @generated from message pb.SourceInfo
@@ -96,7 +176,7 @@ export type SourceInfo = Message<"pb.SourceInfo"> & {
  * Use `create(SourceInfoSchema)` to create a new message.
  */
 export const SourceInfoSchema: GenMessage<SourceInfo> = /*@__PURE__*/
-  messageDesc(file_types, 2);
+  messageDesc(file_types, 6);
 
 /**
  * @generated from message pb.Position
@@ -118,7 +198,7 @@ export type Position = Message<"pb.Position"> & {
  * Use `create(PositionSchema)` to create a new message.
  */
 export const PositionSchema: GenMessage<Position> = /*@__PURE__*/
-  messageDesc(file_types, 3);
+  messageDesc(file_types, 7);
 
 /**
  * @generated from message pb.Range
@@ -140,7 +220,7 @@ export type Range = Message<"pb.Range"> & {
  * Use `create(RangeSchema)` to create a new message.
  */
 export const RangeSchema: GenMessage<Range> = /*@__PURE__*/
-  messageDesc(file_types, 4);
+  messageDesc(file_types, 8);
 
 /**
  * @generated from message pb.Timestamp
@@ -162,5 +242,5 @@ export type Timestamp = Message<"pb.Timestamp"> & {
  * Use `create(TimestampSchema)` to create a new message.
  */
 export const TimestampSchema: GenMessage<Timestamp> = /*@__PURE__*/
-  messageDesc(file_types, 5);
+  messageDesc(file_types, 9);
 

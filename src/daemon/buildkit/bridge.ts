@@ -7,7 +7,8 @@ import { LLBBridge, type Result, type ReturnRequest } from '../../api/buildkit/g
 import type { GrpcServices, ServerCallContext } from '../../api/grpc/server.ts';
 import { codeOf, GrpcError } from '../../api/grpc/status.ts';
 import type { BuildJob } from './build-job.ts';
-import { type ControlParts, cacheSpec, refuseInputs, requireDockerfile, workerRecord } from './control.ts';
+import { resultDefinition } from './build-results.ts';
+import { type ControlParts, cacheSpec, inputResults, requireDockerfile, workerRecord } from './control.ts';
 import { lintResult } from './lint-result.ts';
 
 /** Which build a call belongs to. */
@@ -26,6 +27,7 @@ const FRONTEND_CAPABILITIES = [
   'gateway.evaluate',
   'gateway.evaluate.solve',
   'gateway.warnings',
+  'reference.output',
 ];
 
 /** The same of what builds can (solver/pb/caps.go): what clients look at before they order it. */
@@ -75,7 +77,6 @@ export function addBridge(services: GrpcServices, parts: ControlParts): void {
           'not implemented: low-level build definitions (LLB); use a Dockerfile',
         );
       }
-      refuseInputs(request.frontendInputs);
       if (request.sourcePolicies.length > 0) {
         throw new GrpcError('Unimplemented', 'not implemented: source policies');
       }
@@ -87,9 +88,14 @@ export function addBridge(services: GrpcServices, parts: ControlParts): void {
         throw new GrpcError('Unimplemented', `not implemented: ${asked} of the Dockerfile frontend`);
       }
       const warnings = asked === '' ? undefined : job.status.collectWarnings();
-      const id = await job.solve(request.frontendOpt, request.cacheImports.map(cacheSpec), call.signal);
+      const given = {
+        cacheFrom: request.cacheImports.map(cacheSpec),
+        results: inputResults(request.frontendInputs),
+      };
+      const id = await job.solve(request.frontendOpt, given, call.signal);
       const metadata = warnings === undefined ? {} : lintResult(warnings());
-      return { ref: id, result: { result: { case: 'ref' as const, value: { id } }, metadata } };
+      const value = { id, def: resultDefinition(id) };
+      return { ref: id, result: { result: { case: 'ref' as const, value }, metadata } };
     })
     .unary(LLBBridge.method.evaluate, async ({ ref }, call) => {
       // A result is only there once all of it is done.
@@ -148,5 +154,5 @@ function named(refs: string[]): string[] {
 }
 
 function requireResult(job: BuildJob, ref: string): void {
-  if (ref !== '' && !job.has(ref)) throw new GrpcError('NotFound', `no result ${ref} of build ${job.ref}`);
+  if (ref !== '') job.result(ref);
 }

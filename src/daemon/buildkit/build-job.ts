@@ -7,9 +7,10 @@ import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { GrpcError } from '../../api/grpc/status.ts';
 import { Progress } from '../../build/progress.ts';
-import type { SolvedBuild } from '../../build/solve/solved.ts';
+import type { BuiltImage, SolvedBuild } from '../../build/solve/solved.ts';
 import type { CacheSpec, OutputSpec, SolveRequest } from '../../build/solve-request.ts';
 import type { BuildBackend } from '../routes/build/backend.ts';
+import type { BuildResults, HeldResult } from './build-results.ts';
 import { exporterResponse } from './exporters.ts';
 import { buildFailure } from './failures.ts';
 import { type Attributes, solveRequestOf } from './frontend-attributes.ts';
@@ -26,6 +27,13 @@ export interface JobOrder {
   outputs: readonly OutputSpec[];
 }
 
+/** What one order has beside its attributes. */
+export interface SolveInputs {
+  cacheFrom: readonly CacheSpec[];
+  /** Names of results by the names of the order's inputs. */
+  results: Readonly<Record<string, string>>;
+}
+
 export class BuildJob {
   readonly ref: string;
   readonly status = new StatusLog();
@@ -34,14 +42,25 @@ export class BuildJob {
   readonly #controller = new AbortController();
   readonly #session: ClientSession | undefined;
   readonly #progress: Progress;
-  readonly #results = new Map<string, SolvedBuild>();
+  readonly #shared: BuildResults;
+  /** Its own. */
+  readonly #results = new Map<string, HeldResult>();
+  /** Of other builds, that this one takes from. */
+  readonly #inputs = new Map<string, HeldResult>();
+  readonly #running = new Set<Promise<string>>();
   #solves = 0;
   readonly #returned: Promise<string | undefined>;
   readonly #settle: { resolve: (ref: string | undefined) => void; reject: (error: unknown) => void };
 
-  constructor(ref: string, backend: BuildBackend, order: JobOrder, session: ClientSession | undefined) {
+  constructor(
+    ref: string,
+    { backend, results }: { backend: BuildBackend; results: BuildResults },
+    order: JobOrder,
+    session: ClientSession | undefined,
+  ) {
     this.ref = ref;
     this.#backend = backend;
+    this.#shared = results;
     this.#order = order;
     this.#session = session;
     this.#progress = new Progress(this.status.add, `${ref}\0${randomBytes(8).toString('hex')}`);
@@ -68,20 +87,34 @@ export class BuildJob {
   }
 
   /** Does what the attributes say. Returns the result's name, for `export`. */
-  async solve(attributes: Attributes, cacheFrom: readonly CacheSpec[], signal: AbortSignal): Promise<string> {
+  async solve(attributes: Attributes, given: SolveInputs, signal: AbortSignal): Promise<string> {
+    if (this.signal.aborted) throw canceled(this.signal);
     const request = solveRequestOf({
       ...this.#order,
       attributes,
-      cacheFrom: [...this.#order.cacheFrom, ...cacheFrom],
+      cacheFrom: [...this.#order.cacheFrom, ...given.cacheFrom],
+      inputs: Object.fromEntries(
+        Object.entries(given.results).map(([name, ref]) => [name, this.#input(name, ref)]),
+      ),
     });
     return await this.run(request, signal);
   }
 
   /** Does what the request says, with `body` for a context that is one. Returns the result's name. */
   async run(request: SolveRequest, caller: AbortSignal, body?: Readable): Promise<string> {
-    if (this.#results.size >= RESULTS_MAX) {
+    if (this.#results.size + this.#running.size >= RESULTS_MAX) {
       throw new GrpcError('ResourceExhausted', `build ${this.ref} has ${RESULTS_MAX} results already`);
     }
+    const running = this.#run(request, caller, body);
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  async #run(request: SolveRequest, caller: AbortSignal, body: Readable | undefined): Promise<string> {
     const signal = AbortSignal.any([this.signal, caller]);
     const io = this.#io(signal);
     let solved: SolvedBuild;
@@ -95,13 +128,25 @@ export class BuildJob {
       await solved.release();
       throw canceled(signal);
     }
-    const ref = randomBytes(12).toString('hex');
-    this.#results.set(ref, solved);
+    const { ref, held } = this.#shared.add(solved);
+    this.#results.set(ref, held);
     return ref;
   }
 
-  has(ref: string): boolean {
-    return this.#results.has(ref);
+  #input(name: string, ref: string): readonly BuiltImage[] {
+    const held = this.#inputs.get(ref) ?? this.#shared.hold(ref);
+    if (held === undefined) {
+      throw new GrpcError('NotFound', `input "${name}" is the result of a build that is over`);
+    }
+    this.#inputs.set(ref, held);
+    return held.solved.images;
+  }
+
+  /** Throws NotFound. */
+  result(ref: string): SolvedBuild {
+    const held = this.#results.get(ref);
+    if (held === undefined) throw new GrpcError('NotFound', `no result ${ref} of build ${this.ref}`);
+    return held.solved;
   }
 
   /** What the client wants exported (nothing: only the cache), or what it says went wrong. */
@@ -120,8 +165,7 @@ export class BuildJob {
   }
 
   async export(ref: string): Promise<Record<string, string>> {
-    const solved = this.#results.get(ref);
-    if (solved === undefined) throw new GrpcError('NotFound', `no result ${ref} of build ${this.ref}`);
+    const solved = this.result(ref);
     const { signal } = this;
     try {
       return exporterResponse(await this.#backend.export(solved, this.#order.outputs, this.#io(signal)));
@@ -134,9 +178,12 @@ export class BuildJob {
   async close(): Promise<void> {
     this.cancel(new GrpcError('Canceled', `build ${this.ref} has ended`));
     this.status.end();
-    const results = [...this.#results.values()];
+    // They have ended with the build's signal, but still use what they hold until they say so.
+    await Promise.allSettled(this.#running);
+    const held = [...this.#results.values(), ...this.#inputs.values()];
     this.#results.clear();
-    for (const solved of results) await solved.release();
+    this.#inputs.clear();
+    for (const result of held) await result.release();
   }
 
   #io(signal: AbortSignal): Parameters<BuildBackend['solve']>[1] {

@@ -5,6 +5,7 @@ import { log } from '../../base/log.ts';
 import type { BuildBackend } from '../routes/build/backend.ts';
 import { addBridge } from './bridge.ts';
 import { BuildJobs } from './build-jobs.ts';
+import { BuildResults } from './build-results.ts';
 import { addControl } from './control.ts';
 import { type SessionHeaders, SessionRegistry } from './session/session-registry.ts';
 import { TraceBuilds } from './trace-build.ts';
@@ -18,7 +19,7 @@ export class BuildkitConnections {
   );
 
   constructor(backend: BuildBackend) {
-    const parts = { backend, sessions: this.sessions, jobs: this.jobs };
+    const parts = { backend, sessions: this.sessions, jobs: this.jobs, results: new BuildResults() };
     this.traces = new TraceBuilds(parts);
     addControl(this.#services, parts);
     addBridge(this.#services, parts);

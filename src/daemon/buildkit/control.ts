@@ -7,6 +7,7 @@ import {
   type SolveRequest,
   type UsageRecordSchema,
 } from '../../api/buildkit/control_pb.ts';
+import type { Definition } from '../../api/buildkit/types_pb.ts';
 import type { WorkerRecordSchema } from '../../api/buildkit/worker_pb.ts';
 import type { GrpcServices, ServerCallContext } from '../../api/grpc/server.ts';
 import { GrpcError } from '../../api/grpc/status.ts';
@@ -18,6 +19,7 @@ import type { CacheSpec } from '../../build/solve-request.ts';
 import type { BuildBackend } from '../routes/build/backend.ts';
 import { BuildJob } from './build-job.ts';
 import type { BuildJobs } from './build-jobs.ts';
+import { type BuildResults, resultOf } from './build-results.ts';
 import { outputsOf } from './exporters.ts';
 import type { SessionRegistry } from './session/session-registry.ts';
 import { statusMessage } from './status-messages.ts';
@@ -26,6 +28,7 @@ export interface ControlParts {
   backend: BuildBackend;
   sessions: SessionRegistry;
   jobs: BuildJobs;
+  results: BuildResults;
 }
 
 const NANOSECONDS = 1_000_000n;
@@ -88,10 +91,11 @@ export function workerRecord(backend: BuildBackend): MessageInitShape<typeof Wor
 }
 
 async function solve(
-  { backend, sessions, jobs }: ControlParts,
+  parts: ControlParts,
   request: SolveRequest,
   call: ServerCallContext,
 ): Promise<Record<string, string>> {
+  const { sessions, jobs } = parts;
   refuseUnbuilt(request);
   const session = request.session === '' ? undefined : await sessions.get(request.session, call.signal);
   const { cache } = request;
@@ -114,7 +118,7 @@ async function solve(
     ],
     outputs: outputsOf(exportersOf(request)),
   };
-  const job = new BuildJob(request.ref, backend, order, session);
+  const job = new BuildJob(request.ref, parts, order, session);
   const cancel = (): void => job.cancel(call.signal.reason);
   call.signal.addEventListener('abort', cancel);
   try {
@@ -122,7 +126,8 @@ async function solve(
       if (call.signal.aborted) cancel();
       // Without a frontend the client steers the build itself, by LLBBridge.
       if (request.frontend === '') return await job.returned();
-      return await job.export(await job.solve(request.frontendAttrs, [], call.signal));
+      const given = { cacheFrom: [], results: inputResults(request.frontendInputs) };
+      return await job.export(await job.solve(request.frontendAttrs, given, call.signal));
     });
   } finally {
     call.signal.removeEventListener('abort', cancel);
@@ -145,19 +150,23 @@ function refuseUnbuilt(request: SolveRequest): void {
       'not implemented: low-level build definitions (LLB); use a Dockerfile',
     );
   }
-  refuseInputs(request.frontendInputs);
   if ((request.sourcePolicy?.rules.length ?? 0) > 0 || request.sourcePolicySession !== '') {
     throw new GrpcError('Unimplemented', 'not implemented: source policies');
   }
   if (request.frontend !== '') requireDockerfile(request.frontend, request.frontendAttrs);
 }
 
-export function refuseInputs(inputs: Readonly<Record<string, unknown>>): void {
-  const [name] = Object.keys(inputs);
-  if (name === undefined) return;
-  throw new GrpcError(
-    'Unimplemented',
-    `not implemented: input "${name}" from the result of another build (low-level build definitions)`,
+/** The names of the results that a build is to take from, by the names of its inputs. */
+export function inputResults(inputs: Readonly<Record<string, Definition>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, definition]) => {
+      const ref = resultOf(definition);
+      if (ref !== undefined) return [name, ref];
+      throw new GrpcError(
+        'Unimplemented',
+        `not implemented: input "${name}" that is no result of a build here (low-level build definitions)`,
+      );
+    }),
   );
 }
 

@@ -6,6 +6,7 @@
  */
 import type { Ulimit } from '../../api/host-config.ts';
 import { InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
+import type { BuiltImage } from '../../build/solve/solved.ts';
 import type { CacheSpec, ContextSpec, OutputSpec, SolveRequest } from '../../build/solve-request.ts';
 import { parseGitUrl } from '../../build/source/git-url.ts';
 
@@ -17,6 +18,8 @@ export interface FrontendOrder {
   cacheFrom: readonly CacheSpec[];
   cacheTo: readonly CacheSpec[];
   outputs: readonly OutputSpec[];
+  /** Results of other builds, by the names that `input:NAME` has. */
+  inputs: Readonly<Record<string, readonly BuiltImage[]>>;
 }
 
 /** Uploads of the session look like downloads from this host. */
@@ -37,11 +40,10 @@ export function solveRequestOf(order: FrontendOrder): SolveRequest {
   const context = mainContext(attributes);
   return {
     context,
-    namedContexts: namedContexts(attributes),
+    namedContexts: namedContexts(order),
     dockerfile: dockerfile(attributes, context),
     buildArgs: prefixed(attributes, 'build-arg:'),
     labels: prefixed(attributes, 'label:'),
-    annotations: {},
     target: attributes['target'] ?? '',
     platforms: list(attributes['platform']),
     noCache: noCache(attributes['no-cache']),
@@ -52,7 +54,7 @@ export function solveRequestOf(order: FrontendOrder): SolveRequest {
     ulimits: ulimits(attributes['ulimit']),
     cgroupParent: attributes['cgroup-parent'] ?? '',
     entitlements,
-    cacheFrom: [...importsOf(attributes), ...order.cacheFrom],
+    cacheFrom: once([...importsOf(attributes), ...order.cacheFrom]),
     cacheTo: order.cacheTo,
     outputs,
     squash: false,
@@ -91,13 +93,17 @@ function remoteContext(what: string, text: string): ContextSpec {
   );
 }
 
-function namedContexts(attributes: Attributes): Record<string, ContextSpec> {
-  return Object.fromEntries(
-    Object.entries(prefixed(attributes, 'context:')).map(([name, text]) => [name, namedContext(name, text)]),
-  );
+/** Clients say the same in several places, for daemons of several ages. */
+function once(specs: readonly CacheSpec[]): CacheSpec[] {
+  return [...new Map(specs.map((spec) => [JSON.stringify([spec.type, spec.attributes]), spec])).values()];
 }
 
-function namedContext(name: string, text: string): ContextSpec {
+function namedContexts({ attributes, inputs }: FrontendOrder): Record<string, ContextSpec> {
+  const named = Object.entries(prefixed(attributes, 'context:'));
+  return Object.fromEntries(named.map(([name, text]) => [name, namedContext(name, text, inputs)]));
+}
+
+function namedContext(name: string, text: string, inputs: FrontendOrder['inputs']): ContextSpec {
   const [scheme, rest] = cut(text, ':');
   const path = rest.replace(/^\/\//, '');
   switch (scheme) {
@@ -111,10 +117,11 @@ function namedContext(name: string, text: string): ContextSpec {
       throw new NotImplementedError(
         `not implemented: named context "${name}" from an OCI layout of the client`,
       );
-    case 'input':
-      throw new NotImplementedError(
-        `not implemented: named context "${name}" from the result of another build (BuildKit's low-level definitions)`,
-      );
+    case 'input': {
+      const images = Object.hasOwn(inputs, rest) ? inputs[rest] : undefined;
+      if (images === undefined) throw new InvalidParameterError(`invalid input ${rest} for ${name}`);
+      return { kind: 'result', images };
+    }
     default:
       return remoteContext(`named context "${name}"`, text);
   }

@@ -20,6 +20,7 @@ import type { BuildBackend } from '../routes/build/backend.ts';
 import { Arrivals } from './arrivals.ts';
 import { BuildJob } from './build-job.ts';
 import type { BuildJobs } from './build-jobs.ts';
+import type { BuildResults } from './build-results.ts';
 import type { SessionRegistry } from './session/session-registry.ts';
 import { statusMessage } from './status-messages.ts';
 
@@ -37,6 +38,7 @@ interface TraceParts {
   backend: BuildBackend;
   sessions: SessionRegistry;
   jobs: BuildJobs;
+  results: BuildResults;
 }
 
 export class TraceBuilds {
@@ -96,12 +98,12 @@ export class TraceBuilds {
     request: ApiRequest,
     response: ApiResponse,
   ): Promise<void> {
-    const { backend, jobs, sessions } = this.#parts;
+    const { jobs, sessions } = this.#parts;
     const { signal } = request;
     const session = parsed.session === undefined ? undefined : await sessions.get(parsed.session, signal);
     const upload = await this.#uploadFor(parsed, id, signal);
     const order = { ...parsed.request, cacheFrom: [], cacheTo: [] };
-    const job = new BuildJob(id, backend, order, session);
+    const job = new BuildJob(id, this.#parts, order, session);
     const cancel = (): void => job.cancel(signal.reason);
     signal.addEventListener('abort', cancel);
     const stream = response.stream(200, 'application/json');
