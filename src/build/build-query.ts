@@ -53,7 +53,6 @@ export function parseBuildQuery(
     dockerfile: { path: text('dockerfile') },
     buildArgs: jsonMap(text('buildargs'), 'buildargs', true),
     labels: jsonMap(text('labels'), 'labels', false) as Record<string, string>,
-    annotations: jsonMap(text('annotations'), 'annotations', false) as Record<string, string>,
     target: text('target'),
     platforms: text('platform')
       .split(',')
@@ -83,7 +82,7 @@ export function parseBuildQuery(
     ],
     cacheFrom: cacheSpecs(text('cachefrom'), 'cachefrom'),
     cacheTo: cacheSpecs(text('cacheto'), 'cacheto'),
-    outputs: outputs(text('outputs'), tags),
+    outputs: outputs(text('outputs'), tags, annotations(text('annotations'))),
     squash: flag(text('squash')),
     lock: lock(text('lock'), text('lockcontent')),
     ...optionalEpoch('contextEpoch', text('contextepoch')),
@@ -206,15 +205,37 @@ function cacheSpecs(text: string, name: string): CacheSpec[] {
   });
 }
 
+/** `manifest,index[linux/arm64]:key` each (default the manifests), as attributes of outputs. */
+function annotations(text: string): Record<string, string> {
+  const attributes: Record<string, string> = {};
+  for (const [name, value] of Object.entries(jsonMap(text, 'annotations', false))) {
+    const [, places = 'manifest', key = name] =
+      /^([a-z-]+(?:\[[^\]]*\])?(?:,[a-z-]+(?:\[[^\]]*\])?)*):(.+)$/s.exec(name) ?? [];
+    for (const place of places.split(',')) {
+      const [, kind = '', platform = ''] = /^([^[]*)(.*)$/.exec(place) ?? [];
+      if (!ANNOTATED.includes(kind))
+        throw new InvalidParameterError(`unknown annotation type "${kind}" of ${name}`);
+      attributes[`annotation-${kind}${platform}.${key}`] = value ?? '';
+    }
+  }
+  return attributes;
+}
+
+const ANNOTATED = ['manifest', 'index', 'manifest-descriptor', 'index-descriptor'];
+
 /** Without any, the image is kept. Docker's form is a list of `{Type, Attrs}`. */
-function outputs(text: string, names: readonly string[]): OutputSpec[] {
-  const image: OutputSpec = { type: 'image', names, push: false, store: true, attributes: {} };
+function outputs(
+  text: string,
+  names: readonly string[],
+  annotations: Readonly<Record<string, string>>,
+): OutputSpec[] {
+  const image: OutputSpec = { type: 'image', names, push: false, store: true, attributes: annotations };
   if (text === '' || text === 'null') return [image];
   const list = jsonArray(text, 'outputs');
   if (list.length === 0) return [image];
   return list.map((item): OutputSpec => {
     const { Type, Attrs } = (item ?? {}) as { Type?: unknown; Attrs?: unknown };
-    const attributes = stringMap(Attrs ?? {}, 'outputs');
+    const attributes = { ...annotations, ...stringMap(Attrs ?? {}, 'outputs') };
     const named = attributes['name'] === undefined ? names : attributes['name'].split(',');
     switch (Type) {
       case 'image':

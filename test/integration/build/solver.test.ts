@@ -1,10 +1,11 @@
 /** Builds through `POST /build`: stages, cache, reproducible images, the classic builder's words. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { makeTar, type TarEntry } from '../../fixtures/tar.ts';
+import { makeTar } from '../../fixtures/tar.ts';
 import { eventually } from '../command.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 import { sendBytes } from '../security/attack.ts';
+import { type Built, classicBuild, type Files } from './classic-build.ts';
 
 let daemon: Daemon;
 let close: () => Promise<void>;
@@ -14,38 +15,8 @@ before(async () => {
 });
 after(async () => await close());
 
-interface Built {
-  status: number;
-  /** What a client prints. */
-  output: string;
-  error: string;
-  id: string;
-}
-
-interface Message {
-  stream?: string;
-  error?: string;
-  aux?: { ID?: string };
-}
-
-type Files = Readonly<Record<string, string>>;
-
-async function build(files: Files, query = '', mtime = 1_700_000_000): Promise<Built> {
-  const entries = Object.entries(files).map(
-    ([path, data]): TarEntry => ({ path, data, mtimeNs: BigInt(mtime) * 1_000_000_000n }),
-  );
-  const { status, text } = await sendBytes(daemon, 'POST', `/build?${query}`, makeTar(entries));
-  const messages = text
-    .split('\n')
-    .filter((line) => line.trim() !== '')
-    .map((line) => JSON.parse(line) as Message);
-  return {
-    status,
-    output: messages.map(({ stream = '' }) => stream).join(''),
-    error: messages.map(({ error = '' }) => error).join(''),
-    id: messages.map(({ aux }) => aux?.ID ?? '').join(''),
-  };
-}
+const build = (files: Files, query = '', mtime?: number): Promise<Built> =>
+  classicBuild(daemon, files, query, mtime);
 
 const shows = async (image: string, ...command: string[]): Promise<string> =>
   await daemon.ok('run', '--rm', '--network', 'none', image, ...command);
