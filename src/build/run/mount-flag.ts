@@ -86,6 +86,14 @@ export function mountFrom(value: string): string {
   return from;
 }
 
+/** Keys, in lower case, with their values as they are; undefined for a key that stands alone. Throws InvalidParameter. */
+export function mountFields(value: string): [key: string, text: string | undefined][] {
+  return csvFields(value).map((field) => {
+    const { key, text } = splitField(field);
+    return [key, text];
+  });
+}
+
 interface RawMount {
   type: MountType;
   from: string;
