@@ -7,6 +7,7 @@ import type { Readable } from 'node:stream';
 import { ConflictError } from '../base/errors.ts';
 import type { ImageID } from '../image/digest.ts';
 import type { Platform } from '../image/platform.ts';
+import type { BuildCaches } from './cache/build-caches.ts';
 import type { CacheBudget } from './cache/cache-budget.ts';
 import { CacheKeeper } from './cache/cache-keeper.ts';
 import type { CacheStore } from './cache/cache-store.ts';
@@ -93,6 +94,8 @@ export interface CachePruned {
 export interface BuilderOptions {
   parts: BuildParts;
   cache: StepCache;
+  /** Caches elsewhere. */
+  caches: BuildCaches;
   /** Beside the cache of steps: folders, clones, downloads, cache mounts. */
   stores: readonly CacheStore[];
   /** `<data root>/build`. */
@@ -145,13 +148,16 @@ export class Builder {
   async solve(request: SolveRequest, io: BuildIo, listener?: StepListener): Promise<SolvedBuild> {
     io.signal.throwIfAborted();
     if (this.#builds.has(io.id)) throw new ConflictError(`a build with the ID ${io.id} is under way`);
-    const { parts, cache } = this.#options;
+    const { parts, cache, caches } = this.#options;
+    caches.check(request);
+    const imports = request.check ? [] : caches.open(request, io);
     this.#builds.set(io.id, { id: io.id, startedMs: Date.now(), target: request.target });
     try {
-      const options = { parts, cache, imports: [], executions: this.#executions, listener };
+      const options = { parts, cache, imports, executions: this.#executions, listener };
       const solved = await solve({ ...options, parallelSteps: PARALLEL_STEPS }, request, io);
       return { ...solved, release: () => this.#over(solved) };
     } catch (error) {
+      await Promise.all(imports.map((one) => one.release()));
       void this.#keeper.collect();
       throw error;
     } finally {
@@ -169,14 +175,14 @@ export class Builder {
     return [...this.#builds.values()];
   }
 
-  /** Brings the results of `solve` to all of `outputs`, one after the other. `auth`: as SolveRequest has it. */
+  /** Brings the results of `solve` to all of `outputs`, one after the other, and its steps to the caches of its request. `auth`: as SolveRequest has it. */
   async export(
     solved: SolvedBuild,
     outputs: readonly OutputSpec[],
     io: BuildIo,
     auth: SolveRequest['auth'] = {},
   ): Promise<ExportOutcome> {
-    const { parts, exportFiles } = this.#options;
+    const { parts, exportFiles, caches } = this.#options;
     let outcome: ExportOutcome = { metadata: {} };
     for (const [exporter, output] of outputs.entries()) {
       io.signal.throwIfAborted();
@@ -192,6 +198,7 @@ export class Builder {
       );
       await io.progress.during(vertex, () => exportFiles(solved, output, { ...io, exporter }, vertex));
     }
+    await caches.export(solved, io, auth);
     return outcome;
   }
 

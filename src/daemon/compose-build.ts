@@ -1,6 +1,7 @@
 /** Puts the builder together: where trees come from, what COPY and RUN do, and what is kept between builds. */
 import { join } from 'node:path';
 import { Builder } from '../build/builder.ts';
+import { BuildCaches } from '../build/cache/build-caches.ts';
 import type { StepCache } from '../build/cache/step-cache.ts';
 import { FileDigests } from '../build/copy/file-digests.ts';
 import { makeWorkdir } from '../build/copy/make-workdir.ts';
@@ -66,6 +67,13 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
       run: runs,
     },
     cache,
+    caches: new BuildCaches({
+      imageStore: images,
+      contentStore,
+      snapshotter,
+      registry,
+      work: sources.work,
+    }),
     stores: [...sources.stores, runs.caches],
     directory,
     budget: config.builder,

@@ -12,4 +12,6 @@ export interface CachedStep {
 
 export interface CacheSource {
   find(key: string, signal: AbortSignal): Promise<CachedStep | undefined>;
+  /** The build is over. */
+  release?(): Promise<void>;
 }

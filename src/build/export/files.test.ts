@@ -56,7 +56,14 @@ async function image(architecture: string): Promise<BuiltImage> {
 
 before(async () => {
   const images = [await image('amd64'), await image('arm64')];
-  solved = { images, epochSeconds: 60, materials: [], trail: [], release: async () => undefined };
+  solved = {
+    images,
+    epochSeconds: 60,
+    materials: [],
+    trail: [],
+    cacheTo: [],
+    release: async () => undefined,
+  };
 });
 after(() => fixture.close());
 

@@ -6,6 +6,7 @@
 import type { DiffID } from '../../image/digest.ts';
 import type { HistoryEntry, ImageConfig, RunConfig } from '../../image/image-config.ts';
 import type { Platform } from '../../image/platform.ts';
+import { INLINE_FIELD } from '../cache/cache-document.ts';
 
 const HISTORY_COMMENT = 'buildkit.dockerfile.v0';
 
@@ -32,7 +33,10 @@ export interface ImageInput {
   epochSeconds: number;
 }
 
-/** Docker's private fields of the base (its container's configuration, its ID) are left out. */
+/**
+ * Docker's private fields of the base (its container's configuration, its ID) are left out, and what the base says of the
+ * cache of its own build.
+ */
 const PRIVATE = new Set([
   'container',
   'container_config',
@@ -41,6 +45,8 @@ const PRIVATE = new Set([
   'parent_id',
   'Size',
   'docker_version',
+  INLINE_FIELD,
+  'moby.buildkit.cache.v0',
 ]);
 
 export function imageConfigOf(input: ImageInput): ImageConfig {

@@ -92,9 +92,9 @@ export class LayerSteps {
     const { cache } = this.#options;
     const chain = await this.#chain(work);
     const quick = work.identity === undefined ? undefined : quickKey(work.definition, chain, work.identity);
-    const known = quick === undefined ? undefined : await cache.find(quick, work.description);
+    const known = quick === undefined ? undefined : await cache.find(quick);
     if (known !== undefined) return known;
-    const found = await cache.find(stepKey(work.definition, chain, await work.content()), work.description);
+    const found = await cache.find(stepKey(work.definition, chain, await work.content()));
     if (found !== undefined && quick !== undefined) cache.alias(quick, found.key);
     return found;
   }
@@ -116,7 +116,11 @@ export class LayerSteps {
     const lineage = hash([work.definition, below, content, own]);
     const turn = await executions.join(lineage, signal);
     if ('result' in turn) {
-      if (turn.result.layer !== undefined) await this.#options.cache.hold(turn.result.layer);
+      const quick =
+        work.identity === undefined
+          ? undefined
+          : quickKey(work.definition, await this.#chain(work), work.identity);
+      await this.#options.cache.take(turn.result, quick);
       return this.#use(vertex, turn.result);
     }
     try {

@@ -1,8 +1,9 @@
 /** What a build comes to, before anything is done with it: an image for each platform, and facts about how it was made. */
-import type { DiffID, Digest, ImageID } from '../../image/digest.ts';
+import type { Digest, ImageID } from '../../image/digest.ts';
 import type { ImageConfig } from '../../image/image-config.ts';
 import type { Platform } from '../../image/platform.ts';
 import type { AddLayer } from '../../image/store/image-store.ts';
+import type { CacheSpec } from '../solve-request.ts';
 
 /** A blob of a cache that is elsewhere; brought when its content is needed. */
 export interface RemoteBlob {
@@ -52,6 +53,8 @@ export interface SolvedBuild {
   lock?: string;
   /** Steps that the build used or made. */
   trail: readonly CacheTrail[];
+  /** Where the trail is to go. */
+  cacheTo: readonly CacheSpec[];
   /** Lets go of layers that nothing else holds. */
   release(): Promise<void>;
 }
@@ -59,6 +62,8 @@ export interface SolvedBuild {
 /** Which cached steps a build used and made, for `--cache-to`. */
 export interface CacheTrail {
   key: string;
-  diffId: DiffID | null;
-  description: string;
+  /** Other keys by which this build would have found it. */
+  aliases: readonly string[];
+  /** Undefined: the step changes nothing. */
+  layer: BuiltLayer | undefined;
 }

@@ -5,7 +5,9 @@ import { InvalidParameterError, NotImplementedError } from '../../base/errors.ts
 import { formatPlatform, hostPlatform, type Platform, parsePlatform } from '../../image/platform.ts';
 import { Semaphore } from '../../image/semaphore.ts';
 import type { BuildIo } from '../builder.ts';
+import { INLINE_FIELD } from '../cache/cache-document.ts';
 import type { CacheSource } from '../cache/cache-source.ts';
+import { inlineCache } from '../cache/export-inline.ts';
 import type { StepCache } from '../cache/step-cache.ts';
 import type { Dockerfile } from '../dockerfile/ast.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
@@ -149,13 +151,6 @@ class Solver {
         message: `[Warning] One or more build-args [${unused.join(' ')}] were not consumed`,
       });
     }
-    if (this.#request.cacheFrom.length > this.#options.imports.length) {
-      const names = this.#request.cacheFrom.map(({ type, attributes }) => attributes['ref'] ?? type);
-      vertex.warn({
-        rule: '',
-        message: `[Warning] cache sources are not implemented, not used: ${names.join(', ')}`,
-      });
-    }
   }
 
   #announce(graphs: readonly StageGraph[], platforms: readonly Platform[], dockerfile: Dockerfile): void {
@@ -290,6 +285,8 @@ class Solver {
       diffIds: layers.map(({ diffId }) => diffId),
       epochSeconds,
     });
+    const inline = inlineCache(this.#request, this.#cache.trail, layers);
+    if (inline !== undefined) config[INLINE_FIELD] = inline;
     return {
       platform,
       config,
@@ -312,6 +309,7 @@ class Solver {
       materials: [...this.#images.materials, ...this.#materials, ...this.#sources.materials],
       ...(lock === undefined ? {} : { lock }),
       trail: this.#cache.trail,
+      cacheTo: this.#request.cacheTo,
       release: () => this.#release(),
     };
   }
@@ -326,11 +324,8 @@ class Solver {
 }
 
 /** Before anything is done. */
-function refuseUnbuilt({ squash, cacheTo }: SolveRequest): void {
-  const notBuilt: [boolean, string][] = [
-    [squash, 'squash'],
-    [cacheTo.length > 0, 'exporting the build cache (--cache-to)'],
-  ];
+function refuseUnbuilt({ squash }: SolveRequest): void {
+  const notBuilt: [boolean, string][] = [[squash, 'squash']];
   for (const [asked, what] of notBuilt) if (asked) throw new NotImplementedError(`not implemented: ${what}`);
 }
 

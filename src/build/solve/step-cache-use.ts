@@ -26,14 +26,14 @@ export class StepCacheUse {
   readonly #options: StepCacheUseOptions;
   readonly #holds: Hold[] = [];
   readonly #ends: (() => void)[] = [];
-  readonly #trail = new Map<string, CacheTrail>();
+  readonly #trail = new Map<string, { layer: BuiltLayer | undefined; aliases: Set<string> }>();
 
   constructor(options: StepCacheUseOptions) {
     this.#options = options;
   }
 
   get trail(): readonly CacheTrail[] {
-    return [...this.#trail.values()];
+    return [...this.#trail].map(([key, { layer, aliases }]) => ({ key, layer, aliases: [...aliases] }));
   }
 
   /** False where no key of this definition can be found anywhere. */
@@ -41,10 +41,16 @@ export class StepCacheUse {
     return this.#options.imports.length > 0 || this.#options.cache.mayHave(definition);
   }
 
-  async find(key: string, description: string): Promise<CachedStep | undefined> {
+  async find(key: string): Promise<CachedStep | undefined> {
     const found = (await this.#findHere(key)) ?? (await this.#findElsewhere(key));
-    if (found !== undefined) this.#remember(found.key, found.layer, description);
+    if (found !== undefined) this.#remember(found.key, found.layer, key);
     return found;
+  }
+
+  /** Takes what another build, or another stage of this one, did just now. `alias`: as of `alias`. */
+  async take({ key, layer }: CachedStep, alias: string | undefined): Promise<void> {
+    if (layer !== undefined) await this.hold(layer);
+    this.#remember(key, layer, alias ?? key);
   }
 
   /** A record's layer may be removed in the moment between finding and holding it. */
@@ -84,19 +90,23 @@ export class StepCacheUse {
     const { cache } = this.#options;
     cache.store(step);
     this.#ends.push(cache.keep(step.key));
-    this.#remember(step.key, step.layer, step.description);
+    this.#remember(step.key, step.layer, step.key);
   }
 
   alias(alias: string, key: string): void {
     this.#options.cache.alias(alias, key);
+    if (alias !== key) this.#trail.get(key)?.aliases.add(alias);
   }
 
-  #remember(key: string, layer: BuiltLayer | undefined, description: string): void {
-    this.#trail.set(key, { key, diffId: layer?.diffId ?? null, description });
+  #remember(key: string, layer: BuiltLayer | undefined, foundBy: string): void {
+    const aliases = this.#trail.get(key)?.aliases ?? new Set();
+    if (foundBy !== key) aliases.add(foundBy);
+    this.#trail.set(key, { layer, aliases });
   }
 
   async release(): Promise<void> {
     for (const end of this.#ends.splice(0)) end();
     for (const hold of this.#holds.splice(0)) await hold.release();
+    for (const source of this.#options.imports) await source.release?.();
   }
 }

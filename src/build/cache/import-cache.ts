@@ -1,0 +1,159 @@
+/**
+ * A cache that a build was given (`--cache-from`): its records are read while the build begins, and a layer of a hit is
+ * brought only once its files are needed. It is trusted as far as the user who named it does, in this build alone: what
+ * it says a step results in is not written down for others. A cache that is missing or broken is a warning, never the
+ * build's failure; a layer that cannot be brought any more is one.
+ */
+import { errorMessage } from '../../base/errors.ts';
+import type { DiffID } from '../../image/digest.ts';
+import type { Snapshotter } from '../../image/layers/snapshotter.ts';
+import type { Hold, ImageStore } from '../../image/store/image-store.ts';
+import type { ProgressVertex } from '../progress.ts';
+import type { BuiltLayer } from '../solve/solved.ts';
+import type { CacheBlob, CacheLayer, CacheRecord } from './cache-document.ts';
+import type { CachedStep, CacheSource } from './cache-source.ts';
+
+export interface OpenedCache {
+  records: readonly CacheRecord[];
+  /** Whether the blob of a layer can be had. */
+  has(blob: CacheBlob, signal: AbortSignal): Promise<boolean>;
+  /** Brings a layer into the store, its bytes checked against digest and diffID. */
+  bring(diffId: DiffID, blob: CacheBlob, signal: AbortSignal): Promise<void>;
+  /** Once nothing is brought any more. */
+  close?(): void;
+}
+
+export interface ImportCacheOptions {
+  images: Pick<ImageStore, 'hold'>;
+  snapshotter: Pick<Snapshotter, 'layer'>;
+  /** Begins at once. */
+  open(signal: AbortSignal): Promise<OpenedCache>;
+  /** Shows how the reading goes. */
+  vertex: ProgressVertex;
+  signal: AbortSignal;
+}
+
+export class ImportCache implements CacheSource {
+  readonly #options: ImportCacheOptions;
+  readonly #opened: Promise<OpenedCache | undefined>;
+  #records: Map<string, CacheRecord> | undefined;
+  /** One object a layer, whatever the records: what brings it, does so once. */
+  readonly #layers = new Map<DiffID, Promise<BuiltLayer | undefined>>();
+  readonly #holds: Hold[] = [];
+  readonly #brought: DiffID[] = [];
+  /** Nobody waits for a cache after the build. */
+  readonly #over = new AbortController();
+  #closed = false;
+
+  constructor(options: ImportCacheOptions) {
+    this.#options = options;
+    this.#opened = this.#open();
+  }
+
+  async #open(): Promise<OpenedCache | undefined> {
+    const { open, vertex } = this.#options;
+    const signal = AbortSignal.any([this.#options.signal, this.#over.signal]);
+    vertex.start();
+    try {
+      const opened = await open(signal);
+      vertex.complete();
+      return opened;
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      vertex.warn({ rule: '', message: `${vertex.name}: the cache is not used: ${errorMessage(error)}` });
+      vertex.complete();
+      return undefined;
+    }
+  }
+
+  async find(key: string): Promise<CachedStep | undefined> {
+    const opened = await this.#opened;
+    if (opened === undefined) return undefined;
+    this.#records ??= recordsByKey(opened.records);
+    const record = this.#records.get(key);
+    if (record === undefined) return undefined;
+    if (record.layer === undefined) return { key: record.key, layer: undefined };
+    const layer = await this.#layer(opened, record.layer);
+    return layer === undefined ? undefined : { key: record.key, layer };
+  }
+
+  #layer(opened: OpenedCache, layer: CacheLayer): Promise<BuiltLayer | undefined> {
+    const known = this.#layers.get(layer.diffId) ?? this.#hold(opened, layer);
+    this.#layers.set(layer.diffId, known);
+    return known;
+  }
+
+  async #hold(opened: OpenedCache, { diffId, blob }: CacheLayer): Promise<BuiltLayer | undefined> {
+    const { images, snapshotter } = this.#options;
+    this.#holds.push(
+      await images.hold({ layers: [diffId], ...(blob === undefined ? {} : { blobs: [blob.digest] }) }),
+    );
+    const here = snapshotter.layer(diffId);
+    if (here !== undefined) return { diffId, sizeBytes: here.sizeBytes };
+    if (blob === undefined || !(await this.#canBeHad(opened, diffId, blob))) return undefined;
+    const { digest, sizeBytes, mediaType } = blob;
+    const layer: BuiltLayer = {
+      diffId,
+      sizeBytes: 0,
+      blobDigest: digest,
+      blobSizeBytes: sizeBytes,
+      mediaType,
+      // Until the layer was made of that very blob, only the cache says that it is one.
+      verified: false,
+    };
+    let brought: Promise<void> | undefined;
+    const bring = async (signal: AbortSignal): Promise<void> => {
+      if (snapshotter.layer(diffId) !== undefined) return;
+      await opened.bring(diffId, blob, signal);
+      this.#brought.push(diffId);
+      layer.verified = true;
+      layer.sizeBytes = snapshotter.layer(diffId)?.sizeBytes ?? 0;
+    };
+    layer.remote = {
+      digest,
+      sizeBytes,
+      mediaType,
+      fetch: (signal) => {
+        brought ??= bring(signal);
+        return brought;
+      },
+    };
+    return layer;
+  }
+
+  /** Asked before a step counts as done: later there is nobody who could do it. */
+  async #canBeHad(opened: OpenedCache, diffId: DiffID, blob: CacheBlob): Promise<boolean> {
+    const { vertex, signal } = this.#options;
+    try {
+      if (await opened.has(blob, signal)) return true;
+      vertex.warn({ rule: '', message: `${vertex.name}: layer ${diffId} is not there any more` });
+    } catch (error) {
+      signal.throwIfAborted();
+      vertex.warn({
+        rule: '',
+        message: `${vertex.name}: layer ${diffId} is not used: ${errorMessage(error)}`,
+      });
+    }
+    return false;
+  }
+
+  /** Layers that were brought, and that nothing has come to need, go. */
+  async release(): Promise<void> {
+    this.#over.abort();
+    const opened = await this.#opened;
+    await Promise.allSettled(this.#layers.values());
+    for (const hold of this.#holds.splice(0)) await hold.release(this.#brought);
+    if (!this.#closed) opened?.close?.();
+    this.#closed = true;
+  }
+}
+
+/** The first to say something about a key is believed. */
+function recordsByKey(records: readonly CacheRecord[]): Map<string, CacheRecord> {
+  const found = new Map<string, CacheRecord>();
+  for (const record of records) if (!found.has(record.key)) found.set(record.key, record);
+  for (const record of records) {
+    for (const alias of record.aliases) if (!found.has(alias)) found.set(alias, record);
+  }
+  return found;
+}
