@@ -64,8 +64,9 @@ async function unharmed(...layers: readonly (readonly TarEntry[])[]): Promise<st
   assert.equal(outsideState(), before, 'after the pull');
   if (pulled.code === 0) {
     const script =
-      'echo x > /escape/new; rm -rf /escape/*; echo y > /link; cat /link; ls -la / > /dev/null; exit 0';
-    await daemon.mydock(['run', '--rm', reference, 'sh', '-c', script]);
+      'cat /link; echo x > /escape/new; rm -rf /escape/*; echo y > /link; ls -la / > /dev/null; exit 0';
+    const { stdout } = await daemon.mydock(['run', '--rm', reference, 'sh', '-c', script]);
+    assert.doesNotMatch(stdout, /untouched/, "what the host's file holds is not shown");
     assert.equal(outsideState(), before, 'after a run');
   }
   assert.equal(existsSync('/escaped'), false);
@@ -105,6 +106,7 @@ function hostileImages(): void {
       `${up}${victim.slice(1)}/precious`,
       `a/${up}${victim.slice(1)}/precious`,
     ]) {
+      await unharmed([{ path: 'link', type: 'hardlink', target }]);
       await unharmed([
         { path: 'link', type: 'hardlink', target },
         { path: 'link', data: 'overwritten' },
