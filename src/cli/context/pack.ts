@@ -11,16 +11,23 @@ export interface ContextOptions {
   readonly dockerfile: string;
   /** A Dockerfile from outside the context: sent under `dockerfile` instead of a file of the context. */
   readonly dockerfileContent?: Buffer;
+  /** Where that lies, for the ignore file beside it. */
+  readonly ignoreFor?: string;
 }
 
 /** The stream fails where a file changes size while it is read, or cannot be read. */
 export async function packContext(root: string, options: ContextOptions): Promise<AsyncIterable<Uint8Array>> {
-  const { patterns, file } = await readIgnoreFile(root, options.dockerfile);
+  const { patterns, file, content } = await readIgnoreFile(root, options.ignoreFor ?? options.dockerfile);
   const rules = new IgnoreRules(patterns);
   const kept = new Set([options.dockerfile, '.dockerignore', ...(file === undefined ? [] : [file])]);
   const archive = pack();
-  const walker = new ContextWalker(archive, root, rules, kept, options);
+  const walker = new ContextWalker(archive, root, rules, kept, { ...options, ignore: content });
   return fillArchive(archive, () => walker.walk());
+}
+
+interface WalkOptions extends ContextOptions {
+  /** Text of the ignore file that counts. */
+  readonly ignore: string;
 }
 
 class ContextWalker {
@@ -28,7 +35,7 @@ class ContextWalker {
   readonly #root: string;
   readonly #rules: IgnoreRules;
   readonly #kept: ReadonlySet<string>;
-  readonly #options: ContextOptions;
+  readonly #options: WalkOptions;
   readonly #links = new Map<string, string>();
 
   constructor(
@@ -36,7 +43,7 @@ class ContextWalker {
     root: string,
     rules: IgnoreRules,
     kept: ReadonlySet<string>,
-    options: ContextOptions,
+    options: WalkOptions,
   ) {
     this.#archive = archive;
     this.#root = root;
@@ -47,9 +54,13 @@ class ContextWalker {
 
   async walk(): Promise<void> {
     await this.#folder('');
-    const { dockerfileContent, dockerfile } = this.#options;
+    const { dockerfileContent, dockerfile, ignore } = this.#options;
     if (dockerfileContent === undefined) return;
-    this.#archive.entry({ name: dockerfile, mode: 0o644, mtime: new Date(0) }, dockerfileContent);
+    const header = { mode: 0o644, mtime: new Date(0) };
+    this.#archive.entry({ ...header, name: dockerfile }, dockerfileContent);
+    // The daemon hides from COPY what its ignore file names, these two above all.
+    const ignoreFile = `${dockerfile}.dockerignore`;
+    this.#archive.entry({ ...header, name: ignoreFile }, `${ignore}\n${dockerfile}\n${ignoreFile}\n`);
   }
 
   async #folder(folder: string): Promise<void> {

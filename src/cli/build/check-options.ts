@@ -1,0 +1,64 @@
+/** What flags of a build mean together, judged before the daemon is asked. */
+import { CliError } from '../cli-error.ts';
+import { type Io, printError } from '../io.ts';
+import { type BuildOptions, type ProgressMode, parseProgress } from './build-options.ts';
+import { isCheck } from './build-query.ts';
+
+/** Throws CliError for flags that contradict each other. */
+export function checkOptions(options: BuildOptions, io: Io): void {
+  const { onError, verify, watch, quiet, lock, locked, output, push } = options;
+  const { builder = 'default' } = options;
+  const refuse = (text: string): never => {
+    throw new CliError(text);
+  };
+  if (builder !== 'default' && builder !== '')
+    refuse(`no builder "${builder}" found: there is one, "default"`);
+  if (onError !== undefined && !(io.stdin.isTTY === true && io.stdout.isTTY === true)) {
+    refuse('--on-error shell needs a terminal: stdin and stdout must be one');
+  }
+  if (quiet && options.progress !== undefined && options.progress !== 'quiet') {
+    refuse(`progress=${options.progress} and quiet cannot be used together`);
+  }
+  if (lock && locked)
+    refuse('--lock and --locked cannot be used together: one writes what the other forbids');
+  if (isCheck(options) && (verify || watch || push)) {
+    refuse('--check builds nothing: it cannot be used with --verify, --watch or --push');
+  }
+  if (verify && watch) refuse('--verify and --watch cannot be used together');
+  if (
+    verify &&
+    output.some(({ type, dest }) => type !== 'image' && !(type === 'docker' && dest === undefined))
+  ) {
+    refuse('--verify compares images: it cannot be used with outputs that are none');
+  }
+  if (verify && options.platform.join(',').includes(',')) refuse('--verify compares images of one platform');
+}
+
+/** Says which attestations are asked for and not made. */
+export function noteAttestations({ attest, provenance, sbom }: BuildOptions, io: Io): void {
+  const off = (value: string): boolean => /^(false|0|disabled=true)$/.test(value);
+  const asked = [
+    ...attest.filter((one) => !/disabled=true/.test(one)).map((one) => `--attest ${one}`),
+    ...(provenance === undefined || off(provenance) ? [] : [`--provenance ${provenance}`]),
+    ...(sbom === undefined || off(sbom) ? [] : [`--sbom ${sbom}`]),
+  ];
+  for (const one of asked) printError(io, `WARNING: ${one} is accepted, but no attestation is made`);
+}
+
+/** How progress is shown: the flag, `BUILDKIT_PROGRESS`, or what stderr is. */
+export function progressMode(options: BuildOptions, io: Io): Exclude<ProgressMode, 'auto'> {
+  if (options.quiet) return 'quiet';
+  const asked = options.progress ?? fromEnvironment(io.env['BUILDKIT_PROGRESS']);
+  if (asked !== 'auto') return asked;
+  return io.stderr.isTTY === true && io.env['TERM'] !== 'dumb' ? 'tty' : 'plain';
+}
+
+function fromEnvironment(value: string | undefined): ProgressMode {
+  if (value === undefined || value === '') return 'auto';
+  try {
+    return parseProgress(value);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CliError(`invalid value "${value}" of BUILDKIT_PROGRESS: ${reason}`);
+  }
+}
