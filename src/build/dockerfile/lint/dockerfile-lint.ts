@@ -35,7 +35,8 @@ export interface LintInput {
 export type LintBase =
   /** An image that nobody knows yet. */
   | { kind: 'unknown' }
-  | { kind: 'stage'; index: number }
+  /** `triggers`: ONBUILD of that stage. */
+  | { kind: 'stage'; index: number; triggers: readonly Instruction[] }
   | {
       kind: 'image';
       /** `NAME=value` each. */
@@ -118,7 +119,7 @@ export class DockerfileLint {
     const state = this.#state(base);
     const lint = new StageLint({ linter: this.#linter, globals: this.#globals, given, state });
     this.#stages.set(index, lint);
-    if (base.kind === 'image') {
+    if (base.kind !== 'unknown') {
       for (const trigger of base.triggers) lint.instruction(trigger, stage.from);
     }
     for (const instruction of stage.instructions) lint.instruction(instruction);

@@ -31,7 +31,7 @@ function lint(text: string, { given = {}, base = IMAGE, ignore = [] }: Setting =
   const names = dockerfile.stages.map(({ from }) => from.name);
   for (const [index, { from }] of dockerfile.stages.entries()) {
     const parent = names.slice(0, index).lastIndexOf(from.base);
-    one.stage(index, parent < 0 ? base : { kind: 'stage', index: parent });
+    one.stage(index, parent < 0 ? base : { kind: 'stage', index: parent, triggers: [] });
   }
   one.copies(ignore);
   one.check();
