@@ -180,8 +180,24 @@ function manifestVerb(name: 'annotate' | 'create' | 'push' | 'rm'): VerbEntry {
   return entry('Not implemented by mydock', load);
 }
 
+const builderVerbs = {
+  build,
+  du: entry('Show the build cache', async () => (await import('./builder/du.ts')).du),
+  prune: entry('Remove build cache', async () => (await import('./builder/prune.ts')).prune),
+};
+
 /** `mydock GROUP VERB`. */
 export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
+  builder: { summary: 'Manage builds', verbs: builderVerbs },
+  buildx: {
+    summary: 'Manage builds, by the names that scripts know',
+    verbs: {
+      ...builderVerbs,
+      inspect: entry('Show a builder', async () => (await import('./builder/builders.ts')).inspect),
+      ls: entry('List builders', async () => (await import('./builder/builders.ts')).ls),
+      version: entry('Show the version', async () => (await import('./builder/builders.ts')).version),
+    },
+  },
   container: {
     summary: 'Manage containers',
     verbs: {

@@ -62,6 +62,8 @@ const BY_PATH: Readonly<Record<string, VerbWords>> = {
   ...CONTAINER_VERBS,
   ...IMAGE_VERBS,
   ...prefixed('container', { ...CONTAINER_VERBS, inspect: many('container') }),
+  ...prefixed('builder', { build: one('files') }),
+  ...prefixed('buildx', { build: one('files') }),
   ...prefixed('image', {
     ...IMAGE_VERBS,
     diff: many('any-object'),
@@ -109,7 +111,9 @@ export function wordKind(path: string, index: number): WordKind | undefined {
 
 /** Values of flags that have only these, or that name objects; by the flag's name. */
 export const FLAG_VALUES: Readonly<Record<string, readonly string[] | WordKind>> = {
+  '--allow': ['network.host', 'security.insecure'],
   '--attach': ['stdin', 'stdout', 'stderr'],
+  '--call': ['build', 'check'],
   '--cgroupns': ['host', 'private'],
   '--config-from': 'network',
   '--egress': ['none', 'allow='],
@@ -118,6 +122,8 @@ export const FLAG_VALUES: Readonly<Record<string, readonly string[] | WordKind>>
   '--label-file': 'files',
   '--log-driver': ['json-file', 'local', 'none', 'journald', 'syslog'],
   '--network': 'network',
+  '--on-error': ['shell'],
+  '--progress': ['auto', 'plain', 'tty', 'rawjson', 'quiet'],
   '--pull': ['always', 'missing', 'never'],
   '--restart': ['no', 'always', 'unless-stopped', 'on-failure'],
   '--signal': ['HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'TERM', 'STOP', 'CONT'],

@@ -62,7 +62,7 @@ function verboseText(usage: DiskUsage, nowMs: number): string {
     'Local Volumes space usage:\n',
     rowsText(VOLUMES, usage.Volumes ?? [], undefined, VOLUME_TABLE),
     `Build cache usage: ${humanSize(cacheBytes(usage))}\n`,
-    rowsText(cacheKind(nowMs, true), usage.BuildCache ?? [], undefined, CACHE),
+    rowsText(cacheRows(nowMs, true), usage.BuildCache ?? [], undefined, CACHE),
   ].join('\n');
 }
 
@@ -73,7 +73,7 @@ function verboseJson(usage: DiskUsage, nowMs: number): string {
     ['Images', list(imageKind(nowMs, false), verboseImages(usage))],
     ['Containers', list(containerRows(nowMs, false), verboseContainers(usage))],
     ['Volumes', list(VOLUMES, usage.Volumes ?? [])],
-    ['BuildCache', list(cacheKind(nowMs, false), usage.BuildCache ?? [])],
+    ['BuildCache', list(cacheRows(nowMs, false), usage.BuildCache ?? [])],
   ];
   return `{${parts.map(([name, text]) => `"${name}":${text}`).join(',')}}`;
 }
@@ -94,7 +94,7 @@ function cacheBytes(usage: DiskUsage): number {
 }
 
 /** Fields in alphabetical order, as JSON output has them. */
-function cacheKind(nowMs: number, trunc: boolean): RowKind<BuildCacheRecord> {
+export function cacheRows(nowMs: number, trunc: boolean): RowKind<BuildCacheRecord> {
   const since = (time: string | null | undefined): string =>
     time ? `${humanDuration(nowMs - Date.parse(time))} ago` : '';
   return {
