@@ -40,6 +40,12 @@ async function exec(name: string, line: string): Promise<string> {
   return await daemon.ok('exec', name, 'sh', '-c', line);
 }
 
+/** A daemon remembers for some seconds which ranges other processes were in; the next one looks anew. */
+async function relaunch(): Promise<void> {
+  await daemon.stop();
+  await daemon.launch();
+}
+
 /** The first ID of the host that stands for the container's. */
 function firstId(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/uid_map`, 'utf8').trim().split(/\s+/)[1]);
@@ -69,6 +75,7 @@ test('root of the container is nobody on the host, and every container is somebo
   assert.equal(await daemon.inspect('second', '{{.HostConfig.UsernsMode}}'), 'auto:size=1000');
   assert.match(await daemon.ok('top', 'first', '-o', 'uid,pid'), new RegExp(`^ *${a} +${first}$`, 'm'));
   await daemon.ok('rm', '-f', 'first');
+  await relaunch();
   assert.equal(firstId(await start('third')), a, 'a range that was given back is given out again');
 });
 
@@ -90,6 +97,7 @@ test('ranges are kept over restarts of containers and daemons, and never given o
 });
 
 test('a range is held for as long as somebody is in it: by those that have joined, after its first container', async () => {
+  await relaunch();
   const first = firstId(await start('first'));
   await daemon.ok(
     'run',
@@ -109,9 +117,7 @@ test('a range is held for as long as somebody is in it: by those that have joine
   await daemon.launch();
   assert.notEqual(firstId(await start('third')), first, 'a later daemon knows of it as well');
   await daemon.ok('rm', '-f', 'joined');
-  // What the daemon has seen of other processes' ranges it remembers for some seconds.
-  await daemon.stop();
-  await daemon.launch();
+  await relaunch();
   assert.equal(firstId(await start('fourth')), first);
 });
 

@@ -45,10 +45,14 @@ test('strict: the host decides by its input rules who reaches a published port',
   await eventually('it answers the host', async () => (await ask(18081, 'host', 2000)) === 'hello');
   assert.equal(await ask(18082, 'peer', 30_000), 'hello', 'no rules: open');
   await shell(`nft 'table inet host { chain input { type filter hook input priority 0; policy drop;
-    iifname lo accept; ct state established,related accept; tcp dport 18081 accept
+    iifname lo accept; ct state established,related accept; tcp dport 18081 accept; tcp dport 18082 counter
   }; }'`);
+  // An answer that is merely late is no proof: the rule before the policy's drop has seen the packets.
+  const refused = async (): Promise<boolean> =>
+    (await ask(18082, 'peer', 1500)) === '' &&
+    /counter packets [1-9]/.test((await run(['nft', 'list', 'table', 'inet', 'host'])).stdout);
   try {
-    await eventually('the policy counts', async () => (await ask(18082, 'peer', 1500)) === '');
+    await eventually('the policy counts', refused);
     assert.equal(await ask(18081, 'peer', 30_000), 'hello');
     assert.equal(await ask(18082, 'host', 30_000), 'hello');
   } finally {

@@ -7,12 +7,12 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { errorMessage } from '../../../base/errors.ts';
 import { addon } from '../../../native/addon.ts';
-import { assertSameTree, gnuTar, tarOf } from '../suite/fixture.ts';
+import { assertSameTree, tarOf } from '../suite/fixture.ts';
 import { treeManifest } from '../suite/tree-manifest.ts';
-import { makeBaseTree, makeSecondTree, referenceManifest } from '../suite/trees.ts';
+import { referenceImage, referenceManifest } from '../suite/trees.ts';
 import { SUPER, SUPER_OFFSET } from './format.ts';
 import { mergeIndexes } from './merge.ts';
 import { type BuiltIndex, buildIndex } from './suite/build-index.ts';
@@ -90,15 +90,6 @@ const reason = whyNot();
 after(() => rmSync(directory, { recursive: true, force: true }));
 
 describe('indexes in the kernel', { skip: reason ?? false }, () => {
-  let base: string;
-  let second: string;
-  before(() => {
-    base = newDirectory();
-    second = newDirectory();
-    makeBaseTree(base);
-    makeSecondTree(second);
-  });
-
   for (const options of [
     ['--format=posix'],
     ['--format=posix', '--sparse'],
@@ -106,21 +97,19 @@ describe('indexes in the kernel', { skip: reason ?? false }, () => {
     ['--format=oldgnu'],
   ]) {
     it(`are what GNU tar unpacks: ${options.join(' ')}`, () => {
-      const tars = [gnuTar(base, ...options), gnuTar(second, ...options)];
+      const { tars, base, both } = referenceImage(...options);
       const layers = tars.map(store);
       const one = mergeIndexes(layers.slice(0, 1).map(({ built }) => built.index)).index;
-      mounted(one, layers[0]?.devices ?? [], (target) =>
-        assertSameTree(treeManifest(target), referenceManifest({ newDirectory }, tars.slice(0, 1))),
-      );
+      mounted(one, layers[0]?.devices ?? [], (target) => assertSameTree(treeManifest(target), base));
       const devices = layers.flatMap((layer) => layer.devices);
       mounted(mergeIndexes(layers.map(({ built }) => built.index)).index, devices, (target) =>
-        assertSameTree(treeManifest(target), referenceManifest({ newDirectory }, tars)),
+        assertSameTree(treeManifest(target), both),
       );
     });
   }
 
   it('stack in overlayfs unmerged as well, whiteouts and opaque directories included', () => {
-    const tars = [gnuTar(base, '--format=posix'), gnuTar(second, '--format=posix')];
+    const { tars, both } = referenceImage('--format=posix');
     const [low, high] = tars.map(store);
     if (low === undefined || high === undefined) return;
     const target = newDirectory();
@@ -128,7 +117,7 @@ describe('indexes in the kernel', { skip: reason ?? false }, () => {
       mounted(high.built.index, high.devices, (upper) => {
         execFileSync('mount', ['-t', 'overlay', 'layers', '-o', `ro,lowerdir=${upper}:${lower}`, target]);
         try {
-          assertSameTree(treeManifest(target), referenceManifest({ newDirectory }, tars));
+          assertSameTree(treeManifest(target), both);
         } finally {
           execFileSync('umount', [target]);
         }
@@ -165,8 +154,7 @@ describe('indexes in the kernel', { skip: reason ?? false }, () => {
 
   it('pass fsck.erofs', { skip: fsckWorks() ? false : 'fsck.erofs 1.8 or newer is not installed' }, () => {
     const layers = [
-      gnuTar(base, '--format=posix', '--sparse'),
-      gnuTar(second, '--format=posix'),
+      ...referenceImage('--format=posix', '--sparse').tars,
       tarOf(
         ...Array.from({ length: 5000 }, (_, i) => ({
           name: `d${i % 7}/${i}`,

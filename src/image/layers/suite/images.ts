@@ -7,18 +7,12 @@ import { after, before, test } from 'node:test';
 import type { DiffID } from '../../digest.ts';
 import { assertSameTree, digestOfStream, Fixture, gnuTar, type SuiteDriver, sh } from './fixture.ts';
 import { treeManifest } from './tree-manifest.ts';
-import { makeBaseTree, makeSecondTree, referenceManifest } from './trees.ts';
+import { referenceImage } from './trees.ts';
 
 export function imageTests(driver: SuiteDriver): void {
   let fixture: Fixture;
-  let base: string;
-  let second: string;
   before(() => {
     fixture = new Fixture(driver);
-    base = fixture.newDirectory();
-    second = fixture.newDirectory();
-    makeBaseTree(base);
-    makeSecondTree(second);
   });
   after(() => fixture.close());
 
@@ -30,20 +24,20 @@ export function imageTests(driver: SuiteDriver): void {
     ['old GNU, incremental header fields', 'none', ['--format=oldgnu', '--atime-preserve']],
   ] as const) {
     test(`two layers: ${name}`, async () => {
-      const tars = [gnuTar(base, ...options), gnuTar(second, ...options)];
+      const { tars, base, both } = referenceImage(...options);
       const layers = await Promise.all(tars.map((tar) => fixture.add(tar, compression)));
       const target = await fixture.mount(layers);
-      assertSameTree(treeManifest(target), referenceManifest(fixture, tars));
+      assertSameTree(treeManifest(target), both);
       await fixture.unmount(target);
       const one = await fixture.mount(layers.slice(0, 1));
-      assertSameTree(treeManifest(one), referenceManifest(fixture, tars.slice(0, 1)));
+      assertSameTree(treeManifest(one), base);
       await fixture.unmount(one);
       for (const layer of layers) await fixture.snapshotter.remove(layer);
     });
   }
 
   test('an exported tar is the same layer', async () => {
-    const tars = [gnuTar(base, '--format=posix'), gnuTar(second, '--format=posix')];
+    const { tars } = referenceImage('--format=posix');
     const layers = await Promise.all(tars.map((tar) => fixture.add(tar)));
     const again: DiffID[] = [];
     for (const layer of layers) {

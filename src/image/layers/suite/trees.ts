@@ -1,9 +1,10 @@
 /** Trees with everything that a layer can hold, and how GNU tar and mount(8) stack them. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { addon } from '../../../native/addon.ts';
-import { CAPABILITY, type Fixture, sh } from './fixture.ts';
+import { CAPABILITY, type Fixture, gnuTar, sh } from './fixture.ts';
 import { type Manifest, treeManifest } from './tree-manifest.ts';
 
 /** Everything a file system can hold, as a layer's tree. */
@@ -46,7 +47,7 @@ export function makeBaseTree(directory: string): void {
 }
 
 /** Changes on top of it, with whiteouts as files. */
-export function makeSecondTree(directory: string): void {
+function makeSecondTree(directory: string): void {
   sh(
     directory,
     `
@@ -63,24 +64,28 @@ export function makeSecondTree(directory: string): void {
   addon().setTimes(join(directory, 'many'), 1_300_000_000, 7);
 }
 
-/** A layer's tree into overlayfs's form, by other means than the driver's. */
-function convertWhiteouts(directory: string): void {
-  sh(
-    directory,
-    `
-    find . -name '.wh..wh..opq' -print0 | while IFS= read -r -d '' f; do
-      d=$(dirname "$f"); touch -r "$d" ../stamp; rm "$f"
-      python3 -c 'import os,sys; os.setxattr(sys.argv[1], "trusted.overlay.opaque", b"y")' "$d"; touch -r ../stamp "$d"
-    done
-    find . -name '.wh.*' -print0 | while IFS= read -r -d '' f; do
-      d=$(dirname "$f"); b=$(basename "$f"); touch -r "$d" ../stamp; rm "$f"; mknod "$d/\${b#.wh.}" c 0 0; touch -r ../stamp "$d"
-    done
-  `,
-  );
-}
+/**
+ * A layer's tree into overlayfs's form, by other means than the driver's: one program for all of it, as one for each
+ * mark would cost more than the test. Directories keep their times.
+ */
+const CONVERT_WHITEOUTS = `
+import os, stat, sys
+for folder, _, files in os.walk(os.fsencode(sys.argv[1]), topdown=False):
+    marks = [name for name in files if name.startswith(b'.wh.')]
+    if not marks:
+        continue
+    before = os.stat(folder)
+    for name in marks:
+        os.unlink(os.path.join(folder, name))
+        if name == b'.wh..wh..opq':
+            os.setxattr(folder, 'trusted.overlay.opaque', b'y')
+        else:
+            os.mknod(os.path.join(folder, name[4:]), stat.S_IFCHR, 0)
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+`;
 
 /** The manifest of tars unpacked by GNU tar and stacked with mount(8). */
-export function referenceManifest(fixture: Pick<Fixture, 'newDirectory'>, tars: Buffer[]): Manifest {
+export function referenceManifest(fixture: Pick<Fixture, 'newDirectory'>, tars: readonly Buffer[]): Manifest {
   const trees = tars.map((tar) => {
     const holder = fixture.newDirectory();
     const tree = join(holder, 'fs');
@@ -93,7 +98,7 @@ export function referenceManifest(fixture: Pick<Fixture, 'newDirectory'>, tars: 
       '--same-owner',
     ];
     execFileSync('tar', [...options, '-xf', '-', '-C', tree], { input: tar });
-    convertWhiteouts(tree);
+    execFileSync('python3', ['-c', CONVERT_WHITEOUTS, tree]);
     return tree;
   });
   const target = fixture.newDirectory();
@@ -104,5 +109,42 @@ export function referenceManifest(fixture: Pick<Fixture, 'newDirectory'>, tars: 
     return treeManifest(target);
   } finally {
     execFileSync('umount', [target]);
+  }
+}
+
+/** An image of two layers by GNU tar, and what its first layer and both are to look like. */
+export interface ReferenceImage {
+  readonly tars: readonly [base: Buffer, second: Buffer];
+  readonly base: Manifest;
+  readonly both: Manifest;
+}
+
+const referenceImages = new Map<string, ReferenceImage>();
+
+/** The two trees above as GNU tar packs them with `options`: made once a process, for all drivers alike. */
+export function referenceImage(...options: string[]): ReferenceImage {
+  const made = referenceImages.get(options.join(' '));
+  if (made !== undefined) return made;
+  const scratch = mkdtempSync(join(tmpdir(), 'mydock-trees-'));
+  let count = 0;
+  const newDirectory = (): string => {
+    const path = join(scratch, `${count++}`);
+    mkdirSync(path, { mode: 0o755 });
+    return path;
+  };
+  try {
+    const [base, second] = [newDirectory(), newDirectory()];
+    makeBaseTree(base);
+    makeSecondTree(second);
+    const tars = [gnuTar(base, ...options), gnuTar(second, ...options)] as const;
+    const image = {
+      tars,
+      base: referenceManifest({ newDirectory }, tars.slice(0, 1)),
+      both: referenceManifest({ newDirectory }, tars),
+    };
+    referenceImages.set(options.join(' '), image);
+    return image;
+  } finally {
+    rmSync(scratch, { recursive: true });
   }
 }
