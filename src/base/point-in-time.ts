@@ -21,9 +21,9 @@ export function parsePointInTime(text: string, nowMs: number): number | undefine
 
 /** Go's time.Duration with a unit behind every number. */
 function durationMs(text: string): number | undefined {
-  if (!/^(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+$/.test(text)) return undefined;
+  if (!/^(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|\u00b5s|ms|s|m|h))+$/.test(text)) return undefined;
   let total = 0;
-  for (const [, number, unit = ''] of text.matchAll(/([\d.]+)([a-zµ]+)/g)) {
+  for (const [, number, unit = ''] of text.matchAll(/([\d.]+)([a-z\u00b5]+)/g)) {
     total += Number(number) * (UNITS_MS[unit] ?? 0);
   }
   return total;

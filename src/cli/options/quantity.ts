@@ -74,7 +74,7 @@ export function parseNanoCpus(text: string): number {
 export function parseTimestamp(text: string, nowMs: number): string {
   if (text === '') return '';
   if (/^-?\d+(\.\d+)?$/.test(text)) return text;
-  if (/^[+-]?[\d.]+[a-zµμ]/i.test(text) && !/^\d{4}-/.test(text)) {
+  if (/^[+-]?[\d.]+[a-z\u00b5\u03bc]/i.test(text) && !/^\d{4}-/.test(text)) {
     const unixNs = BigInt(nowMs) * 1_000_000n - BigInt(parseDurationNs(text));
     return `${unixNs / 1_000_000_000n}.${String(unixNs % 1_000_000_000n).padStart(9, '0')}`;
   }
