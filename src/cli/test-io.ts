@@ -14,10 +14,12 @@ export interface TestSurroundings {
   readonly nowMs?: number;
   /** Makes stdout a terminal of this size. */
   readonly terminal?: { readonly rows: number; readonly columns: number };
+  /** Hears what is written to stdout. */
+  readonly onOutput?: (text: string) => void;
 }
 
 export function testIo(surroundings: TestSurroundings = {}): TestIo {
-  const stdout = recorder();
+  const stdout = recorder(surroundings.onOutput);
   const stderr = recorder();
   const { terminal } = surroundings;
   if (terminal !== undefined) Object.assign(stdout.stream, { isTTY: true, ...terminal });
@@ -34,9 +36,12 @@ export function testIo(surroundings: TestSurroundings = {}): TestIo {
   };
 }
 
-function recorder(): { stream: Output; text: () => string } {
+function recorder(onText: (text: string) => void = () => {}): { stream: Output; text: () => string } {
   const stream = new PassThrough();
   const chunks: Buffer[] = [];
-  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  stream.on('data', (chunk: Buffer) => {
+    chunks.push(chunk);
+    onText(chunk.toString());
+  });
   return { stream, text: () => Buffer.concat(chunks).toString() };
 }

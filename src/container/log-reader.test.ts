@@ -76,7 +76,7 @@ test('a broken line is left out, its neighbours are not', async () => {
   assert.deepEqual(await read({}), ['a', 'b']);
 });
 
-test('following goes on over a rotation until the container has ended', async () => {
+test('following goes on over a rotation until the container has ended', { timeout: 60_000 }, async () => {
   writeFileSync(path, line('a'));
   let ended = false;
   const texts: string[] = [];
@@ -84,11 +84,14 @@ test('following goes on over a rotation until the container has ended', async ()
   const done = (async () => {
     for await (const batch of lines) texts.push(...batch.map(({ text }) => text.trimEnd()));
   })();
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  const hasRead = async (text: string): Promise<void> => {
+    while (!texts.includes(text)) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  await hasRead('a');
   appendFileSync(path, line('b'));
   renameSync(path, `${path}.1`);
   writeFileSync(path, line('c'));
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await hasRead('c');
   appendFileSync(path, line('d'));
   ended = true;
   await done;

@@ -43,17 +43,16 @@ test('stats works the figures out and prints them once', async () => {
 
 test('stats follows containers that come and forgets those that stop', async () => {
   const stopped = { ...STATS, pids_stats: {}, memory_stats: {} };
+  let endEvents = (): unknown => assert.fail('events were not asked for');
   const respond: Respond = ({ url }, response) => {
     if (url.includes('/events')) {
-      response.write('');
-      response.flushHeaders();
-      setTimeout(() => response.write(`${JSON.stringify({ Actor: { ID: 'cd'.repeat(32) } })}\n`), 50);
-      setTimeout(() => response.end(), 900);
+      response.write(`${JSON.stringify({ Actor: { ID: 'cd'.repeat(32) } })}\n`);
+      endEvents = () => response.end();
     } else if (url.includes('/containers/json')) sendJson(response, [{ Id: ID }]);
     else if (url.includes(ID)) response.end(`${JSON.stringify(STATS)}\n${JSON.stringify(stopped)}\n`);
     else response.write(`${JSON.stringify({ ...STATS, id: 'cd'.repeat(32), name: '/late' })}\n`);
   };
-  const { io } = await mydock(['stats', '--format', '{{.Name}}'], respond);
+  const { io } = await mydock(['stats', '--format', '{{.Name}}'], respond, { onOutput: () => endEvents() });
   assert.equal(io.out(), 'late\n');
 });
 
