@@ -1,7 +1,7 @@
 /**
  * One build from its request to its images: Dockerfile, graph, stages side by side, and the images' configurations.
  */
-import { InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
+import { InvalidParameterError } from '../../base/errors.ts';
 import { formatPlatform, hostPlatform, type Platform, parsePlatform } from '../../image/platform.ts';
 import { Semaphore } from '../../image/semaphore.ts';
 import type { BuildIo } from '../builder.ts';
@@ -26,6 +26,7 @@ import { placed, type SolveContext } from './solve-context.ts';
 import type { BuildMaterial, BuiltImage, SolvedBuild } from './solved.ts';
 import { StageGraph } from './stage-graph.ts';
 import { declaredNames } from './stage-plan.ts';
+import { squashed } from './squash.ts';
 import { epochOf, FIRST_EPOCH, runStage, type StageResult } from './stage-run.ts';
 import { StepCacheUse } from './step-cache-use.ts';
 import { type ListedStep, type StepListener, stepId } from './step-listener.ts';
@@ -95,7 +96,6 @@ class Solver {
 
   async run(): Promise<SolvedBuild> {
     try {
-      refuseUnbuilt(this.#request);
       const platforms = targetPlatforms(this.#request.platforms);
       const explicitEpoch = explicitEpochOf(this.#request);
       const { dockerfile, vertex } = await this.#readDockerfile();
@@ -107,7 +107,7 @@ class Solver {
       const results = await this.#runAll(context, graphs, platforms);
       const epochSeconds = explicitEpoch ?? (await this.#imageEpoch(results));
       const images: BuiltImage[] = [];
-      for (const result of results) images.push(this.#image(result, epochSeconds));
+      for (const result of results) images.push(await this.#finished(result, epochSeconds));
       return this.#solved(images, epochSeconds, this.#lockText(graphs));
     } catch (error) {
       this.#failed.abort(error);
@@ -272,6 +272,19 @@ class Solver {
     return this.#request.contextEpoch === undefined && explicitEpochOf(this.#request) === undefined;
   }
 
+  async #finished(result: StageResult, epochSeconds: number): Promise<BuiltImage> {
+    const image = this.#image(result, epochSeconds);
+    if (!this.#request.squash) return image;
+    const { parts } = this.#options;
+    const { progress } = this.#io;
+    const base = {
+      layers: result.baseLayers,
+      image: result.baseImage,
+      historyLength: result.origin?.history.length ?? 0,
+    };
+    return await squashed({ parts, cache: this.#cache, progress, signal: this.#signal }, image, base);
+  }
+
   #image(result: StageResult, epochSeconds: number): BuiltImage {
     const { origin, baseImage, state, history, platform } = result;
     const layers = [...result.baseLayers, ...result.layers];
@@ -285,7 +298,8 @@ class Solver {
       diffIds: layers.map(({ diffId }) => diffId),
       epochSeconds,
     });
-    const inline = inlineCache(this.#request, this.#cache.trail, layers);
+    // The layers of the steps are not those of a squashed image.
+    const inline = this.#request.squash ? undefined : inlineCache(this.#request, this.#cache.trail, layers);
     if (inline !== undefined) config[INLINE_FIELD] = inline;
     return {
       platform,
@@ -321,12 +335,6 @@ class Solver {
     await this.#images.release();
     await this.#cache.release();
   }
-}
-
-/** Before anything is done. */
-function refuseUnbuilt({ squash }: SolveRequest): void {
-  const notBuilt: [boolean, string][] = [[squash, 'squash']];
-  for (const [asked, what] of notBuilt) if (asked) throw new NotImplementedError(`not implemented: ${what}`);
 }
 
 function targetPlatforms(texts: readonly string[]): Platform[] {
