@@ -83,13 +83,14 @@ export class ProgressVertex {
 
   warn(warning: BuildWarning): void {
     const line = (text: string): string => Buffer.from(text).toString('base64');
-    const { source, range } = warning;
+    const { rule, message, source, range } = warning;
+    const place = range === undefined || range.start.line < 1 ? '' : ` (line ${range.start.line})`;
     this.#send({
       warnings: [
         {
           vertex: this.digest,
           level: 1,
-          short: line(warning.rule === '' ? warning.message : `${warning.rule}: ${warning.message}`),
+          short: line(rule === '' ? message : `${rule}: ${message}${place}`),
           ...(warning.description === undefined ? {} : { detail: [line(warning.description)] }),
           ...(warning.url === undefined ? {} : { url: warning.url }),
           ...(source === undefined

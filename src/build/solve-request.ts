@@ -73,6 +73,9 @@ export interface CacheSpec {
   attributes: Readonly<Record<string, string>>;
 }
 
+/** As BuildKit names what its frontend can be asked. */
+export type Subrequest = 'frontend.lint' | 'frontend.outline' | 'frontend.targets';
+
 export interface LockRequest {
   /** `off`; `update` writes what is missing; `frozen` fails where something would be written. */
   mode: 'off' | 'update' | 'frozen';
@@ -114,8 +117,10 @@ export interface SolveRequest {
   auth: Readonly<Record<string, RegistryAuth>>;
   /** Keeps the state of a step that failed, so that a shell can be opened in it (`POST /build/{id}/debug`). */
   keepFailed: boolean;
-  /** Only judges the Dockerfile: lint warnings, no steps. */
+  /** Only judges the Dockerfile: lint warnings, no steps. As `subrequest: 'frontend.lint'`. */
   check: boolean;
+  /** Asks about the Dockerfile: nothing is built, and the answer is the result's. */
+  subrequest?: Subrequest;
   /** Cache mounts of one ID are shared by builds that have this in common. */
   cacheNamespace?: string;
   /** Asked for every image that the build names; throws where the client may not use it. */

@@ -9,6 +9,7 @@ function named(prefix: string, platform: Platform): [string, string][] {
   return [
     [`${prefix}PLATFORM`, formatPlatform(platform)],
     [`${prefix}OS`, platform.os],
+    [`${prefix}OSVERSION`, ''],
     [`${prefix}ARCH`, platform.architecture],
     [`${prefix}VARIANT`, platform.variant ?? ''],
   ];

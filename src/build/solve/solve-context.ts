@@ -5,13 +5,14 @@ import { EngineError } from '../../base/errors.ts';
 import type { Semaphore } from '../../image/semaphore.ts';
 import type { ParentRoot } from '../copy/copy-step.ts';
 import type { Dockerfile } from '../dockerfile/ast.ts';
+import type { DockerfileSource } from '../dockerfile/errors.ts';
 import type { BuildLock } from '../lock/build-lock.ts';
 import type { Progress } from '../progress.ts';
 import type { RunBuild } from '../run/run-step.ts';
 import type { BuildSession } from '../session.ts';
 import type { SolveRequest } from '../solve-request.ts';
 import type { BaseImages } from './base-images.ts';
-import { BuildError, type BuildErrorSource } from './build-error.ts';
+import { BuildError } from './build-error.ts';
 import type { BuildParts } from './build-parts.ts';
 import type { Executions } from './executions.ts';
 import type { LayerStack } from './layer-stack.ts';
@@ -49,7 +50,7 @@ export interface Lines {
   endLine: number;
 }
 
-export function sourceOf(context: Pick<SolveContext, 'file'>, lines: Lines): BuildErrorSource {
+export function sourceOf(context: Pick<SolveContext, 'file'>, lines: Lines): DockerfileSource {
   return {
     filename: context.file.name,
     content: context.file.content,

@@ -3,6 +3,7 @@ import type { Digest, ImageID } from '../../image/digest.ts';
 import type { ImageConfig } from '../../image/image-config.ts';
 import type { Platform } from '../../image/platform.ts';
 import type { AddLayer } from '../../image/store/image-store.ts';
+import type { SubrequestAnswer } from '../dockerfile/answers/answer.ts';
 import type { CacheSpec } from '../solve-request.ts';
 
 /** A blob of a cache that is elsewhere; brought when its content is needed. */
@@ -53,6 +54,8 @@ export interface SolvedBuild {
   lock?: string;
   /** Steps that the build used or made. */
   trail: readonly CacheTrail[];
+  /** To a request that asks about the Dockerfile; there are no images then. */
+  answer?: SubrequestAnswer;
   /** Where the trail is to go. */
   cacheTo: readonly CacheSpec[];
   /** Lets go of layers that nothing else holds. */

@@ -2,6 +2,7 @@
  * One build from its request to its images: Dockerfile, graph, stages side by side, and the images' configurations.
  */
 import { InvalidParameterError } from '../../base/errors.ts';
+import { log } from '../../base/log.ts';
 import { formatPlatform, hostPlatform, type Platform, parsePlatform } from '../../image/platform.ts';
 import { Semaphore } from '../../image/semaphore.ts';
 import type { BuildIo } from '../builder.ts';
@@ -10,23 +11,26 @@ import type { CacheSource } from '../cache/cache-source.ts';
 import { inlineCache } from '../cache/export-inline.ts';
 import type { StepCache } from '../cache/step-cache.ts';
 import type { Dockerfile } from '../dockerfile/ast.ts';
+import { DockerfileError } from '../dockerfile/errors.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
 import { BuildLock } from '../lock/build-lock.ts';
 import type { ProgressVertex } from '../progress.ts';
-import type { SolveRequest } from '../solve-request.ts';
+import type { SolveRequest, Subrequest } from '../solve-request.ts';
 import type { MainContext } from '../source/main-context.ts';
 import { newestFileSec } from '../source/newest-file.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 import { unusedArguments } from './arguments.ts';
 import { BaseImages } from './base-images.ts';
+import { answerAbout } from './build-answer.ts';
+import { BuildLint } from './build-lint.ts';
 import type { BuildParts } from './build-parts.ts';
 import { canonicalJson, imageConfigOf } from './built-image.ts';
 import type { Executions } from './executions.ts';
 import { placed, type SolveContext } from './solve-context.ts';
 import type { BuildMaterial, BuiltImage, SolvedBuild } from './solved.ts';
+import { squashed } from './squash.ts';
 import { StageGraph } from './stage-graph.ts';
 import { declaredNames } from './stage-plan.ts';
-import { squashed } from './squash.ts';
 import { epochOf, FIRST_EPOCH, runStage, type StageResult } from './stage-run.ts';
 import { StepCacheUse } from './step-cache-use.ts';
 import { type ListedStep, type StepListener, stepId } from './step-listener.ts';
@@ -67,6 +71,7 @@ class Solver {
   /** Seconds since 1970: of the main context, where a step takes from it. */
   #contextEpoch: number | undefined;
   #newestFile: Promise<number | undefined> | undefined;
+  #hasMain = false;
   #file = { name: 'Dockerfile', content: '' };
 
   constructor(options: SolverOptions, request: SolveRequest, io: BuildIo) {
@@ -98,13 +103,16 @@ class Solver {
     try {
       const platforms = targetPlatforms(this.#request.platforms);
       const explicitEpoch = explicitEpochOf(this.#request);
+      const question = this.#request.subrequest ?? (this.#request.check ? 'frontend.lint' : undefined);
+      if (question !== undefined) return await this.#answer(question, platforms, explicitEpoch);
       const { dockerfile, vertex } = await this.#readDockerfile();
       const graphs = platforms.map((platform) => this.#graph(dockerfile, platform));
       this.#warnUnused(dockerfile, vertex);
-      if (this.#request.check) return this.#solved([], explicitEpoch ?? FIRST_EPOCH, undefined);
+      const lint = this.#lint(graphs, platforms, vertex);
+      if (lint?.dockerfile.failsBuild) await this.#lintAhead(lint, graphs);
       this.#announce(graphs, platforms, dockerfile);
       const context = this.#context(dockerfile, platforms, explicitEpoch);
-      const results = await this.#runAll(context, graphs, platforms);
+      const results = await this.#runAll(context, graphs, platforms, lint);
       const epochSeconds = explicitEpoch ?? (await this.#imageEpoch(results));
       const images: BuiltImage[] = [];
       for (const result of results) images.push(await this.#finished(result, epochSeconds));
@@ -117,6 +125,68 @@ class Solver {
     }
   }
 
+  async #answer(
+    question: Subrequest,
+    platforms: readonly Platform[],
+    explicitEpoch: number | undefined,
+  ): Promise<SolvedBuild> {
+    const [platform = hostPlatform()] = platforms;
+    let shown: ProgressVertex | undefined;
+    const answer = await answerAbout(question, {
+      file: () => this.#file,
+      read: async () => {
+        const { dockerfile, vertex } = await this.#readDockerfile();
+        shown = vertex;
+        return dockerfile;
+      },
+      graph: (dockerfile) => this.#graph(dockerfile, platform),
+      lint: (graph) => this.#buildLint(graph, platform, shown),
+      answersErrors: this.#request.subrequest !== undefined,
+      hasTarget: this.#request.target !== '',
+      image: (name) => {
+        this.#request.requireImage?.(name);
+        return Promise.resolve(this.#options.parts.images.tryResolve(name)?.config);
+      },
+    });
+    return { ...this.#solved([], explicitEpoch ?? FIRST_EPOCH, undefined), answer };
+  }
+
+  #lint(
+    [graph]: readonly StageGraph[],
+    [platform]: readonly Platform[],
+    vertex: ProgressVertex,
+  ): BuildLint | undefined {
+    if (graph === undefined || platform === undefined) return undefined;
+    return this.#buildLint(graph, platform, vertex);
+  }
+
+  /** Findings are to fail the build, so they come before its steps. */
+  async #lintAhead(lint: BuildLint, [graph]: readonly StageGraph[]): Promise<void> {
+    const isExplicit = this.#request.platforms.length > 0;
+    await lint.ahead(graph?.needed() ?? [], async (name, platform) => {
+      const image = await this.#images.get(name, isExplicit ? platform : undefined);
+      return image.config;
+    });
+    lint.dockerfile.check();
+  }
+
+  #buildLint(graph: StageGraph, platform: Platform, shown: ProgressVertex | undefined): BuildLint {
+    const { session, body, progress } = this.#io;
+    const vertex = shown ?? progress.vertex('[internal] check the Dockerfile');
+    const io = { signal: this.#signal, session, vertex, ...(body === undefined ? {} : { body }) };
+    return new BuildLint({
+      request: this.#request,
+      file: this.#file,
+      graph,
+      platform,
+      // Whoever asks for an answer reads it there.
+      warn: (warning) => {
+        if (this.#request.subrequest === undefined) vertex.warn(warning);
+      },
+      ignored: () => this.#main.ignoredPatterns(io),
+    });
+  }
+
   async #readDockerfile(): Promise<{ dockerfile: Dockerfile; vertex: ProgressVertex }> {
     const { progress, session, body } = this.#io;
     const vertex = progress.vertex(`[internal] load build definition from ${this.#main.dockerfileName}`);
@@ -124,9 +194,16 @@ class Solver {
     const text = await progress.during(vertex, () => this.#main.readDockerfile(io));
     this.#file = text;
     try {
-      return { dockerfile: parseDockerfile(text.content), vertex };
+      const dockerfile = parseDockerfile(text.content, text.name);
+      if (dockerfile.syntax !== undefined) {
+        vertex.log(`syntax ${dockerfile.syntax}: not fetched, Dockerfiles are read by the daemon itself\n`);
+      }
+      return { dockerfile, vertex };
     } catch (error) {
-      throw placed({ file: text, signal: this.#signal }, errorLines(error), error);
+      if (!(error instanceof DockerfileError)) throw error;
+      const { start, end } = error.range;
+      const lines = { line: start.line, endLine: end.line };
+      throw placed({ file: text, signal: this.#signal }, lines, error);
     }
   }
 
@@ -212,6 +289,7 @@ class Solver {
     context: SolveContext,
     graphs: readonly StageGraph[],
     platforms: readonly Platform[],
+    lint: BuildLint | undefined,
   ): Promise<StageResult[]> {
     const running: Promise<unknown>[] = [];
     const targets = graphs.map((graph, number) => {
@@ -222,7 +300,8 @@ class Solver {
         if (known !== undefined) return known;
         const stage = graph.stages[index];
         if (stage === undefined) throw new InvalidParameterError(`the Dockerfile has no stage ${index}`);
-        const run = runStage({ context, graph, stage, targetPlatform, result });
+        const input = { context, graph, stage, targetPlatform, result };
+        const run = runStage({ ...input, lint: number === 0 ? lint : undefined });
         stages.set(index, run);
         running.push(run);
         run.catch((error: unknown) => this.#failed.abort(error));
@@ -241,6 +320,8 @@ class Solver {
       throw error;
     } finally {
       await Promise.allSettled(running);
+      // Of a context that did not come nothing is known.
+      if (this.#hasMain) await lint?.copies().catch(noWarnings);
     }
   }
 
@@ -250,6 +331,7 @@ class Solver {
     return await progress.during(vertex, async () => {
       const io = { signal: this.#signal, session, vertex, ...(body === undefined ? {} : { body }) };
       const opened = await this.#main.open(io);
+      this.#hasMain = true;
       if (opened.material !== undefined) this.#materials.push(opened.material);
       this.#contextEpoch = opened.epochSeconds;
       if (opened.epochSeconds === undefined && this.#needsNewestFile()) {
@@ -337,6 +419,11 @@ class Solver {
   }
 }
 
+/** What is wrong with an ignore file is said where the context is opened. */
+function noWarnings(error: unknown): void {
+  log.debug({ error }, 'what is copied was not compared with the ignore file');
+}
+
 function targetPlatforms(texts: readonly string[]): Platform[] {
   if (texts.length === 0) return [hostPlatform()];
   const platforms = texts.map((text) => parsePlatform(text));
@@ -354,10 +441,4 @@ function explicitEpochOf({ sourceDateEpoch, buildArgs }: SolveRequest): number |
     throw new InvalidParameterError(`invalid SOURCE_DATE_EPOCH "${text}": expected seconds since 1970`);
   }
   return Number(text);
-}
-
-/** `dockerfile parse error on line 3: …` */
-function errorLines(error: unknown): { line: number; endLine: number } {
-  const line = Number(/\bline (\d+)/.exec(error instanceof Error ? error.message : '')?.[1] ?? 1);
-  return { line, endLine: line };
 }

@@ -42,6 +42,8 @@ export interface GraphOptions {
 /** For one target platform. Throws InvalidParameter: unknown target, cycle. */
 export class StageGraph {
   readonly args: GlobalArguments;
+  /** Arguments that every build has, before those that were given. */
+  readonly predefined: Readonly<Record<string, string>>;
   readonly stages: readonly GraphStage[];
   readonly target: GraphStage;
   readonly #options: GraphOptions;
@@ -52,10 +54,11 @@ export class StageGraph {
     this.#options = options;
     const { dockerfile, buildPlatform, targetPlatform, given } = options;
     if (dockerfile.stages.length === 0) throw new InvalidParameterError('the Dockerfile has no build stage');
-    this.args = new GlobalArguments(given, {
+    this.predefined = {
       ...platformArgs(buildPlatform, targetPlatform),
       TARGETSTAGE: options.target || dockerfile.stages.at(-1)?.from.name || 'default',
-    });
+    };
+    this.args = new GlobalArguments(given, this.predefined);
     for (const instruction of dockerfile.globalArgs) {
       for (const { name, value } of instruction.args) {
         this.args.declare(name, value === undefined ? undefined : this.#expand(value));
@@ -68,6 +71,10 @@ export class StageGraph {
     });
     this.target = this.#target();
     this.#refuseCycles();
+  }
+
+  get dockerfile(): Dockerfile {
+    return this.#options.dockerfile;
   }
 
   get escapeChar(): EscapeCharacter {

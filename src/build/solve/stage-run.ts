@@ -10,6 +10,7 @@ import type { ProgressVertex } from '../progress.ts';
 import { StageArguments } from './arguments.ts';
 import { displayName } from './base-images.ts';
 import { BuildError } from './build-error.ts';
+import type { BuildLint } from './build-lint.ts';
 import type { StageHistory } from './built-image.ts';
 import type { ConfigState } from './config-state.ts';
 import { copyWork, workdirWork } from './copy-work.ts';
@@ -48,6 +49,7 @@ export interface StageRunInput {
   targetPlatform: Platform;
   /** The result of another stage for the same target platform. */
   result: (index: number) => Promise<StageResult>;
+  lint: BuildLint | undefined;
 }
 
 type Base = Omit<StageResult, 'layers'> & { layers: readonly BuiltLayer[] };
@@ -74,6 +76,7 @@ class StageRun {
     const { from } = stage.stage;
     const lines = { line: from.line, endLine: from.endLine };
     const base = await this.#guarded(lines, () => this.#base());
+    this.#input.lint?.stage(stage, base.state, base.baseImage?.config);
     const plan = planStage({
       instructions: stage.stage.instructions,
       fromLine: from.line,

@@ -120,6 +120,24 @@ export class MainContext {
   }
 
   /**
+   * Patterns of the ignore file, for whoever only wants to know: a context that must be opened to read it is opened.
+   * Throws as `open`.
+   */
+  async ignoredPatterns(io: SourceIo): Promise<readonly string[]> {
+    const context = this.#context;
+    if (context.kind === 'session') {
+      await this.loadIgnore(io);
+      return this.excludes;
+    }
+    const own = context.kind === 'folder' ? context.dockerignore : undefined;
+    const ignore =
+      own === undefined
+        ? readIgnoreFile((await this.open(io)).tree.path, this.dockerfileName)
+        : { name: IGNORE_FILE, content: own };
+    return ignore === undefined ? [] : ignorePatterns(ignore);
+  }
+
+  /**
    * The context, opened once however often it is asked for; `release` lets go of it. `followPaths` counts for the first
    * call alone.
    */

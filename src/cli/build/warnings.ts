@@ -6,8 +6,7 @@ import { printableText } from '../format/text.ts';
 export function warningList(warnings: readonly BuildVertexWarning[]): string {
   if (warnings.length === 0) return '';
   const rows = warnings.map((warning) => {
-    const line = warning.range?.[0]?.start.line;
-    return ` - ${text(warning.short)}${line === undefined ? '' : ` (line ${line})`}\n`;
+    return ` - ${text(warning.short)}\n`;
   });
   const count = `${warnings.length} warning${warnings.length === 1 ? '' : 's'}`;
   return printableText(`\n ${count} found (use --check to expand):\n${rows.join('')}`);
@@ -24,7 +23,8 @@ export function checkReport(warnings: readonly BuildVertexWarning[]): string {
 }
 
 function expanded(warning: BuildVertexWarning): string {
-  const [, rule = '', message = ''] = /^(?:([A-Za-z]+): )?([\s\S]*)$/.exec(text(warning.short)) ?? [];
+  const [, rule = '', message = ''] =
+    /^(?:([A-Za-z]+): )?([\s\S]*?)(?: \(line \d+\))?$/.exec(text(warning.short)) ?? [];
   const title = [rule === '' ? message : rule, ...(warning.url ? [warning.url] : [])].join(' - ');
   const about = rule === '' ? [] : [message];
   const detail = about.length > 0 ? about : (warning.detail ?? []).map(text);

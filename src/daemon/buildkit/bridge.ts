@@ -9,7 +9,7 @@ import { codeOf, GrpcError } from '../../api/grpc/status.ts';
 import type { BuildJob } from './build-job.ts';
 import { resultDefinition } from './build-results.ts';
 import { type ControlParts, cacheSpec, inputResults, requireDockerfile, workerRecord } from './control.ts';
-import { lintResult } from './lint-result.ts';
+import { isSubrequest } from './frontend-attributes.ts';
 
 /** Which build a call belongs to. */
 const BUILD_HEADER = 'buildkit-controlapi-buildid';
@@ -84,16 +84,15 @@ export function addBridge(services: GrpcServices, parts: ControlParts): void {
       if (request.frontend === '') return { result: { result: { case: 'ref' as const, value: { id: '' } } } };
       requireDockerfile(request.frontend, request.frontendOpt);
       const asked = request.frontendOpt['requestid'] ?? '';
-      if (asked !== '' && asked !== 'frontend.lint') {
+      if (asked !== '' && !isSubrequest(asked)) {
         throw new GrpcError('Unimplemented', `not implemented: ${asked} of the Dockerfile frontend`);
       }
-      const warnings = asked === '' ? undefined : job.status.collectWarnings();
       const given = {
         cacheFrom: request.cacheImports.map(cacheSpec),
         results: inputResults(request.frontendInputs),
       };
       const id = await job.solve(request.frontendOpt, given, call.signal);
-      const metadata = warnings === undefined ? {} : lintResult(warnings());
+      const metadata = job.answer(id) ?? {};
       const value = { id, def: resultDefinition(id) };
       return { ref: id, result: { result: { case: 'ref' as const, value }, metadata } };
     })

@@ -149,6 +149,11 @@ export class BuildJob {
     return held.solved;
   }
 
+  /** To a request that asks about the Dockerfile instead of building it. */
+  answer(ref: string): SolvedBuild['answer'] {
+    return this.#results.get(ref)?.solved.answer;
+  }
+
   /** What the client wants exported (nothing: only the cache), or what it says went wrong. */
   finish(ref: string | undefined): void {
     this.#settle.resolve(ref);

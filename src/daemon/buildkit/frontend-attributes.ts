@@ -7,7 +7,13 @@
 import type { Ulimit } from '../../api/host-config.ts';
 import { InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
 import type { BuiltImage } from '../../build/solve/solved.ts';
-import type { CacheSpec, ContextSpec, OutputSpec, SolveRequest } from '../../build/solve-request.ts';
+import type {
+  CacheSpec,
+  ContextSpec,
+  OutputSpec,
+  SolveRequest,
+  Subrequest,
+} from '../../build/solve-request.ts';
 import { parseGitUrl } from '../../build/source/git-url.ts';
 
 export type Attributes = Readonly<Record<string, string>>;
@@ -61,8 +67,19 @@ export function solveRequestOf(order: FrontendOrder): SolveRequest {
     lock: { mode: 'off', content: '' },
     auth: {},
     keepFailed: false,
-    check: attributes['requestid'] === 'frontend.lint',
+    check: false,
+    ...subrequest(attributes['requestid']),
   };
+}
+
+const SUBREQUESTS: readonly string[] = ['frontend.lint', 'frontend.outline', 'frontend.targets'];
+
+export function isSubrequest(name: string): name is Subrequest {
+  return SUBREQUESTS.includes(name);
+}
+
+function subrequest(name: string | undefined): Pick<SolveRequest, 'subrequest'> {
+  return name !== undefined && isSubrequest(name) ? { subrequest: name } : {};
 }
 
 function mainContext(attributes: Attributes): ContextSpec {

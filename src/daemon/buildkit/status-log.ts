@@ -3,16 +3,14 @@
  * beside the build, some a moment later; what waits for one that does not read is bounded: output of steps is dropped
  * first, never what says that they began or ended.
  */
-import type { BuildStatus, BuildVertexWarning } from '../../api/build-status.ts';
+import type { BuildStatus } from '../../api/build-status.ts';
 
 const WAITING_LOGS_MAX_BYTES = 16 << 20;
 /** Amounts of downloads come often, and each says all that the one before it did. */
 const WAITING_AMOUNTS_MAX = 10_000;
-const WARNINGS_MAX = 1_000;
 
 export class StatusLog {
   #waiting: BuildStatus[] = [];
-  readonly #warnings: BuildVertexWarning[] = [];
   #logBytes = 0;
   #amounts = 0;
   #ended = false;
@@ -21,7 +19,6 @@ export class StatusLog {
 
   readonly add = (status: BuildStatus): void => {
     if (this.#ended) return;
-    if (this.#warnings.length < WARNINGS_MAX) this.#warnings.push(...(status.warnings ?? []));
     const bytes = (status.logs ?? []).reduce((sum, { data }) => sum + data.length, 0);
     const amounts = status.statuses?.length ?? 0;
     const done = status.statuses?.every(({ completed }) => completed !== undefined) ?? true;
@@ -34,12 +31,6 @@ export class StatusLog {
     this.#waiting.push(status);
     this.#wake();
   };
-
-  /** Called at the end: the warnings since now. */
-  collectWarnings(): () => readonly BuildVertexWarning[] {
-    const from = this.#warnings.length;
-    return () => this.#warnings.slice(from);
-  }
 
   end(): void {
     this.#ended = true;

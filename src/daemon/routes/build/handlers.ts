@@ -7,10 +7,11 @@ import { log } from '../../../base/log.ts';
 import { type ParsedBuildQuery, parseBuildQuery } from '../../../build/build-query.ts';
 import type { BuildIo, ExportOutcome } from '../../../build/builder.ts';
 import { ClassicOutput } from '../../../build/classic-output.ts';
+import { formatExcerpt } from '../../../build/dockerfile/errors.ts';
 import { Progress } from '../../../build/progress.ts';
 import { RunFailedError } from '../../../build/run/run-failed.ts';
 import type { BuildSession } from '../../../build/session.ts';
-import { BuildError, sourceExcerpt } from '../../../build/solve/build-error.ts';
+import { BuildError } from '../../../build/solve/build-error.ts';
 import type { SolvedBuild } from '../../../build/solve/solved.ts';
 import { isFolder, TEXT_MAX_BYTES } from '../../../build/source/inside-file.ts';
 import { familiarString, parseReference, withDefaultTag } from '../../../image/reference.ts';
@@ -97,7 +98,8 @@ class BuildAnswer {
       const listener = this.#parsed.progress === 'classic' ? this.#classic : undefined;
       const solved = await this.#backend.solve(build, io, listener);
       try {
-        this.#announce(solved, await this.#backend.export(solved, build.outputs, io, build.auth));
+        const outputs = build.check ? [] : build.outputs;
+        this.#announce(solved, await this.#backend.export(solved, outputs, io, build.auth));
       } finally {
         await solved.release();
       }
@@ -211,7 +213,7 @@ function statusFailure(error: unknown): Failure {
   return {
     ...(exitCode === undefined ? {} : { code: exitCode }),
     message,
-    ...(source === undefined ? {} : { excerpt: sourceExcerpt(source) }),
+    ...(source === undefined ? {} : { excerpt: formatExcerpt(source) }),
     ...(kept === undefined ? {} : { keptStep: kept }),
   };
 }
