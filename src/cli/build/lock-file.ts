@@ -1,11 +1,13 @@
 /** `<Dockerfile>.lock`: read before a build, written after it, whole or not at all. */
 import { randomBytes } from 'node:crypto';
-import { readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, realpathSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { errnoCode } from '../../base/errors.ts';
 import { CliError } from '../cli-error.ts';
 import type { BuildContext } from './build-context.ts';
 import type { BuildOptions } from './build-options.ts';
 import type { LockOrder } from './order-build.ts';
+
+const LOCK_ENDING = '.lock';
 
 export class LockFile {
   readonly path: string;
@@ -24,7 +26,7 @@ export class LockFile {
         `${lock ? '--lock' : '--locked'} keeps a file beside the Dockerfile, which has to be a file of this machine`,
       );
     }
-    const path = `${realpathSync(dockerfile)}.lock`;
+    const path = `${realpathSync(dockerfile)}${LOCK_ENDING}`;
     const content = read(path);
     if (locked && content === undefined) {
       throw new CliError(`${path} does not exist: --lock writes it`);
@@ -38,6 +40,9 @@ export class LockFile {
     const draft = `${this.path}.${randomBytes(6).toString('hex')}`;
     try {
       writeFileSync(draft, content, { flag: 'wx', flush: true });
+      // An image is as new as the newest file of its context: the lock must not make it newer.
+      const { atime, mtime } = statSync(this.path.slice(0, -LOCK_ENDING.length));
+      utimesSync(draft, atime, mtime);
       renameSync(draft, this.path);
     } catch (error) {
       rmSync(draft, { force: true });

@@ -15,6 +15,7 @@ const SILENCE_MS = 3000;
 const HELD_MAX_CHARS = 256 * 1024;
 /** Between two lines about the same growing amount. */
 const AMOUNT_SEC = 5;
+const AT_ONCE_SEC = 0.5;
 
 interface ShownStep {
   readonly step: BuildStep;
@@ -90,7 +91,9 @@ export class PlainPrinter implements BuildPrinter {
     const last = shown.amounts.get(amount.id);
     const seconds = amountSeconds(amount);
     const done = amount.completed !== undefined;
-    if (last !== undefined && (last.done || (!done && seconds - last.seconds < AMOUNT_SEC))) return;
+    // What is done at once needs no line for its beginning.
+    const before = last?.seconds ?? AT_ONCE_SEC - AMOUNT_SEC;
+    if (last?.done === true || (!done && seconds - before < AMOUNT_SEC)) return;
     shown.amounts.set(amount.id, { seconds, done });
     const time = seconds > 0.01 ? ` ${seconds.toFixed(1)}s` : '';
     this.#say(shown, `${printableLine(amount.id)}${amountBytes(amount)}${time}${done ? ' done' : ''}`);
