@@ -127,6 +127,12 @@ async function isRunBySystemd(when: string): Promise<void> {
   assert.equal(daemons, String(await mainPid()), `${when} there is systemd's daemon, and no other`);
 }
 
+test('it is confined by the default AppArmor profile', async () => {
+  const profile = 'mydock-default (enforce)';
+  assert.equal(await ok('mydock', 'exec', 'lives', 'cat', '/proc/1/attr/current'), profile);
+  assert.equal(await ok('mydock', 'exec', 'lives', 'cat', '/proc/self/attr/current'), profile);
+});
+
 test('containers outlive a restart and a stop of the daemon', async () => {
   const container = await pidOf('lives');
   await ok('systemctl', 'restart', 'mydock.service');
@@ -189,8 +195,8 @@ test('what the administrator has stopped no client starts; `mydock daemon` works
     ['inactive', 'inactive'],
   );
   assert.ok(existsSync(`/proc/${container}`), 'it runs without a daemon');
-  await ok('systemctl', 'start', 'mydock.socket');
-  await livesOn(container, 'after a start by its socket');
+  await ok('systemctl', 'start', 'mydock.service');
+  await livesOn(container, 'after a start by hand');
 });
 
 test('the journal has what the daemon says', async () => {
