@@ -115,11 +115,7 @@ export class BuildLint {
   }
 
   #parent({ base, index }: GraphStage): number | undefined {
-    if (base.kind === 'stage') return base.index;
-    if (base.kind !== 'context') return undefined;
-    const spec = this.#input.request.namedContexts[base.name];
-    const source = spec?.kind === 'stage' ? this.#input.graph.source(spec.name, index) : undefined;
-    return source?.kind === 'stage' && source.index < index ? source.index : undefined;
+    return base.kind === 'stage' && base.index < index ? base.index : undefined;
   }
 
   /** Those that can be read: the build refuses the others. */

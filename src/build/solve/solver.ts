@@ -26,12 +26,14 @@ import { BuildLint } from './build-lint.ts';
 import type { BuildParts } from './build-parts.ts';
 import { canonicalJson, imageConfigOf } from './built-image.ts';
 import type { Executions } from './executions.ts';
+import { NamedContexts } from './named-contexts.ts';
 import { placed, type SolveContext } from './solve-context.ts';
 import type { BuildMaterial, BuiltImage, SolvedBuild } from './solved.ts';
 import { squashed } from './squash.ts';
+import { epochOf, FIRST_EPOCH } from './stage-base.ts';
 import { StageGraph } from './stage-graph.ts';
 import { declaredNames } from './stage-plan.ts';
-import { epochOf, FIRST_EPOCH, runStage, type StageResult } from './stage-run.ts';
+import { runStage, type StageResult } from './stage-run.ts';
 import { StepCacheUse } from './step-cache-use.ts';
 import { type ListedStep, type StepListener, stepId } from './step-listener.ts';
 import { StepSources } from './step-sources.ts';
@@ -208,14 +210,15 @@ class Solver {
   }
 
   #graph(dockerfile: Dockerfile, targetPlatform: Platform): StageGraph {
-    const { request } = { request: this.#request };
+    const { target, buildArgs, namedContexts } = this.#request;
+    const contexts = new NamedContexts(namedContexts);
     return new StageGraph({
       dockerfile,
-      target: request.target,
+      target,
       buildPlatform: hostPlatform(),
       targetPlatform,
-      given: request.buildArgs,
-      hasNamedContext: (name) => Object.hasOwn(request.namedContexts, name),
+      given: buildArgs,
+      namedContext: (name, platform) => contexts.find(name, platform),
     });
   }
 

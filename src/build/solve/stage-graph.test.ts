@@ -10,7 +10,13 @@ const ARM64 = { os: 'linux', architecture: 'arm64' };
 
 function graph(
   text: string,
-  options: { target?: string; given?: Record<string, string>; named?: string[] } = {},
+  options: {
+    target?: string;
+    given?: Record<string, string>;
+    named?: string[];
+    /** From names of contexts to stages. */
+    stages?: Record<string, string>;
+  } = {},
 ) {
   return new StageGraph({
     dockerfile: parseDockerfile(text),
@@ -18,7 +24,11 @@ function graph(
     buildPlatform: AMD64,
     targetPlatform: ARM64,
     given: options.given ?? {},
-    hasNamedContext: (name) => options.named?.includes(name) === true,
+    namedContext: (name) => {
+      const stage = options.stages?.[name];
+      if (stage !== undefined) return { name, stage };
+      return options.named?.includes(name) === true ? { name } : undefined;
+    },
   });
 }
 
@@ -68,6 +78,20 @@ test('FROM: arguments, platforms, named contexts before stages before images', (
     ],
   );
   assert.deepEqual(twice.source('x', 2), { kind: 'stage', index: 1 });
+});
+
+test('named contexts that are stages, below and above, and in circles', () => {
+  const text = 'FROM ctx AS one\nFROM i AS two\nCOPY --from=ctx / /\nFROM i AS Late\n';
+  const later = graph(text, { target: 'one', stages: { ctx: 'LATE' } });
+  assert.deepEqual(needed(later), ['one', 'late']);
+  assert.throws(
+    () => graph(text, { stages: { ctx: 'none' } }),
+    /target stage "none" of the build context ctx could not be found/,
+  );
+  assert.throws(
+    () => graph('FROM ctx AS a\nFROM a AS b\n', { stages: { ctx: 'b' } }),
+    /circular dependency detected on stage: a \(a needs b needs a\)/,
+  );
 });
 
 test('cycles name their stages, however long they are', () => {

@@ -29,14 +29,21 @@ export interface GraphStage {
   platform: Platform | undefined;
 }
 
+export interface NamedContext {
+  /** As the request has it. */
+  name: string;
+  /** It stands for this stage of the same Dockerfile. */
+  stage?: string;
+}
+
 export interface GraphOptions {
   dockerfile: Dockerfile;
   target: string;
   buildPlatform: Platform;
   targetPlatform: Platform;
   given: GivenArguments;
-  /** Whether the request has a context of that name; `platform` in Docker's spelling. */
-  hasNamedContext(name: string): boolean;
+  /** What the request has in place of a name of FROM, `--from` or `from=`. */
+  namedContext(name: string, platform: Platform): NamedContext | undefined;
 }
 
 /** For one target platform. Throws InvalidParameter: unknown target, cycle. */
@@ -103,14 +110,15 @@ export class StageGraph {
       index,
       title: from.name === '' ? `stage-${index}` : from.name,
       stage,
-      base: this.#base(base),
+      base: this.#base(base, platform === '' ? this.#options.targetPlatform : parsePlatform(platform)),
       platform: platform === '' ? undefined : parsePlatform(platform),
     };
   }
 
   /** FROM knows the stages above it. */
-  #base(name: string): StageSource {
-    if (this.#options.hasNamedContext(name)) return { kind: 'context', name };
+  #base(name: string, platform: Platform): StageSource {
+    const context = this.#context(name, platform);
+    if (context !== undefined) return context;
     const found = this.#names.get(name.toLowerCase());
     if (found !== undefined) return { kind: 'stage', index: found };
     return name === 'scratch' ? { kind: 'scratch' } : { kind: 'image', reference: name };
@@ -121,7 +129,8 @@ export class StageGraph {
    * images, which the graph does not know).
    */
   source(from: string, current: number, before = Number.POSITIVE_INFINITY): StageSource {
-    if (this.#options.hasNamedContext(from)) return { kind: 'context', name: from };
+    const context = this.#context(from, this.#options.targetPlatform);
+    if (context !== undefined) return context;
     const { stages } = this.#options.dockerfile;
     const index = this.#names.get(from.toLowerCase()) ?? (/^\d+$/.test(from) ? Number(from) : -1);
     if (index < 0) return from === 'scratch' ? { kind: 'scratch' } : { kind: 'image', reference: from };
@@ -134,6 +143,20 @@ export class StageGraph {
     if (index >= before) {
       throw new InvalidParameterError(
         `invalid from flag value ${from}: a build trigger of a base image can only use stages above its own`,
+      );
+    }
+    return { kind: 'stage', index };
+  }
+
+  #context(name: string, platform: Platform): StageSource | undefined {
+    const found = this.#options.namedContext(name, platform);
+    if (found?.stage === undefined)
+      return found === undefined ? undefined : { kind: 'context', name: found.name };
+    const wanted = found.stage.toLowerCase();
+    const index = this.#options.dockerfile.stages.findLastIndex(({ from }) => from.name === wanted);
+    if (index < 0) {
+      throw new InvalidParameterError(
+        `target stage "${found.stage}" of the build context ${name} could not be found`,
       );
     }
     return { kind: 'stage', index };

@@ -2,8 +2,6 @@
  * One stage for one platform: its base, its plan, and its steps in order. Other stages that it needs run beside it and
  * are waited for where a step takes from them.
  */
-import { InvalidParameterError } from '../../base/errors.ts';
-import { configPlatform, type ImageConfig } from '../../image/image-config.ts';
 import { formatPlatform, type Platform } from '../../image/platform.ts';
 import type { Image } from '../../image/store/image-store.ts';
 import type { ProgressVertex } from '../progress.ts';
@@ -12,35 +10,20 @@ import { displayName } from './base-images.ts';
 import { BuildError } from './build-error.ts';
 import type { BuildLint } from './build-lint.ts';
 import type { StageHistory } from './built-image.ts';
-import type { ConfigState } from './config-state.ts';
 import { copyWork, workdirWork } from './copy-work.ts';
 import { LayerStack } from './layer-stack.ts';
-import { LayerSteps, type LayerWork } from './layer-steps.ts';
+import { LayerSteps, type LayerStepsOptions, type LayerWork } from './layer-steps.ts';
 import { resultFor, resultLayers } from './result-context.ts';
 import { runWork } from './run-work.ts';
 import { type Lines, placed, type SolveContext } from './solve-context.ts';
-import type { BuiltImage, BuiltLayer } from './solved.ts';
+import { filesBase, imageBase, resultBase, type StageBase, scratchBase } from './stage-base.ts';
 import type { GraphStage, StageGraph, StageSource } from './stage-graph.ts';
 import { type PlannedStep, planStage, type RunStepPlan, type StepPlace } from './stage-plan.ts';
 import { stepId } from './step-listener.ts';
 import type { StepSource } from './step-sources.ts';
 
-/** ZIP archives cannot say an earlier time. */
-export const FIRST_EPOCH = 315_532_800;
-
 /** What a stage comes to, and what the next one that builds on it begins with. */
-export interface StageResult {
-  platform: Platform;
-  /** The configuration that all of the line began with; undefined from scratch. */
-  origin: ImageConfig | undefined;
-  baseImage: Image | undefined;
-  state: Pick<ConfigState, 'config' | 'author'>;
-  history: readonly StageHistory[];
-  baseLayers: readonly BuiltLayer[];
-  /** Of the steps. */
-  layers: readonly BuiltLayer[];
-  epochSeconds: number;
-}
+export type StageResult = StageBase;
 
 export interface StageRunInput {
   context: SolveContext;
@@ -51,8 +34,6 @@ export interface StageRunInput {
   result: (index: number) => Promise<StageResult>;
   lint: BuildLint | undefined;
 }
-
-type Base = Omit<StageResult, 'layers'> & { layers: readonly BuiltLayer[] };
 
 /** Throws BuildError with the instruction that failed. */
 export async function runStage(input: StageRunInput): Promise<StageResult> {
@@ -118,15 +99,28 @@ class StageRun {
     }
   }
 
-  async #base(): Promise<Base> {
+  async #base(): Promise<StageBase> {
     const { stage, targetPlatform, result } = this.#input;
     const { base } = stage;
+    const context = this.#context;
     const wanted = stage.platform ?? targetPlatform;
-    if (base.kind === 'stage') return { ...(await result(base.index)) };
-    if (base.kind === 'scratch') return this.#scratch(wanted);
-    const explicit = stage.platform !== undefined || this.#explicitPlatform() !== undefined;
-    if (base.kind === 'context') return await this.#contextBase(base.name, wanted, explicit);
-    return this.#fromImage(await this.#image(base.reference, explicit ? wanted : undefined));
+    const platform = stage.platform ?? this.#explicitPlatform();
+    switch (base.kind) {
+      case 'stage':
+        return { ...(await result(base.index)) };
+      case 'scratch':
+        return scratchBase(context, wanted);
+      case 'image':
+        return imageBase(context, await this.#image(base.reference, platform));
+      case 'context': {
+        const { name } = base;
+        const spec = context.request.namedContexts[name];
+        if (spec?.kind === 'image') return imageBase(context, await this.#image(spec.reference, platform));
+        if (spec?.kind === 'result') return resultBase(context, spec.images, wanted, name);
+        const input = { context, name, platform: wanted, platformText: formatPlatform(wanted) };
+        return await filesBase({ ...input, layerSteps: this.#layerStepsOptions() });
+      }
+    }
   }
 
   /** The target's, where the request names it: what this machine has under a name may else be of any. */
@@ -134,69 +128,10 @@ class StageRun {
     return this.#context.request.platforms.length > 0 ? this.#input.targetPlatform : undefined;
   }
 
-  #scratch(platform: Platform): Base {
-    return {
-      platform,
-      origin: undefined,
-      baseImage: undefined,
-      state: { config: { WorkingDir: '/' }, author: '' },
-      history: [],
-      baseLayers: [],
-      layers: [],
-      epochSeconds: this.#context.explicitEpoch ?? FIRST_EPOCH,
-    };
-  }
-
   async #image(reference: string, platform: Platform | undefined): Promise<Image> {
     const { listener, images } = this.#context;
     const id = this.#stepId(-1);
     return await images.get(reference, platform, (message) => listener?.pulling(id, message));
-  }
-
-  #fromImage(image: Image): Base {
-    const { config } = image;
-    return {
-      platform: configPlatform(config),
-      origin: config,
-      baseImage: image,
-      state: { config: config.config, author: typeof config.author === 'string' ? config.author : '' },
-      history: [],
-      baseLayers: image.diffIds.map((diffId) => ({ diffId, sizeBytes: 0 })),
-      layers: [],
-      epochSeconds: this.#context.explicitEpoch ?? epochOf(config),
-    };
-  }
-
-  #fromResult(image: BuiltImage): Base {
-    const { platform, config } = image;
-    return {
-      platform,
-      origin: config,
-      baseImage: undefined,
-      state: { config: config.config, author: typeof config.author === 'string' ? config.author : '' },
-      history: [],
-      baseLayers: resultLayers(image),
-      layers: [],
-      epochSeconds: this.#context.explicitEpoch ?? epochOf(config),
-    };
-  }
-
-  /** FROM a named context: an image, a stage, or files that become the first layer. */
-  async #contextBase(name: string, wanted: Platform, explicit: boolean): Promise<Base> {
-    const spec = this.#context.request.namedContexts[name];
-    if (spec?.kind === 'image') {
-      return this.#fromImage(await this.#image(spec.reference, explicit ? wanted : undefined));
-    }
-    if (spec?.kind === 'result') return this.#fromResult(resultFor(spec.images, wanted, name));
-    if (spec?.kind === 'stage') {
-      const source = this.#input.graph.source(spec.name, this.#input.stage.index);
-      if (source.kind !== 'stage')
-        throw new InvalidParameterError(`target stage "${spec.name}" could not be found`);
-      return { ...(await this.#input.result(source.index)) };
-    }
-    throw new InvalidParameterError(
-      `FROM ${name}: the build context of that name has files, not an image: use it with COPY --from=${name}`,
-    );
   }
 
   #stepId(instruction: number): string {
@@ -214,7 +149,7 @@ class StageRun {
     return `[${words.join(' ')}] ${text}`;
   }
 
-  #began(base: Base): void {
+  #began(base: StageBase): void {
     const { stage } = this.#input;
     const { listener, progress } = this.#context;
     const id = this.#stepId(-1);
@@ -231,24 +166,9 @@ class StageRun {
     });
   }
 
-  async #steps(steps: readonly PlannedStep[], stack: LayerStack, base: Base): Promise<StageHistory[]> {
+  async #steps(steps: readonly PlannedStep[], stack: LayerStack, base: StageBase): Promise<StageHistory[]> {
     const { context, stage } = this.#input;
-    const { request } = context;
-    const layerSteps = new LayerSteps(
-      {
-        parts: context.parts,
-        cache: context.cache,
-        executions: context.executions,
-        slots: context.slots,
-        noCache:
-          request.noCache === true ||
-          (Array.isArray(request.noCache) && request.noCache.some((name) => this.#isNamed(name))),
-        pipelined: context.pipelined,
-        buildId: context.id,
-        signal: context.signal,
-      },
-      stack,
-    );
+    const layerSteps = new LayerSteps(this.#layerStepsOptions(), stack);
     const vertices = steps.map((step) =>
       step.kind === 'config'
         ? undefined
@@ -287,6 +207,21 @@ class StageRun {
     return await this.#history(history);
   }
 
+  #layerStepsOptions(): LayerStepsOptions {
+    const { context } = this.#input;
+    const { noCache } = context.request;
+    return {
+      parts: context.parts,
+      cache: context.cache,
+      executions: context.executions,
+      slots: context.slots,
+      noCache: noCache === true || (Array.isArray(noCache) && noCache.some((name) => this.#isNamed(name))),
+      pipelined: context.pipelined,
+      buildId: context.id,
+      signal: context.signal,
+    };
+  }
+
   async #history(
     done: readonly { step: PlannedStep; madeLayer: Promise<boolean> }[],
   ): Promise<StageHistory[]> {
@@ -306,7 +241,7 @@ class StageRun {
   async #work(
     step: Exclude<PlannedStep, { kind: 'config' }>,
     vertex: ProgressVertex,
-    base: Base,
+    base: StageBase,
   ): Promise<LayerWork> {
     const { context } = this.#input;
     const { epochSeconds } = base;
@@ -363,21 +298,10 @@ class StageRun {
           const wanted = this.#input.stage.platform ?? this.#input.targetPlatform;
           return context.sources.layers(resultLayers(resultFor(spec.images, wanted, source.name)), from);
         }
-        if (spec?.kind !== 'stage') return await context.sources.named(source.name, this.#explicitPlatform());
-        return await this.#open(
-          this.#input.graph.source(spec.name, this.#input.stage.index),
-          spec.name,
-          context,
-        );
+        return await context.sources.named(source.name, this.#explicitPlatform());
       }
     }
   }
-}
-
-/** `created` of an image, never before what can be told of files. */
-export function epochOf(config: Pick<ImageConfig, 'created'>): number {
-  const created = Date.parse(config.created ?? '');
-  return Number.isNaN(created) ? FIRST_EPOCH : Math.max(FIRST_EPOCH, Math.floor(created / 1000));
 }
 
 function oneLine(text: string): string {
