@@ -71,6 +71,8 @@ export interface BuildOptions {
   target?: string;
   ulimit: Ulimit[];
   verify: boolean;
+  /** Of the second build of `verify`. */
+  fresh?: boolean;
   watch: boolean;
 }
 

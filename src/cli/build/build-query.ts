@@ -25,6 +25,7 @@ export function buildQuery(
     progress: 'status',
     t: options.tag,
     nocache: flag(!options.cache),
+    fresh: flag(options.fresh === true),
     nocachefilter: text(options.cacheFilter.flatMap((list) => list.split(','))),
     pull: flag(options.pull),
     buildargs: text(buildArguments(options.buildArg, io.env)),

@@ -1,5 +1,8 @@
 /** `--cache-from` and `--cache-to`: an image's name, or `type=registry|local|inline` with attributes. */
+import { mkdirSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { errnoCode, errorMessage } from '../../base/errors.ts';
+import { CliError } from '../cli-error.ts';
 import { readAttributes } from './attributes.ts';
 
 export interface CacheFlag {
@@ -18,11 +21,19 @@ export function parseCache(text: string): CacheFlag {
   return { type, attributes };
 }
 
-/** Folders as the daemon has to name them. */
+/** Folders as the daemon has to name them, with what proves that it sees the same; those that are written to are made. */
 export function withAbsoluteFolders({ type, attributes }: CacheFlag, cwd: string): CacheFlag {
   if (type !== 'local') return { type, attributes };
-  const absolute = Object.entries(attributes).map(([key, value]) =>
-    key === 'src' || key === 'dest' ? [key, resolve(cwd, value)] : [key, value],
-  );
-  return { type, attributes: Object.fromEntries(absolute) };
+  const name = 'dest' in attributes ? 'dest' : 'src';
+  const path = resolve(cwd, attributes[name] ?? '');
+  try {
+    if (name === 'dest') mkdirSync(path, { recursive: true });
+    const { dev, ino } = statSync(path, { bigint: true });
+    return { type, attributes: { ...attributes, [name]: path, device: String(dev), inode: String(ino) } };
+  } catch (error) {
+    // The daemon says of a cache that is not there yet that it is not used.
+    if (name === 'src' && errnoCode(error) === 'ENOENT')
+      return { type, attributes: { ...attributes, src: path } };
+    throw new CliError(`cannot use the cache folder ${path}: ${errorMessage(error)}`);
+  }
 }

@@ -41,8 +41,9 @@ export class LockFile {
     try {
       writeFileSync(draft, content, { flag: 'wx', flush: true });
       // An image is as new as the newest file of its context: the lock must not make it newer.
-      const { atime, mtime } = statSync(this.path.slice(0, -LOCK_ENDING.length));
-      utimesSync(draft, atime, mtime);
+      const { mtimeMs } = statSync(this.path.slice(0, -LOCK_ENDING.length));
+      const seconds = Math.floor(mtimeMs / 1000);
+      utimesSync(draft, seconds, seconds);
       renameSync(draft, this.path);
     } catch (error) {
       rmSync(draft, { force: true });

@@ -50,7 +50,10 @@ async function buildOnce(client: Client, io: Io, context: string, options: Build
   if (!options.verify) return 0;
   const { verifyBuild } = await import('./verify-build.ts');
   return await verifyBuild(client, io, outcome, async () => {
-    const again = { ...options, cache: false, tag: [], push: false, load: false, output: [], cacheTo: [] };
+    // What an image says of its own steps is a part of it.
+    const cacheTo = options.cacheTo.filter(({ type }) => type === 'inline');
+    const kept = { cacheTo, cacheFrom: [], tag: [], push: false, load: false, output: [] };
+    const again = { ...options, ...kept, cache: false, fresh: true };
     return await orderBuild(
       client,
       io,
