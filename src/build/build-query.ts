@@ -59,6 +59,7 @@ export function parseBuildQuery(
       .map((one) => one.trim())
       .filter((one) => one !== ''),
     noCache: flag(text('nocache')) || jsonList(text('nocachefilter'), 'nocachefilter'),
+    ...(flag(text('fresh')) ? { fresh: true } : {}),
     pull: flag(text('pull')),
     networkMode: networkMode === 'default' ? '' : networkMode,
     extraHosts: text('extrahosts')

@@ -12,7 +12,6 @@ import type { CacheBudget } from './cache/cache-budget.ts';
 import { CacheKeeper } from './cache/cache-keeper.ts';
 import type { CacheStore } from './cache/cache-store.ts';
 import type { StepCache } from './cache/step-cache.ts';
-import { exportImage } from './export/image-export.ts';
 import type { Progress, ProgressVertex } from './progress.ts';
 import type { ShellRequest } from './run/failed-steps.ts';
 import type { TerminalSize } from './run/step-runner.ts';
@@ -21,7 +20,6 @@ import { credentialsFor } from './solve/base-images.ts';
 import type { BuildParts } from './solve/build-parts.ts';
 import { Executions } from './solve/executions.ts';
 import type { SolvedBuild } from './solve/solved.ts';
-import { solve } from './solve/solver.ts';
 import type { StepListener } from './solve/step-listener.ts';
 import type { OutputSpec, SolveRequest } from './solve-request.ts';
 
@@ -94,6 +92,8 @@ export interface CachePruned {
 export interface BuilderOptions {
   parts: BuildParts;
   cache: StepCache;
+  /** The folders of `RUN --mount=type=cache`. */
+  cacheMounts: { removeNamespace(namespace: string): Promise<void> };
   /** Caches elsewhere. */
   caches: BuildCaches;
   /** Beside the cache of steps: folders, clones, downloads, cache mounts. */
@@ -145,8 +145,9 @@ export class Builder {
    * Does what the request's target needs. Throws BuildError where an instruction fails, InvalidParameter for what the
    * request or the Dockerfile has wrong, or the signal's reason. What it returns must be released.
    */
-  async solve(request: SolveRequest, io: BuildIo, listener?: StepListener): Promise<SolvedBuild> {
+  async solve(asked: SolveRequest, io: BuildIo, listener?: StepListener): Promise<SolvedBuild> {
     io.signal.throwIfAborted();
+    const request = asked.fresh === true ? freshRequest(asked, io.id) : asked;
     if (this.#builds.has(io.id)) throw new ConflictError(`a build with the ID ${io.id} is under way`);
     const { parts, cache, caches } = this.#options;
     caches.check(request);
@@ -154,6 +155,8 @@ export class Builder {
     this.#builds.set(io.id, { id: io.id, startedMs: Date.now(), target: request.target });
     try {
       const options = { parts, cache, imports, executions: this.#executions, listener };
+      // What only builds need is loaded with the first of them: most daemons are at rest most of the time.
+      const { solve } = await import('./solve/solver.ts');
       const solved = await solve({ ...options, parallelSteps: PARALLEL_STEPS }, request, io);
       return { ...solved, release: () => this.#over(solved) };
     } catch (error) {
@@ -162,6 +165,8 @@ export class Builder {
       throw error;
     } finally {
       this.#builds.delete(io.id);
+      if (request.fresh === true)
+        await this.#options.cacheMounts.removeNamespace(request.cacheNamespace ?? '');
     }
   }
 
@@ -189,6 +194,7 @@ export class Builder {
       if (output.type === 'cacheonly') continue;
       if (output.type === 'image') {
         const credentials = (name: string) => credentialsFor(name, io.session, auth);
+        const { exportImage } = await import('./export/image-export.ts');
         const exported = await exportImage({ parts, io, credentials }, solved, output);
         outcome = { ...outcome, ...exported, metadata: { ...outcome.metadata, ...exported.metadata } };
         continue;
@@ -218,4 +224,10 @@ export class Builder {
   async close(): Promise<void> {
     await this.#keeper.close();
   }
+}
+
+/** As if nothing had ever been built: without results of steps, with cache mounts that nobody else has. */
+function freshRequest(request: SolveRequest, id: string): SolveRequest {
+  const { cacheNamespace = '' } = request;
+  return { ...request, noCache: true, cacheFrom: [], cacheNamespace: `${cacheNamespace}\0fresh ${id}` };
 }

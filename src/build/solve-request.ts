@@ -96,6 +96,8 @@ export interface SolveRequest {
   platforms: readonly string[];
   /** True for all, or names of stages. */
   noCache: boolean | readonly string[];
+  /** Nothing of an earlier build is used, cache mounts included, and nothing of this one's cache mounts is kept. */
+  fresh?: boolean;
   pull: boolean;
   networkMode: string;
   extraHosts: readonly string[];

@@ -1,12 +1,11 @@
 /** Puts the builder together: where trees come from, what COPY and RUN do, and what is kept between builds. */
 import { join } from 'node:path';
-import { Builder } from '../build/builder.ts';
+import { Builder, type FileExport } from '../build/builder.ts';
 import { BuildCaches } from '../build/cache/build-caches.ts';
 import type { StepCache } from '../build/cache/step-cache.ts';
 import { FileDigests } from '../build/copy/file-digests.ts';
 import { makeWorkdir } from '../build/copy/make-workdir.ts';
 import { prepareCopy } from '../build/copy/prepare-copy.ts';
-import { fileExport } from '../build/export/files.ts';
 import { RunService } from '../build/run/run-service.ts';
 import type { CopyService } from '../build/solve/build-parts.ts';
 import { BuildSources } from '../build/source/build-sources.ts';
@@ -54,7 +53,11 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
   await Promise.all([sources.sweep(), runs.sweep()]);
   // The driver counts them as users of its images, as long as it is not told that they are gone.
   for (const root of roots) await snapshotter.unmount(root);
-  const fileDigests = new FileDigests(join(directory, 'file-digests.db'));
+  let digests: FileDigests | undefined;
+  const fileDigests = (): FileDigests => {
+    digests ??= new FileDigests(join(directory, 'file-digests.db'));
+    return digests;
+  };
   const builder = new Builder({
     parts: {
       images,
@@ -67,6 +70,7 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
       run: runs,
     },
     cache,
+    cacheMounts: runs.caches,
     caches: new BuildCaches({
       imageStore: images,
       contentStore,
@@ -77,7 +81,11 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
     stores: [...sources.stores, runs.caches],
     directory,
     budget: config.builder,
-    exportFiles: fileExport({ imageStore: images, contentStore, snapshotter, work: sources.work }),
+    exportFiles: async (...job: Parameters<FileExport>) => {
+      const { fileExport } = await import('../build/export/files.ts');
+      const exporting = fileExport({ imageStore: images, contentStore, snapshotter, work: sources.work });
+      await exporting(...job);
+    },
     platforms: () => runs.platforms(),
     failedSteps: runs,
   });
@@ -88,7 +96,7 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
       await runs.close();
       await builder.close();
       await runs.close();
-      fileDigests.close();
+      digests?.close();
     },
   };
 }
@@ -99,12 +107,16 @@ function mountPointsBelow(directory: string): string[] {
     .filter((path) => path.startsWith(`${directory}/`));
 }
 
-function copyService(snapshotter: Snapshotter, fileDigests: FileDigests, sources: BuildSources): CopyService {
+function copyService(
+  snapshotter: Snapshotter,
+  fileDigests: () => FileDigests,
+  sources: BuildSources,
+): CopyService {
   return {
     prepare: (request, signal) =>
       prepareCopy(request, {
         snapshotter,
-        fileDigests,
+        fileDigests: fileDigests(),
         openArchive: (path, title, archiveSignal) => sources.layers.openArchive(path, title, archiveSignal),
         signal,
       }),

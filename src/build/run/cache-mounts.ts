@@ -232,6 +232,14 @@ export class CacheMounts implements CacheStore {
     return sizeBytes;
   }
 
+  /** Those whose IDs begin with `namespace` and NUL, as far as they are not in use. */
+  async removeNamespace(namespace: string): Promise<void> {
+    const names = [...this.#instances.values()]
+      .filter(({ record }) => record.id.startsWith(`${namespace}\0`))
+      .map(({ name }) => name);
+    for (const name of names) await this.remove(name);
+  }
+
   /** Out of the way at once, so that its name is free however long its files take to go. */
   async #discard(name: string): Promise<void> {
     const path = join(this.#directory, name);
