@@ -298,8 +298,8 @@ static napi_value tree_look(napi_env env, napi_callback_info info) {
     size_t xattr_bytes = 0;
     char name[64];
     /* A link's own attributes are out of reach of a descriptor. */
-    snprintf(name, sizeof name, "/proc/self/fd/%d/.", fd);
-    if (S_ISDIR(st.st_mode))
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    if (!S_ISLNK(st.st_mode))
         xattrs = tree_xattrs(env, name, &xattr_bytes, &error);
     if (error != 0)
         return throw_errno(env, error, "listxattr", path);

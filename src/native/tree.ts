@@ -44,7 +44,7 @@ export interface TreeListing {
 
 export interface TreeAddon {
   treeList(rootFd: number, path: string | Uint8Array): TreeListing;
-  /** Null where nothing is; a link at the end is what is looked at. `xattrs` of directories alone. */
+  /** Null where nothing is; a link at the end is what is looked at. `xattrs` of all but links. */
   treeLook(
     rootFd: number,
     path: string | Uint8Array,

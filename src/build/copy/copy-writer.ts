@@ -85,6 +85,9 @@ export class CopyWriter {
     const path = this.#destination.resolve(destination);
     if (isDirectory) {
       const place = this.#destination.place(path);
+      if (place?.isDirectory === false) {
+        throw new InvalidParameterError(`cannot copy to non-directory: /${utf8(path)}`);
+      }
       return { path, made: place === undefined ? this.#makeDirectories(path) : made };
     }
     if (this.#destination.place(path)?.isDirectory === true) {
@@ -99,8 +102,8 @@ export class CopyWriter {
     const { owner, mode, epochSeconds } = this.#options;
     return this.#destination.makeDirectories(path, {
       mode: mode?.absolute ?? DIRECTORY_MODE,
-      uid: owner?.uid ?? 0,
-      gid: owner?.gid ?? 0,
+      uid: 0,
+      ...owner,
       mtimeSec: epochSeconds,
     });
   }
@@ -119,8 +122,8 @@ export class CopyWriter {
       const path = this.#destination.resolve(this.#options.destination);
       this.#destination.makeDirectories(path, {
         mode: DIRECTORY_MODE,
-        uid: owner?.uid ?? 0,
-        gid: owner?.gid ?? 0,
+        uid: 0,
+        ...owner,
         mtimeSec: epochSeconds,
       });
       /* What an archive says of its files is its content: their times and owners are kept. */

@@ -107,6 +107,25 @@ describe('where a copy goes', () => {
       ['directory n 755 0:0', 'file n/e 644 0:0 = E', 'directory n/s 755 0:0'],
     ],
     ['an empty folder into one that is there', ['d/s'], '/w', []],
+    [
+      'several folders to a name',
+      ['d/s', 'd'],
+      '/n',
+      ['directory n 755 0:0', 'file n/e 644 0:0 = E', 'directory n/s 755 0:0'],
+    ],
+    ['several files to a name', ['a', 'b'], '/n', ['file n 644 0:0 = B']],
+    [
+      'several files to a folder without a slash',
+      ['a', 'b'],
+      '/w',
+      ['directory w 755 0:0 @5', 'file w/a 644 0:0 = A', 'file w/b 644 0:0 = B'],
+    ],
+    [
+      'a folder below one that keeps its group',
+      ['a'],
+      '/g/n/a',
+      ['directory g 2775 0:50 @5', 'directory g/n 2755 0:50', 'file g/n/a 644 0:0 = A'],
+    ],
   ];
   for (const [title, sources, destination, expected] of cases) {
     test(title, async () => {
@@ -115,7 +134,9 @@ describe('where a copy goes', () => {
       symlinkSync('w', join(fixture.root, 'wlink'));
       symlinkSync('/w/new', join(fixture.root, 'gone'));
       symlinkSync('../../../etc', join(fixture.root, 'out'));
-      root({ 'w/file': 'old' });
+      root({ 'w/file': 'old', g: null });
+      chownSync(join(fixture.root, 'g'), 0, 50);
+      chmodSync(join(fixture.root, 'g'), 0o2775);
       assert.deepEqual(await fixture.copy(sources, destination, { workingDir: '/w' }), expected);
     });
   }
@@ -126,12 +147,6 @@ describe('where a copy goes', () => {
     ['a folder below a file', ['a'], '/w/file/x', /mkdir \/w\/file: not a directory/],
     ['a slash behind a file', ['a'], '/w/file/', /mkdir \/w\/file: not a directory/],
     ['a source that is not there', ['nothing'], '/x', /"\/nothing": not found/],
-    [
-      'several sources and no folder',
-      ['a', 'd/e'],
-      '/x',
-      /more than one source file, the destination must be/,
-    ],
     ['a bad pattern', ['[a'], '/x', /syntax error in pattern/],
     ['a link in a circle', ['circle'], '/x', /too many levels of symbolic links/],
     ['a name that means something in layers', ['.wh.a'], '/x/', /names that begin with \.wh\. are reserved/],
@@ -164,7 +179,11 @@ describe('where a copy goes', () => {
     context({ a: 'A' });
     root({ 'w/file': 'old' });
     const lines = await fixture.copy(['a'], '/w/file/x', { link: true });
-    assert.deepEqual(lines, ['directory w 755 0:0', 'directory w/file 755 0:0', 'file w/file/x 644 0:0 = A']);
+    assert.deepEqual(lines, [
+      'directory w 755 0:0 @5',
+      'directory w/file 755 0:0',
+      'file w/file/x 644 0:0 = A',
+    ]);
     await assert.rejects(
       fixture.copy(['a'], '/x', { link: true, chown: 'www' }),
       /with --link, --chown takes numbers/,

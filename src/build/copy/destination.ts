@@ -10,6 +10,8 @@ import { isReservedName } from '../../image/layers/tar/entry-path.ts';
 import { TREE_FIELDS } from '../../native/tree.ts';
 import { type FileEntry, resolveInside, utf8 } from './tree-files.ts';
 
+const S_ISGID = 0o2000;
+
 /** Looks at what the parent has; undefined where nothing is. Nothing at all with `--link`. */
 export type ParentLook = (path: ByteString) => FileEntry | undefined;
 
@@ -79,7 +81,10 @@ export class Destination {
     return resolveInside(path, (at) => this.place(at)).path;
   }
 
-  /** Makes all directories of a path without links that are not there. Tells whether the last one was made. */
+  /**
+   * Makes all directories of a path without links that are not there, as mkdir(2) does below directories with the
+   * set-group-ID bit: without a `gid` they get the group above. Tells whether the last one was made.
+   */
   makeDirectories(path: ByteString, attributes: Attributes): boolean {
     if (path === '') return false;
     let made = false;
@@ -91,7 +96,10 @@ export class Destination {
         throw new InvalidParameterError(`mkdir /${utf8(walked)}: not a directory`);
       }
       made = place === undefined;
-      if (made) this.#put(walked, { kind: 'directory', attributes, origin: 'made', children: new Map() });
+      if (made) {
+        const own = inherited(attributes, this.#directory(parentOf(walked)).attributes);
+        this.#put(walked, { kind: 'directory', attributes: own, origin: 'made', children: new Map() });
+      }
     }
     return made;
   }
@@ -196,6 +204,12 @@ export class Destination {
     }
     return node;
   }
+}
+
+function inherited(attributes: Attributes, above: Attributes): Attributes {
+  const { mode = 0, gid } = attributes;
+  if (((above.mode ?? 0) & S_ISGID) === 0) return { ...attributes, gid: gid ?? 0 };
+  return { ...attributes, mode: mode | S_ISGID, gid: gid ?? above.gid ?? 0 };
 }
 
 /** A directory that was not there: the parent has nothing below it. */

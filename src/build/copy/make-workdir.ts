@@ -35,8 +35,8 @@ export async function makeWorkdir(
     const path = destination.resolve(byteString(request.path));
     const place = destination.place(path);
     if (place?.isDirectory === true) return undefined;
-    const { uid, gid } = resolveOwner(request.user, parent.path) ?? { uid: 0, gid: 0 };
-    destination.makeDirectories(path, { mode: 0o755, uid, gid, mtimeSec: request.epochSeconds });
+    const owner = resolveOwner(request.user, parent.path);
+    destination.makeDirectories(path, { mode: 0o755, uid: 0, ...owner, mtimeSec: request.epochSeconds });
     return await env.snapshotter.create(
       async (layer) => {
         for (const { entry, content } of destination.entries()) await layer.add(entry, content);

@@ -36,8 +36,8 @@ interface Selected {
 }
 
 /**
- * Judges what can be judged without looking at files. Throws InvalidParameter for a bad `--chmod`, and for several sources
- * whose destination is no directory.
+ * Judges what can be judged without looking at files: throws InvalidParameter for a bad `--chmod`. Several files may go
+ * to one name, as BuildKit has it: the last of them stays.
  */
 export function prepareCopy(request: CopyRequest, env: CopyEnvironment): PreparedCopy {
   return new Copy(request, env);
@@ -54,15 +54,6 @@ class Copy implements PreparedCopy {
     this.#request = request;
     this.#env = env;
     parseModeChange(request.chmod);
-    const count = request.sources.reduce(
-      (sum, source) => sum + (source.kind === 'tree' ? source.patterns.length : 1),
-      0,
-    );
-    if (count > 1 && !isDirectoryPath(request.destination)) {
-      throw new InvalidParameterError(
-        `When using ${request.instruction} with more than one source file, the destination must be a directory and end with a /`,
-      );
-    }
     this.definition = definitionOf(request);
   }
 
