@@ -92,9 +92,13 @@ export function addBridge(services: GrpcServices, parts: ControlParts): void {
         results: inputResults(request.frontendInputs),
       };
       const id = await job.solve(request.frontendOpt, given, call.signal);
-      const metadata = job.answer(id) ?? {};
+      const metadata = job.answer(id);
+      if (metadata !== undefined) {
+        // A client that gets a result with it looks into that.
+        return { result: { result: { case: 'ref' as const, value: { id: '' } }, metadata } };
+      }
       const value = { id, def: resultDefinition(id) };
-      return { ref: id, result: { result: { case: 'ref' as const, value }, metadata } };
+      return { ref: id, result: { result: { case: 'ref' as const, value } } };
     })
     .unary(LLBBridge.method.evaluate, async ({ ref }, call) => {
       // A result is only there once all of it is done.
