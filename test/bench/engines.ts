@@ -18,6 +18,8 @@ export interface Engine {
   readonly env: NodeJS.ProcessEnv;
   /** Flags of `pull` for a registry without TLS. */
   readonly pullFlags: readonly string[];
+  /** Words that remove all that it keeps of builds. */
+  readonly pruneBuilds: readonly string[];
   /** Names (comm) of its daemons, and of the processes that it keeps for each container. */
   readonly daemonNames: readonly string[];
   readonly helperNames: readonly string[];
@@ -60,6 +62,7 @@ class DaemonEngine implements Engine {
   readonly command: readonly string[];
   readonly env: NodeJS.ProcessEnv;
   readonly pullFlags = [];
+  readonly pruneBuilds = ['builder', 'prune', '-af'];
   readonly daemonNames: readonly string[];
   readonly helperNames: readonly string[];
   readonly #options: DaemonOptions;
@@ -112,6 +115,7 @@ class Podman implements Engine {
   readonly command: readonly string[];
   readonly env = process.env;
   readonly pullFlags = ['--tls-verify=false'];
+  readonly pruneBuilds = ['image', 'prune', '-f'];
   readonly daemonNames = [];
   readonly helperNames = ['conmon', 'slirp4netns', 'rootlessport'];
 

@@ -2,11 +2,12 @@
  * What is measured. A job runs once for an engine and returns a number in its unit; main.ts repeats and interleaves
  * them. Smaller is better everywhere.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { drive, type Engine } from './engines.ts';
 import { memoryOf } from './memory.ts';
+import { timedMs } from './timed.ts';
 
 export interface Job {
   readonly key: string;
@@ -27,23 +28,6 @@ const PARALLEL = 40;
 const MEMORY_CONTAINERS = 10;
 const STDOUT_PIECE_BYTES = 10_000_000;
 const STDOUT_PIECES = 100;
-
-async function timedMs(engine: Engine, args: readonly string[]): Promise<number> {
-  const [file = '', ...flags] = engine.command;
-  const startedAt = performance.now();
-  const child = spawn(file, [...flags, ...args], { env: engine.env, stdio: ['ignore', 'ignore', 'pipe'] });
-  let errors = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    errors += text;
-  });
-  const code = await new Promise<number | null>((done, fail) => {
-    child.once('error', fail);
-    child.once('close', done);
-  });
-  const elapsedMs = performance.now() - startedAt;
-  if (code !== 0) throw new Error(`${engine.name} ${args.join(' ')}: ${code}: ${errors}`);
-  return elapsedMs;
-}
 
 function removeAll(engine: Engine): void {
   const ids = drive(engine, 'ps', '-aq')

@@ -10,6 +10,7 @@ import { join, resolve } from 'node:path';
 import { busyboxImage, debianImage, hasDebianImage } from '../fixtures/catalog.ts';
 import { prepareFixtures } from '../fixtures/prepare.ts';
 import { startRegistry } from '../fixtures/registry.ts';
+import { buildJobs } from './build-jobs.ts';
 import { drive, type Engine, engines } from './engines.ts';
 import { type Job, jobs } from './jobs.ts';
 import { largeImage } from './large-image.ts';
@@ -93,7 +94,8 @@ async function inside(out: string | undefined, keys: readonly string[]): Promise
       await engine.start();
       running.push(engine);
     }
-    for (const job of jobs(references).filter(({ key }) => keys.length === 0 || keys.includes(key))) {
+    const all = [...jobs(references), ...buildJobs(references.busybox, join(folder, 'contexts'))];
+    for (const job of all.filter(({ key }) => keys.length === 0 || keys.includes(key))) {
       if (job.key !== 'rest') {
         for (const engine of running) drive(engine, 'pull', '-q', ...engine.pullFlags, references.busybox);
       }

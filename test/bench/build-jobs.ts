@@ -1,0 +1,139 @@
+/**
+ * What is measured of builds. A round begins from nothing: what an engine kept of the last one is pruned, unmeasured. The
+ * rows of Docker are its BuildKit's; its classic builder has rows of its own, where the others do what they always do.
+ */
+import { randomFillSync } from 'node:crypto';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { drive, type Engine } from './engines.ts';
+import type { Job } from './jobs.ts';
+import { timedMs } from './timed.ts';
+
+export interface BuildSizes {
+  files: number;
+  meanFileBytes: number;
+  runSteps: number;
+  rounds: number;
+}
+
+/** As the figures of the design have it: 61,000 files, 1.4 GB. */
+export const FULL_SIZES: BuildSizes = { files: 61_000, meanFileBytes: 23_000, runSteps: 10, rounds: 3 };
+
+const FILES_PER_FOLDER = 100;
+const POOL_BYTES = 8 << 20;
+const IMAGE = 'bench-build';
+
+/** `folder` is on a disk with room for the context; it is made when the first job needs it. */
+export function buildJobs(base: string, folder: string, sizes: BuildSizes = FULL_SIZES): Job[] {
+  const { files, meanFileBytes, runSteps, rounds } = sizes;
+  const copied = (): string => copyContext(join(folder, 'copy'), base, sizes);
+  const steps = (): string => runContext(join(folder, 'run'), base, runSteps);
+  const gigabytes = ((files * meanFileBytes) / 1e9).toPrecision(2);
+  const copy = (key: string, title: string, variant: Variant): Job => ({
+    key,
+    title,
+    unit: 's',
+    rounds,
+    measure: (engine) => fromNothing(engine, copied(), variant),
+  });
+  const run = (key: string, title: string, variant: Variant): Job => ({
+    key,
+    title,
+    unit: 's',
+    rounds,
+    measure: (engine) => fromNothing(engine, steps(), variant),
+  });
+  const copyTitle = `build that COPYs ${gigabytes} GB in ${files} files`;
+  const runTitle = `build of ${runSteps} RUN steps, nothing cached`;
+  return [
+    copy('build-copy', copyTitle, 'buildkit'),
+    copy('build-copy-classic', `${copyTitle} (Docker: classic builder)`, 'classic'),
+    run('build-run', runTitle, 'buildkit'),
+    run('build-run-classic', `${runTitle} (Docker: classic builder)`, 'classic'),
+    {
+      key: 'build-cached',
+      title: `the same, everything cached`,
+      unit: 'ms',
+      rounds: 5 * rounds,
+      measure: (engine) => again(engine, steps(), () => {}),
+    },
+    {
+      key: 'build-change',
+      title: `COPY of a context of ${files} files of which one has changed`,
+      unit: 's',
+      rounds,
+      measure: async (engine) => {
+        const context = copied();
+        const change = (): void => writeFileSync(join(context, 'files/0/0'), String(process.hrtime.bigint()));
+        return (await again(engine, context, change)) / 1000;
+      },
+    },
+  ];
+}
+
+type Variant = 'buildkit' | 'classic';
+
+function withBuilder(engine: Engine, variant: Variant): Engine {
+  const DOCKER_BUILDKIT = variant === 'buildkit' ? '1' : '0';
+  return Object.create(engine, { env: { value: { ...engine.env, DOCKER_BUILDKIT } } }) as Engine;
+}
+
+/** What the last round left is gone before the clock starts, and what this one leaves afterwards. */
+async function fromNothing(engine: Engine, context: string, variant: Variant): Promise<number> {
+  const builder = withBuilder(engine, variant);
+  forget(engine, IMAGE);
+  prepared.delete(engine);
+  const elapsedMs = await timedMs(builder, ['build', '-q', '--no-cache', '-t', IMAGE, context]);
+  forget(engine, IMAGE);
+  return elapsedMs / 1000;
+}
+
+/** Contexts that an engine has built, and not forgotten. */
+const prepared = new Map<Engine, string>();
+
+async function again(engine: Engine, context: string, change: () => void): Promise<number> {
+  const builder = withBuilder(engine, 'buildkit');
+  const args = ['build', '-q', '-t', IMAGE, context];
+  if (prepared.get(engine) !== context) {
+    forget(engine, IMAGE);
+    await timedMs(builder, args);
+    prepared.set(engine, context);
+  }
+  change();
+  return await timedMs(builder, args);
+}
+
+function forget(engine: Engine, image: string): void {
+  try {
+    drive(engine, 'rmi', '-f', image);
+  } catch {
+    // There is none yet.
+  }
+  drive(engine, ...engine.pruneBuilds);
+}
+
+function dockerfile(path: string, lines: readonly string[]): void {
+  writeFileSync(join(path, 'Dockerfile'), `${lines.join('\n')}\n`);
+}
+
+function runContext(path: string, base: string, steps: number): string {
+  mkdirSync(path, { recursive: true });
+  const lines = Array.from({ length: steps }, (_, i) => `RUN echo ${i} > /step-${i}`);
+  dockerfile(path, [`FROM ${base}`, ...lines]);
+  return path;
+}
+
+function copyContext(path: string, base: string, { files, meanFileBytes }: BuildSizes): string {
+  if (existsSync(join(path, 'Dockerfile'))) return path;
+  const pool = randomFillSync(Buffer.alloc(POOL_BYTES));
+  for (let i = 0; i < files; i++) {
+    const folder = join(path, 'files', String(Math.floor(i / FILES_PER_FOLDER)));
+    if (i % FILES_PER_FOLDER === 0) mkdirSync(folder, { recursive: true });
+    // Sizes from nothing to twice the mean, at places that no two files share.
+    const size = Math.min(POOL_BYTES >> 1, Math.floor(((i * 7919) % files) * ((2 * meanFileBytes) / files)));
+    const at = (i * 4099) % (POOL_BYTES - size);
+    writeFileSync(join(folder, String(i % FILES_PER_FOLDER)), pool.subarray(at, at + size));
+  }
+  dockerfile(path, [`FROM ${base}`, 'COPY files /files']);
+  return path;
+}
