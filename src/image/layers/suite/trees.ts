@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { addon } from '../../../native/addon.ts';
-import { CAPABILITY, type Fixture, gnuTar, sh } from './fixture.ts';
+import { CAPABILITY, type Fixture, gnuTar, gnuUntar, sh } from './fixture.ts';
 import { type Manifest, treeManifest } from './tree-manifest.ts';
 
 /** Everything a file system can hold, as a layer's tree. */
@@ -90,14 +90,7 @@ export function referenceManifest(fixture: Pick<Fixture, 'newDirectory'>, tars: 
     const holder = fixture.newDirectory();
     const tree = join(holder, 'fs');
     mkdirSync(tree);
-    const options = [
-      '--xattrs',
-      '--xattrs-include=*',
-      '--numeric-owner',
-      '--same-permissions',
-      '--same-owner',
-    ];
-    execFileSync('tar', [...options, '-xf', '-', '-C', tree], { input: tar });
+    gnuUntar(tar, tree);
     execFileSync('python3', ['-c', CONVERT_WHITEOUTS, tree]);
     return tree;
   });
