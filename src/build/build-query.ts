@@ -6,7 +6,14 @@ import type { BuildQuery } from '../api/build.ts';
 import type { Ulimit } from '../api/host-config.ts';
 import { InvalidParameterError } from '../base/errors.ts';
 import type { RegistryAuth } from '../image/registry/credentials.ts';
-import type { CacheSpec, ContextSpec, LockRequest, OutputSpec, SolveRequest } from './solve-request.ts';
+import type {
+  CacheSpec,
+  ContextSpec,
+  LockRequest,
+  OutputSpec,
+  SolveRequest,
+  Subrequest,
+} from './solve-request.ts';
 import { parseGitUrl } from './source/git-url.ts';
 
 /** A folder that the client says it sees at `path`. */
@@ -90,6 +97,7 @@ export function parseBuildQuery(
     auth,
     keepFailed: flag(text('keepfailed')),
     check: flag(text('check')),
+    ...subrequest(text('call')),
   };
   return {
     request,
@@ -262,6 +270,16 @@ function outputs(
         );
     }
   });
+}
+
+const SUBREQUESTS: readonly Subrequest[] = ['frontend.lint', 'frontend.outline', 'frontend.targets'];
+
+/** Questions about the Dockerfile, by the names that flags have. */
+function subrequest(call: string): Pick<SolveRequest, 'subrequest'> {
+  if (call === '') return {};
+  const found = SUBREQUESTS.find((name) => name === `frontend.${call}`);
+  if (found !== undefined) return { subrequest: found };
+  throw new InvalidParameterError(`invalid value "${call}" of call: expected lint, outline or targets`);
 }
 
 function lock(mode: string, content: string): LockRequest {

@@ -78,7 +78,7 @@ export interface BuildOptions {
 
 const ENTITLEMENTS = ['network.host', 'security.insecure'];
 const PROGRESS_MODES: readonly string[] = ['auto', 'plain', 'tty', 'rawjson', 'quiet'];
-const CALLS = ['build', 'check', 'lint'];
+const CALLS = ['build', 'check', 'lint', 'outline', 'targets'];
 
 export function buildFlags(command: Command): void {
   parsedListFlag(command, '--add-host <list>', 'Add a line to /etc/hosts (host:ip)', parseExtraHost);
@@ -90,7 +90,13 @@ export function buildFlags(command: Command): void {
   stringFlag(command, '--builder <string>', 'Accepted as "default": there is one builder');
   parsedListFlag(command, '--cache-from <list>', 'Where cached steps are taken from', parseCache);
   parsedListFlag(command, '--cache-to <list>', 'Where cached steps are kept as well', parseCache);
-  parsedFlag(command, '--call <string>', 'What is done: "build" or "check"', parseCall, 'build');
+  parsedFlag(
+    command,
+    '--call <string>',
+    'What is done: build, check, outline or targets',
+    parseCall,
+    'build',
+  );
   stringFlag(command, '--cgroup-parent <string>', 'The cgroup of RUN steps lies below this one');
   boolFlag(command, '--check', 'Only judge the Dockerfile (--call=check)');
   boolFlag(command, '--compress', 'Accepted, without effect');
@@ -149,7 +155,7 @@ export function parseProgress(text: string): ProgressMode {
 
 function parseCall(text: string): string {
   const [name = ''] = text.split(',');
-  if (!CALLS.includes(name)) throw new Error('it must be build or check');
+  if (!CALLS.includes(name)) throw new Error('it must be build, check, outline or targets');
   return name;
 }
 

@@ -50,12 +50,18 @@ export function buildQuery(
     outputs: text(outputs),
     squash: flag(options.squash),
     check: flag(isCheck(options)),
+    call: isQuestion(options) ? options.call : undefined,
     keepfailed: flag(options.onError === 'shell'),
   };
 }
 
 export function isCheck({ check, call }: BuildOptions): boolean {
-  return check || call !== 'build';
+  return check || call === 'check' || call === 'lint';
+}
+
+/** Whether it asks about the Dockerfile, for an answer in text. */
+export function isQuestion({ call }: BuildOptions): boolean {
+  return call === 'outline' || call === 'targets';
 }
 
 /** A bare name takes its value from the environment; unset there, the Dockerfile's default stays (null). */

@@ -2,7 +2,7 @@
 import { CliError } from '../cli-error.ts';
 import { type Io, printError } from '../io.ts';
 import { type BuildOptions, type ProgressMode, parseProgress } from './build-options.ts';
-import { isCheck } from './build-query.ts';
+import { isCheck, isQuestion } from './build-query.ts';
 
 /** Throws CliError for flags that contradict each other. */
 export function checkOptions(options: BuildOptions, io: Io): void {
@@ -21,8 +21,8 @@ export function checkOptions(options: BuildOptions, io: Io): void {
   }
   if (lock && locked)
     refuse('--lock and --locked cannot be used together: one writes what the other forbids');
-  if (isCheck(options) && (verify || watch || push)) {
-    refuse('--check builds nothing: it cannot be used with --verify, --watch or --push');
+  if ((isCheck(options) || isQuestion(options)) && (verify || watch || push)) {
+    refuse('--check and --call build nothing: they cannot be used with --verify, --watch or --push');
   }
   if (verify && watch) refuse('--verify and --watch cannot be used together');
   if (

@@ -196,7 +196,7 @@ test('flags that cannot be: each has its own message, and the daemon is not aske
     [['--build-context', 'x'], /it must be name=value/],
     [['--builder', 'other'], /no builder "other"/],
     [['--lock', '--locked'], /cannot be used together/],
-    [['--check', '--push'], /builds nothing/],
+    [['--check', '--push'], /build nothing/],
     [['--quiet', '--progress', 'tty'], /progress=tty and quiet/],
     [['--verify', '-o', 'dir'], /outputs that are none/],
     [['--annotation', 'x'], /invalid argument "x" for "--annotation"/],

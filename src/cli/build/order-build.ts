@@ -33,6 +33,8 @@ export interface BuildOutcome {
   /** Empty where no image came out. */
   readonly imageId: string;
   readonly metadata: Readonly<Record<string, string>>;
+  /** What the daemon says to a question about the Dockerfile (`--call`). */
+  readonly answer: string;
   /** Text of the lock file as it is to be. */
   readonly lock: string | undefined;
   readonly record: BuildRecord;
@@ -135,6 +137,7 @@ async function namedContexts(
 interface MetadataAux {
   readonly metadata?: Readonly<Record<string, string>>;
   readonly lock?: string;
+  readonly answer?: string;
 }
 
 type Failure = NonNullable<BuildMessage['errorDetail']> & { excerpt?: string; keptStep?: string };
@@ -173,5 +176,5 @@ async function follow(
   if (result.metadata === undefined && imageId === '') {
     printError(io, 'WARNING: the daemon did not say what became of the build');
   }
-  return { imageId, metadata: result.metadata ?? {}, lock: result.lock, record };
+  return { imageId, metadata: result.metadata ?? {}, lock: result.lock, answer: result.answer ?? '', record };
 }

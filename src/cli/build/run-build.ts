@@ -3,11 +3,12 @@ import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Client } from '../../client/client.ts';
 import { CliError } from '../cli-error.ts';
+import { printableText } from '../format/text.ts';
 import { type Io, printLine } from '../io.ts';
 import { openBuildContext } from './build-context.ts';
 import { BuildFailure } from './build-failure.ts';
 import type { BuildOptions } from './build-options.ts';
-import { isCheck } from './build-query.ts';
+import { isCheck, isQuestion } from './build-query.ts';
 import { checkOptions, noteAttestations, progressMode } from './check-options.ts';
 import { LockFile } from './lock-file.ts';
 import { type BuildOutcome, orderBuild } from './order-build.ts';
@@ -43,6 +44,10 @@ async function buildOnce(client: Client, io: Io, context: string, options: Build
     const { warnings } = outcome.record;
     io.stdout.write(checkReport(warnings));
     return warnings.length === 0 ? 0 : 1;
+  }
+  if (isQuestion(options)) {
+    io.stdout.write(printableText(outcome.answer));
+    return 0;
   }
   const mode = progressMode(options, io);
   if (mode === 'tty' || mode === 'plain') io.stderr.write(warningList(outcome.record.warnings));

@@ -113,7 +113,7 @@ export function wordKind(path: string, index: number): WordKind | undefined {
 export const FLAG_VALUES: Readonly<Record<string, readonly string[] | WordKind>> = {
   '--allow': ['network.host', 'security.insecure'],
   '--attach': ['stdin', 'stdout', 'stderr'],
-  '--call': ['build', 'check'],
+  '--call': ['build', 'check', 'outline', 'targets'],
   '--cgroupns': ['host', 'private'],
   '--config-from': 'network',
   '--egress': ['none', 'allow='],

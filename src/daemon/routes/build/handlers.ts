@@ -98,7 +98,8 @@ class BuildAnswer {
       const listener = this.#parsed.progress === 'classic' ? this.#classic : undefined;
       const solved = await this.#backend.solve(build, io, listener);
       try {
-        const outputs = build.check ? [] : build.outputs;
+        const asks = build.check || build.subrequest !== undefined;
+        const outputs = asks ? [] : build.outputs;
         this.#announce(solved, await this.#backend.export(solved, outputs, io, build.auth));
       } finally {
         await solved.release();
@@ -156,9 +157,17 @@ class BuildAnswer {
     const id = imageId ?? '';
     if (this.#parsed.progress === 'status') {
       if (id !== '') this.#send({ aux: { ID: id } });
+      const text = solved.answer?.['result.txt'];
+      const answer = text === undefined ? {} : { answer: text.toString() };
       this.#send({
         id: METADATA_ID,
-        aux: { metadata, epochSeconds: solved.epochSeconds, materials: solved.materials, lock: solved.lock },
+        aux: {
+          metadata,
+          epochSeconds: solved.epochSeconds,
+          materials: solved.materials,
+          lock: solved.lock,
+          ...answer,
+        },
       } as unknown as BuildMessage);
       return;
     }
