@@ -180,7 +180,7 @@ describe('where a copy goes', () => {
     root({ 'w/file': 'old' });
     const lines = await fixture.copy(['a'], '/w/file/x', { link: true });
     assert.deepEqual(lines, [
-      'directory w 755 0:0 @5',
+      'directory w 755 0:0',
       'directory w/file 755 0:0',
       'file w/file/x 644 0:0 = A',
     ]);
