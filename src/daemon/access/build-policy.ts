@@ -20,9 +20,10 @@ export function limitBuild(request: SolveRequest, visible: VisibleObjects): Solv
     requireContext(context, visible);
   }
   for (const output of request.outputs) requireOutput(output, visible);
-  for (const { type, attributes } of request.cacheFrom) {
-    if (type === 'registry') visible.requireImage(attributes['ref'] ?? '');
+  for (const { type } of [...request.cacheFrom, ...request.cacheTo]) {
+    if (type === 'local') throw beyond(scope, 'a build cache in a folder of the host');
   }
+  for (const { attributes } of request.cacheFrom) visible.requireImage(attributes['ref'] ?? '');
   for (const { type, attributes } of request.cacheTo) {
     if (type !== 'registry') continue;
     requireOperation(scope, { name: 'images.push', kind: 'write' });
@@ -46,6 +47,7 @@ function networkMode(mode: string, visible: VisibleObjects): string {
 
 function requireContext(context: ContextSpec, visible: VisibleObjects): void {
   if (context.kind === 'folder') throw beyond(visible.scope, 'building a folder of the host');
+  if (context.kind === 'oci-layout') throw beyond(visible.scope, 'building from a layout on the host');
   if (context.kind === 'image') visible.requireImage(context.reference);
 }
 

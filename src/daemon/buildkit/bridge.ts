@@ -9,7 +9,7 @@ import { codeOf, GrpcError } from '../../api/grpc/status.ts';
 import type { BuildJob } from './build-job.ts';
 import { resultDefinition } from './build-results.ts';
 import { type ControlParts, cacheSpec, inputResults, requireDockerfile, workerRecord } from './control.ts';
-import { isSubrequest } from './frontend-attributes.ts';
+import { describedSubrequests, isSubrequest } from './frontend-attributes.ts';
 
 /** Which build a call belongs to. */
 const BUILD_HEADER = 'buildkit-controlapi-buildid';
@@ -52,6 +52,8 @@ const BUILD_CAPABILITIES = [
   'meta.ignorecache',
   'meta.description',
   'exporter.multiple',
+  // None is made, and the client is told: it would refuse the whole build otherwise.
+  'exporter.image.attestations',
 ];
 
 export function addBridge(services: GrpcServices, parts: ControlParts): void {
@@ -84,6 +86,11 @@ export function addBridge(services: GrpcServices, parts: ControlParts): void {
       if (request.frontend === '') return { result: { result: { case: 'ref' as const, value: { id: '' } } } };
       requireDockerfile(request.frontend, request.frontendOpt);
       const asked = request.frontendOpt['requestid'] ?? '';
+      if (asked === 'frontend.subrequests.describe') {
+        return {
+          result: { result: { case: 'ref' as const, value: { id: '' } }, metadata: describedSubrequests() },
+        };
+      }
       if (asked !== '' && !isSubrequest(asked)) {
         throw new GrpcError('Unimplemented', `not implemented: ${asked} of the Dockerfile frontend`);
       }

@@ -13,7 +13,7 @@ import type { BuildBackend } from '../routes/build/backend.ts';
 import type { BuildResults, HeldResult } from './build-results.ts';
 import { exporterResponse } from './exporters.ts';
 import { buildFailure } from './failures.ts';
-import { type Attributes, solveRequestOf } from './frontend-attributes.ts';
+import { type Attributes, solveRequestOf, unmadeAttestations } from './frontend-attributes.ts';
 import type { ClientSession } from './session/client-session.ts';
 import { StatusLog } from './status-log.ts';
 
@@ -97,6 +97,12 @@ export class BuildJob {
         Object.entries(given.results).map(([name, ref]) => [name, this.#input(name, ref)]),
       ),
     });
+    const unmade = unmadeAttestations(attributes);
+    if (unmade.length > 0) {
+      const vertex = this.#progress.vertex('[internal] attestations');
+      vertex.warn({ rule: '', message: `[Warning] attestations are not made: ${unmade.join(', ')}` });
+      vertex.complete();
+    }
     return await this.run(request, signal);
   }
 

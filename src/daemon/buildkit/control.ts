@@ -153,6 +153,13 @@ function refuseUnbuilt(request: SolveRequest): void {
   if ((request.sourcePolicy?.rules.length ?? 0) > 0 || request.sourcePolicySession !== '') {
     throw new GrpcError('Unimplemented', 'not implemented: source policies');
   }
+  // Their folder is the client's, who serves it as a store of blobs of its own.
+  if (request.cache?.exports.some(({ type }) => type === 'local') === true) {
+    throw new GrpcError(
+      'Unimplemented',
+      "not implemented: caches of type local over BuildKit's protocol; use type=registry or type=inline",
+    );
+  }
   if (request.frontend !== '') requireDockerfile(request.frontend, request.frontendAttrs);
 }
 

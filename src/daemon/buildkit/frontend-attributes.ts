@@ -1,8 +1,8 @@
 /**
  * A build as BuildKit's clients order it from the Dockerfile frontend: a flat map of attributes (`filename`,
  * `build-arg:NAME`, `context:NAME`, …; docs of BuildKit, "Dockerfile frontend"), made into a SolveRequest. Attributes
- * that mean nothing here are passed over: provenance and other attestations, which no store here keeps, and what only
- * tells where a build comes from.
+ * that mean nothing here are passed over: provenance and other attestations (`unmadeAttestations`), and what only tells
+ * where a build comes from.
  */
 import type { Ulimit } from '../../api/host-config.ts';
 import { InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
@@ -72,7 +72,33 @@ export function solveRequestOf(order: FrontendOrder): SolveRequest {
   };
 }
 
+/**
+ * Attestations that were asked for: none is made. Left out is what clients ask for unasked, for stores that keep it
+ * beside the image at no cost.
+ */
+export function unmadeAttestations(attributes: Attributes): string[] {
+  return Object.entries(prefixed(attributes, 'attest:'))
+    .filter(([, text]) => !/(^|,)(inline-only=true|disabled=true)(,|$)/.test(text))
+    .map(([name]) => name);
+}
+
 const SUBREQUESTS: readonly string[] = ['frontend.lint', 'frontend.outline', 'frontend.targets'];
+
+/** The answer to `frontend.subrequests.describe`: what else may be asked instead of a build. */
+export function describedSubrequests(): Record<string, Uint8Array> {
+  const kinds = SUBREQUESTS.map((Name) => ({
+    Name,
+    Version: '1.0.0',
+    Type: 'rpc',
+    Description: '',
+    Opts: null,
+    Inputs: null,
+    Metadata: [{ Name: 'result.json' }, { Name: 'result.txt' }],
+    Refs: null,
+  }));
+  const text = ['NAME                  VERSION', ...SUBREQUESTS.map((name) => `${name.padEnd(22)}1.0.0`), ''];
+  return { 'result.json': Buffer.from(JSON.stringify(kinds)), 'result.txt': Buffer.from(text.join('\n')) };
+}
 
 export function isSubrequest(name: string): name is Subrequest {
   return SUBREQUESTS.includes(name);
