@@ -1,6 +1,6 @@
 /** Caches of builds elsewhere: what is exported is used by a daemon that has forgotten it. */
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -243,4 +243,69 @@ test('what is missing, broken or somebody else’s is a warning', async () => {
     to: [{ type: 'registry', ref: '127.0.0.1:1/x', 'ignore-error': 'true' }],
   });
   assert.equal(ignored.error, '');
+});
+
+interface CacheDocument {
+  layers: { diffId: string; digest: string; size: number }[];
+  records: unknown[];
+}
+
+interface Manifest {
+  config: { digest: string; size: number };
+}
+
+/** Changes what a cache in the registry says, in its own repository. */
+async function forge(path: string, change: (document: CacheDocument) => CacheDocument): Promise<void> {
+  const base = `http://${registry.host}/v2/${path}`;
+  const headers = { Accept: OCI };
+  const manifest = (await (await fetch(`${base}/manifests/latest`, { headers })).json()) as Manifest;
+  const document = (await (await fetch(`${base}/blobs/${manifest.config.digest}`)).json()) as CacheDocument;
+  const config = Buffer.from(JSON.stringify(change(document)));
+  const digest = `sha256:${createHash('sha256').update(config).digest('hex')}`;
+  const upload = await fetch(`${base}/blobs/uploads/`, { method: 'POST' });
+  const put = new URL(upload.headers.get('location') ?? '', base);
+  put.searchParams.set('digest', digest);
+  assert.equal((await fetch(put, { method: 'PUT', body: config })).status, 201);
+  const forged = { ...manifest, config: { ...manifest.config, digest, size: config.length } };
+  const stored = await fetch(`${base}/manifests/latest`, {
+    method: 'PUT',
+    headers: { 'Content-Type': OCI },
+    body: JSON.stringify(forged),
+  });
+  assert.equal(stored.status, 201, await stored.text());
+}
+
+test('a cache that lies of its layers gives none of them; one whose layers are gone gives nothing', async () => {
+  const ref = `${registry.host}/caches/forged`;
+  const from = [{ type: 'registry', ref }];
+  const lines = ['RUN echo one > /one', 'RUN echo two > /two'];
+  const files = (...more: string[]): Files => ({
+    Dockerfile: `FROM ${registry.host}/busybox\n${[...lines, ...more].join('\n')}\n`,
+  });
+  const made = await build(files(), { to: [{ type: 'registry', ref, mode: 'max' }] });
+  assert.equal(made.error, '', made.output);
+  await forge('caches/forged', (document) => {
+    const [one, two, ...rest] = document.layers;
+    assert.ok(one !== undefined && two !== undefined && rest.length === 0);
+    return {
+      ...document,
+      layers: [
+        { ...one, diffId: two.diffId },
+        { ...two, diffId: one.diffId },
+      ],
+    };
+  });
+  await forget();
+  const lied = await build(files('RUN ls /'), { from, query: 't=lied' });
+  assert.match(lied.error, /sha256:/);
+  assert.equal((await daemon.api('GET', '/images/lied/json')).status, 404);
+  // What came of it is not there for others.
+  const honest = await build(files(), {});
+  assert.deepEqual([honest.error, honest.id], ['', made.id]);
+  await forget();
+  await forge('caches/forged', (document) => ({
+    ...document,
+    layers: document.layers.map((layer, i) => ({ ...layer, digest: `sha256:${String(i + 1).repeat(64)}` })),
+  }));
+  assert.match((await warnings(files(), from)).join('\n'), /layer sha256:[0-9a-f]{64} is not there any more/);
 });
