@@ -20,7 +20,6 @@ import {
   CAPABILITY,
   checkBlob,
   digestOfStream,
-  gnuTar,
   noLeftovers,
   type SuiteDriver,
   sh,
@@ -28,15 +27,13 @@ import {
   withFixture,
 } from './fixture.ts';
 import { treeManifest } from './tree-manifest.ts';
-import { makeBaseTree } from './trees.ts';
+import { referenceImage } from './trees.ts';
 
 export function newLayerTests(driver: SuiteDriver): void {
   test(
     'commit of a container: the image looks as the container did, the same way twice',
     withFixture(driver, async (fixture) => {
-      const base = fixture.newDirectory();
-      makeBaseTree(base);
-      const layer = await fixture.add(gnuTar(base, '--format=posix'));
+      const layer = await fixture.add(referenceImage('--format=posix').tars[0]);
       const writable = fixture.writable();
       const target = await fixture.mount([layer], writable);
       sh(

@@ -8,7 +8,7 @@ import { CAPABILITY, type Fixture, gnuTar, gnuUntar, sh } from './fixture.ts';
 import { type Manifest, treeManifest } from './tree-manifest.ts';
 
 /** Everything a file system can hold, as a layer's tree. */
-export function makeBaseTree(directory: string): void {
+function makeBaseTree(directory: string): void {
   const deep = Array.from({ length: 180 }, (_, i) => `deep-directory-${i}`.padEnd(19, '-')).join('/');
   sh(
     directory,
