@@ -48,7 +48,7 @@ BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/differenc
 ISAL := dist/libisal.so.2
 BINARIES := dist/mydock-runtime dist/addon.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
 
-.PHONY: help build install uninstall check check-native test test-vm test-vm-quick fuzz compatibility demo bench messages clean native-tests
+.PHONY: help build install uninstall check check-native test test-corpus test-vm test-vm-quick fuzz compatibility demo bench messages clean native-tests
 # The list below is made from the `## ` comments of the targets.
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -228,6 +228,10 @@ check-native: build native-tests build/sanitized/mydock-runtime build/.test-pack
 
 test: build native-tests build/.test-packages ## All tests: unit, native, integration (ONLY=substring picks files)
 	@$(NODE) test/run/main.ts $(ONLY)
+
+test-corpus: build build/.test-packages ## Build and run Dockerfiles that install Debian's packages (downloads 220 MB, once)
+	@$(NODE) test/fixtures/apt-archive.ts
+	@MYDOCK_TEST_CORPUS=1 $(NODE) test/run/main.ts integration/build/corpus
 
 test-vm: build native-tests build/.test-packages build/.vm-packages ## Isolation and limits on Debian's kernel with systemd, emulated (ONLY=substring, CONSOLE=1)
 	@$(NODE) test/vm/main.ts $(if $(CONSOLE),--console) $(ONLY)

@@ -1,0 +1,1 @@
+create table words (word text); insert into words values ('from the context');
