@@ -65,7 +65,8 @@ export function buildJobs(base: string, folder: string, sizes: BuildSizes = FULL
       measure: async (engine) => {
         const context = copied();
         const change = (): void => writeFileSync(join(context, 'files/0/0'), String(process.hrtime.bigint()));
-        return (await again(engine, context, change)) / 1000;
+        const elapsedMs = await again(engine, context, change);
+        return elapsedMs === undefined ? undefined : elapsedMs / 1000;
       },
     },
   ];
@@ -79,7 +80,8 @@ function withBuilder(engine: Engine, variant: Variant): Engine {
 }
 
 /** What the last round left is gone before the clock starts, and what this one leaves afterwards. */
-async function fromNothing(engine: Engine, context: string, variant: Variant): Promise<number> {
+async function fromNothing(engine: Engine, context: string, variant: Variant): Promise<number | undefined> {
+  if (variant === 'buildkit' && !engine.hasBuildkit) return undefined;
   const builder = withBuilder(engine, variant);
   forget(engine, IMAGE);
   prepared.delete(engine);
@@ -91,7 +93,8 @@ async function fromNothing(engine: Engine, context: string, variant: Variant): P
 /** Contexts that an engine has built, and not forgotten. */
 const prepared = new Map<Engine, string>();
 
-async function again(engine: Engine, context: string, change: () => void): Promise<number> {
+async function again(engine: Engine, context: string, change: () => void): Promise<number | undefined> {
+  if (!engine.hasBuildkit) return undefined;
   const builder = withBuilder(engine, 'buildkit');
   const args = ['build', '-q', '-t', IMAGE, context];
   if (prepared.get(engine) !== context) {

@@ -4,10 +4,12 @@
  * all of them takes Docker's words.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, openSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { buildxProgram } from '../fixtures/compose.ts';
 
+const CNI_STATE = '/var/lib/cni';
 const ROOT = resolve(import.meta.dirname, '../..');
 
 export interface Engine {
@@ -18,6 +20,8 @@ export interface Engine {
   readonly env: NodeJS.ProcessEnv;
   /** Flags of `pull` for a registry without TLS. */
   readonly pullFlags: readonly string[];
+  /** Whether its client's `build` uses BuildKit where it is told to; others than Docker's build as they always do. */
+  readonly hasBuildkit: boolean;
   /** Words that remove all that it keeps of builds. */
   readonly pruneBuilds: readonly string[];
   /** Names (comm) of its daemons, and of the processes that it keeps for each container. */
@@ -53,6 +57,8 @@ interface DaemonOptions {
   readonly daemonNames: readonly string[];
   readonly helperNames: readonly string[];
   readonly folder: string;
+  /** Docker's client needs it to build with BuildKit; null where there is none. */
+  readonly buildx?: string | null;
 }
 
 /** An engine with a daemon, which answers on a Unix socket. */
@@ -62,6 +68,7 @@ class DaemonEngine implements Engine {
   readonly command: readonly string[];
   readonly env: NodeJS.ProcessEnv;
   readonly pullFlags = [];
+  readonly hasBuildkit: boolean;
   readonly pruneBuilds = ['builder', 'prune', '-af'];
   readonly daemonNames: readonly string[];
   readonly helperNames: readonly string[];
@@ -72,6 +79,7 @@ class DaemonEngine implements Engine {
     const host = `unix://${options.socket}`;
     this.#options = options;
     this.name = options.name;
+    this.hasBuildkit = options.buildx !== null;
     this.command = options.command;
     this.daemonNames = options.daemonNames;
     this.helperNames = options.helperNames;
@@ -79,9 +87,14 @@ class DaemonEngine implements Engine {
   }
 
   async start(): Promise<void> {
-    const { daemon, folder, versionFormat } = this.#options;
+    const { daemon, folder, versionFormat, buildx } = this.#options;
     const [file = '', ...args] = daemon;
     mkdirSync(folder, { recursive: true });
+    if (buildx) {
+      const plugins = join(folder, '.docker/cli-plugins');
+      mkdirSync(plugins, { recursive: true });
+      symlinkSync(buildx, join(plugins, 'docker-buildx'));
+    }
     const log = openSync(join(folder, 'log'), 'a');
     const child = spawn(file, args, { stdio: ['ignore', log, log], env: { ...process.env, HOME: folder } });
     this.#process = child;
@@ -115,16 +128,23 @@ class Podman implements Engine {
   readonly command: readonly string[];
   readonly env = process.env;
   readonly pullFlags = ['--tls-verify=false'];
+  readonly hasBuildkit = true;
   readonly pruneBuilds = ['image', 'prune', '-f'];
   readonly daemonNames = [];
   readonly helperNames = ['conmon', 'slirp4netns', 'rootlessport'];
 
   constructor(folder: string) {
     const storage = ['--root', join(folder, 'root'), '--runroot', '/run/podman-bench'];
-    this.command = ['podman', ...storage, '--cgroup-manager', 'cgroupfs', '--events-backend', 'none'];
+    // crun refuses machines that have both versions of cgroups mounted.
+    const isHybrid = existsSync('/sys/fs/cgroup/unified') && onPath('runc');
+    const runtime = isHybrid ? ['--runtime', 'runc'] : [];
+    const manager = ['--cgroup-manager', 'cgroupfs', '--events-backend', 'none'];
+    this.command = ['podman', ...storage, ...runtime, ...manager];
   }
 
   start(): Promise<void> {
+    // The machine's own is read-only in the sandbox, where this mount stays.
+    if (existsSync(CNI_STATE)) spawnSync('mount', ['-t', 'tmpfs', 'tmpfs', CNI_STATE]);
     this.version = drive(this, 'version', '--format', '{{.Client.Version}}');
     return Promise.resolve();
   }
@@ -188,6 +208,7 @@ export function engines(folder: string): Engine[] {
         daemonNames: ['dockerd', 'containerd'],
         helperNames: ['containerd-shim', 'docker-proxy'],
         folder: join(folder, 'docker'),
+        buildx: buildxProgram() ?? null,
       }),
     );
   }

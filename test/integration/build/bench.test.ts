@@ -16,6 +16,7 @@ test('every row of builds gives a time', async () => {
       command: [CLIENT],
       env: { ...process.env, HOME: daemon.home, MYDOCK_HOST: `unix://${daemon.socket}` },
       pullFlags: [],
+      hasBuildkit: true,
       pruneBuilds: ['builder', 'prune', '-af'],
       daemonNames: [],
       helperNames: [],
