@@ -39,6 +39,9 @@ interface StepNetwork {
   sandbox: Sandbox | null;
 }
 
+/** BuildKit's, and the same for all steps: what a program writes down of it is no difference between two builds. */
+const STEP_HOSTNAME = 'buildkitsandbox';
+
 export class EngineStepRunner implements StepRunner {
   readonly #engine: EngineContext;
   readonly #entered = new Map<string, EnteredUserNamespace>();
@@ -122,7 +125,7 @@ export class EngineStepRunner implements StepRunner {
       return await this.#engine.networks.attach({
         containerId: step.id,
         containerName: step.id.slice(0, 12),
-        hostname: step.id.slice(0, 12),
+        hostname: STEP_HOSTNAME,
         networks: mode === 'none' ? [] : [{ network: mode, settings: {} }],
         ports: [],
         dns: dnsSettings(this.#engine, { hostConfig: {} }),
@@ -146,7 +149,7 @@ export class EngineStepRunner implements StepRunner {
     apparmor: Pick<SpecInput, 'apparmorDefault'>,
   ): Spec {
     const { settings, host } = this.#engine;
-    const hostname = step.id.slice(0, 12);
+    const hostname = STEP_HOSTNAME;
     const userNamespace = this.#entered.get(step.id);
     const files = {
       hosts: join(bundle, 'hosts'),

@@ -179,11 +179,7 @@ describe('where a copy goes', () => {
     context({ a: 'A' });
     root({ 'w/file': 'old' });
     const lines = await fixture.copy(['a'], '/w/file/x', { link: true });
-    assert.deepEqual(lines, [
-      'directory w 755 0:0',
-      'directory w/file 755 0:0',
-      'file w/file/x 644 0:0 = A',
-    ]);
+    assert.deepEqual(lines, ['directory w 755 0:0', 'directory w/file 755 0:0', 'file w/file/x 644 0:0 = A']);
     await assert.rejects(
       fixture.copy(['a'], '/x', { link: true, chown: 'www' }),
       /with --link, --chown takes numbers/,
@@ -498,8 +494,7 @@ test('WORKDIR makes what is missing, for the user', async () => {
     makeWorkdir({ path: '/w/x/y', user: '', epochSeconds: 1 }, parent, env),
     /mkdir \/w\/x: not a directory/,
   );
-  await assert.rejects(
-    makeWorkdir({ path: '/n', user: 'who', epochSeconds: 1 }, parent, env),
-    /unable to find user who/,
-  );
+  made.length = 0;
+  await makeWorkdir({ path: '/n', user: 'who', epochSeconds: 1 }, parent, env);
+  assert.deepEqual(made, ['n 0:0']);
 });

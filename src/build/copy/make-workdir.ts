@@ -1,7 +1,8 @@
 /** WORKDIR's layer: the folders that are missing in the parent's root. */
+import { InvalidParameterError } from '../../base/errors.ts';
 import type { CommittedLayer, Snapshotter } from '../../image/layers/snapshotter.ts';
 import { byteString } from '../../image/layers/tar/byte-string.ts';
-import { resolveOwner } from './copy-owner.ts';
+import { type Owner, resolveOwner } from './copy-owner.ts';
 import type { ParentRoot } from './copy-step.ts';
 import { Destination } from './destination.ts';
 import { TreeFiles } from './tree-files.ts';
@@ -22,7 +23,7 @@ export interface WorkdirEnvironment {
 
 /**
  * Undefined where all is there. Links on the way are followed inside the root. Throws InvalidParameter where something
- * else is in the way, and for a user that the parent does not know.
+ * else is in the way.
  */
 export async function makeWorkdir(
   request: WorkdirRequest,
@@ -35,7 +36,7 @@ export async function makeWorkdir(
     const path = destination.resolve(byteString(request.path));
     const place = destination.place(path);
     if (place?.isDirectory === true) return undefined;
-    const owner = resolveOwner(request.user, parent.path);
+    const owner = ownerOf(request.user, parent.path);
     destination.makeDirectories(path, { mode: 0o755, uid: 0, ...owner, mtimeSec: request.epochSeconds });
     return await env.snapshotter.create(
       async (layer) => {
@@ -46,5 +47,15 @@ export async function makeWorkdir(
     );
   } finally {
     root.close();
+  }
+}
+
+/** Whom the parent does not know makes the folder root's, as BuildKit has it: USER may name somebody that comes later. */
+function ownerOf(user: string, root: string): Owner | undefined {
+  try {
+    return resolveOwner(user, root);
+  } catch (error) {
+    if (error instanceof InvalidParameterError) return undefined;
+    throw error;
   }
 }

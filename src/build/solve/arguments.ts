@@ -50,22 +50,39 @@ export class GlobalArguments {
 /** Arguments of one stage, in the order of their declarations. */
 export class StageArguments {
   readonly #global: GlobalArguments;
-  readonly #declared = new Map<string, string | undefined>();
+  readonly #declared: Map<string, string | undefined>;
+  /** Declared with a value behind the last ENV of the name. */
+  readonly #overEnv: Set<string>;
   readonly #stepEpoch: string;
 
-  /** `stepEpoch`: what SOURCE_DATE_EPOCH is where it is declared and nobody gave it a value. */
-  constructor(global: GlobalArguments, stepEpoch: number) {
+  /**
+   * `stepEpoch`: what SOURCE_DATE_EPOCH is where it is declared and nobody gave it a value. `above`: of the stage that this
+   * one is FROM.
+   */
+  constructor(global: GlobalArguments, stepEpoch: number, above?: StageArguments) {
     this.#global = global;
     this.#stepEpoch = String(stepEpoch);
+    this.#declared = new Map(above === undefined ? [] : above.#declared);
+    this.#overEnv = new Set(above === undefined ? [] : above.#overEnv);
   }
 
   /** `value`: its default, expanded. Returns the value that it has from now on. */
   declare(name: string, value: string | undefined): string | undefined {
     const fallback = name === 'SOURCE_DATE_EPOCH' ? this.#stepEpoch : undefined;
     const known = own(this.#global.given, name) ?? value ?? this.#global.lookup(name) ?? fallback;
-    this.#declared.delete(name);
     this.#declared.set(name, known);
+    if (known !== undefined && !isProxy(name)) this.#overEnv.add(name);
     return known;
+  }
+
+  /** ENV has set the name: what was declared above it counts no more. */
+  setByEnv(name: string): void {
+    this.#overEnv.delete(name);
+  }
+
+  /** The value that beats that of ENV: of ARG and ENV the later one counts. */
+  override(name: string): string | undefined {
+    return this.#overEnv.has(name) ? this.#declared.get(name) : undefined;
   }
 
   lookup(name: string): string | undefined {
@@ -80,10 +97,16 @@ export class StageArguments {
     );
   }
 
-  /** `NAME=value` of the proxies, for RUN alone: no part of what the step is. */
+  /** `NAME=value` of all that were ever declared, as histories have them. */
+  shown(variable: (name: string) => string | undefined): string[] {
+    const names = [...this.#declared.keys()].filter((name) => !isProxy(name));
+    return names.map((name) => `${name}=${variable(name) ?? ''}`);
+  }
+
+  /** `NAME=value` of the proxies in both spellings, for RUN alone: no part of what the step is. */
   proxies(shadowed: ReadonlySet<string>): string[] {
     return [...PROXY_ARGS].flatMap((name) => {
-      const value = this.lookup(name);
+      const value = this.lookup(name) ?? this.lookup(otherSpelling(name));
       return value === undefined || shadowed.has(name) ? [] : [`${name}=${value}`];
     });
   }
@@ -92,6 +115,10 @@ export class StageArguments {
 /** A name like `constructor` is nobody's argument. */
 function own(given: GivenArguments, name: string): string | undefined {
   return Object.hasOwn(given, name) ? (given[name] ?? undefined) : undefined;
+}
+
+function otherSpelling(name: string): string {
+  return name === name.toUpperCase() ? name.toLowerCase() : name.toUpperCase();
 }
 
 export function isProxy(name: string): boolean {

@@ -75,11 +75,10 @@ export function imageConfigOf(input: ImageInput): ImageConfig {
     history: [
       ...(input.base?.history ?? []),
       ...input.history.map(
-        ({ createdBy, author, layer }): HistoryEntry => ({
+        ({ createdBy, layer }): HistoryEntry => ({
           created,
           created_by: createdBy,
           comment: HISTORY_COMMENT,
-          ...(author === '' ? {} : { author }),
           ...(layer ? {} : { empty_layer: true }),
         }),
       ),

@@ -117,6 +117,7 @@ function cmdChange(state: ConfigState, command: CommandLine): Change {
     step: `CMD ${quoted(words)}`,
     apply: () => {
       state.config.Cmd = words;
+      state.config.ArgsEscaped = true;
       if (words.length > 0) state.cmdSet = true;
     },
   };
@@ -136,7 +137,6 @@ function entrypointChange(state: ConfigState, command: CommandLine): Change {
 }
 
 function userChange(state: ConfigState, user: string): Change {
-  if (user === '') throw new InvalidParameterError('USER is empty after its variables were expanded');
   return {
     step: `USER ${user}`,
     apply: () => {
@@ -160,6 +160,7 @@ function exposeChange(state: ConfigState, ports: string[]): Change {
   return {
     step: `EXPOSE [${exposed.join(' ')}]`,
     apply: () => {
+      if (exposed.length === 0) return;
       state.config.ExposedPorts = {
         ...(state.config.ExposedPorts ?? {}),
         ...Object.fromEntries(exposed.map((port) => [port, {}])),

@@ -27,6 +27,9 @@ export function copyWork(input: CopyWorkInput): LayerWork {
   const remotes = step.sources.map(remoteOf);
   const remote = remotes.some((one) => one !== undefined);
   if (remote) judgeRemotes(step);
+  if (step.checksum !== '' && !remotes.every((one) => one !== undefined)) {
+    throw new InvalidParameterError('checksum requires HTTP(S) or Git sources');
+  }
   const usesTree = remotes.some((one) => one === undefined);
   let prepared: Promise<PreparedCopy> | undefined;
   const prepare = (): Promise<PreparedCopy> => {

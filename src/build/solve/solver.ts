@@ -3,7 +3,7 @@
  */
 import { InvalidParameterError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
-import { formatPlatform, hostPlatform, type Platform, parsePlatform } from '../../image/platform.ts';
+import { formatPlatform, type Platform, parsePlatform } from '../../image/platform.ts';
 import { Semaphore } from '../../image/semaphore.ts';
 import type { BuildIo } from '../builder.ts';
 import { INLINE_FIELD } from '../cache/cache-document.ts';
@@ -33,6 +33,7 @@ import { squashed } from './squash.ts';
 import { epochOf, FIRST_EPOCH } from './stage-base.ts';
 import { StageGraph } from './stage-graph.ts';
 import { declaredNames } from './stage-plan.ts';
+import { buildPlatform } from './platform-args.ts';
 import { runStage, type StageResult } from './stage-run.ts';
 import { StepCacheUse } from './step-cache-use.ts';
 import { type ListedStep, type StepListener, stepId } from './step-listener.ts';
@@ -132,7 +133,7 @@ class Solver {
     platforms: readonly Platform[],
     explicitEpoch: number | undefined,
   ): Promise<SolvedBuild> {
-    const [platform = hostPlatform()] = platforms;
+    const [platform = buildPlatform()] = platforms;
     let shown: ProgressVertex | undefined;
     const answer = await answerAbout(question, {
       file: () => this.#file,
@@ -215,7 +216,7 @@ class Solver {
     return new StageGraph({
       dockerfile,
       target,
-      buildPlatform: hostPlatform(),
+      buildPlatform: buildPlatform(),
       targetPlatform,
       given: buildArgs,
       namedContext: (name, platform) => contexts.find(name, platform),
@@ -242,7 +243,7 @@ class Solver {
       global: true,
     }));
     for (const [index, graph] of graphs.entries()) {
-      const platform = formatPlatform(platforms[index] ?? hostPlatform());
+      const platform = formatPlatform(platforms[index] ?? buildPlatform());
       for (const { stage, index: number } of graph.needed()) {
         steps.push({ id: stepId(number, -1, platform), text: stage.from.source, global: false });
         stage.instructions.forEach(({ source }, i) => {
@@ -296,7 +297,7 @@ class Solver {
   ): Promise<StageResult[]> {
     const running: Promise<unknown>[] = [];
     const targets = graphs.map((graph, number) => {
-      const targetPlatform = platforms[number] ?? hostPlatform();
+      const targetPlatform = platforms[number] ?? buildPlatform();
       const stages = new Map<number, Promise<StageResult>>();
       const result = (index: number): Promise<StageResult> => {
         const known = stages.get(index);
@@ -428,7 +429,7 @@ function noWarnings(error: unknown): void {
 }
 
 function targetPlatforms(texts: readonly string[]): Platform[] {
-  if (texts.length === 0) return [hostPlatform()];
+  if (texts.length === 0) return [buildPlatform()];
   const platforms = texts.map((text) => parsePlatform(text));
   const keys = platforms.map(formatPlatform);
   const twice = keys.find((key, index) => keys.indexOf(key) !== index);

@@ -2,6 +2,7 @@
 import { configPlatform, type ImageConfig } from '../../image/image-config.ts';
 import type { Platform } from '../../image/platform.ts';
 import type { Image } from '../../image/store/image-store.ts';
+import type { StageArguments } from './arguments.ts';
 import type { StageHistory } from './built-image.ts';
 import type { ConfigState } from './config-state.ts';
 import { copyWork } from './copy-work.ts';
@@ -26,6 +27,8 @@ export interface StageBase {
   /** Of the steps so far. */
   layers: readonly BuiltLayer[];
   epochSeconds: number;
+  /** Of the stage that this one is FROM. */
+  args?: StageArguments;
 }
 
 type Epoch = Pick<SolveContext, 'explicitEpoch'>;

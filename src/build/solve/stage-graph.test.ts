@@ -164,7 +164,10 @@ CMD run
   );
   const run = plan.steps[7];
   assert.ok(run?.kind === 'run');
-  assert.deepEqual(run.proxies, ['HTTP_PROXY=http://user:secret@proxy']);
+  assert.deepEqual(run.proxies, [
+    'HTTP_PROXY=http://user:secret@proxy',
+    'http_proxy=http://user:secret@proxy',
+  ]);
   assert.deepEqual(run.env, [
     'PATH=/bin',
     'E=global-given',

@@ -142,7 +142,10 @@ class StagePlanner {
 
   #expansion(): ExpandOptions {
     const { args, escapeChar } = this.#input;
-    return { escapeChar, lookup: (name) => this.#state.variable(name) ?? args.lookup(name) };
+    return {
+      escapeChar,
+      lookup: (name) => args.override(name) ?? this.#state.variable(name) ?? args.lookup(name),
+    };
   }
 
   #step(instruction: Instruction, place: StepPlace): PlannedStep {
@@ -161,6 +164,10 @@ class StagePlanner {
         throw new InvalidParameterError('FROM cannot stand inside of a stage');
       default: {
         const { step, apply } = changeConfig(this.#state, instruction, this.#expansion());
+        if (instruction.kind === 'env') {
+          const options = this.#expansion();
+          for (const { name } of instruction.pairs) this.#input.args.setByEnv(expandWord(name, options));
+        }
         apply(this.#state);
         return { kind: 'config', place, author, history: step };
       }
@@ -180,7 +187,9 @@ class StagePlanner {
   }
 
   #shadowed(): ReadonlySet<string> {
-    return new Set(this.#state.env.map((entry) => entry.split('=', 1)[0] ?? ''));
+    const { args } = this.#input;
+    const names = this.#state.env.map(nameOf);
+    return new Set(names.filter((name) => args.override(name) === undefined));
   }
 
   #run(instruction: RunInstruction, place: StepPlace): RunStepPlan {
@@ -191,7 +200,8 @@ class StagePlanner {
     const declared = this.#input.args.declared(shadowed);
     const workingDir = config.WorkingDir || '/';
     const expand = (text: string): string => expandWord(text, options);
-    const visible = declared.length === 0 ? '' : `|${declared.length} ${declared.join(' ')} `;
+    const shown = this.#input.args.shown(options.lookup);
+    const visible = shown.length === 0 ? '' : `|${shown.length} ${shown.join(' ')} `;
     const text = args.join(' ') + (script === undefined ? '' : ` <<${script.name}\n${script.content}`);
     return {
       kind: 'run',
@@ -200,7 +210,7 @@ class StagePlanner {
       history: `RUN ${visible}${text} # buildkit`,
       args,
       ...(script === undefined ? {} : { script }),
-      env: [...env, ...declared],
+      env: [...env.filter((entry) => shadowed.has(nameOf(entry))), ...declared],
       proxies: this.#input.args.proxies(shadowed),
       cwd: workingDir,
       user: config.User ?? '',
@@ -244,8 +254,6 @@ class StagePlanner {
 
   #workdir(value: string, place: StepPlace): WorkdirStepPlan {
     const requested = expandWord(value, this.#expansion());
-    if (requested === '')
-      throw new InvalidParameterError('WORKDIR is empty after its variables were expanded');
     const path = posix.resolve('/', this.#state.config.WorkingDir ?? '', requested);
     this.#state.config.WorkingDir = path;
     const user = this.#state.config.User ?? '';
@@ -267,15 +275,17 @@ function insecureOf(text: string): boolean {
   );
 }
 
+function nameOf(entry: string): string {
+  return entry.split('=', 1)[0] ?? '';
+}
+
+/** Of the flags BuildKit's histories have those that say what the files are like. */
 function copyText(step: Omit<CopyStepPlan, 'history'>): string {
   const words = [
     step.instruction,
     ...(step.parents ? ['--parents'] : []),
-    ...step.excludes.map((pattern) => `--exclude=${pattern}`),
     ...(step.chown === '' ? [] : [`--chown=${step.chown}`]),
     ...(step.chmod === '' ? [] : [`--chmod=${step.chmod}`]),
-    ...(step.link ? ['--link'] : []),
-    ...(step.from === '' ? [] : [`--from=${step.from}`]),
     ...step.sources,
     ...step.inline.map(({ name }) => `<<${name}`),
     step.destination,

@@ -58,11 +58,12 @@ class StageRun {
     const lines = { line: from.line, endLine: from.endLine };
     const base = await this.#guarded(lines, () => this.#base());
     this.#input.lint?.stage(stage, base.state, base.baseImage?.config);
+    const args = new StageArguments(this.#input.graph.args, base.epochSeconds, base.args);
     const plan = planStage({
       instructions: stage.stage.instructions,
       fromLine: from.line,
       base: { config: base.state.config, author: base.state.author },
-      args: new StageArguments(this.#input.graph.args, base.epochSeconds),
+      args,
       escapeChar: this.#input.graph.escapeChar,
       at: (place, body) => this.#at(place, body),
     });
@@ -77,6 +78,7 @@ class StageRun {
         state: { config: plan.state.config, author: plan.state.author },
         history: [...base.history, ...history],
         layers,
+        args,
       };
     } finally {
       await stack.releaseUppers();
