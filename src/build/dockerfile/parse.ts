@@ -32,11 +32,14 @@ import {
   splitFlags,
 } from './words.ts';
 
-/** Throws DockerfileError: `dockerfile parse error on line 3: unknown instruction: FOO`. */
-export function parseDockerfile(text: string, filename = 'Dockerfile'): Dockerfile {
+/**
+ * Throws DockerfileError: `dockerfile parse error on line 3: unknown instruction: FOO`. `seen` gets the instructions, also
+ * those in front of the one that is wrong.
+ */
+export function parseDockerfile(text: string, filename = 'Dockerfile', seen: Instruction[] = []): Dockerfile {
   const syntax = detectSyntax(text);
   try {
-    return { ...parseText(text), syntax, checkOptions: checkOptions(linesOf(text)) };
+    return { ...parseText(text, seen), syntax, checkOptions: checkOptions(linesOf(text)) };
   } catch (error) {
     if (!(error instanceof DockerfileError)) throw error;
     const placed = error.inFile(filename, text);
@@ -50,12 +53,13 @@ function isDockerfileFrontend(syntax: string): boolean {
   return /^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?:[:@]|$)/.test(syntax);
 }
 
-function parseText(text: string): Omit<Dockerfile, 'syntax' | 'checkOptions'> {
+function parseText(text: string, seen: Instruction[]): Omit<Dockerfile, 'syntax' | 'checkOptions'> {
   const { escapeChar, directives, lines, emptyContinuations } = splitLines(text);
   const globalArgs: Dockerfile['globalArgs'] = [];
   const stages: Stage[] = [];
   for (const line of lines) {
     const instruction = parseLine(line, escapeChar);
+    seen.push(instruction);
     const stage = stages.at(-1);
     if (instruction.kind === 'from') stages.push({ from: instruction, instructions: [] });
     else if (stage !== undefined) stage.instructions.push(instruction);

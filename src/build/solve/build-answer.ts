@@ -15,6 +15,8 @@ export interface QuestionedBuild {
   file: () => { name: string; content: string };
   /** Throws what the build would. */
   read: () => Promise<Dockerfile>;
+  /** Found before `read` failed. */
+  early: () => readonly BuildWarning[];
   graph: (dockerfile: Dockerfile) => StageGraph;
   lint: (graph: StageGraph) => BuildLint;
   /** What the build would fail with is a part of the answer about the linter, and thrown otherwise. */
@@ -57,7 +59,7 @@ async function lintOf(build: QuestionedBuild): Promise<SubrequestAnswer> {
     if (!build.answersErrors || !isBuildProblem(error) || file.content === '') throw error;
     const source =
       error instanceof BuildError ? error.source : error instanceof DockerfileError ? error : undefined;
-    const warnings: readonly BuildWarning[] = lint?.warnings ?? [];
+    const warnings: readonly BuildWarning[] = lint?.warnings ?? build.early();
     return lintAnswer({ file, warnings, error: { message: error.message, source } });
   }
 }

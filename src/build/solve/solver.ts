@@ -10,11 +10,12 @@ import { INLINE_FIELD } from '../cache/cache-document.ts';
 import type { CacheSource } from '../cache/cache-source.ts';
 import { inlineCache } from '../cache/export-inline.ts';
 import type { StepCache } from '../cache/step-cache.ts';
-import type { Dockerfile } from '../dockerfile/ast.ts';
+import type { Dockerfile, Instruction } from '../dockerfile/ast.ts';
 import { DockerfileError } from '../dockerfile/errors.ts';
+import { lintSeen } from '../dockerfile/lint/dockerfile-lint.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
 import { BuildLock } from '../lock/build-lock.ts';
-import type { ProgressVertex } from '../progress.ts';
+import type { BuildWarning, ProgressVertex } from '../progress.ts';
 import type { SolveRequest, Subrequest } from '../solve-request.ts';
 import type { MainContext } from '../source/main-context.ts';
 import { newestFileSec } from '../source/newest-file.ts';
@@ -27,13 +28,13 @@ import type { BuildParts } from './build-parts.ts';
 import { canonicalJson, imageConfigOf } from './built-image.ts';
 import type { Executions } from './executions.ts';
 import { NamedContexts } from './named-contexts.ts';
+import { buildPlatform } from './platform-args.ts';
 import { placed, type SolveContext } from './solve-context.ts';
 import type { BuildMaterial, BuiltImage, SolvedBuild } from './solved.ts';
 import { squashed } from './squash.ts';
 import { epochOf, FIRST_EPOCH } from './stage-base.ts';
 import { StageGraph } from './stage-graph.ts';
 import { declaredNames } from './stage-plan.ts';
-import { buildPlatform } from './platform-args.ts';
 import { runStage, type StageResult } from './stage-run.ts';
 import { StepCacheUse } from './step-cache-use.ts';
 import { type ListedStep, type StepListener, stepId } from './step-listener.ts';
@@ -75,6 +76,8 @@ class Solver {
   #contextEpoch: number | undefined;
   #newestFile: Promise<number | undefined> | undefined;
   #hasMain = false;
+  /** Of the instructions in front of one that cannot be read. */
+  #earlyWarnings: readonly BuildWarning[] = [];
   #file = { name: 'Dockerfile', content: '' };
 
   constructor(options: SolverOptions, request: SolveRequest, io: BuildIo) {
@@ -142,6 +145,7 @@ class Solver {
         shown = vertex;
         return dockerfile;
       },
+      early: () => this.#earlyWarnings,
       graph: (dockerfile) => this.#graph(dockerfile, platform),
       lint: (graph) => this.#buildLint(graph, platform, shown),
       answersErrors: this.#request.subrequest !== undefined,
@@ -196,14 +200,19 @@ class Solver {
     const io = { signal: this.#signal, session, vertex, ...(body === undefined ? {} : { body }) };
     const text = await progress.during(vertex, () => this.#main.readDockerfile(io));
     this.#file = text;
+    const seen: Instruction[] = [];
     try {
-      const dockerfile = parseDockerfile(text.content, text.name);
+      const dockerfile = parseDockerfile(text.content, text.name, seen);
       if (dockerfile.syntax !== undefined) {
         vertex.log(`syntax ${dockerfile.syntax}: not fetched, Dockerfiles are read by the daemon itself\n`);
       }
       return { dockerfile, vertex };
     } catch (error) {
       if (!(error instanceof DockerfileError)) throw error;
+      this.#earlyWarnings = lintSeen(seen, text);
+      if (this.#request.subrequest === undefined) {
+        for (const warning of this.#earlyWarnings) vertex.warn(warning);
+      }
       const { start, end } = error.range;
       const lines = { line: start.line, endLine: end.line };
       throw placed({ file: text, signal: this.#signal }, lines, error);

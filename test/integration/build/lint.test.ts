@@ -85,6 +85,10 @@ test('docker buildx asks for lint, targets and outline', { skip: program === und
   const outline = await ask('--print', 'outline');
   assert.match(outline, /BUILD ARG +VALUE +DESCRIPTION\nTOOL +ls +is what is run\n/);
   assert.match(outline, /SECRET +REQUIRED\ntoken/);
+
+  // What stands in front of an error is looked at.
+  writeFileSync(join(folder, 'Dockerfile'), 'FROM busybox AS Bad\nCPOY a b\n');
+  assert.match(await ask('--print', 'lint'), /WARNING: StageNameCasing[\s\S]*>>> FROM busybox AS Bad\n/);
 });
 
 test('mydock build --check', async () => {

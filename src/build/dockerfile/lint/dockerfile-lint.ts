@@ -2,8 +2,11 @@
  * The linter over a whole Dockerfile, in the phases in which what it needs is known: the text, then the arguments and the
  * platform, then stage by stage the base images, at last the context's ignore file.
  */
+
+import { InvalidParameterError } from '../../../base/errors.ts';
 import type { BuildWarning } from '../../progress.ts';
 import type { Dockerfile, Instruction } from '../ast.ts';
+import { checkOptions, linesOf } from '../directives.ts';
 import { lintCopies } from './copy-rules.ts';
 import {
   type GivenArguments,
@@ -15,7 +18,7 @@ import {
 import { Linter, type LintWarning, parseLintOptions } from './linter.ts';
 import { LINT_RULES } from './rules.ts';
 import { StageLint, type StageLintState } from './stage-lint.ts';
-import { lintText } from './text-rules.ts';
+import { lintInstruction, lintText } from './text-rules.ts';
 import { TrackedVariables } from './tracked-variables.ts';
 
 /** The path of programs in images that say none. */
@@ -47,6 +50,32 @@ export type LintBase =
       mismatch?: { name: string; expected: string; actual: string };
     };
 
+/** What is found in instructions in front of one that cannot be read. */
+export function lintSeen(seen: readonly Instruction[], file: LintInput['file']): BuildWarning[] {
+  const warnings: BuildWarning[] = [];
+  const report = (warning: LintWarning): void => void warnings.push(buildWarning(warning, file));
+  try {
+    const linter = new Linter(parseLintOptions(checkOptions(linesOf(file.content))), report);
+    for (const instruction of seen) lintInstruction(instruction, linter);
+  } catch (error) {
+    // The other error is the one to tell of.
+    if (!(error instanceof InvalidParameterError)) throw error;
+  }
+  return warnings;
+}
+
+function buildWarning({ rule, message, place }: LintWarning, file: LintInput['file']): BuildWarning {
+  const { description, url } = LINT_RULES[rule];
+  return {
+    rule,
+    message,
+    description,
+    ...(url === '' ? {} : { url }),
+    source: { filename: file.name, content: file.content },
+    range: { start: { line: place.line }, end: { line: place.endLine } },
+  };
+}
+
 export class DockerfileLint {
   readonly #input: LintInput;
   readonly #linter: Linter;
@@ -60,7 +89,7 @@ export class DockerfileLint {
     const { dockerfile, given, platformArgs } = input;
     this.#input = input;
     const options = parseLintOptions(given['BUILDKIT_DOCKERFILE_CHECK'] ?? dockerfile.checkOptions);
-    this.#linter = new Linter(options, (warning) => input.warn(this.#warning(warning)));
+    this.#linter = new Linter(options, (warning) => input.warn(buildWarning(warning, input.file)));
     this.#globals = globalVariables(dockerfile, platformArgs, given);
   }
 
@@ -72,19 +101,6 @@ export class DockerfileLint {
   /** Throws InvalidParameter where there are findings that fail the build. */
   check(): void {
     this.#linter.check();
-  }
-
-  #warning({ rule, message, place }: LintWarning): BuildWarning {
-    const { description, url } = LINT_RULES[rule];
-    const { name: filename, content } = this.#input.file;
-    return {
-      rule,
-      message,
-      description,
-      ...(url === '' ? {} : { url }),
-      source: { filename, content },
-      range: { start: { line: place.line }, end: { line: place.endLine } },
-    };
   }
 
   /** All that the text tells. */

@@ -18,7 +18,7 @@ export function lintText(dockerfile: Dockerfile, linter: Linter): void {
   lintKeywords(stages, linter);
 }
 
-function lintInstruction(instruction: Instruction, global: Linter): void {
+export function lintInstruction(instruction: Instruction, global: Linter): void {
   const linter = global.within(instruction.comments);
   switch (instruction.kind) {
     case 'maintainer':
