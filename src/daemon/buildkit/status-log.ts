@@ -15,7 +15,7 @@ export class StatusLog {
   #amounts = 0;
   #ended = false;
   #taken = false;
-  #wake: () => void = () => undefined;
+  readonly #readers = new Set<() => void>();
 
   readonly add = (status: BuildStatus): void => {
     if (this.#ended) return;
@@ -37,11 +37,17 @@ export class StatusLog {
     this.#wake();
   }
 
-  /** All of it, in order, until the build ends. One reader: a second one gets what the first has not read. */
+  #wake(): void {
+    for (const wake of [...this.#readers]) wake();
+  }
+
+  /** All of it, in order, until the build ends. Of several readers each gets what no other has read. */
   async *read(signal: AbortSignal): AsyncGenerator<BuildStatus> {
     this.#taken = true;
-    const wake = (): void => this.#wake();
-    signal.addEventListener('abort', wake);
+    let wake = (): void => undefined;
+    const woken = (): void => wake();
+    this.#readers.add(woken);
+    signal.addEventListener('abort', woken);
     try {
       for (;;) {
         const batch = this.#waiting;
@@ -53,11 +59,12 @@ export class StatusLog {
         if (this.#waiting.length > 0) continue;
         if (this.#ended) return;
         await new Promise<void>((resolve) => {
-          this.#wake = resolve;
+          wake = resolve;
         });
       }
     } finally {
-      signal.removeEventListener('abort', wake);
+      this.#readers.delete(woken);
+      signal.removeEventListener('abort', woken);
     }
   }
 
