@@ -79,7 +79,8 @@ export function solveRequestOf(order: FrontendOrder): SolveRequest {
 export function unmadeAttestations(attributes: Attributes): string[] {
   return Object.entries(prefixed(attributes, 'attest:'))
     .filter(([, text]) => !/(^|,)(inline-only=true|disabled=true)(,|$)/.test(text))
-    .map(([name]) => name);
+    .map(([name]) => name)
+    .sort();
 }
 
 const SUBREQUESTS: readonly string[] = ['frontend.lint', 'frontend.outline', 'frontend.targets'];

@@ -157,6 +157,73 @@ describe('docker buildx build', { skip: program === undefined ? 'no buildx is in
     assert.equal(await daemon.ok('run', '--rm', 'named', 'cat', '/from-more'), 'other');
   });
 
+  test('bake: targets take from the results of others, for one platform and for several', async () => {
+    const bake = join(folder, '../bake');
+    mkdirSync(bake);
+    writeFileSync(
+      join(bake, 'docker-bake.json'),
+      JSON.stringify({
+        target: {
+          low: { 'dockerfile-inline': 'FROM busybox\nENV LOW=yes\nRUN echo low > /low\n' },
+          high: {
+            contexts: { base: 'target:low' },
+            tags: ['baked'],
+            'dockerfile-inline': [
+              'FROM base AS on',
+              'RUN echo "$LOW $(cat /low)" > /on',
+              'FROM busybox',
+              'COPY --from=on /on /',
+              'COPY --from=base /low /',
+              'RUN --mount=from=base,target=/mnt cat /mnt/low > /mounted',
+              '',
+            ].join('\n'),
+          },
+          many: {
+            platforms: ['linux/amd64', 'linux/arm64'],
+            'dockerfile-inline': 'FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\n',
+          },
+          more: {
+            contexts: { base: 'target:many' },
+            platforms: ['linux/amd64', 'linux/arm64'],
+            tags: ['many'],
+            'dockerfile-inline': 'FROM base\n',
+            output: [`type=oci,dest=${bake}/more.tar`],
+          },
+        },
+      }),
+    );
+    const baked = async (target: string): Promise<void> => {
+      const { code, stderr } = await daemon.docker(
+        program ?? '',
+        ['bake', '--progress', 'plain', '-f', join(bake, 'docker-bake.json'), target],
+        { env: { BUILDX_BAKE_ENTITLEMENTS_FS: '0' } },
+      );
+      assert.equal(code, 0, stderr);
+    };
+    await baked('high');
+    const command = ['cat', '/on', '/low', '/mounted'];
+    assert.equal(await daemon.ok('run', '--rm', 'baked', ...command), 'yes low\nlow\nlow');
+    const id = await daemon.ok('inspect', '--format', '{{.Id}}', 'baked');
+    await baked('high');
+    assert.equal(await daemon.ok('inspect', '--format', '{{.Id}}', 'baked'), id);
+    await baked('more');
+    const archive = join(bake, 'more.tar');
+    const configs = execFileSync('tar', ['xOf', archive, '--wildcards', 'blobs/sha256/*'], {
+      encoding: 'latin1',
+    });
+    for (const arch of ['amd64', 'arm64']) {
+      const platform = new RegExp(`"architecture":"${arch}"[^\\0]*?"arch":"${arch}"`);
+      assert.match(configs, platform);
+    }
+  });
+
+  test('attestations that are asked for do not fail the build, which says that they are not made', async () => {
+    const asked = await built('--target', 'files', '--provenance=mode=max', '--sbom=true');
+    assert.match(asked, /attestations are not made: provenance, sbom/);
+    assert.doesNotMatch(await built('--target', 'files'), /attestations/);
+    assert.doesNotMatch(await built('--target', 'files', '--provenance=false'), /attestations/);
+  });
+
   test('a secret that is required and missing', async () => {
     const dockerfile = 'FROM busybox\nRUN --mount=type=secret,id=none,required=true cat /run/secrets/none\n';
     const { code, stderr } = await build(['-f', '-', folder], { stdin: dockerfile });
@@ -253,6 +320,9 @@ describe('docker buildx build', { skip: program === undefined ? 'no buildx is in
     const host = await scoped('--network', 'host', '--allow', 'network.host');
     assert.notEqual(host.code, 0);
     assert.match(host.stderr, /not allowed on socket/);
+    const cache = await scoped('--cache-from', 'type=registry,ref=yours/cache');
+    assert.notEqual(cache.code, 0);
+    assert.match(cache.stderr, /not allowed on socket/);
     const prune = await run([program ?? '', 'prune', '--all', '--force'], {
       env: { ...process.env, HOME: daemon.home, DOCKER_HOST: `unix://${socket.path}` },
     });
