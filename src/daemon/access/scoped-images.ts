@@ -111,9 +111,6 @@ export function scopedBuild(engine: BuildBackend, visible: VisibleObjects): Buil
 
 function limitedBuild(request: SolveRequest, visible: VisibleObjects): SolveRequest {
   const { scope } = visible;
-  for (const { type } of [...request.cacheFrom, ...request.cacheTo]) {
-    if (type === 'local') throw beyond(scope, 'a build cache in a folder of the host');
-  }
   const entitlements = request.entitlements.filter(
     // It comes with the network mode, which is judged by its own name.
     (name) => !(name === 'network.host' && request.networkMode === 'host'),
