@@ -5,6 +5,7 @@
 import { availableParallelism } from 'node:os';
 import type { Readable } from 'node:stream';
 import { ConflictError } from '../base/errors.ts';
+import type { EventBus } from '../events/event-bus.ts';
 import type { ImageID } from '../image/digest.ts';
 import type { Platform } from '../image/platform.ts';
 import type { BuildCaches } from './cache/build-caches.ts';
@@ -103,6 +104,8 @@ export interface BuilderOptions {
   budget: Partial<CacheBudget>;
   /** Outputs that are files. */
   exportFiles: FileExport;
+  /** Hears of prunes. */
+  events: Pick<EventBus, 'publish'>;
   /** Platforms that this machine runs by emulation, too; best first. */
   platforms: () => Platform[];
   failedSteps: FailedStepShells;
@@ -218,7 +221,9 @@ export class Builder {
   }
 
   async prune(request: CachePruneRequest, signal: AbortSignal): Promise<CachePruned> {
-    return await this.#keeper.prune(request, signal);
+    const pruned = await this.#keeper.prune(request, signal);
+    this.#options.events.publish('builder', 'prune', '', { reclaimed: String(pruned.freedBytes) });
+    return pruned;
   }
 
   async close(): Promise<void> {

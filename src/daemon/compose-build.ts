@@ -10,6 +10,7 @@ import { RunService } from '../build/run/run-service.ts';
 import type { CopyService } from '../build/solve/build-parts.ts';
 import { BuildSources } from '../build/source/build-sources.ts';
 import type { ContainerEngine } from '../container/engine.ts';
+import type { EventBus } from '../events/event-bus.ts';
 import { readMountTable } from '../image/layers/mount-table.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { Puller } from '../image/pull/puller.ts';
@@ -29,6 +30,7 @@ export interface BuildComposition {
   pusher: Pick<ImagesBackend, 'push'>;
   registry: RegistryOptions;
   cache: StepCache;
+  events: EventBus;
 }
 
 export interface ComposedBuilder {
@@ -40,7 +42,8 @@ export interface ComposedBuilder {
 
 /** Removes what an earlier daemon's builds have left, too. */
 export async function composeBuilder(parts: BuildComposition): Promise<ComposedBuilder> {
-  const { config, images, contentStore, snapshotter, engine, puller, pusher, registry, cache } = parts;
+  const { config, images, contentStore, snapshotter, engine, puller, pusher, registry, cache, events } =
+    parts;
   const directory = join(config.dataRoot, 'build');
   const sources = new BuildSources({ directory, snapshotter, images, registry });
   const runs = new RunService({
@@ -80,6 +83,7 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
     }),
     stores: [...sources.stores, runs.caches],
     directory,
+    events,
     budget: config.builder,
     exportFiles: async (...job: Parameters<FileExport>) => {
       const { fileExport } = await import('../build/export/files.ts');

@@ -186,6 +186,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     pusher: imageBackend,
     registry,
     cache: steps,
+    events,
   });
   const disk = {
     ...config,

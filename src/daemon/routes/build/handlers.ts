@@ -191,6 +191,10 @@ class BuildAnswer {
     if (this.#stream === undefined) throw error;
     const failure = this.#parsed.progress === 'classic' ? classicFailure(error) : statusFailure(error);
     log.debug({ error: failure.message }, 'build failed');
+    // Clients print the error by itself, and scripts know its words: the place goes before it.
+    if (this.#parsed.progress === 'classic' && error instanceof BuildError && error.source !== undefined) {
+      this.#send({ stream: `\n${formatExcerpt(error.source)}` });
+    }
     this.#send({ errorDetail: failure, error: failure.message });
   }
 }
