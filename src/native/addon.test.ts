@@ -180,7 +180,7 @@ describe('waitForExit', () => {
       const { addon } = await import(${JSON.stringify(join(import.meta.dirname, 'addon.ts'))});
       addon().waitForExit(process.ppid, false);
     `;
-    const child = spawnProcess(process.execPath, ['--input-type=module', '-e', script], { timeout: 10_000 });
+    const child = spawnProcess(process.execPath, ['--input-type=module', '-e', script], { timeout: 60_000 });
     const code = await new Promise((resolve) => child.on('exit', resolve));
     assert.equal(code, 0);
   });
@@ -556,7 +556,7 @@ describe('the process', () => {
       setTimeout(() => addon().exitNow(3), 10);
       setInterval(() => {}, 1000);
     `.replace("require('node:fs')", "process.getBuiltinModule('node:fs')");
-    const child = spawnProcess(process.execPath, ['--input-type=module', '-e', script], { timeout: 10_000 });
+    const child = spawnProcess(process.execPath, ['--input-type=module', '-e', script], { timeout: 60_000 });
     let output = '';
     child.stdout.on('data', (chunk) => {
       output += String(chunk);

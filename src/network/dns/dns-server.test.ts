@@ -117,7 +117,7 @@ function suite(): void {
 
   /** Output of a program inside the container, while this process answers it. */
   async function program(...command: string[]): Promise<string> {
-    const child = spawn('nsenter', [`--net=${container}`, ...command], { timeout: 20_000 });
+    const child = spawn('nsenter', [`--net=${container}`, ...command], { timeout: 60_000 });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += String(data)));
     await once(child, 'close');

@@ -1,5 +1,7 @@
 /** `pause`, `unpause` and what other verbs do about a paused container; the state survives the daemon. */
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { eventually } from '../command.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
@@ -39,7 +41,7 @@ test('a paused container does nothing until it is unpaused', async () => {
   assert.match(listed?.Status ?? '', /^Up .*\(Paused\)$/);
   assert.equal((await post('pp', 'unpause')).status, 204);
   assert.equal(await daemon.inspect('pp', '{{.State.Status}} {{.State.Paused}}'), 'running false');
-  assert.equal(await runs('pp'), true);
+  await eventually('it runs on', async () => await runs('pp'));
   await daemon.ok('rm', '-f', 'pp');
 });
 
@@ -75,10 +77,11 @@ test('stop and kill end a paused container', async () => {
     'busybox',
     'sh',
     '-c',
-    'trap "exit 7" TERM; while :; do sleep 0.05; done',
+    'trap "exit 7" TERM; echo ready; while :; do sleep 0.05; done',
   );
+  await eventually('it takes the signal', async () => (await daemon.ok('logs', 'ss')) === 'ready');
   await post('ss', 'pause');
-  assert.equal((await post('ss', 'stop?t=5')).status, 204);
+  assert.equal((await post('ss', 'stop?t=60')).status, 204);
   assert.equal(await daemon.inspect('ss', '{{.State.Status}} {{.State.ExitCode}}'), 'exited 7');
   await daemon.ok('start', 'ss');
   await post('ss', 'pause');
@@ -100,11 +103,16 @@ test('a new daemon finds a paused container paused, also one that was resumed me
 });
 
 test('wait does not take a pause for an end', async () => {
-  await daemon.ok('run', '-d', '--name', 'ww', 'busybox', 'sh', '-c', 'sleep 0.5; exit 3');
-  await post('ww', 'pause');
+  const shared = join(daemon.folder, 'shared');
+  mkdirSync(shared);
+  const line = 'until [ -e /shared/end ]; do sleep 0.02; done; exit 3';
+  await daemon.ok('run', '-d', '--name', 'ww', '-v', `${shared}:/shared`, 'busybox', 'sh', '-c', line);
+  assert.equal((await post('ww', 'pause')).status, 204);
+  writeFileSync(join(shared, 'end'), '');
   const waiting = daemon.ok('wait', 'ww');
   await new Promise((resolve) => setTimeout(resolve, 300));
-  await post('ww', 'unpause');
+  assert.equal(await daemon.inspect('ww', '{{.State.Status}}'), 'paused');
+  assert.equal((await post('ww', 'unpause')).status, 204);
   assert.equal(await waiting, '3');
   await daemon.ok('rm', 'ww');
 });
