@@ -100,7 +100,10 @@ test('a failing step: its place, exit code and output; nothing but cache is left
   );
   assert.equal(failed.status, 200);
   assert.equal(failed.error, "The command '/bin/sh -c echo words; exit 7' returned a non-zero code: 7");
-  assert.match(failed.output, /Step 3\/3 : RUN echo words; exit 7\n ---> Running in [0-9a-f]{12}\nwords\n$/);
+  assert.match(
+    failed.output,
+    /Step 3\/3 : RUN echo words; exit 7\n ---> Running in [0-9a-f]{12}\nwords\n\nDockerfile:3\n-+\n.*\n {3}3 \| >>> RUN echo words; exit 7\n.*-+\n$/s,
+  );
   assert.equal((await daemon.api('GET', '/images/failed/json')).status, 404);
   const wrong = await build({ Dockerfile: 'FROM busybox\nCOPY nothere /\n' });
   assert.match(wrong.error, /nothere/);
