@@ -40,6 +40,24 @@ function nodeTest(files: readonly string[]): string[] {
   ];
 }
 
+/** Jobs that take minutes where others take seconds: what begins last is waited for alone. */
+const LONGEST = [
+  'test/integration/container/runtimes.test.ts',
+  'test/integration/container/userns.test.ts',
+  'src/image/layers/erofs',
+  'src/network',
+  'test/integration/image/hostile.test.ts',
+  'test/integration/image/interruptions.test.ts',
+  'src/image/layers',
+  'src/image/push',
+];
+
+/** The longest jobs first, the others in their order. */
+export function longestFirst(jobs: readonly Job[]): Job[] {
+  const rank = ({ name }: Job): number => (LONGEST.includes(name) ? LONGEST.indexOf(name) : LONGEST.length);
+  return jobs.toSorted((one, other) => rank(one) - rank(other));
+}
+
 /** Folders whose unit tests unpack what is hostile, and mount it. */
 const UNPACKING = /^src\/(image\/layers|volume|container\/archive)(\/|$)/;
 

@@ -12,6 +12,7 @@ import { busyboxProgram } from '../fixtures/packages.ts';
 import { prepareFixtures } from '../fixtures/prepare.ts';
 import {
   integrationTests,
+  longestFirst,
   nativeJobs,
   SANDBOX,
   sandboxedJob,
@@ -33,7 +34,7 @@ function allJobs(picked: (file: string) => boolean, scratch: string): Job[] {
       : integrationTests()
           .filter(picked)
           .map((file) => sandboxedJob(file, sandbox));
-  return [...unitJobs(picked, sandbox), ...nativeJobs(picked), ...integration];
+  return longestFirst([...unitJobs(picked, sandbox), ...nativeJobs(picked), ...integration]);
 }
 
 async function main(): Promise<void> {
