@@ -20,9 +20,10 @@ import type { BuildSession } from './session.ts';
 import { credentialsFor } from './solve/base-images.ts';
 import type { BuildParts } from './solve/build-parts.ts';
 import { Executions } from './solve/executions.ts';
-import type { SolvedBuild } from './solve/solved.ts';
+import type { BuiltImage, SolvedBuild } from './solve/solved.ts';
 import type { StepListener } from './solve/step-listener.ts';
 import type { OutputSpec, SolveRequest } from './solve-request.ts';
+import type { SourceTree } from './source/source-tree.ts';
 
 /** More than there are processors: steps wait for networks and disks. */
 const PARALLEL_STEPS = Math.max(4, 2 * availableParallelism());
@@ -209,6 +210,14 @@ export class Builder {
     }
     await caches.export(solved, io, auth);
     return outcome;
+  }
+
+  /** The files of a result, read-only. What it returns must be released before the result is. */
+  async openFiles({ layers }: BuiltImage, signal: AbortSignal): Promise<SourceTree> {
+    const { fetchRemote } = await import('./solve/step-sources.ts');
+    await fetchRemote(layers, signal);
+    const diffIds = layers.map(({ diffId }) => diffId);
+    return await this.#options.parts.sources.openLayers(diffIds, 'result of the build');
   }
 
   /** What this machine can run, best first. */

@@ -93,6 +93,7 @@ export function scopedBuild(engine: BuildBackend, visible: VisibleObjects): Buil
       }
       return await engine.export(solved, outputs, io, auth);
     },
+    openFiles: async (image, signal) => await engine.openFiles(image, signal),
     // The same answers come over BuildKit's protocol, which is one operation with the build itself.
     cacheEntries: async () => {
       requireOperation(scope, { name: 'system.df', kind: 'read' });

@@ -10,6 +10,7 @@ import type { BuildJob } from './build-job.ts';
 import { resultDefinition } from './build-results.ts';
 import { type ControlParts, cacheSpec, inputResults, requireDockerfile, workerRecord } from './control.ts';
 import { describedSubrequests, isSubrequest } from './frontend-attributes.ts';
+import { readResultFile, readResultFolder, statResultFile } from './result-files.ts';
 
 /** Which build a call belongs to. */
 const BUILD_HEADER = 'buildkit-controlapi-buildid';
@@ -28,6 +29,9 @@ const FRONTEND_CAPABILITIES = [
   'gateway.evaluate.solve',
   'gateway.warnings',
   'reference.output',
+  'readfile',
+  'readdir',
+  'statfile',
 ];
 
 /** The same of what builds can (solver/pb/caps.go): what clients look at before they order it. */
@@ -112,6 +116,18 @@ export function addBridge(services: GrpcServices, parts: ControlParts): void {
       requireResult(await jobOf(call), ref);
       return {};
     })
+    .unary(LLBBridge.method.readFile, async ({ ref, filePath, range }, call) => {
+      const root = await (await jobOf(call)).files(ref);
+      return { data: readResultFile(root, filePath, offsetOf(range?.offset), offsetOf(range?.length)) };
+    })
+    .unary(LLBBridge.method.readDir, async ({ ref, dirPath, includePattern }, call) => {
+      const root = await (await jobOf(call)).files(ref);
+      return { entries: readResultFolder(root, dirPath, includePattern) };
+    })
+    .unary(LLBBridge.method.statFile, async ({ ref, path }, call) => {
+      const root = await (await jobOf(call)).files(ref);
+      return { stat: statResultFile(root, path) };
+    })
     .unary(LLBBridge.method.inputs, async (_, call) => {
       await jobOf(call);
       return { definitions: {} };
@@ -125,6 +141,13 @@ export function addBridge(services: GrpcServices, parts: ControlParts): void {
       settle(job, request);
       return {};
     });
+}
+
+function offsetOf(value: bigint | undefined): number {
+  const bytes = Number(value ?? 0n);
+  if (bytes < 0 || !Number.isSafeInteger(bytes))
+    throw new GrpcError('InvalidArgument', `invalid range: ${value}`);
+  return bytes;
 }
 
 function settle(job: BuildJob, { result, error }: ReturnRequest): void {

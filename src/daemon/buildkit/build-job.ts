@@ -9,6 +9,7 @@ import { GrpcError } from '../../api/grpc/status.ts';
 import { Progress } from '../../build/progress.ts';
 import type { BuiltImage, SolvedBuild } from '../../build/solve/solved.ts';
 import type { CacheSpec, OutputSpec, SolveRequest } from '../../build/solve-request.ts';
+import type { SourceTree } from '../../build/source/source-tree.ts';
 import type { BuildBackend } from '../routes/build/backend.ts';
 import type { BuildResults, HeldResult } from './build-results.ts';
 import { exporterResponse } from './exporters.ts';
@@ -48,6 +49,8 @@ export class BuildJob {
   /** Of other builds, that this one takes from. */
   readonly #inputs = new Map<string, HeldResult>();
   readonly #running = new Set<Promise<string>>();
+  /** Results that the client looks into, by their names. */
+  readonly #files = new Map<string, Promise<SourceTree>>();
   #solves = 0;
   readonly #returned: Promise<string | undefined>;
   readonly #settle: { resolve: (ref: string | undefined) => void; reject: (error: unknown) => void };
@@ -160,6 +163,21 @@ export class BuildJob {
     return this.#results.get(ref)?.solved.answer;
   }
 
+  /** Where the files of a result are. Throws NotFound; of several platforms it is the first. */
+  async files(ref: string): Promise<string> {
+    if (this.signal.aborted) throw canceled(this.signal);
+    const [image] = this.result(ref).images;
+    if (image === undefined)
+      throw new GrpcError('NotFound', `result ${ref} of build ${this.ref} has no files`);
+    const known = this.#files.get(ref);
+    const tree = known ?? this.#backend.openFiles(image, this.signal);
+    if (known === undefined) this.#files.set(ref, tree);
+    const { path } = await tree;
+    // It goes with the build, which may have ended meanwhile.
+    if (this.signal.aborted) throw canceled(this.signal);
+    return path;
+  }
+
   /** What the client wants exported (nothing: only the cache), or what it says went wrong. */
   finish(ref: string | undefined): void {
     this.#settle.resolve(ref);
@@ -191,6 +209,11 @@ export class BuildJob {
     this.status.end();
     // They have ended with the build's signal, but still use what they hold until they say so.
     await Promise.allSettled(this.#running);
+    const trees = [...this.#files.values()];
+    this.#files.clear();
+    for (const tree of await Promise.allSettled(trees)) {
+      if (tree.status === 'fulfilled') await tree.value.release();
+    }
     const held = [...this.#results.values(), ...this.#inputs.values()];
     this.#results.clear();
     this.#inputs.clear();
