@@ -56,6 +56,7 @@ async function namesIn(folder: string): Promise<string[]> {
   }
 }
 
+/** Also what lies deeper than any path reaches: a tree that was made to be so is counted as far as it can be named. */
 function gone(error: unknown): boolean {
-  return ['ENOENT', 'ENOTDIR'].includes(errnoCode(error) ?? '');
+  return ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(errnoCode(error) ?? '');
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,3 +25,12 @@ for (const files of [3, 2000]) {
     assert.ok(!existsSync(tree) && existsSync(join(base, 'kept/x')));
   });
 }
+
+test('a tree that is deeper than any path', async (context) => {
+  const base = mkdtempSync(join(tmpdir(), 'remove-'));
+  context.after(() => rmSync(base, { recursive: true, force: true }));
+  const script = 'mkdir tree && cd tree && for i in $(seq 30); do mkdir "$0" && cd -P "./$0" || exit 1; done';
+  execFileSync('/bin/bash', ['-c', script, 'd'.repeat(200)], { cwd: base });
+  await removeTree(join(base, 'tree'));
+  assert.ok(!existsSync(join(base, 'tree')));
+});

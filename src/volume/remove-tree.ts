@@ -21,8 +21,8 @@ function countNames(path: string, most: number): number {
   try {
     directory = opendirSync(path);
   } catch (error) {
-    // A name that is no UTF-8, or one that was removed meanwhile: the removal itself finds out.
-    if (['ENOENT', 'ENOTDIR'].includes(errnoCode(error) ?? '')) return 1;
+    // A name that is no UTF-8, one that was removed meanwhile, one too deep for a path: the removal itself finds out.
+    if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(errnoCode(error) ?? '')) return 1;
     throw error;
   }
   try {

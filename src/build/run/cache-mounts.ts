@@ -6,11 +6,11 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TEMPORARY_PREFIX, writeFileAtomic } from '../../base/atomic-file.ts';
 import { diskUsage } from '../../base/disk-usage.ts';
 import { log } from '../../base/log.ts';
+import { removeTree } from '../../volume/remove-tree.ts';
 import type { BuildCacheEntry } from '../builder.ts';
 import type { CacheStore } from '../cache/cache-store.ts';
 
@@ -167,7 +167,7 @@ export class CacheMounts implements CacheStore {
       this.#instances.set(name, instance);
       return instance;
     } catch (error) {
-      await rm(temporary, { recursive: true, force: true });
+      await removeTree(temporary);
       throw error;
     } finally {
       this.#making.delete(name);
@@ -246,7 +246,7 @@ export class CacheMounts implements CacheStore {
     if (statSync(path, { throwIfNoEntry: false }) === undefined) return;
     const leftover = join(this.#directory, `${TEMPORARY_PREFIX}${randomBytes(8).toString('hex')}`);
     renameSync(path, leftover);
-    await rm(leftover, { recursive: true, force: true }).catch((error: unknown) =>
+    await removeTree(leftover).catch((error: unknown) =>
       log.warn({ err: error, path: leftover }, 'what is left of a cache mount stays until the next start'),
     );
   }

@@ -5,7 +5,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoCode, errorMessage, ForbiddenError, InvalidParameterError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
@@ -14,6 +13,7 @@ import { readMountTable } from '../../image/layers/mount-table.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
 import type { Platform } from '../../image/platform.ts';
 import { addon } from '../../native/addon.ts';
+import { removeTree } from '../../volume/remove-tree.ts';
 import { CacheMounts } from './cache-mounts.ts';
 import { type FailedStep, FailedSteps, type ShellRequest } from './failed-steps.ts';
 import { RunFailedError } from './run-failed.ts';
@@ -119,9 +119,10 @@ export class RunService {
     const name = id.slice(0, 16);
     const root = new StepRoot(join(this.#runs, name), this.#options.snapshotter);
     const output = new StepOutput(request.vertex);
+    let mounts: StepMounts | undefined;
     try {
       await root.mount(request.layers, request.epochSeconds, owners);
-      const mounts = await StepMounts.open(request.mounts, {
+      mounts = await StepMounts.open(request.mounts, {
         folder: root.folder,
         execFolder: join(this.#options.execDirectory, name),
         caches: this.caches,
@@ -132,6 +133,7 @@ export class RunService {
       });
       return { root, mounts, output, step: runStep(id, root, request, build, mounts, output) };
     } catch (error) {
+      await this.#closeMounts(mounts, id);
       await root.unmount();
       await root.remove();
       throw error;
@@ -150,14 +152,17 @@ export class RunService {
     });
   }
 
-  async #end({ root, mounts, step }: StepState, remove: boolean): Promise<void> {
+  async #closeMounts(mounts: StepMounts | undefined, id: string): Promise<void> {
     try {
-      await mounts.close();
+      await mounts?.close();
+      rmSync(join(this.#options.execDirectory, id.slice(0, 16)), { recursive: true, force: true });
     } catch (error) {
-      log.warn({ err: error, step: step.id }, 'mounts of a build step remain until the next start');
+      log.warn({ err: error, step: id }, 'mounts of a build step remain until the next start');
     }
-    const execFolder = join(this.#options.execDirectory, step.id.slice(0, 16));
-    rmSync(execFolder, { recursive: true, force: true });
+  }
+
+  async #end({ root, mounts, step }: StepState, remove: boolean): Promise<void> {
+    await this.#closeMounts(mounts, step.id);
     if (!remove) return;
     await root.unmount();
     await root.remove();
@@ -206,7 +211,9 @@ export class RunService {
     }
     for (const directory of [this.#runs, execDirectory]) {
       for (const name of readdirSync(directory)) {
-        await rm(join(directory, name), { recursive: true, force: true });
+        await removeTree(join(directory, name)).catch((error: unknown) =>
+          log.warn({ err: error, path: join(directory, name) }, 'what a build step left cannot be removed'),
+        );
       }
     }
     await this.caches.sweep();

@@ -3,7 +3,6 @@
  * becomes of that directory at the end: nothing in it that is not the step's doing, and no time after the epoch.
  */
 import { chmodSync, closeSync, constants, fstatSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { log } from '../../base/log.ts';
 import type { MountOwners } from '../../image/layers/mapped-mounts.ts';
@@ -11,6 +10,7 @@ import type { Snapshotter } from '../../image/layers/snapshotter.ts';
 import { addon } from '../../native/addon.ts';
 import { byDescriptor, ifThere, openInsideWithoutLinks } from '../../native/inside-root.ts';
 import { openDirectory } from '../../volume/copy-tree.ts';
+import { removeTree } from '../../volume/remove-tree.ts';
 import type { StackedLayer } from './run-step.ts';
 import { useLayers } from './upper-layer.ts';
 
@@ -81,7 +81,7 @@ export class StepRoot {
 
   /** Removes all of it. A failure costs no more than room, until the next start. */
   async remove(): Promise<void> {
-    await rm(this.folder, { recursive: true, force: true }).catch((error: unknown) =>
+    await removeTree(this.folder).catch((error: unknown) =>
       log.warn({ err: error, path: this.folder }, 'what a build step left remains until the next start'),
     );
   }

@@ -4,12 +4,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import { readMountTable } from '../../image/layers/mount-table.ts';
 import { addon } from '../../native/addon.ts';
+import { removeTree } from '../../volume/remove-tree.ts';
 import type { SourceTree } from './source-tree.ts';
 
 const MNT_DETACH = 2;
@@ -50,7 +50,7 @@ export class WorkFolders {
   /** Removes a tree; a failure costs no more than room, until the next start. */
   async remove(path: string): Promise<void> {
     try {
-      await rm(path, { recursive: true, force: true });
+      await removeTree(path);
     } catch (error) {
       log.warn({ err: error, path }, 'what a build left remains until the next start');
     }

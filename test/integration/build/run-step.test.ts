@@ -1,6 +1,7 @@
 /** What a RUN leaves and how it ends: its layer, what the next step sees of it, failures, cancelling, floods, shells. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
@@ -132,6 +133,20 @@ describe('the end of a step', () => {
       return true;
     });
     assert.deepEqual(harness.service.failedSteps(), []);
+  });
+
+  test('folders deeper than any path go with the step that made them, and before the next start', async () => {
+    const script = 'n=$(printf %0200d 0); while mkdir $n && cd $n; do :; done 2>/dev/null; exit 3';
+    await assert.rejects(harness.run(script), /exit code: 3/);
+    await eventually('nothing is left', () => Promise.resolve(harness.leftovers().length === 0));
+    // As a daemon leaves it that is killed before it has removed all.
+    const folder = join(harness.dataRoot, 'build/runs/killed');
+    const name = 'd'.repeat(200);
+    mkdirSync(join(folder, name), { recursive: true });
+    const deeper = 'for i in $(seq 30); do mkdir "$0" && cd -P "./$0" || exit 1; done';
+    execFileSync('/bin/bash', ['-c', deeper, name], { cwd: folder.concat('/', name) });
+    await harness.service.sweep();
+    assert.deepEqual(harness.leftovers(), []);
   });
 
   test('a program that is not there is 127, and said', async () => {
