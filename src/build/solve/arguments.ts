@@ -66,11 +66,12 @@ export class StageArguments {
     this.#overEnv = new Set(above === undefined ? [] : above.#overEnv);
   }
 
-  /** `value`: its default, expanded. Returns the value that it has from now on. */
+  /** `value`: its default, expanded. Returns the value that the declaration gives. */
   declare(name: string, value: string | undefined): string | undefined {
     const fallback = name === 'SOURCE_DATE_EPOCH' ? this.#stepEpoch : undefined;
     const known = own(this.#global.given, name) ?? value ?? this.#global.lookup(name) ?? fallback;
-    this.#declared.set(name, known);
+    // Declared again without a value, it keeps the one that it has.
+    this.#declared.set(name, known ?? this.#declared.get(name));
     if (known !== undefined && !isProxy(name)) this.#overEnv.add(name);
     return known;
   }

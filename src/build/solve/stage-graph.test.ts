@@ -1,7 +1,9 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are shell variables
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseDockerfile } from '../dockerfile/parse.ts';
 import { StageArguments, unusedArguments } from './arguments.ts';
+import { BuildError } from './build-error.ts';
 import { StageGraph } from './stage-graph.ts';
 import { planStage } from './stage-plan.ts';
 
@@ -184,4 +186,60 @@ CMD run
 test('given arguments that nobody takes', () => {
   const given = { A: '1', HTTP_PROXY: 'p', BUILDKIT_INLINE_CACHE: '1', SOURCE_DATE_EPOCH: '1', LEFT: 'x' };
   assert.deepEqual(unusedArguments(given, new Set(['A'])), ['LEFT']);
+});
+
+test('what is wrong with a FROM, an ARG or a circle tells its line, in the file that was read', () => {
+  const head = '# first\nARG A=x\n';
+  const cases: [string, number, RegExp][] = [
+    ['FROM i\nFROM $NOTHING\n', 4, /^base name \(\$NOTHING\) should not be blank$/],
+    ['FROM --platform=$NOTHING i\n', 3, /^empty platform value from expression \$NOTHING$/],
+    ['FROM i\nFROM --platform=a/b/c/d i\n', 4, /a\/b\/c\/d/],
+    ['ARG B=${A:?is missing\nFROM i\n', 3, /./],
+    [
+      'FROM i AS a\nFROM i AS b\nCOPY --from=c / /\nFROM b AS c\n',
+      4,
+      /^circular dependency .*: b \(b needs c/,
+    ],
+  ];
+  for (const [text, line, message] of cases) {
+    assert.throws(
+      () => graph(head + text),
+      (error: unknown) => {
+        assert.ok(error instanceof BuildError, `${text}: ${String(error)}`);
+        assert.equal(error.kind, 'InvalidParameter');
+        assert.match(error.message, message);
+        const range = { start: { line }, end: { line } };
+        assert.deepEqual(error.source, { filename: 'Dockerfile', content: head + text, range });
+        return true;
+      },
+    );
+  }
+});
+
+test('of ARG and ENV the later one counts, also for a stage upon it', () => {
+  const { args, stages, escapeChar } = graph(
+    'FROM i AS one\nARG A=1\nENV A=2\nLABEL l=$A\nARG A=3 N\nLABEL l=$A\nRUN x\nFROM one\nARG A\nLABEL l=$A\nENV A=4\nRUN y\n',
+  );
+  let above: StageArguments | undefined;
+  const histories = stages.map(({ stage }, index) => {
+    const own: StageArguments = new StageArguments(args, 1000, above);
+    above = own;
+    const base = { config: { Env: index === 0 ? [] : ['A=2'] } };
+    const { steps } = planStage({
+      instructions: stage.instructions,
+      fromLine: 1,
+      base,
+      args: own,
+      escapeChar,
+      at: (_, body) => body(),
+    });
+    const run = steps.at(-1);
+    assert.ok(run?.kind === 'run');
+    assert.ok(run.env.includes(index === 0 ? 'A=3' : 'A=4'), run.env.join(' '));
+    return steps.map(({ history }) => history).filter((text) => !text?.startsWith('ENV'));
+  });
+  assert.deepEqual(histories, [
+    ['ARG A=1', 'LABEL l=2', 'ARG A=3 N', 'LABEL l=3', 'RUN |2 A=3 N= /bin/sh -c x # buildkit'],
+    ['ARG A', 'LABEL l=3', 'RUN |2 A=4 N= /bin/sh -c y # buildkit'],
+  ]);
 });
