@@ -96,8 +96,11 @@ export class BindViews {
     this.#mounts.push(base);
     const owners = await this.#ownersOf(tree, folder);
     try {
-      if (readOnly && !hides) return this.#showPlain(base, join(folder, 'view'), owners);
-      const lowers = hides ? [base, hidden] : [base];
+      // Sockets and FIFOs of a folder that others use would reach their programs; through overlayfs they lead to nobody.
+      if (readOnly && !hides && !tree.live) return this.#showPlain(base, join(folder, 'view'), owners);
+      // Without an upper directory it takes two; an empty one at the bottom shows nothing.
+      const bare = readOnly ? [hidden, base] : [base];
+      const lowers = hides ? [base, hidden] : bare;
       return this.#showOverlay(folder, lowers, readOnly, owners);
     } finally {
       if (owners !== undefined && owners !== this.#owners) unpin(owners.userNamespace);

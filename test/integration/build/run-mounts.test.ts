@@ -4,10 +4,14 @@ import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  closeSync,
+  constants,
   existsSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
+  readSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -123,6 +127,21 @@ describe('bind', () => {
       },
     );
     assert.deepEqual(readdirSync(join(files.path, 'out')), ['f'], 'the folder itself is as it was');
+  });
+
+  test("a FIFO in somebody's folder does not lead to whoever reads it there", async () => {
+    const files = tree({ 'a/f': 'file' }, { live: true });
+    const path = join(files.path, 'a/p');
+    execFileSync('mkfifo', [path]);
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const script = 'exec 3<>/m/p && echo from the step >&3; cat /m/f; touch /m/x 2>&1; true';
+      const output = await harness.output(script, { mounts: [bind(files, { source: 'a' })] });
+      assert.match(output, /^file.*Read-only file system/);
+      assert.equal(readSync(reader, Buffer.alloc(16)), 0, 'nothing came');
+    } finally {
+      closeSync(reader);
+    }
   });
 
   test("a client's folder is root's, as if it had been sent", async () => {
@@ -303,6 +322,21 @@ describe('cache', () => {
     );
     assert.equal((await successor.entries()).length, (await caches.entries()).length);
   });
+
+  test('one that is deeper than any path is counted and removed', async () => {
+    const deep = 'cd /deep; n=$(printf %0200d 0); while mkdir $n && cd $n; do :; done 2>/dev/null; true';
+    await harness.run(deep, { mounts: [cache({ id: 'deep', target: '/deep' })] });
+    const entries = await harness.service.caches.entries();
+    const made = entries.find(({ description }) => description.includes('"deep"'));
+    assert.ok(made !== undefined && made.sizeBytes > 0);
+    assert.ok((await harness.service.caches.remove(made.id)) > 0);
+    const left = readdirSync(join(harness.dataRoot, 'build/cache-mounts'));
+    assert.deepEqual(
+      left,
+      left.filter((name) => /^[0-9a-f]{64}-/.test(name)),
+      'nor is half of it left',
+    );
+  });
 });
 
 describe('secret', () => {
@@ -342,9 +376,11 @@ describe('secret', () => {
     const mounts = [secret({ id: 'other', required: false })];
     const build = { session: secrets };
     assert.equal(await harness.output('ls -d /run 2>/dev/null || echo none', { mounts, build }), 'none\n');
-    await assert.rejects(harness.run('true', { mounts: [secret({ id: 'other' })], build }), {
+    await assert.rejects(harness.run('true', { mounts: [secret(), secret({ id: 'other' })], build }), {
       message: 'secret other: not found',
     });
+    const left = readdirSync(join(harness.execRoot, 'build'));
+    assert.deepEqual(left, [], 'nor does anything of the one that was there remain');
     await assert.rejects(harness.run('true', { mounts: [secret()] }), { message: 'secret word: not found' });
     const mounted = [secret({ id: 'nul', env: 'X' })];
     await assert.rejects(harness.run('true', { mounts: mounted, build }), { message: /NUL byte/ });
