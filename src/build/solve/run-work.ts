@@ -27,6 +27,8 @@ export function runWork(input: RunWorkInput): LayerWork {
   const network = step.network === '' ? request.networkMode : step.network;
   const definition = definitionKey({
     kind: 'RUN',
+    // What is in cache mounts, secrets and proxies is in no key, so that whoever fills them decides the result.
+    socket: request.cacheNamespace?.split('\0', 1)[0] || undefined,
     platform: formatPlatform(platform),
     epochSeconds,
     args: step.args,
