@@ -134,6 +134,8 @@ export interface Stage {
 }
 
 export interface Dockerfile {
+  /** What it was read from. */
+  file: { name: string; content: string };
   escapeChar: EscapeCharacter;
   directives: readonly Directive[];
   /** What `# check=` says; empty for nothing. */

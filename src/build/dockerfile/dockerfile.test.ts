@@ -1,9 +1,10 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are shell variables
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { formatExcerpt } from '../../api/source-excerpt.ts';
 import { detectSyntax } from './directives.ts';
 import { parseDuration } from './duration.ts';
-import { DockerfileError, formatExcerpt } from './errors.ts';
+import { DockerfileError } from './errors.ts';
 import { expandWord, expandWords } from './expand.ts';
 import { splitLines } from './lines.ts';
 import { parseDockerfile, parseInstruction } from './parse.ts';

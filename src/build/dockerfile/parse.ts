@@ -39,7 +39,8 @@ import {
 export function parseDockerfile(text: string, filename = 'Dockerfile', seen: Instruction[] = []): Dockerfile {
   const syntax = detectSyntax(text);
   try {
-    return { ...parseText(text, seen), syntax, checkOptions: checkOptions(linesOf(text)) };
+    const file = { name: filename, content: text };
+    return { ...parseText(text, seen), file, syntax, checkOptions: checkOptions(linesOf(text)) };
   } catch (error) {
     if (!(error instanceof DockerfileError)) throw error;
     const placed = error.inFile(filename, text);
@@ -53,7 +54,7 @@ function isDockerfileFrontend(syntax: string): boolean {
   return /^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?:[:@]|$)/.test(syntax);
 }
 
-function parseText(text: string, seen: Instruction[]): Omit<Dockerfile, 'syntax' | 'checkOptions'> {
+function parseText(text: string, seen: Instruction[]): Omit<Dockerfile, 'file' | 'syntax' | 'checkOptions'> {
   const { escapeChar, directives, lines, emptyContinuations } = splitLines(text);
   const globalArgs: Dockerfile['globalArgs'] = [];
   const stages: Stage[] = [];

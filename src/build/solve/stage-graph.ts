@@ -2,13 +2,14 @@
  * The stages of a Dockerfile as a graph: what each needs by its text (FROM, `--from`, `RUN --mount=from=`), which of
  * them a target needs, and that none needs itself.
  */
-import { InvalidParameterError } from '../../base/errors.ts';
+import { EngineError, InvalidParameterError } from '../../base/errors.ts';
 import { formatPlatform, type Platform, parsePlatform } from '../../image/platform.ts';
 import type { Dockerfile, EscapeCharacter, Instruction, Stage } from '../dockerfile/ast.ts';
 import { expandWord } from '../dockerfile/expand.ts';
 import { didYouMean } from '../dockerfile/suggest.ts';
 import { mountFrom } from '../run/mount-flag.ts';
 import { type GivenArguments, GlobalArguments } from './arguments.ts';
+import { BuildError } from './build-error.ts';
 import { platformArgs } from './platform-args.ts';
 
 /** Where a stage begins, or what `--from` means. */
@@ -46,7 +47,7 @@ export interface GraphOptions {
   namedContext(name: string, platform: Platform): NamedContext | undefined;
 }
 
-/** For one target platform. Throws InvalidParameter: unknown target, cycle. */
+/** For one target platform. Throws InvalidParameter: unknown target; BuildError with its line: bad FROM or ARG, cycle. */
 export class StageGraph {
   readonly args: GlobalArguments;
   /** Arguments that every build has, before those that were given. */
@@ -67,12 +68,14 @@ export class StageGraph {
     };
     this.args = new GlobalArguments(given, this.predefined);
     for (const instruction of dockerfile.globalArgs) {
-      for (const { name, value } of instruction.args) {
-        this.args.declare(name, value === undefined ? undefined : this.#expand(value));
-      }
+      this.#at(instruction, () => {
+        for (const { name, value } of instruction.args) {
+          this.args.declare(name, value === undefined ? undefined : this.#expand(value));
+        }
+      });
     }
     this.stages = dockerfile.stages.map((stage, index) => {
-      const resolved = this.#stage(stage, index);
+      const resolved = this.#at(stage.from, () => this.#stage(stage, index));
       if (stage.from.name !== '') this.#names.set(stage.from.name, index);
       return resolved;
     });
@@ -88,6 +91,18 @@ export class StageGraph {
     return this.#options.dockerfile.escapeChar;
   }
 
+  /** What fails for this instruction tells its place. */
+  #at<T>({ line, endLine }: Pick<Instruction, 'line' | 'endLine'>, body: () => T): T {
+    try {
+      return body();
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      const { name, content } = this.#options.dockerfile.file;
+      const range = { start: { line }, end: { line: endLine } };
+      throw new BuildError(error, { source: { filename: name, content, range } });
+    }
+  }
+
   #expand(text: string): string {
     return expandWord(text, { escapeChar: this.escapeChar, lookup: (name) => this.args.lookup(name) });
   }
@@ -96,15 +111,11 @@ export class StageGraph {
     const { from } = stage;
     const base = this.#expand(from.base);
     if (base === '') {
-      throw new InvalidParameterError(
-        `base name (${from.base}) should not be blank (Dockerfile line ${from.line})`,
-      );
+      throw new InvalidParameterError(`base name (${from.base}) should not be blank`);
     }
     const platform = from.platform === '' ? '' : this.#expand(from.platform);
     if (from.platform !== '' && platform === '') {
-      throw new InvalidParameterError(
-        `empty platform value from expression ${from.platform} (Dockerfile line ${from.line})`,
-      );
+      throw new InvalidParameterError(`empty platform value from expression ${from.platform}`);
     }
     return {
       index,
@@ -219,7 +230,7 @@ export class StageGraph {
       const enter = (index: number): void => {
         if (onPath.has(index)) {
           const at = path.findIndex((one) => one.index === index);
-          throw this.#cycle([...path.slice(at).map((one) => one.index), index]);
+          this.#refuseCycle([...path.slice(at).map((one) => one.index), index]);
         }
         const stage = this.stages[index];
         if (stage === undefined || done.has(index)) return;
@@ -239,11 +250,17 @@ export class StageGraph {
     }
   }
 
-  #cycle(indexes: readonly number[]): InvalidParameterError {
+  /** The place is where the first of them begins. */
+  #refuseCycle(indexes: readonly number[]): never {
     const names = indexes.map((index) => this.stages[index]?.title ?? String(index));
-    return new InvalidParameterError(
+    const error = new InvalidParameterError(
       `circular dependency detected on stage: ${names[0]} (${names.join(' needs ')})`,
     );
+    const first = this.stages[indexes[0] ?? 0];
+    if (first === undefined) throw error;
+    return this.#at(first.stage.from, () => {
+      throw error;
+    });
   }
 }
 

@@ -1,5 +1,6 @@
 /** Warnings of a build: a list under its progress, or with the Dockerfile's lines for `--check`. */
 import type { BuildVertexWarning } from '../../api/build-status.ts';
+import { formatExcerpt } from '../../api/source-excerpt.ts';
 import { printableText } from '../format/text.ts';
 
 /** Empty without warnings. */
@@ -34,17 +35,7 @@ function expanded(warning: BuildVertexWarning): string {
 function excerpt({ sourceInfo, range }: BuildVertexWarning): string {
   const [first] = range ?? [];
   if (sourceInfo === undefined || first === undefined) return '';
-  const lines = text(sourceInfo.data).split('\n');
-  const from = Math.max(1, first.start.line - 2);
-  const last = Math.max(first.start.line, first.end.line);
-  const rows: string[] = [];
-  for (let line = from; line <= Math.min(lines.length, last + 2); line++) {
-    const mark = line >= first.start.line && line <= last ? '>>>' : '   ';
-    const source = (lines[line - 1] ?? '').replace(/\r$/, '');
-    rows.push(`${String(line).padStart(4)} | ${mark} ${source}`.trimEnd());
-  }
-  const rule = '-'.repeat(20);
-  return `${sourceInfo.filename}:${first.start.line}\n${rule}\n${rows.join('\n')}\n${rule}\n`;
+  return formatExcerpt({ filename: sourceInfo.filename, content: text(sourceInfo.data), range: first });
 }
 
 function text(base64: string): string {

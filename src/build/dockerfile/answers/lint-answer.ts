@@ -1,6 +1,7 @@
 /** `frontend.lint` (`--check`): what the linter found, and what the build would fail with. */
+import { formatExcerpt } from '../../../api/source-excerpt.ts';
 import type { BuildWarning } from '../../progress.ts';
-import { type DockerfileSource, formatExcerpt } from '../errors.ts';
+import type { DockerfileSource } from '../errors.ts';
 import { answerOf, locationOf, type SubrequestAnswer } from './answer.ts';
 
 export interface LintAnswerInput {

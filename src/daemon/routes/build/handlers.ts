@@ -2,12 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import type { BuildMessage, BuildQuery } from '../../../api/build.ts';
 import type { BuildStatus } from '../../../api/build-status.ts';
+import { formatExcerpt } from '../../../api/source-excerpt.ts';
 import { errorMessage, InvalidParameterError } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
 import { type ParsedBuildQuery, parseBuildQuery } from '../../../build/build-query.ts';
 import type { BuildIo, ExportOutcome } from '../../../build/builder.ts';
 import { ClassicOutput } from '../../../build/classic-output.ts';
-import { formatExcerpt } from '../../../build/dockerfile/errors.ts';
 import { Progress } from '../../../build/progress.ts';
 import { RunFailedError } from '../../../build/run/run-failed.ts';
 import type { BuildSession } from '../../../build/session.ts';
