@@ -180,7 +180,8 @@ export class EngineStepRunner implements StepRunner {
       cgroups: this.#engine.settings.cgroups,
       config: {
         Entrypoint: step.args,
-        Env: step.env,
+        // A bare name takes the variable out: BuildKit's steps have none of the host's name.
+        Env: ['HOSTNAME', ...step.env],
         WorkingDir: step.cwd,
         User: step.user,
         Tty: step.terminal?.tty === true,
