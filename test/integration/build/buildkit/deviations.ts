@@ -51,6 +51,13 @@ export const DEVIATIONS: Readonly<Record<string, string>> = Object.fromEntries([
     'to a link to nothing',
   ]),
   ...named('arguments', 'proxies may hold passwords: no history has them, declared or not', ['predefined']),
+  ...named('add', WORDS, ['names that climb out', 'a hard link that leads out']),
+  ...named('add', 'whiteouts in an archive would take files away that it does not show', [
+    'names of whiteouts',
+  ]),
+  ...named('add', 'an archive that is cut off is refused', ['a cut archive']),
+  ...named('add', 'what ends within its first header is no archive', ['a cut compressed archive']),
+  ...named('run', ATTRIBUTES, ['extended attributes']),
   ...named('arguments', WORDS, ['a brace that is not closed', 'an unknown platform']),
   ...named('config', 'no slash is kept at the end of a folder', ['WORKDIR forms']),
   ...named('config', 'stages are found by number, too', ['a target by number']),
@@ -74,6 +81,7 @@ export const DEVIATIONS: Readonly<Record<string, string>> = Object.fromEntries([
   ...named('run', 'the mode of a cache mount has its sticky bit; a filled one gets the default attributes', [
     'mounts: cache',
   ]),
+  ...named('run', 'the history has the program of a heredoc, and not only its place', ['heredocs']),
   ...named('run', 'the source of a tmpfs says nothing', ['mounts: tmpfs with a source']),
   ...named('run', 'a RUN without a command is refused', ['nothing']),
   ...named('run', '--security needs no other frontend here', [
