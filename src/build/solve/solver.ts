@@ -6,9 +6,7 @@ import { log } from '../../base/log.ts';
 import { formatPlatform, type Platform, parsePlatform } from '../../image/platform.ts';
 import { Semaphore } from '../../image/semaphore.ts';
 import type { BuildIo } from '../builder.ts';
-import { INLINE_FIELD } from '../cache/cache-document.ts';
 import type { CacheSource } from '../cache/cache-source.ts';
-import { inlineCache } from '../cache/export-inline.ts';
 import type { StepCache } from '../cache/step-cache.ts';
 import type { Dockerfile, Instruction } from '../dockerfile/ast.ts';
 import { DockerfileError } from '../dockerfile/errors.ts';
@@ -18,21 +16,19 @@ import { BuildLock } from '../lock/build-lock.ts';
 import type { BuildWarning, ProgressVertex } from '../progress.ts';
 import type { SolveRequest, Subrequest } from '../solve-request.ts';
 import type { MainContext } from '../source/main-context.ts';
-import { newestFileSec } from '../source/newest-file.ts';
-import type { SourceTree } from '../source/source-tree.ts';
 import { unusedArguments } from './arguments.ts';
 import { BaseImages } from './base-images.ts';
 import { answerAbout } from './build-answer.ts';
+import { explicitEpochOf, FIRST_EPOCH } from './build-epochs.ts';
 import { BuildLint } from './build-lint.ts';
 import type { BuildParts } from './build-parts.ts';
-import { canonicalJson, imageConfigOf } from './built-image.ts';
 import type { Executions } from './executions.ts';
+import { finishedImage } from './finished-image.ts';
+import { MainTree } from './main-tree.ts';
 import { NamedContexts } from './named-contexts.ts';
 import { buildPlatform } from './platform-args.ts';
 import { placed, type SolveContext } from './solve-context.ts';
-import type { BuildMaterial, BuiltImage, SolvedBuild } from './solved.ts';
-import { squashed } from './squash.ts';
-import { epochOf, FIRST_EPOCH } from './stage-base.ts';
+import type { BuiltImage, SolvedBuild } from './solved.ts';
 import { StageGraph } from './stage-graph.ts';
 import { declaredNames } from './stage-plan.ts';
 import { runStage, type StageResult } from './stage-run.ts';
@@ -67,15 +63,11 @@ class Solver {
   readonly #failed = new AbortController();
   readonly #signal: AbortSignal;
   readonly #main: MainContext;
+  readonly #mainTree: MainTree;
   readonly #lock: BuildLock;
   readonly #images: BaseImages;
   readonly #sources: StepSources;
   readonly #cache: StepCacheUse;
-  readonly #materials: BuildMaterial[] = [];
-  /** Seconds since 1970: of the main context, where a step takes from it. */
-  #contextEpoch: number | undefined;
-  #newestFile: Promise<number | undefined> | undefined;
-  #hasMain = false;
   /** Of the instructions in front of one that cannot be read. */
   #earlyWarnings: readonly BuildWarning[] = [];
   #file = { name: 'Dockerfile', content: '' };
@@ -89,6 +81,7 @@ class Solver {
     const { session, progress } = io;
     const signal = this.#signal;
     this.#main = parts.sources.main(request.context, request.dockerfile);
+    this.#mainTree = new MainTree({ main: this.#main, request, io, signal, comes: signal });
     this.#lock = new BuildLock(request.lock);
     const lock = this.#lock;
     this.#images = new BaseImages({ parts, request, session, progress, signal, lock });
@@ -99,7 +92,7 @@ class Solver {
       session,
       progress,
       signal,
-      main: () => this.#openMain(),
+      main: () => this.#mainTree.open(),
       image: (reference, platform) => this.#images.get(reference, platform),
       lock,
     });
@@ -119,7 +112,8 @@ class Solver {
       this.#announce(graphs, platforms, dockerfile);
       const context = this.#context(dockerfile, platforms, explicitEpoch);
       const results = await this.#runAll(context, graphs, platforms, lint);
-      const epochSeconds = explicitEpoch ?? (await this.#imageEpoch(results));
+      const epochSeconds =
+        explicitEpoch ?? (await this.#mainTree.imageEpoch(results.map(({ origin }) => origin)));
       const images: BuiltImage[] = [];
       for (const result of results) images.push(await this.#finished(result, epochSeconds));
       return this.#solved(images, epochSeconds, this.#lockText(graphs));
@@ -334,75 +328,15 @@ class Solver {
     } finally {
       await Promise.allSettled(running);
       // Of a context that did not come nothing is known.
-      if (this.#hasMain) await lint?.copies().catch(noWarnings);
+      if (this.#mainTree.isOpen) await lint?.copies().catch(noWarnings);
     }
   }
 
-  async #openMain(): Promise<SourceTree> {
-    const { progress, session, body } = this.#io;
-    const vertex = progress.vertex('[internal] load build context');
-    return await progress.during(vertex, async () => {
-      const io = { signal: this.#signal, session, vertex, ...(body === undefined ? {} : { body }) };
-      const opened = await this.#main.open(io);
-      this.#hasMain = true;
-      if (opened.material !== undefined) this.#materials.push(opened.material);
-      this.#contextEpoch = opened.epochSeconds;
-      if (opened.epochSeconds === undefined && this.#needsNewestFile()) {
-        this.#newestFile = newestFileSec(opened.tree, this.#signal);
-        this.#newestFile.catch(() => {});
-      }
-      // It is the main context's own to release.
-      return { ...opened.tree, release: () => Promise.resolve() };
-    });
-  }
-
-  /** What the images say of their time: what the client knows of its context, else what its files say. */
-  async #imageEpoch(results: readonly StageResult[]): Promise<number> {
-    const bases = results.map(({ origin }) => (origin === undefined ? FIRST_EPOCH : epochOf(origin)));
-    const context = this.#request.contextEpoch ?? this.#contextEpoch ?? (await this.#newestFile);
-    return Math.max(...bases, context ?? FIRST_EPOCH);
-  }
-
-  #needsNewestFile(): boolean {
-    return this.#request.contextEpoch === undefined && explicitEpochOf(this.#request) === undefined;
-  }
-
   async #finished(result: StageResult, epochSeconds: number): Promise<BuiltImage> {
-    const image = this.#image(result, epochSeconds);
-    if (!this.#request.squash) return image;
     const { parts } = this.#options;
     const { progress } = this.#io;
-    const base = {
-      layers: result.baseLayers,
-      image: result.baseImage,
-      historyLength: result.origin?.history.length ?? 0,
-    };
-    return await squashed({ parts, cache: this.#cache, progress, signal: this.#signal }, image, base);
-  }
-
-  #image(result: StageResult, epochSeconds: number): BuiltImage {
-    const { origin, baseImage, state, history, platform } = result;
-    const layers = [...result.baseLayers, ...result.layers];
-    const config = imageConfigOf({
-      platform,
-      base: origin,
-      config: state.config,
-      author: state.author,
-      labels: this.#request.labels,
-      history,
-      diffIds: layers.map(({ diffId }) => diffId),
-      epochSeconds,
-    });
-    // The layers of the steps are not those of a squashed image.
-    const inline = this.#request.squash ? undefined : inlineCache(this.#request, this.#cache.trail, layers);
-    if (inline !== undefined) config[INLINE_FIELD] = inline;
-    return {
-      platform,
-      config,
-      configBytes: Buffer.from(canonicalJson(config)),
-      layers,
-      ...(baseImage === undefined ? {} : { base: baseImage.id }),
-    };
+    const context = { parts, cache: this.#cache, progress, signal: this.#signal, request: this.#request };
+    return await finishedImage(context, result, epochSeconds);
   }
 
   /** The main context is the client's choice, and no name of the Dockerfile. */
@@ -415,7 +349,7 @@ class Solver {
     return {
       images,
       epochSeconds,
-      materials: [...this.#images.materials, ...this.#materials, ...this.#sources.materials],
+      materials: [...this.#images.materials, ...this.#mainTree.materials, ...this.#sources.materials],
       ...(lock === undefined ? {} : { lock }),
       trail: this.#cache.trail,
       cacheTo: this.#request.cacheTo,
@@ -424,7 +358,7 @@ class Solver {
   }
 
   async #release(): Promise<void> {
-    await this.#newestFile?.catch(() => {});
+    await this.#mainTree.settled();
     await this.#sources.release();
     await this.#main.release();
     await this.#images.release();
@@ -444,14 +378,4 @@ function targetPlatforms(texts: readonly string[]): Platform[] {
   const twice = keys.find((key, index) => keys.indexOf(key) !== index);
   if (twice !== undefined) throw new InvalidParameterError(`platform ${twice} is given twice`);
   return platforms;
-}
-
-function explicitEpochOf({ sourceDateEpoch, buildArgs }: SolveRequest): number | undefined {
-  if (sourceDateEpoch !== undefined) return sourceDateEpoch;
-  const text = Object.hasOwn(buildArgs, 'SOURCE_DATE_EPOCH') ? buildArgs['SOURCE_DATE_EPOCH'] : undefined;
-  if (text === undefined || text === null || text === '') return undefined;
-  if (!/^\d{1,12}$/.test(text)) {
-    throw new InvalidParameterError(`invalid SOURCE_DATE_EPOCH "${text}": expected seconds since 1970`);
-  }
-  return Number(text);
 }

@@ -3,6 +3,7 @@ import { configPlatform, type ImageConfig } from '../../image/image-config.ts';
 import type { Platform } from '../../image/platform.ts';
 import type { Image } from '../../image/store/image-store.ts';
 import type { StageArguments } from './arguments.ts';
+import { epochOf, FIRST_EPOCH } from './build-epochs.ts';
 import type { StageHistory } from './built-image.ts';
 import type { ConfigState } from './config-state.ts';
 import { copyWork } from './copy-work.ts';
@@ -12,9 +13,6 @@ import { resultFor, resultLayers } from './result-context.ts';
 import type { SolveContext } from './solve-context.ts';
 import type { BuiltImage, BuiltLayer } from './solved.ts';
 import type { CopyStepPlan } from './stage-plan.ts';
-
-/** ZIP archives cannot say an earlier time. */
-export const FIRST_EPOCH = 315_532_800;
 
 export interface StageBase {
   platform: Platform;
@@ -139,10 +137,4 @@ export async function filesBase({
     history: [{ createdBy: description, author: '', layer }],
     layers: await stack.settleAbove(),
   };
-}
-
-/** `created` of an image, never before what can be told of files. */
-export function epochOf(config: Pick<ImageConfig, 'created'>): number {
-  const created = Date.parse(config.created ?? '');
-  return Number.isNaN(created) ? FIRST_EPOCH : Math.max(FIRST_EPOCH, Math.floor(created / 1000));
 }

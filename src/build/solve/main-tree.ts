@@ -1,0 +1,83 @@
+/** The main context of one build as its steps take from it: opened once, with what it tells of the time of the images. */
+import type { ImageConfig } from '../../image/image-config.ts';
+import type { BuildIo } from '../builder.ts';
+import type { SolveRequest } from '../solve-request.ts';
+import type { MainContext } from '../source/main-context.ts';
+import { newestFileSec } from '../source/newest-file.ts';
+import type { SourceTree } from '../source/source-tree.ts';
+import { epochOf, explicitEpochOf, FIRST_EPOCH } from './build-epochs.ts';
+import type { BuildMaterial } from './solved.ts';
+
+export interface MainTreeOptions {
+  main: MainContext;
+  request: SolveRequest;
+  io: BuildIo;
+  signal: AbortSignal;
+  /** Ends the coming of the context: it may outlast what takes from it. */
+  comes: AbortSignal;
+}
+
+export class MainTree {
+  readonly #options: MainTreeOptions;
+  readonly #materials: BuildMaterial[] = [];
+  #isOpen = false;
+  /** Seconds since 1970: of its commit or download. */
+  #epochSeconds: number | undefined;
+  #newestFile: Promise<number | undefined> | undefined;
+
+  constructor(options: MainTreeOptions) {
+    this.#options = options;
+  }
+
+  get materials(): readonly BuildMaterial[] {
+    return this.#materials;
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  async open(): Promise<SourceTree> {
+    const { main, io, signal, comes } = this.#options;
+    const { progress, session, body } = io;
+    const vertex = progress.vertex('[internal] load build context');
+    return await progress.during(vertex, async () => {
+      const opened = await main.open({
+        signal: comes,
+        session,
+        vertex,
+        ...(body === undefined ? {} : { body }),
+      });
+      this.#isOpen = true;
+      if (opened.material !== undefined) this.#materials.push(opened.material);
+      this.#epochSeconds = opened.epochSeconds;
+      if (opened.epochSeconds === undefined && this.#needsNewestFile()) {
+        this.#newestFile = newestFileSec(opened.tree, signal);
+        this.#newestFile.catch(() => {});
+      }
+      // It is the main context's own to release.
+      return { ...opened.tree, release: () => Promise.resolve() };
+    });
+  }
+
+  #needsNewestFile(): boolean {
+    const { request } = this.#options;
+    return request.contextEpoch === undefined && explicitEpochOf(request) === undefined;
+  }
+
+  /**
+   * What images say of their time: what the client knows of its context, else what its files say; never before what
+   * their bases (undefined: scratch) say.
+   */
+  async imageEpoch(bases: readonly (ImageConfig | undefined)[]): Promise<number> {
+    const { contextEpoch } = this.#options.request;
+    const own = contextEpoch ?? this.#epochSeconds ?? (await this.#newestFile);
+    const epochs = bases.map((config) => (config === undefined ? FIRST_EPOCH : epochOf(config)));
+    return Math.max(...epochs, own ?? FIRST_EPOCH);
+  }
+
+  /** Nothing reads it any more when this resolves. */
+  async settled(): Promise<void> {
+    await this.#newestFile?.catch(() => {});
+  }
+}
