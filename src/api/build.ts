@@ -31,7 +31,7 @@ export interface BuildQuery {
   platform?: string;
   target?: string;
   outputs?: string;
-  /** `1` classic builder, `2` BuildKit over `/session`. */
+  /** `1` classic builder, `2` BuildKit over `/session`, `mydock` our own client. */
   version?: string;
 }
 

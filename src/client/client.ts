@@ -47,6 +47,7 @@ export class Client {
   #version: string;
   #versionIsFixed: boolean;
   #prepared: Promise<void> | undefined;
+  #server: string | undefined;
 
   /** `beforeFirst` runs once, ahead of the first request (it may start the daemon). */
   constructor(
@@ -64,6 +65,11 @@ export class Client {
   /** The version in use; what was agreed on once the first answer has come. */
   get apiVersion(): string {
     return this.#version;
+  }
+
+  /** What the daemon says that it is (`mydock (linux)`), once an answer has come. */
+  get server(): string | undefined {
+    return this.#server;
   }
 
   /** The parsed answer. An empty body (204, 304) gives undefined: name it in `T` where that can be. */
@@ -130,6 +136,7 @@ export class Client {
     await readText(answer.body);
     const offered = answer.headers['api-version'];
     if (offered !== undefined) this.#stepDownTo(offered);
+    this.#versionIsFixed = true;
   }
 
   /** A raw stream to the daemon, for `dial-stdio`. */
@@ -214,7 +221,9 @@ export class Client {
 
   async #exchange(connection: HttpConnection, request: HttpRequest): Promise<HttpAnswer> {
     try {
-      return await connection.exchange(request);
+      const answer = await connection.exchange(request);
+      this.#server = answer.headers['server'] ?? this.#server;
+      return answer;
     } catch (error) {
       throw connectionError(this.host, error as Error);
     }

@@ -5,6 +5,7 @@ import type { Io } from '../io.ts';
 import { keyValueMap, splitPair } from '../options/environment.ts';
 import type { BuildOptions } from './build-options.ts';
 import { withAbsoluteFolders } from './cache-flag.ts';
+import { BUILDER_VERSION } from './other-engine.ts';
 import type { WireOutput } from './output-flag.ts';
 
 export type BuildQueryValues = Record<string, QueryValue>;
@@ -21,7 +22,7 @@ export function buildQuery(
   const caches = (flags: BuildOptions['cacheFrom']): string | undefined =>
     text(flags.map((one) => withAbsoluteFolders(one, io.cwd)));
   return {
-    version: '1',
+    version: BUILDER_VERSION,
     progress: 'status',
     t: options.tag,
     nocache: flag(!options.cache),

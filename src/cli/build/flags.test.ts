@@ -218,3 +218,48 @@ test('flags that cannot be: each has its own message, and the daemon is not aske
   assert.match(noted.io.err(), /^WARNING: --sbom true is accepted, but no attestation is made$/m);
   assert.ok(!noted.io.err().includes('provenance'));
 });
+
+describe('a daemon that is not mydockd', () => {
+  const invalid = 'invalid version mydock';
+
+  test('dockerd is asked once by a folder, refuses the builder, and the message says what to do', async () => {
+    const { exitCode, io, calls } = await mydock(['build', '--check', folder], (_, response) => {
+      response.setHeader('server', 'Docker/20.10.24 (linux)');
+      sendJson(response, { message: invalid }, 400);
+    });
+    assert.equal(exitCode, 1);
+    assert.match(io.err(), /the daemon is not mydockd, .*docker build/);
+    assert.equal(calls.length, 1);
+    assert.equal(query(calls).get('version'), 'mydock');
+  });
+
+  for (const server of ['Docker/28.0.1 (linux)', 'Libpod/4.3.1 (linux)']) {
+    test(`${server} gets no context`, async () => {
+      const { exitCode, io, calls } = await mydock(
+        ['build', '-'],
+        (_, response) => {
+          response.setHeader('server', server);
+          response.setHeader('api-version', '1.41');
+          response.end('OK');
+        },
+        { stdin: 'FROM scratch\n' },
+      );
+      assert.equal(exitCode, 1);
+      assert.match(io.err(), /the daemon is not mydockd/);
+      assert.deepEqual(calls, ['GET /_ping']);
+    });
+  }
+
+  test('an engine that takes the order without a word is not taken for success', async () => {
+    const { exitCode, io } = await mydock(['build', '-q', folder], builder({ messages: [{ aux: { ID } }] }));
+    assert.deepEqual([exitCode, io.out()], [1, '']);
+    assert.match(io.err(), /the daemon is not mydockd/);
+  });
+
+  test('other reasons for a refusal stay as they are', async () => {
+    const message = 'invalid reference format';
+    const { io } = await mydock(['build', folder], (_, response) => sendJson(response, { message }, 400));
+    assert.match(io.err(), /invalid reference format/);
+    assert.doesNotMatch(io.err(), /mydockd/);
+  });
+});

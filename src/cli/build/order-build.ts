@@ -8,9 +8,10 @@ import type { BuildStatus } from '../../api/build-status.ts';
 import type { Client } from '../../client/client.ts';
 import { ApiError } from '../../client/client-error.ts';
 import { jsonLines } from '../../client/json-lines.ts';
+import { CliError } from '../cli-error.ts';
 import { contextFolder } from '../context/folder.ts';
 import { packContext } from '../context/pack.ts';
-import { type Io, printError } from '../io.ts';
+import type { Io } from '../io.ts';
 import { allRegistryHeaders } from '../registry/registry-auth.ts';
 import { type BuildContext, contextEpoch, type SentContext } from './build-context.ts';
 import { BuildFailure } from './build-failure.ts';
@@ -18,6 +19,7 @@ import type { BuildOptions } from './build-options.ts';
 import { type BuildQueryValues, buildQuery } from './build-query.ts';
 import { progressMode } from './check-options.ts';
 import { remoteContext } from './named-context-flag.ts';
+import { askedOfOtherEngine, OTHER_ENGINE, refuseOtherEngine } from './other-engine.ts';
 import { planOutputs } from './output-flag.ts';
 import { openPrinter } from './progress/build-printer.ts';
 import { BuildRecord } from './progress/build-record.ts';
@@ -88,6 +90,7 @@ async function send(order: Order, context: SentContext, byName: boolean): Promis
   const { client, io, options, query, sinks } = order;
   const { contexts, uploads } = await namedContexts(options, io, byName);
   const parts = { secrets: options.secret, ssh: options.ssh, sinks, uploads };
+  if (context.body !== undefined) await refuseOtherEngine(client);
   const session = needsSession(parts)
     ? await (await import('./session/open-session.ts')).openSession(client, io, parts)
     : undefined;
@@ -108,6 +111,8 @@ async function send(order: Order, context: SentContext, byName: boolean): Promis
     });
     const stdoutUsed = [...sinks.values()].some(({ kind }) => kind === 'stdout');
     return { ...(await follow(io, options, jsonLines<BuildMessage>(response))), stdoutUsed };
+  } catch (error) {
+    throw askedOfOtherEngine(error) ? new CliError(OTHER_ENGINE) : error;
   } finally {
     session?.close();
   }
@@ -173,8 +178,7 @@ async function follow(
     printer.end();
   }
   if (failure !== undefined) throw new BuildFailure(failure, record);
-  if (result.metadata === undefined && imageId === '') {
-    printError(io, 'WARNING: the daemon did not say what became of the build');
-  }
-  return { imageId, metadata: result.metadata ?? {}, lock: result.lock, answer: result.answer ?? '', record };
+  // What else has taken the order knows half of what it says.
+  if (result.metadata === undefined) throw new CliError(OTHER_ENGINE);
+  return { imageId, metadata: result.metadata, lock: result.lock, answer: result.answer ?? '', record };
 }
