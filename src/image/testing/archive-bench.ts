@@ -108,7 +108,7 @@ export class ArchiveBench extends PullBench {
       begin: () => async (chunk) => {
         chunks.push(Buffer.from(chunk));
       },
-      signal: AbortSignal.timeout(20_000),
+      signal: AbortSignal.timeout(300_000),
     });
     return Buffer.concat(chunks);
   }
@@ -120,7 +120,7 @@ export class ArchiveBench extends PullBench {
   ): Promise<LoadOutcome> {
     const lines: string[] = [];
     const progress: PullProgress[] = [];
-    const { platform, pieceBytes = 1000, signal = AbortSignal.timeout(20_000) } = options;
+    const { platform, pieceBytes = 1000, signal = AbortSignal.timeout(300_000) } = options;
     const images = await this.archives.load({
       source: Readable.from(pieces(archive, pieceBytes)),
       platform: platform === undefined ? undefined : parsePlatform(platform),

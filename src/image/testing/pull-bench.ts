@@ -57,7 +57,7 @@ export class PullBench<S extends FakeSnapshotter = FakeSnapshotter> implements D
         messages.push(message);
         this.messages.push(message);
       },
-      signal: AbortSignal.timeout(20_000),
+      signal: AbortSignal.timeout(300_000),
       ...request,
     });
     return { image, messages };

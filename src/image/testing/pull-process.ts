@@ -33,7 +33,7 @@ if (found === undefined) {
   });
   await puller.pull({
     reference,
-    signal: AbortSignal.timeout(60_000),
+    signal: AbortSignal.timeout(300_000),
     onProgress: ({ status }) => {
       if (status === 'Pulling fs layer') downloading += 1;
     },

@@ -64,7 +64,7 @@ export class PushBench extends PullBench {
     await this.pusher.push({
       reference,
       onProgress: (message) => all.push(message),
-      signal: AbortSignal.timeout(20_000),
+      signal: AbortSignal.timeout(300_000),
       ...request,
     });
     const messages = all.filter((message) => 'status' in message);
