@@ -229,11 +229,6 @@ const STAGES: readonly BuildCase[] = [
     dockerfile: 'FROM triggers AS one\nFROM one AS two\nRUN echo 2 >> /t\nFROM base\nCOPY --from=two /t /t\n',
     bases: { triggers: { dockerfile: 'FROM base\nONBUILD RUN echo trigger >> /t\n' } },
   },
-  {
-    name: 'config: scratch',
-    dockerfile: 'FROM scratch\nENV a=b\nLABEL c=d\nCMD ["x"]\n',
-  },
-  { name: 'config: scratch alone', dockerfile: 'FROM scratch\n' },
   { name: 'config: FROM alone', dockerfile: 'FROM base\n' },
   { name: 'config: FROM alone with a label', dockerfile: 'FROM base\n', labels: { x: 'y' } },
   {
