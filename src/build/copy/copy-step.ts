@@ -6,8 +6,8 @@ import type { CommittedLayer } from '../../image/layers/snapshotter.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 
 export type CopySourceSpec =
-  /** Paths and patterns as they stand in the instruction, variables expanded. */
-  | { kind: 'tree'; tree: SourceTree; patterns: readonly string[] }
+  /** Paths and patterns as they stand in the instruction, variables expanded; `literal`: none of them is a pattern. */
+  | { kind: 'tree'; tree: SourceTree; patterns: readonly string[]; literal?: boolean }
   /** A file whose content stands in the Dockerfile. */
   | { kind: 'inline'; name: string; content: string }
   /** A downloaded file (`ADD https://…`); mode 0600, the time that the server said, unless times are uniform. */

@@ -160,7 +160,8 @@ class Copy implements PreparedCopy {
     for (const source of this.#request.sources) {
       if (source.kind === 'inline') parts.push(source.name, source.content);
       else if (source.tree.identity === undefined || source.tree.ignore !== undefined) return undefined;
-      else parts.push(source.tree.identity, source.kind === 'tree' ? source.patterns : source.name);
+      else if (source.kind === 'file') parts.push(source.tree.identity, source.name);
+      else parts.push(source.tree.identity, source.patterns, source.literal === true);
     }
     return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
   }
@@ -174,7 +175,8 @@ async function selectSource(
     return { kind: 'inline', name: source.name, content: Buffer.from(source.content) };
   }
   if (source.kind === 'tree') {
-    return { kind: 'matches', matches: await selectMatches(source.tree, source.patterns, options) };
+    const { tree, patterns, literal = false } = source;
+    return { kind: 'matches', matches: await selectMatches(tree, patterns, { ...options, literal }) };
   }
   const plain = { parents: false, excludes: [], literal: true, signal: options.signal };
   return { kind: 'matches', matches: await selectMatches(source.tree, [source.name], plain) };

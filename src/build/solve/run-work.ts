@@ -1,5 +1,7 @@
 /** RUN as a step that can be looked for and done. */
+import { randomUUID } from 'node:crypto';
 import { posix } from 'node:path';
+import { InvalidParameterError } from '../../base/errors.ts';
 import type { Platform } from '../../image/platform.ts';
 import { formatPlatform } from '../../image/platform.ts';
 import type { PreparedCopy } from '../copy/copy-step.ts';
@@ -43,7 +45,7 @@ export function runWork(input: RunWorkInput): LayerWork {
   });
   const reads = step.mounts.flatMap((mount, index) => {
     const source = sources[index];
-    return source === undefined || source === 'scratch' ? [] : [{ mount, source }];
+    return source === undefined || source === 'scratch' ? [] : [{ mount, source, index }];
   });
   const prepared = new Map<RunMountSpec, Promise<PreparedCopy>>();
   const contentOf = ({ mount, source }: { mount: RunMountSpec; source: StepSource }) => {
@@ -51,12 +53,14 @@ export function runWork(input: RunWorkInput): LayerWork {
     prepared.set(mount, known);
     return known;
   };
-  const identities = reads.map(({ source }) => source.identity);
+  // With the mount's place: which of several mounts has a source, and which shows nothing, makes a difference.
+  const identities = reads.map(({ source, index }) => source.identity && `${index} ${source.identity}`);
+  let spoiled: string | undefined;
   return {
     description,
     definition,
     identity: identities.every((one) => one !== undefined) ? hash(identities) : undefined,
-    local: hash(reads.map(({ source }) => source.local)),
+    local: hash(reads.map(({ source, index }) => `${index} ${source.local}`)),
     contentKnown: async () => {
       for (const read of reads) {
         if (read.source.identity !== undefined) continue;
@@ -65,8 +69,12 @@ export function runWork(input: RunWorkInput): LayerWork {
       return true;
     },
     content: async () => {
+      if (spoiled !== undefined) return spoiled;
       const keys = await Promise.all(
-        reads.map(async (read) => read.source.identity ?? (await (await contentOf(read)).contentKey())),
+        reads.map(async (read) => {
+          const key = read.source.identity ?? (await (await contentOf(read)).contentKey());
+          return `${read.index} ${key}`;
+        }),
       );
       return hash(keys);
     },
@@ -94,6 +102,9 @@ export function runWork(input: RunWorkInput): LayerWork {
         },
         context.runBuild,
       );
+      for (const read of reads) {
+        if (await wasChanged(context, read, contentOf, epochSeconds)) spoiled = hash([randomUUID()]);
+      }
       return { kind: 'pending', pending };
     },
   };
@@ -102,6 +113,29 @@ export function runWork(input: RunWorkInput): LayerWork {
 /** What a mount is by itself. The content of a cache mount is none of the step's inputs. */
 function mountDefinition({ from: _, ...mount }: RunMountSpec): Record<string, unknown> {
   return { ...mount };
+}
+
+/**
+ * Whether somebody changed a folder while the step had it mounted. What the step made of it then belongs to no content
+ * that a key could name.
+ */
+async function wasChanged(
+  context: SolveContext,
+  read: { mount: RunMountSpec; source: StepSource },
+  contentOf: (read: { mount: RunMountSpec; source: StepSource }) => Promise<PreparedCopy>,
+  epochSeconds: number,
+): Promise<boolean> {
+  if (read.source.identity !== undefined || !(await read.source.open()).live) return false;
+  try {
+    const before = await (await contentOf(read)).contentKey();
+    const after = await mountContent(context, read.mount, read.source, epochSeconds);
+    return before !== (await after.contentKey());
+  } catch (error) {
+    context.signal.throwIfAborted();
+    // A file that is not as it was listed, or is gone.
+    if (error instanceof InvalidParameterError) return true;
+    throw error;
+  }
 }
 
 /** The part of a tree that a mount shows, as COPY would see it. */
@@ -116,7 +150,7 @@ async function mountContent(
   return context.parts.copy.prepare(
     {
       instruction: 'COPY',
-      sources: [{ kind: 'tree', tree, patterns: [pattern] }],
+      sources: [{ kind: 'tree', tree, patterns: [pattern], literal: true }],
       destination: '/mount/',
       workingDir: '/',
       chown: '',
