@@ -220,18 +220,21 @@ test('flags that cannot be: each has its own message, and the daemon is not aske
 });
 
 describe('a daemon that is not mydockd', () => {
-  const invalid = 'invalid version mydock';
-
-  test('dockerd is asked once by a folder, refuses the builder, and the message says what to do', async () => {
-    const { exitCode, io, calls } = await mydock(['build', '--check', folder], (_, response) => {
-      response.setHeader('server', 'Docker/20.10.24 (linux)');
-      sendJson(response, { message: invalid }, 400);
+  for (const [status, message] of [
+    [500, 'invalid version "mydock"'],
+    [400, 'invalid version mydock'],
+  ] as const) {
+    test(`dockerd is asked once by a folder, refuses the builder with ${status}; it is said what to do`, async () => {
+      const { exitCode, io, calls } = await mydock(['build', '--check', folder], (_, response) => {
+        response.setHeader('server', 'Docker/20.10.24 (linux)');
+        sendJson(response, { message }, status);
+      });
+      assert.equal(exitCode, 1);
+      assert.match(io.err(), /the daemon is not mydockd, .*docker build/);
+      assert.equal(calls.length, 1);
+      assert.equal(query(calls).get('version'), 'mydock');
     });
-    assert.equal(exitCode, 1);
-    assert.match(io.err(), /the daemon is not mydockd, .*docker build/);
-    assert.equal(calls.length, 1);
-    assert.equal(query(calls).get('version'), 'mydock');
-  });
+  }
 
   for (const server of ['Docker/28.0.1 (linux)', 'Libpod/4.3.1 (linux)']) {
     test(`${server} gets no context`, async () => {

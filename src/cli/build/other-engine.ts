@@ -13,9 +13,9 @@ export const BUILDER_VERSION = 'mydock';
 export const OTHER_ENGINE =
   'the daemon is not mydockd, and cannot do what mydock build orders: use the client of that engine (docker build)';
 
-/** Whether this is dockerd's answer to a builder that it does not have. */
+/** Whether this is dockerd's answer to a builder that it does not have; 20.10 says it with 500. */
 export function askedOfOtherEngine(error: unknown): boolean {
-  return error instanceof ApiError && error.status === 400 && /^invalid version "?mydock/.test(error.message);
+  return error instanceof ApiError && /^invalid version "?mydock/.test(error.message);
 }
 
 /**
