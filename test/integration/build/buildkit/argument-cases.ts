@@ -218,9 +218,9 @@ export const ARGUMENT_CASES: readonly BuildCase[] = [
     'HEALTHCHECK CMD $x',
   ]),
   args('a variable of variables', ['FROM base', 'ARG n=BASE', 'LABEL a=${$n}']),
-  args('ONBUILD with arguments', ['FROM triggers', 'LABEL l=[$v]'], {
+  args('ONBUILD with arguments', ['FROM triggers-args', 'LABEL l=[$v]'], {
     bases: {
-      triggers: {
+      'triggers-args': {
         dockerfile: 'FROM base\nONBUILD ARG v=dflt\nONBUILD LABEL t=[$v]\nONBUILD RUN echo $v > /v\n',
       },
     },

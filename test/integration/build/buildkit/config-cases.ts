@@ -226,8 +226,9 @@ const STAGES: readonly BuildCase[] = [
   },
   {
     name: 'config: triggers are done in the stage that begins with the image',
-    dockerfile: 'FROM triggers AS one\nFROM one AS two\nRUN echo 2 >> /t\nFROM base\nCOPY --from=two /t /t\n',
-    bases: { triggers: { dockerfile: 'FROM base\nONBUILD RUN echo trigger >> /t\n' } },
+    dockerfile:
+      'FROM triggers-stages AS one\nFROM one AS two\nRUN echo 2 >> /t\nFROM base\nCOPY --from=two /t /t\n',
+    bases: { 'triggers-stages': { dockerfile: 'FROM base\nONBUILD RUN echo trigger >> /t\n' } },
   },
   { name: 'config: FROM alone', dockerfile: 'FROM base\n' },
   { name: 'config: FROM alone with a label', dockerfile: 'FROM base\n', labels: { x: 'y' } },
