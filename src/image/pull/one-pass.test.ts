@@ -209,14 +209,10 @@ test('a pull that is cancelled at any moment leaves nothing but what the next on
 });
 
 test('a rate limit slows the download down, and is no silence', async (context) => {
-  const s = await scene(context, [400_000], { maxDownloadBytesPerSec: 800_000, stallTimeoutMs: 60 });
+  const s = await scene(context, [100_000], { maxDownloadBytesPerSec: 25_000, stallTimeoutMs: 2000 });
   const begun = performance.now();
-  // A second's worth passes at once; what is booked on top has to wait.
+  // A second's worth passes at once; a piece of 64 kB on top waits for longer than a silence may last.
   await s.bench.pull(s.name);
-  await s.bench.images.remove(s.name, { force: false, noPrune: false, usedBy: () => [] });
-  await s.bench.pull(s.name);
-  await s.bench.images.remove(s.name, { force: false, noPrune: false, usedBy: () => [] });
-  await s.bench.pull(s.name);
-  assert.ok(performance.now() - begun > 300);
-  assert.equal(s.server.blobRequests(s.layers[0]?.digest ?? ''), 3);
+  assert.ok(performance.now() - begun > 2000);
+  assert.equal(s.server.blobRequests(s.layers[0]?.digest ?? ''), 1);
 });
