@@ -29,6 +29,9 @@ export interface CallOptions {
 
 export class GrpcChannel {
   readonly #session: ClientHttp2Session;
+  /** Node hands on what came with the switch of protocols in the next tick, and fails where the session is gone by then. */
+  #begun = false;
+  #ending = false;
   readonly #controller = new AbortController();
 
   constructor(connection: Duplex) {
@@ -37,14 +40,18 @@ export class GrpcChannel {
     session.on('connect', () => {
       if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     });
-    session.on('error', () => session.destroy());
+    session.on('error', () => this.close());
     session.on('goaway', () => session.close());
     session.on('close', () => {
       connection.destroy();
       this.#controller.abort(new GrpcError('Unavailable', 'the session of the client has ended'));
     });
     // Where the connection goes without HTTP/2 having begun, no 'close' of the session would come.
-    connection.once('close', () => session.destroy());
+    connection.once('close', () => this.close());
+    setImmediate(() => {
+      this.#begun = true;
+      if (this.#ending || connection.destroyed) session.destroy();
+    });
   }
 
   /** Fires once the connection is gone, whoever ended it. */
@@ -53,7 +60,8 @@ export class GrpcChannel {
   }
 
   close(): void {
-    this.#session.destroy();
+    this.#ending = true;
+    if (this.#begun) this.#session.destroy();
   }
 
   /** One message each way. Rejects with the GrpcError of the peer, Unavailable where the connection goes, or the signal's reason. */
@@ -80,7 +88,7 @@ export class GrpcChannel {
     { signal, metadata = {} }: CallOptions = {},
   ): ClientCall<I, O> {
     signal?.throwIfAborted();
-    if (this.#session.closed || this.#session.destroyed) {
+    if (this.#ending || this.#session.closed || this.#session.destroyed) {
       throw new GrpcError('Unavailable', 'the session of the client has ended');
     }
     const stream = this.#session.request({

@@ -151,6 +151,18 @@ describe('calls over a connection', () => {
     );
   });
 
+  test('a connection that has brought something is closed in the same moment', async () => {
+    const socket = connect(port, '127.0.0.1');
+    // The server's settings, as they come with the answer that switches protocols.
+    socket.unshift(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+    await new Promise((resolve) => socket.once('connect', resolve));
+    const one = new GrpcChannel(socket);
+    one.close();
+    await assert.rejects(one.unary(Control.method.info, {}), { code: 'Unavailable' });
+    if (!one.closed.aborted) await new Promise((resolve) => one.closed.addEventListener('abort', resolve));
+    assert.ok(socket.destroyed);
+  });
+
   test('connections that bring anything, and end anywhere, end alone', async () => {
     const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
     const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);

@@ -77,6 +77,8 @@ export class GrpcServices {
 
   /** Answers the calls of one connection until it ends. */
   serve(connection: Duplex): void {
+    // Node would hand what has come already to a session that ends in the same tick.
+    if (connection.destroyed) return;
     this.#server ??= this.#listen();
     this.#server.emit('connection', connection);
   }
