@@ -7,7 +7,7 @@ import { errorMessage, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { applyChanges } from '../build/apply-changes.ts';
 import { ConfigState } from '../build/solve/config-state.ts';
-import { scratchConfig } from '../build/solve/image-layout.ts';
+import { scratchConfig } from '../build/solve/scratch-config.ts';
 import type { ImageConfig, RunConfig } from '../image/image-config.ts';
 import type { CommittedLayer } from '../image/layers/snapshotter.ts';
 import { familiarString, parseReference, withDefaultTag } from '../image/reference.ts';

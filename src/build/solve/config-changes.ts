@@ -10,7 +10,6 @@ import { formatDuration } from '../dockerfile/duration.ts';
 import { type ExpandOptions, expandWord, expandWords } from '../dockerfile/expand.ts';
 import type { ConfigState } from './config-state.ts';
 import { parseExposedPorts } from './exposed-ports.ts';
-import { setEnv } from './image-layout.ts';
 
 /** What a step does to the configuration, and the text that names it in the history; undefined where it has none. */
 export type Change = { step: string | undefined; apply(state: ConfigState): void };
@@ -219,4 +218,11 @@ function quotedRune(code: number): string {
   };
   const name = names[code];
   return name === undefined ? `'\\x${code.toString(16).padStart(2, '0')}'` : `'\\${name}'`;
+}
+
+/** `NAME=value` set in a list, in the place of an earlier one. */
+function setEnv(env: readonly string[], name: string, value: string): string[] {
+  const index = env.findIndex((entry) => entry.startsWith(`${name}=`) || entry === name);
+  const text = `${name}=${value}`;
+  return index < 0 ? [...env, text] : env.with(index, text);
 }

@@ -3,7 +3,7 @@
  * them a target needs, and that none needs itself.
  */
 import { EngineError, InvalidParameterError } from '../../base/errors.ts';
-import { formatPlatform, type Platform, parsePlatform } from '../../image/platform.ts';
+import { type Platform, parsePlatform } from '../../image/platform.ts';
 import type { Dockerfile, EscapeCharacter, Instruction, Stage } from '../dockerfile/ast.ts';
 import { expandWord } from '../dockerfile/expand.ts';
 import { didYouMean } from '../dockerfile/suggest.ts';
@@ -262,11 +262,6 @@ export class StageGraph {
       throw error;
     });
   }
-}
-
-/** For keys of maps. */
-export function platformKey(platform: Platform): string {
-  return formatPlatform(platform);
 }
 
 function fromNames(instruction: Instruction): string[] {
