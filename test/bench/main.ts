@@ -17,6 +17,9 @@ import { largeImage } from './large-image.ts';
 
 const SANDBOX = resolve(import.meta.dirname, '../run/sandbox.sh');
 
+/** A measurement that takes longer than this is told of. */
+const SLOW_MS = 5000;
+
 type Results = Map<Job, Map<Engine, number>>;
 
 function median(values: readonly number[]): number {
@@ -31,7 +34,14 @@ async function measureJob(job: Job, running: readonly Engine[]): Promise<Map<Eng
   // The first round warms caches and is not counted where there are several.
   for (let round = job.rounds > 1 ? -1 : 0; round < job.rounds; round++) {
     for (const engine of running) {
+      // Rounds of slow engines take minutes: whoever watches sees that they go on.
+      const started = performance.now();
       const value = await job.measure(engine);
+      if (process.stderr.isTTY || performance.now() - started > SLOW_MS) {
+        console.error(
+          `${job.key}, round ${round}, ${engine.name}: ${value?.toPrecision(3) ?? 'not measured'}`,
+        );
+      }
       if (value === undefined || round < 0) continue;
       values.set(engine, [...(values.get(engine) ?? []), value]);
     }
