@@ -153,6 +153,22 @@ test('a failed step: its output, its lines, the exit code; nothing is tagged', a
   });
 });
 
+test('stages that cannot be: the lines of the Dockerfile go before the reason', async () => {
+  const cases: [string, number, RegExp][] = [
+    ['FROM busybox\nFROM $NOTHING\n', 2, /base name \(\$NOTHING\) should not be blank$/m],
+    ['FROM busybox\nFROM --platform=a/b/c/d busybox\n', 2, /a\/b\/c\/d/],
+    ['FROM busybox AS a\nCOPY --from=b / /\nFROM a AS b\n', 1, /circular dependency detected on stage: a/],
+  ];
+  for (const [dockerfile, line, reason] of cases) {
+    await withFolder({ Dockerfile: dockerfile }, async (folder) => {
+      const { code, stderr } = await daemon.mydock(['build', folder]);
+      assert.equal(code, 1);
+      assert.match(stderr, new RegExp(`^Dockerfile:${line}\\n-+\\n[^]*^ {3}${line} \\| >>> FROM `, 'm'));
+      assert.match(stderr, reason);
+    });
+  }
+});
+
 test('--check judges and does nothing', async () => {
   await withFolder({ Dockerfile: 'FROM busybox\nRUN touch /never\nCMD echo hi\n' }, async (folder) => {
     const { code, stdout, stderr } = await daemon.mydock(['build', '--check', '-t', 'checked', folder]);

@@ -1,20 +1,31 @@
 /**
- * Dockerfiles in the style of well-known images, built and run. Those on busybox and on services from Debian's packages
- * are quick; those that install packages, from a folder that apt reads (fixtures/apt-archive.ts), are for
- * `make test-corpus`.
+ * Dockerfiles in the style of well-known images, built by every client that there is, with the same image each time, and
+ * run. Those on busybox and on services from Debian's packages are quick; those that install packages, from a folder
+ * that apt reads (fixtures/apt-archive.ts), are for `make test-corpus`.
  */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { cpSync, lstatSync, lutimesSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import type { ImageDifference } from '../../../src/api/image-difference.ts';
 import { aptArchive } from '../../fixtures/apt-archive.ts';
 import { debianImage, hasDebianImage, hasServicesImage, servicesImage } from '../../fixtures/catalog.ts';
 import type { Registry } from '../../fixtures/registry.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type BuildOrder, otherWaysIn } from './ways-in.ts';
 
 const CORPUS = join(import.meta.dirname, 'corpus');
 const BUILD_LIMIT_MS = 600_000;
 
 const isWhole = process.env['MYDOCK_TEST_CORPUS'] === '1';
+
+/** Of the newest file that counts; clients send whole seconds. */
+const NEWEST_MS = 1_750_000_000_000;
+/** Nothing of the packages is in them: they are the same whenever they are built. */
+const FROM_SCRATCH: ReadonlySet<string> = new Set(['c', 'go']);
+/** Logs, the loader's list of what it looked at, and the key that ssl-cert makes. */
+const WRITTEN_BY_PACKAGES = /^\/var\/(?:log|cache)(?:\/|$)|^\/etc\/ssl\/(?:certs|private)(?:\/|$)/;
 
 interface Run {
   options?: readonly string[];
@@ -25,14 +36,14 @@ interface Run {
 
 interface Entry {
   name: string;
-  build?: readonly string[];
+  args?: Readonly<Record<string, string>>;
   /** What a container is given to do, and what it says. */
   runs: readonly Run[];
 }
 
 const SITE: Entry = {
   name: 'static-site',
-  build: ['--build-arg', 'TITLE=A good site'],
+  args: { TITLE: 'A good site' },
   runs: [
     {
       command: [
@@ -94,7 +105,7 @@ const PACKAGED: readonly Entry[] = [
   { name: 'node', runs: [{ command: [], says: 'hello production 1.2.3' }] },
   {
     name: 'go',
-    build: ['--build-arg', 'VERSION=1.2.3-rc1'],
+    args: { VERSION: '1.2.3-rc1' },
     runs: [
       { command: [], says: /^hello nobody: 1\.2\.3 on linux\/\w+\n$/ },
       { options: ['-e', 'GREETED=world'], command: [], says: /^hello world: / },
@@ -125,24 +136,19 @@ describe('the corpus of Dockerfiles', () => {
     await daemon.ok('tag', reference, name);
   };
 
-  const builds = async (entry: Entry): Promise<void> => {
-    const { name, build = [], runs } = entry;
-    const image = `corpus-${name}`;
-    const packages = aptArchive();
-    const contexts = packages === undefined ? [] : ['--build-context', `packages=${packages}`];
+  const mydock = async (order: BuildOrder, ...more: string[]): Promise<string> => {
+    const { folder, image, args, contexts, timeoutMs } = order;
     const words = [
-      'build',
-      '-q',
-      '--network',
-      'none',
-      '-t',
-      image,
-      ...contexts,
-      ...build,
-      join(CORPUS, name),
+      ...['build', '-q', '--network', 'none', '-t', image],
+      ...Object.entries(contexts).flatMap(([name, path]) => ['--build-context', `${name}=${path}`]),
+      ...Object.entries(args).flatMap(([name, value]) => ['--build-arg', `${name}=${value}`]),
     ];
-    const result = await daemon.mydock(words, { timeoutMs: BUILD_LIMIT_MS });
+    const result = await daemon.mydock([...words, ...more, folder], { timeoutMs });
     assert.equal(result.code, 0, result.stderr + result.stdout);
+    return result.stdout.trim();
+  };
+
+  const runs = async ({ name, runs }: Entry, image: string): Promise<void> => {
     for (const { options = [], stdin, command, says } of runs) {
       const words = ['run', '--rm', '--network', 'none', ...options, image, ...command];
       const { code, stdout, stderr } = await daemon.mydock(words, stdin === undefined ? {} : { stdin });
@@ -150,14 +156,83 @@ describe('the corpus of Dockerfiles', () => {
       if (typeof says === 'string') assert.equal(stdout, says, `${name}: ${stdout}`);
       else assert.match(stdout, says, `${name}: ${stdout}`);
     }
+  };
+
+  /** Compose's labels make an image another one: our client is told to set the same. */
+  const sameByAll = async (order: BuildOrder, id: string): Promise<void> => {
+    const { image } = order;
+    for (const way of otherWaysIn()) {
+      if (way.lacks(order) !== undefined) continue;
+      await daemon.ok('rmi', '--no-prune', image);
+      await way.build(daemon, order);
+      const built = await daemon.inspect(image, '{{.Id}}');
+      const { ownLabels } = way;
+      if (ownLabels === undefined) {
+        assert.equal(built, id, `${image} by ${way.name}: ${await daemon.inspect(image, '{{json .}}')}`);
+        continue;
+      }
+      const json = await daemon.inspect(image, '{{json .Config.Labels}}');
+      const labels = Object.entries((JSON.parse(json) ?? {}) as Record<string, string>).filter(([name]) =>
+        ownLabels.test(name),
+      );
+      assert.ok(labels.length > 0, `${way.name} has no labels of its own: ${json}`);
+      const given = labels.flatMap(([name, value]) => ['--label', `${name}=${value}`]);
+      const shown = await daemon.inspect(image, '{{json .}}');
+      assert.equal(await mydock(order, ...given), built, `${image} by ${way.name}: ${shown}`);
+    }
+  };
+
+  const builds = async (entry: Entry): Promise<void> => {
+    const { name, args = {} } = entry;
+    const packages = aptArchive();
+    const contexts = packages === undefined || !PACKAGED.includes(entry) ? {} : { packages };
+    const folder = datedCopy(name, join(daemon.folder, name));
+    const order = { folder, image: `corpus-${name}`, args, contexts, timeoutMs: BUILD_LIMIT_MS };
+    const id = await mydock(order);
+    assert.equal(Date.parse(await daemon.inspect(order.image, '{{.Created}}')), NEWEST_MS, 'created');
+    await runs(entry, order.image);
+    await sameByAll(order, id);
     // All of it anew comes to the same image, but for what packages write when they are installed.
-    if (PACKAGED.includes(entry)) return;
-    const id = await daemon.inspect(image, '{{.Id}}');
-    await daemon.ok(...words, '--no-cache');
-    assert.equal(await daemon.inspect(image, '{{.Id}}'), id, `${name} without the cache`);
+    const anew = await mydock(order, '--no-cache');
+    if (!PACKAGED.includes(entry)) assert.equal(anew, id, `${name} without the cache`);
+    else await differsByInstalling(entry, id, anew);
+  };
+
+  const differsByInstalling = async ({ name }: Entry, one: string, other: string): Promise<void> => {
+    if (one === other) return;
+    assert.ok(!FROM_SCRATCH.has(name), `${name} without the cache is ${other}, was ${one}`);
+    const { code, stdout, stderr } = await daemon.mydock(['image', 'diff', '--format', 'json', one, other]);
+    assert.ok(code <= 1, `${name}: ${stderr}`);
+    const { Packages, Files, Config } = JSON.parse(stdout) as ImageDifference;
+    assert.deepEqual([Packages?.Changes, Config], [[], []], `${name} without the cache: ${stdout}`);
+    const paths = (Files?.Changes ?? []).map(({ Path }) => Path);
+    const unexpected = paths.filter((path) => !WRITTEN_BY_PACKAGES.test(path));
+    assert.deepEqual(unexpected, [], `${name} without the cache: ${stdout}`);
   };
 
   test('static-site', async () => await builds(SITE));
+
+  test('a commit: its time counts for our client; SOURCE_DATE_EPOCH makes all agree', async () => {
+    const folder = datedCopy(SITE.name, join(daemon.folder, 'committed'));
+    const seconds = 1_765_000_000;
+    const date = `@${seconds} +0000`;
+    const env = { ...process.env, HOME: daemon.home, GIT_AUTHOR_DATE: date, GIT_COMMITTER_DATE: date };
+    const git = (...words: string[]): void => {
+      const who = ['-c', 'user.name=a', '-c', 'user.email=a@example.test'];
+      execFileSync('git', [...who, ...words], { cwd: folder, env, stdio: 'ignore' });
+    };
+    git('init');
+    git('add', '--all');
+    git('commit', '--message', 'all of it');
+    const image = 'committed';
+    const order = { folder, image, args: SITE.args ?? {}, contexts: {}, timeoutMs: BUILD_LIMIT_MS };
+    await mydock(order);
+    assert.equal(Date.parse(await daemon.inspect(image, '{{.Created}}')), seconds * 1000);
+    const dated = { ...order, args: { ...order.args, SOURCE_DATE_EPOCH: String(seconds) } };
+    const id = await mydock(dated);
+    await sameByAll(dated, id);
+    assert.equal(Date.parse(await daemon.inspect(image, '{{.Created}}')), seconds * 1000);
+  });
 
   describe('on services', { skip: hasServicesImage() ? false : 'no image of services' }, () => {
     before(async () => await bring('services', await servicesImage()));
@@ -174,3 +249,23 @@ describe('the corpus of Dockerfiles', () => {
     for (const entry of PACKAGED) test(entry.name, async () => await builds(entry));
   });
 });
+
+/** The entry's folder outside of any repository, with known times; what is ignored is newer than what counts. */
+function datedCopy(name: string, folder: string): string {
+  cpSync(join(CORPUS, name), folder, { recursive: true });
+  writeFileSync(join(folder, '.dockerignore'), '**/*.ignored\n.git\n');
+  writeFileSync(join(folder, 'later.ignored'), 'not looked at');
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((path) => join(folder, path))
+    .filter((path) => !lstatSync(path).isDirectory())
+    .sort();
+  const counting = files.filter((path) => !path.endsWith('.ignored'));
+  const newest = counting.findLast((path) => !path.endsWith('Dockerfile'));
+  for (const path of files) {
+    const early = NEWEST_MS / 1000 - 1000;
+    const seconds =
+      path === newest ? NEWEST_MS / 1000 + 0.75 : counting.includes(path) ? early : early + 9999;
+    lutimesSync(path, seconds, seconds);
+  }
+  return folder;
+}
