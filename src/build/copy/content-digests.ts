@@ -32,10 +32,14 @@ const BATCH_BYTES = 64 * 1024 * 1024;
 const BATCH_FILES = 4000;
 const BUFFER_BYTES = 256 * 1024;
 const REMEMBER_AT_ONCE = 500;
-/** EROFS and overlayfs (statfs(2)): where a build mounts them, nobody meets them again under the same device. */
-const MOUNTED_TYPES = new Set([0xe0f5e1e2, 0x794c7630]);
-/** There a user's program says what stat says. */
-const FUSE_TYPE = 0x65735546;
+/**
+ * File systems (statfs(2)) where stat does not tell one content from another: on EROFS, squashfs, ISO 9660, UDF, cramfs
+ * and romfs all that it says is of whoever made the image, and the next image that is mounted has the same device;
+ * overlayfs may lie on such; FAT numbers its files as they are met; with FUSE a user's program answers.
+ */
+const UNTOLD_TYPES = new Set([
+  0xe0f5e1e2, 0x73717368, 0x9660, 0x15013346, 0x28cd3d45, 0x7275, 0x794c7630, 0x4d44, 0x65735546,
+]);
 const EMPTY_DIGEST = createHash('sha256').digest();
 
 interface Directory {
@@ -146,8 +150,7 @@ export class ContentDigests {
 }
 
 function isRemembered(tree: SourceTree): boolean {
-  const { type } = statfsSync(tree.path);
-  return type !== FUSE_TYPE && (tree.live || !MOUNTED_TYPES.has(type));
+  return !UNTOLD_TYPES.has(statfsSync(tree.path).type);
 }
 
 function collect(node: SelectedNode, directories: Directory[]): void {
