@@ -80,6 +80,7 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
       snapshotter,
       registry,
       work: sources.work,
+      cacheMounts: runs.caches,
     }),
     stores: [...sources.stores, runs.caches],
     directory,

@@ -13,10 +13,16 @@ import type { ImageStore } from '../../image/store/image-store.ts';
 import type { LayerTarDeps } from '../../image/store/layer-tar.ts';
 import type { BuildIo } from '../builder.ts';
 import { credentialsFor } from '../solve/base-images.ts';
-import type { SolvedBuild } from '../solve/solved.ts';
+import type { BuiltLayer, SolvedBuild } from '../solve/solved.ts';
 import type { CacheSpec, SolveRequest } from '../solve-request.ts';
 import type { WorkFolders } from '../source/work-folders.ts';
 import { CacheFolder } from './cache-folder.ts';
+import {
+  type CacheMountFolders,
+  packCacheMounts,
+  readMountBytes,
+  unpackCacheMount,
+} from './cache-mount-transfer.ts';
 import type { CacheRegistry } from './cache-repository.ts';
 import { type CacheExport, exportCache, readExportForm } from './export-cache.ts';
 import { exportToRegistry } from './export-registry.ts';
@@ -32,6 +38,7 @@ export interface BuildCachesOptions extends LayerTarDeps {
   snapshotter: Snapshotter;
   registry: RegistryOptions;
   work: Pick<WorkFolders, 'create'>;
+  cacheMounts: CacheMountFolders;
 }
 
 type Auth = SolveRequest['auth'];
@@ -58,6 +65,7 @@ export class BuildCaches {
   check({ cacheFrom, cacheTo }: Pick<SolveRequest, 'cacheFrom' | 'cacheTo'>): void {
     for (const spec of cacheFrom) {
       requireType(spec, IMPORT_TYPES, 'cache-from');
+      readMountBytes(spec.attributes);
       if (spec.type !== 'local') referenceOf(spec, 'cache-from');
     }
     for (const spec of cacheTo) {
@@ -76,12 +84,15 @@ export class BuildCaches {
     return cacheFrom.map((spec) => {
       const { imageStore: images, snapshotter } = this.#options;
       const name = spec.type === 'local' ? spec.attributes['src'] : referenceOf(spec, 'cache-from');
+      const maxBytes = readMountBytes(spec.attributes);
+      const unpack = async (layer: BuiltLayer, directory: string, unpackSignal: AbortSignal) =>
+        await unpackCacheMount(this.#options, layer, { directory, maxBytes, signal: unpackSignal });
       const vertex = progress.vertex(`importing cache manifest from ${name}`);
       const open = async (openSignal: AbortSignal): Promise<OpenedCache> => {
         if (spec.type === 'local') return openLocalCache(this.#options, spec.attributes);
         return await this.#openNamed(spec, { auth, session, requireImage }, openSignal);
       };
-      return new ImportCache({ images, snapshotter, open, vertex, signal });
+      return new ImportCache({ images, snapshotter, open, unpack, vertex, signal });
     });
   }
 
@@ -130,17 +141,41 @@ export class BuildCaches {
 
   async #exportTo(
     { type, attributes }: CacheSpec,
-    { images, trail }: SolvedBuild,
+    { images, trail, cacheMounts }: SolvedBuild,
     { session, signal }: BuildIo,
     auth: Auth,
     vertex: CacheExport['vertex'],
   ): Promise<void> {
     const form = readExportForm(attributes);
-    const job: CacheExport = { images, trail, form, deps: this.#options, vertex, signal };
-    if (type === 'local') {
-      await exportToFolder(attributes, job);
-      return;
+    const { imageStore, snapshotter } = this.#options;
+    const packing = { folders: this.#options.cacheMounts, images: imageStore, snapshotter, vertex, signal };
+    const packed = await packCacheMounts(
+      { ...packing, maxBytes: form.mountBytes },
+      form.cacheMounts ? cacheMounts : [],
+    );
+    try {
+      const job: CacheExport = {
+        images,
+        trail,
+        mounts: packed.trail,
+        form,
+        deps: this.#options,
+        vertex,
+        signal,
+      };
+      if (type === 'local') await exportToFolder(attributes, job);
+      else await this.#exportToRegistry(attributes, job, session, auth);
+    } finally {
+      await packed.release();
     }
+  }
+
+  async #exportToRegistry(
+    attributes: CacheSpec['attributes'],
+    job: CacheExport,
+    session: BuildIo['session'],
+    auth: Auth,
+  ): Promise<void> {
     const name = attributes['ref'] ?? '';
     const credentials = await credentialsOf(name, session, auth);
     const target = { registry: this.#registry, images: this.#options.imageStore, name, credentials };

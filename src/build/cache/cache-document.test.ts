@@ -84,6 +84,8 @@ test('forms of exports', () => {
     isOci: true,
     asManifest: true,
     choice: { compression: 'gzip', force: false },
+    cacheMounts: false,
+    mountBytes: 1_000_000_000,
   });
   assert.equal(readExportForm({ 'oci-mediatypes': 'false' }).asManifest, false);
   for (const attributes of [

@@ -2,7 +2,7 @@
  * Where results of steps are found by their keys: this machine's records first, then caches that a build imports
  * (`--cache-from`).
  */
-import type { BuiltLayer } from '../solve/solved.ts';
+import type { BuiltLayer, CacheMountUse } from '../solve/solved.ts';
 
 export interface CachedStep {
   key: string;
@@ -12,6 +12,10 @@ export interface CachedStep {
 
 export interface CacheSource {
   find(key: string, signal: AbortSignal): Promise<CachedStep | undefined>;
+  /** It promised a layer that it could not bring: what it says is not to be believed any more. */
+  readonly broken?: boolean;
+  /** Brings the files of a cache mount into a new one's folder; false where it has none, or could not. */
+  fillMount?(mount: CacheMountUse, directory: string, signal: AbortSignal): Promise<boolean>;
   /** The build is over. */
   release?(): Promise<void>;
 }

@@ -7,7 +7,7 @@ import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { InvalidParameterError } from '../../base/errors.ts';
+import { errorMessage, InvalidParameterError } from '../../base/errors.ts';
 import { type DiffID, type Digest, digestHex, digestOf } from '../../image/digest.ts';
 import type { LayerCompression } from '../../image/layers/snapshotter.ts';
 import {
@@ -27,6 +27,7 @@ import { now, type ProgressVertex } from '../progress.ts';
 import type { BuiltImage, BuiltLayer, CacheTrail } from '../solve/solved.ts';
 import type { WorkFolders } from '../source/work-folders.ts';
 import { CACHE_CONFIG_TYPE, type CacheBlob, type CacheRecord, formatCache } from './cache-document.ts';
+import { readMountBytes } from './cache-mount-transfer.ts';
 import { recordsOf } from './export-inline.ts';
 
 const PARALLEL_BLOBS = 3;
@@ -47,11 +48,16 @@ export interface ExportForm {
   /** An image manifest, else an index. */
   asManifest: boolean;
   choice: BlobChoice;
+  /** Cache mounts go along, up to `mountBytes` each. */
+  cacheMounts: boolean;
+  mountBytes: number;
 }
 
 export interface CacheExport {
   images: readonly Pick<BuiltImage, 'layers'>[];
   trail: readonly CacheTrail[];
+  /** Are there whatever the mode. */
+  mounts: readonly CacheTrail[];
   form: ExportForm;
   deps: LayerTarDeps & { work: Pick<WorkFolders, 'create'> };
   vertex: ProgressVertex;
@@ -75,7 +81,8 @@ export function readExportForm(attributes: Readonly<Record<string, string>>): Ex
   if (!isOci && choice.compression === 'zstd') {
     throw new InvalidParameterError('compression=zstd: there is no Docker media type for it');
   }
-  return { mode, isOci, asManifest, choice };
+  const cacheMounts = flag(attributes, 'cache-mounts') ?? false;
+  return { mode, isOci, asManifest, choice, cacheMounts, mountBytes: readMountBytes(attributes) };
 }
 
 function flag(attributes: Readonly<Record<string, string>>, name: string): boolean | undefined {
@@ -89,10 +96,10 @@ function flag(attributes: Readonly<Record<string, string>>, name: string): boole
 
 /** Throws what the target does. Nothing is to be seen there before all of it is. */
 export async function exportCache(job: CacheExport, target: CacheTarget): Promise<void> {
-  const { trail, images, form, deps, vertex, signal } = job;
+  const { trail, mounts, images, form, deps, vertex, signal } = job;
   const wanted = form.mode === 'max' ? undefined : new Set(images.flatMap(diffIdsOf));
-  const records = recordsOf(trail, wanted);
-  const layers = layersOf(trail, records);
+  const records = [...recordsOf(trail, wanted), ...recordsOf(mounts, undefined)];
+  const layers = layersOf([...trail, ...mounts], records);
   const folder = deps.work.create();
   const blobs = new Map<DiffID, CacheBlob>();
   const slots = new Semaphore(PARALLEL_BLOBS);
@@ -103,7 +110,8 @@ export async function exportCache(job: CacheExport, target: CacheTarget): Promis
       const name = `writing layer ${layer.diffId}`;
       try {
         vertex.amount(name, 0, 0, false, started);
-        blobs.set(layer.diffId, await place(job, target, layer, folder.path, layerSignal));
+        const blob = await place(job, target, layer, folder.path, layerSignal);
+        if (blob !== undefined) blobs.set(layer.diffId, blob);
         vertex.amount(name, 0, 0, true, started);
       } finally {
         slots.release();
@@ -129,27 +137,28 @@ function layersOf(trail: readonly CacheTrail[], records: readonly CacheRecord[])
 }
 
 function withBlobs(records: readonly CacheRecord[], blobs: ReadonlyMap<DiffID, CacheBlob>): CacheRecord[] {
-  return records.map(({ key, aliases, layer }) => ({
-    key,
-    aliases,
-    layer: layer === undefined ? undefined : { diffId: layer.diffId, blob: blobs.get(layer.diffId) },
-  }));
+  return records.flatMap(({ key, aliases, layer }): CacheRecord[] => {
+    if (layer === undefined) return [{ key, aliases, layer }];
+    const blob = blobs.get(layer.diffId);
+    return blob === undefined ? [] : [{ key, aliases, layer: { diffId: layer.diffId, blob } }];
+  });
 }
 
+/** Undefined for a layer that cannot be had any more. */
 async function place(
-  { form, deps }: CacheExport,
+  { form, deps, vertex }: CacheExport,
   target: CacheTarget,
   layer: BuiltLayer,
   folder: string,
   signal: AbortSignal,
-): Promise<CacheBlob> {
+): Promise<CacheBlob | undefined> {
   const { diffId, remote } = layer;
   for (const known of [target.earlier.get(diffId), remote]) {
     if (known === undefined || !fits(known, form)) continue;
     const { digest, sizeBytes, mediaType } = known;
     if (await target.has(known)) return { digest, sizeBytes, mediaType };
   }
-  await remote?.fetch(signal);
+  if (!(await isHere(layer, vertex, signal))) return undefined;
   const made = await exportBlob(deps, layer, form.choice, folder, signal);
   const { digest, sizeBytes, compression } = made;
   const blob = { digest, sizeBytes, mediaType: layerType(compression, form.isOci) };
@@ -157,6 +166,22 @@ async function place(
     await target.putFile(digest, sizeBytes, await fileOf(deps, made, folder, signal));
   }
   return blob;
+}
+
+/** A layer that an imported cache promised, and cannot bring, is left out. */
+async function isHere(
+  { diffId, remote }: BuiltLayer,
+  vertex: ProgressVertex,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    await remote?.fetch(signal);
+    return true;
+  } catch (error) {
+    signal.throwIfAborted();
+    vertex.warn({ rule: '', message: `layer ${diffId} is not exported: ${errorMessage(error)}` });
+    return false;
+  }
 }
 
 /** One that says how it is compressed, as it is wanted now. */

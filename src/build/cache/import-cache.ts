@@ -2,15 +2,17 @@
  * A cache that a build was given (`--cache-from`): its records are read while the build begins, and a layer of a hit is
  * brought only once its files are needed. It is trusted as far as the user who named it does, in this build alone: what
  * it says a step results in is not written down for others. A cache that is missing or broken is a warning, never the
- * build's failure; a layer that cannot be brought any more is one.
+ * build's failure. One whose layer turns out damaged or gone when it is needed is `broken`, and said to be: what was
+ * built upon that layer is then done without this cache.
  */
 import { errorMessage } from '../../base/errors.ts';
 import type { DiffID } from '../../image/digest.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
 import type { Hold, ImageStore } from '../../image/store/image-store.ts';
 import type { ProgressVertex } from '../progress.ts';
-import type { BuiltLayer } from '../solve/solved.ts';
+import type { BuiltLayer, CacheMountUse } from '../solve/solved.ts';
 import type { CacheBlob, CacheLayer, CacheRecord } from './cache-document.ts';
+import { cacheMountKey } from './cache-mount-transfer.ts';
 import type { CachedStep, CacheSource } from './cache-source.ts';
 
 export interface OpenedCache {
@@ -28,6 +30,8 @@ export interface ImportCacheOptions {
   snapshotter: Pick<Snapshotter, 'layer'>;
   /** Begins at once. */
   open(signal: AbortSignal): Promise<OpenedCache>;
+  /** Copies the files of a layer that is here into an empty folder. */
+  unpack(layer: BuiltLayer, directory: string, signal: AbortSignal): Promise<void>;
   /** Shows how the reading goes. */
   vertex: ProgressVertex;
   signal: AbortSignal;
@@ -44,10 +48,15 @@ export class ImportCache implements CacheSource {
   /** Nobody waits for a cache after the build. */
   readonly #over = new AbortController();
   #closed = false;
+  #broken = false;
 
   constructor(options: ImportCacheOptions) {
     this.#options = options;
     this.#opened = this.#open();
+  }
+
+  get broken(): boolean {
+    return this.#broken;
   }
 
   async #open(): Promise<OpenedCache | undefined> {
@@ -104,7 +113,10 @@ export class ImportCache implements CacheSource {
     let brought: Promise<void> | undefined;
     const bring = async (signal: AbortSignal): Promise<void> => {
       if (snapshotter.layer(diffId) !== undefined) return;
-      await opened.bring(diffId, blob, signal);
+      await opened.bring(diffId, blob, signal).catch((error: unknown) => {
+        if (!signal.aborted) this.#break(diffId, error);
+        throw error;
+      });
       this.#brought.push(diffId);
       layer.verified = true;
       layer.sizeBytes = snapshotter.layer(diffId)?.sizeBytes ?? 0;
@@ -114,14 +126,26 @@ export class ImportCache implements CacheSource {
       sizeBytes,
       mediaType,
       fetch: (signal) => {
-        brought ??= bring(signal);
+        // One that was aborted is tried for again.
+        brought ??= bring(signal).catch((error: unknown) => {
+          brought = undefined;
+          throw error;
+        });
         return brought;
       },
     };
     return layer;
   }
 
-  /** Asked before a step counts as done: later there is nobody who could do it. */
+  #break(diffId: DiffID, error: unknown): void {
+    if (this.#broken) return;
+    this.#broken = true;
+    const { vertex } = this.#options;
+    const message = `${vertex.name}: layer ${diffId} cannot be used, and the cache is not any more: ${errorMessage(error)}`;
+    vertex.warn({ rule: '', message });
+  }
+
+  /** Asked before a step counts as done, so that a layer that is gone costs its own step alone. */
   async #canBeHad(opened: OpenedCache, diffId: DiffID, blob: CacheBlob): Promise<boolean> {
     const { vertex, signal } = this.#options;
     try {
@@ -135,6 +159,22 @@ export class ImportCache implements CacheSource {
       });
     }
     return false;
+  }
+
+  async fillMount(mount: CacheMountUse, directory: string, signal: AbortSignal): Promise<boolean> {
+    const { unpack, vertex } = this.#options;
+    const layer = (await this.find(cacheMountKey(mount)))?.layer;
+    if (layer === undefined) return false;
+    try {
+      await layer.remote?.fetch(signal);
+      await unpack(layer, directory, signal);
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      const message = `${vertex.name}: cache mount "${mount.id}" begins empty: ${errorMessage(error)}`;
+      vertex.warn({ rule: '', message });
+      return false;
+    }
   }
 
   /** Layers that were brought, and that nothing has come to need, go. */

@@ -61,6 +61,7 @@ before(async () => {
     epochSeconds: 60,
     materials: [],
     trail: [],
+    cacheMounts: [],
     cacheTo: [],
     release: async () => undefined,
   };

@@ -113,6 +113,17 @@ export class CacheMounts implements CacheStore {
     }
   }
 
+  /** One that is there, by itself; waits for those that use it. Undefined where there is none. */
+  async borrow(
+    request: Omit<CacheMountRequest, 'fill' | 'sharing'>,
+    onWait: () => void,
+    signal: AbortSignal,
+  ): Promise<CacheLease | undefined> {
+    const key = keyOf(request);
+    if (![...this.#instances.keys()].some((name) => name.startsWith(key))) return undefined;
+    return await this.acquire({ ...request, sharing: 'locked' }, onWait, signal);
+  }
+
   #isMaking(key: string): boolean {
     return [...this.#making].some((name) => name.startsWith(key));
   }
@@ -252,7 +263,7 @@ export class CacheMounts implements CacheStore {
   }
 }
 
-function keyOf({ id, fromKey, mode, uid, gid }: CacheMountRequest): string {
+function keyOf({ id, fromKey, mode, uid, gid }: Omit<CacheMountRequest, 'sharing'>): string {
   return createHash('sha256')
     .update(JSON.stringify([id, fromKey, mode, uid, gid]))
     .digest('hex');

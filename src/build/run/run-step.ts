@@ -18,6 +18,8 @@ export type RunMount =
       sharing: 'shared' | 'private' | 'locked';
       /** What a new cache begins with. */
       from?: SourceTree;
+      /** Brings what an imported cache has of it into a new one; false where there is nothing. */
+      imported?(directory: string, signal: AbortSignal): Promise<boolean>;
       /** Tells caches apart that begin with different files: a digest of what `from` is. */
       fromKey?: string;
       source: string;

@@ -69,9 +69,12 @@ export class StepMounts {
     if (this.#leases.has(name)) return;
     const { caches, onWait, signal } = this.#options;
     const { id, sharing, mode, uid, gid, from, fromKey = '', source, target } = one;
+    const fill = async (to: string): Promise<void> => {
+      if ((await one.imported?.(to, signal)) === true || from === undefined) return;
+      await fillCache(from.path, source, to, signal);
+    };
     const description = `cached mount ${target} with id "${id}"`;
-    const fill = from === undefined ? {} : { fill: (to: string) => fillCache(from.path, source, to, signal) };
-    const request = { id, sharing, fromKey, mode, uid, gid, description, ...fill };
+    const request = { id, sharing, fromKey, mode, uid, gid, description, fill };
     const wait = (): void => onWait(`waiting for the cache mount "${id}", which another step has locked\n`);
     this.#leases.set(name, await caches.acquire(request, wait, signal));
   }

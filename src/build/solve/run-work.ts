@@ -9,7 +9,9 @@ import type { RunMountSpec } from '../run/mount-flag.ts';
 import type { RunMount } from '../run/run-step.ts';
 import type { Executed, LayerWork } from './layer-steps.ts';
 import type { SolveContext } from './solve-context.ts';
+import type { CacheMountUse } from './solved.ts';
 import type { RunStepPlan } from './stage-plan.ts';
+import { socketOf } from './socket-of.ts';
 import { definitionKey, hash } from './step-keys.ts';
 import { fetchRemote, type StepSource } from './step-sources.ts';
 
@@ -30,7 +32,7 @@ export function runWork(input: RunWorkInput): LayerWork {
   const definition = definitionKey({
     kind: 'RUN',
     // What is in cache mounts, secrets and proxies is in no key, so that whoever fills them decides the result.
-    socket: request.cacheNamespace?.split('\0', 1)[0] || undefined,
+    socket: socketOf(request),
     platform: formatPlatform(platform),
     epochSeconds,
     args: step.args,
@@ -54,6 +56,14 @@ export function runWork(input: RunWorkInput): LayerWork {
     return known;
   };
   // With the mount's place: which of several mounts has a source, and which shows nothing, makes a difference.
+  for (const [index, mount] of step.mounts.entries()) {
+    const source = sources[index];
+    // Of others it is known only once the step is done what they begin with.
+    const fromKey = source === undefined || source === 'scratch' ? '' : source.identity;
+    if (mount.type === 'cache' && fromKey !== undefined) {
+      context.cache.noteMount(cacheMountUse(request, mount, fromKey));
+    }
+  }
   const identities = reads.map(({ source, index }) => source.identity && `${index} ${source.identity}`);
   let spoiled: string | undefined;
   return {
@@ -138,6 +148,17 @@ async function wasChanged(
   }
 }
 
+function cacheMountUse(
+  { cacheNamespace }: Pick<SolveContext['request'], 'cacheNamespace'>,
+  { id, target = '', mode = 0o755, uid = 0, gid = 0 }: RunMountSpec,
+  fromKey: string,
+): CacheMountUse {
+  // NUL stands in no ID, so that no client names a cache of another namespace.
+  const scopedId = cacheNamespace === undefined ? id : `${cacheNamespace}\0${id}`;
+  const description = `cached mount ${target} with id "${scopedId}"`;
+  return { id, scopedId, fromKey, mode, uid, gid, description };
+}
+
 /** The part of a tree that a mount shows, as COPY would see it. */
 async function mountContent(
   context: SolveContext,
@@ -166,7 +187,7 @@ async function mountContent(
 }
 
 async function openMount(
-  { request }: Pick<SolveContext, 'request'>,
+  { request, cache }: Pick<SolveContext, 'request' | 'cache'>,
   mount: RunMountSpec,
   source: StepSource | 'scratch' | undefined,
   contentOf: (read: { mount: RunMountSpec; source: StepSource }) => Promise<PreparedCopy>,
@@ -179,13 +200,27 @@ async function openMount(
       return { type: 'bind', target, tree, source: mount.source, readOnly };
     }
     case 'cache': {
-      // NUL stands in no ID, so that no client names a cache of another namespace.
-      const scoped = request.cacheNamespace === undefined ? id : `${request.cacheNamespace}\0${id}`;
-      const shared = { target, id: scoped, sharing: mount.sharing, source: mount.source, readOnly };
-      const owned = { type: 'cache' as const, ...shared, mode: mount.mode ?? 0o755, uid, gid };
-      if (source === undefined || source === 'scratch') return owned;
-      const fromKey = source.identity ?? (await (await contentOf({ mount, source })).contentKey());
-      return { ...owned, from: await source.open(), fromKey };
+      const from = source === undefined || source === 'scratch' ? undefined : source;
+      const fromKey =
+        from === undefined
+          ? ''
+          : (from.identity ?? (await (await contentOf({ mount, source: from })).contentKey()));
+      const use = cacheMountUse(request, mount, fromKey);
+      cache.noteMount(use);
+      const { scopedId, mode } = use;
+      return {
+        type: 'cache',
+        target,
+        id: scopedId,
+        sharing: mount.sharing,
+        source: mount.source,
+        readOnly,
+        mode,
+        uid,
+        gid,
+        imported: (directory, signal) => cache.fillMount(use, directory, signal),
+        ...(from === undefined ? {} : { from: await from.open(), fromKey }),
+      };
     }
     case 'tmpfs':
       return {

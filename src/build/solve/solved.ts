@@ -54,12 +54,28 @@ export interface SolvedBuild {
   lock?: string;
   /** Steps that the build used or made. */
   trail: readonly CacheTrail[];
+  /** Cache mounts of its RUNs, also of those that were cached. */
+  cacheMounts: readonly CacheMountUse[];
   /** To a request that asks about the Dockerfile; there are no images then. */
   answer?: SubrequestAnswer;
   /** Where the trail is to go. */
   cacheTo: readonly CacheSpec[];
   /** Lets go of layers that nothing else holds. */
   release(): Promise<void>;
+}
+
+/** A cache mount that a build uses: what tells it from others. */
+export interface CacheMountUse {
+  /** As the Dockerfile has it. */
+  id: string;
+  /** As this machine's store has it. */
+  scopedId: string;
+  fromKey: string;
+  mode: number;
+  uid: number;
+  gid: number;
+  /** For lists. */
+  description: string;
 }
 
 /** Which cached steps a build used and made, for `--cache-to`. */

@@ -15,6 +15,7 @@ import { parseDockerfile } from '../dockerfile/parse.ts';
 import { BuildLock } from '../lock/build-lock.ts';
 import type { BuildWarning, ProgressVertex } from '../progress.ts';
 import type { SolveRequest, Subrequest } from '../solve-request.ts';
+import type { SourceIo } from '../source/build-sources.ts';
 import type { MainContext } from '../source/main-context.ts';
 import { unusedArguments } from './arguments.ts';
 import { BaseImages } from './base-images.ts';
@@ -27,6 +28,7 @@ import { finishedImage } from './finished-image.ts';
 import { MainTree } from './main-tree.ts';
 import { NamedContexts } from './named-contexts.ts';
 import { buildPlatform } from './platform-args.ts';
+import { socketOf } from './socket-of.ts';
 import { placed, type SolveContext } from './solve-context.ts';
 import type { BuiltImage, SolvedBuild } from './solved.ts';
 import { StageGraph } from './stage-graph.ts';
@@ -34,7 +36,7 @@ import { declaredNames } from './stage-plan.ts';
 import { runStage, type StageResult } from './stage-run.ts';
 import { StepCacheUse } from './step-cache-use.ts';
 import { type ListedStep, type StepListener, stepId } from './step-listener.ts';
-import { StepSources } from './step-sources.ts';
+import { fetchRemote, StepSources } from './step-sources.ts';
 
 export interface SolverOptions {
   parts: BuildParts;
@@ -46,13 +48,47 @@ export interface SolverOptions {
   parallelSteps: number;
 }
 
-/** Throws as Builder.solve. */
+/** What tries of one build have in common: a client sends its context once, and a printer hears of its steps once. */
+interface Tries {
+  main: MainContext;
+  /** Aborted once no try follows. */
+  over: AbortController;
+  again: boolean;
+}
+
+/**
+ * Throws as Builder.solve. A build that needs a layer which an imported cache cannot bring is tried again without that
+ * cache; results of steps that were done meanwhile are found in this machine's.
+ */
 export async function solve(
   options: SolverOptions,
   request: SolveRequest,
   io: BuildIo,
 ): Promise<SolvedBuild> {
-  return await new Solver(options, request, io).run();
+  const main = options.parts.sources.main(request.context, request.dockerfile);
+  const tries: Tries = { main, over: new AbortController(), again: false };
+  const { imports } = options;
+  try {
+    for (;;) {
+      const usable = imports.filter(({ broken }) => broken !== true);
+      try {
+        const solved = await new Solver({ ...options, imports: usable }, request, io, tries).run();
+        const release = async (): Promise<void> => {
+          await solved.release();
+          await main.release();
+          for (const source of imports) await source.release?.();
+        };
+        return { ...solved, release };
+      } catch (error) {
+        if (io.signal.aborted || !usable.some(({ broken }) => broken === true)) throw error;
+        tries.again = true;
+      }
+    }
+  } catch (error) {
+    tries.over.abort(error);
+    await main.release();
+    throw error;
+  }
 }
 
 class Solver {
@@ -62,8 +98,11 @@ class Solver {
   /** Ends what is still running when one stage has failed. */
   readonly #failed = new AbortController();
   readonly #signal: AbortSignal;
+  readonly #tries: Tries;
   readonly #main: MainContext;
   readonly #mainTree: MainTree;
+  /** The main context comes as long as a try may need it. */
+  readonly #mainSignal: AbortSignal;
   readonly #lock: BuildLock;
   readonly #images: BaseImages;
   readonly #sources: StepSources;
@@ -72,7 +111,7 @@ class Solver {
   #earlyWarnings: readonly BuildWarning[] = [];
   #file = { name: 'Dockerfile', content: '' };
 
-  constructor(options: SolverOptions, request: SolveRequest, io: BuildIo) {
+  constructor(options: SolverOptions, request: SolveRequest, io: BuildIo, tries: Tries) {
     this.#options = options;
     this.#request = request;
     this.#io = io;
@@ -80,12 +119,14 @@ class Solver {
     const { parts, cache, imports } = options;
     const { session, progress } = io;
     const signal = this.#signal;
-    this.#main = parts.sources.main(request.context, request.dockerfile);
-    this.#mainTree = new MainTree({ main: this.#main, request, io, signal, comes: signal });
+    this.#tries = tries;
+    this.#main = tries.main;
+    this.#mainSignal = AbortSignal.any([io.signal, tries.over.signal]);
+    this.#mainTree = new MainTree({ main: this.#main, request, io, signal, comes: this.#mainSignal });
     this.#lock = new BuildLock(request.lock);
     const lock = this.#lock;
     this.#images = new BaseImages({ parts, request, session, progress, signal, lock });
-    this.#cache = new StepCacheUse({ cache, imports, signal });
+    this.#cache = new StepCacheUse({ cache, imports, keeps: request.fresh !== true, signal });
     this.#sources = new StepSources({
       parts,
       named: request.namedContexts,
@@ -94,6 +135,7 @@ class Solver {
       signal,
       main: () => this.#mainTree.open(),
       image: (reference, platform) => this.#images.get(reference, platform),
+      cacheNamespace: socketOf(request),
       lock,
     });
   }
@@ -109,20 +151,35 @@ class Solver {
       this.#warnUnused(dockerfile, vertex);
       const lint = this.#lint(graphs, platforms, vertex);
       if (lint?.dockerfile.failsBuild) await this.#lintAhead(lint, graphs);
-      this.#announce(graphs, platforms, dockerfile);
+      if (!this.#tries.again) this.#announce(graphs, platforms, dockerfile);
       const context = this.#context(dockerfile, platforms, explicitEpoch);
       const results = await this.#runAll(context, graphs, platforms, lint);
+      await this.#bringLayers(results);
       const epochSeconds =
         explicitEpoch ?? (await this.#mainTree.imageEpoch(results.map(({ origin }) => origin)));
       const images: BuiltImage[] = [];
       for (const result of results) images.push(await this.#finished(result, epochSeconds));
       return this.#solved(images, epochSeconds, this.#lockText(graphs));
     } catch (error) {
-      this.#failed.abort(error);
+      this.#fail(error);
       await this.#release();
       this.#io.signal.throwIfAborted();
       throw error;
     }
+  }
+
+  /** Ends all that goes on; also the coming of the context, where no other try follows. */
+  #fail(error: unknown): void {
+    this.#failed.abort(error);
+    if (!this.#options.imports.some(({ broken }) => broken === true)) this.#tries.over.abort(error);
+  }
+
+  /** As long as a step can still be done where its layer cannot be had. */
+  async #bringLayers(results: readonly StageResult[]): Promise<void> {
+    if (this.#request.outputs.every(({ type }) => type === 'cacheonly')) return;
+    await Promise.all(
+      results.map(({ baseLayers, layers }) => fetchRemote([...baseLayers, ...layers], this.#signal)),
+    );
   }
 
   async #answer(
@@ -171,10 +228,16 @@ class Solver {
     lint.dockerfile.check();
   }
 
+  #sourceIo(vertex: ProgressVertex): SourceIo {
+    const { session, body } = this.#io;
+    const cacheNamespace = socketOf(this.#request);
+    const io = { signal: this.#mainSignal, session, vertex, cacheNamespace };
+    return body === undefined ? io : { ...io, body };
+  }
+
   #buildLint(graph: StageGraph, platform: Platform, shown: ProgressVertex | undefined): BuildLint {
-    const { session, body, progress } = this.#io;
-    const vertex = shown ?? progress.vertex('[internal] check the Dockerfile');
-    const io = { signal: this.#signal, session, vertex, ...(body === undefined ? {} : { body }) };
+    const vertex = shown ?? this.#io.progress.vertex('[internal] check the Dockerfile');
+    const io = this.#sourceIo(vertex);
     return new BuildLint({
       request: this.#request,
       file: this.#file,
@@ -182,16 +245,16 @@ class Solver {
       platform,
       // Whoever asks for an answer reads it there.
       warn: (warning) => {
-        if (this.#request.subrequest === undefined) vertex.warn(warning);
+        if (this.#request.subrequest === undefined && !this.#tries.again) vertex.warn(warning);
       },
       ignored: () => this.#main.ignoredPatterns(io),
     });
   }
 
   async #readDockerfile(): Promise<{ dockerfile: Dockerfile; vertex: ProgressVertex }> {
-    const { progress, session, body } = this.#io;
+    const { progress } = this.#io;
     const vertex = progress.vertex(`[internal] load build definition from ${this.#main.dockerfileName}`);
-    const io = { signal: this.#signal, session, vertex, ...(body === undefined ? {} : { body }) };
+    const io = this.#sourceIo(vertex);
     const text = await progress.during(vertex, () => this.#main.readDockerfile(io));
     this.#file = text;
     const seen: Instruction[] = [];
@@ -229,7 +292,7 @@ class Solver {
   #warnUnused(dockerfile: Dockerfile, vertex: ProgressVertex): void {
     const all = [...dockerfile.globalArgs, ...dockerfile.stages.flatMap(({ instructions }) => instructions)];
     const unused = unusedArguments(this.#request.buildArgs, new Set(declaredNames(all)));
-    if (unused.length > 0) {
+    if (unused.length > 0 && !this.#tries.again) {
       vertex.warn({
         rule: '',
         message: `[Warning] One or more build-args [${unused.join(' ')}] were not consumed`,
@@ -311,7 +374,7 @@ class Solver {
         const run = runStage({ ...input, lint: number === 0 ? lint : undefined });
         stages.set(index, run);
         running.push(run);
-        run.catch((error: unknown) => this.#failed.abort(error));
+        run.catch((error: unknown) => this.#fail(error));
         return run;
       };
       for (const { index } of graph.needed()) void result(index);
@@ -323,7 +386,7 @@ class Solver {
     try {
       return await Promise.race([Promise.all(targets), first.promise]);
     } catch (error) {
-      this.#failed.abort(error);
+      this.#fail(error);
       throw error;
     } finally {
       await Promise.allSettled(running);
@@ -352,6 +415,7 @@ class Solver {
       materials: [...this.#images.materials, ...this.#mainTree.materials, ...this.#sources.materials],
       ...(lock === undefined ? {} : { lock }),
       trail: this.#cache.trail,
+      cacheMounts: this.#cache.mounts,
       cacheTo: this.#request.cacheTo,
       release: () => this.#release(),
     };
@@ -360,7 +424,6 @@ class Solver {
   async #release(): Promise<void> {
     await this.#mainTree.settled();
     await this.#sources.release();
-    await this.#main.release();
     await this.#images.release();
     await this.#cache.release();
   }

@@ -1,16 +1,18 @@
 /**
  * How one build uses the cache of steps: finds results here and in imported caches, holds what it found, stores what it
- * made, and writes down what it used.
+ * made, and writes down what it used. Imported caches are its caller's to release.
  */
 import type { Hold } from '../../image/store/image-store.ts';
 import type { CachedStep, CacheSource } from '../cache/cache-source.ts';
 import type { StepCache } from '../cache/step-cache.ts';
-import type { BuiltLayer, CacheTrail } from './solved.ts';
+import type { BuiltLayer, CacheMountUse, CacheTrail } from './solved.ts';
 
 export interface StepCacheUseOptions {
   cache: StepCache;
   /** `--cache-from`, in the order of the request. */
   imports: readonly CacheSource[];
+  /** Whether what is made is written down for other builds. */
+  keeps: boolean;
   signal: AbortSignal;
 }
 
@@ -26,6 +28,7 @@ export class StepCacheUse {
   readonly #options: StepCacheUseOptions;
   readonly #holds: Hold[] = [];
   readonly #ends: (() => void)[] = [];
+  readonly #mounts = new Map<string, CacheMountUse>();
   readonly #trail = new Map<string, { layer: BuiltLayer | undefined; aliases: Set<string> }>();
 
   constructor(options: StepCacheUseOptions) {
@@ -34,6 +37,24 @@ export class StepCacheUse {
 
   get trail(): readonly CacheTrail[] {
     return [...this.#trail].map(([key, { layer, aliases }]) => ({ key, layer, aliases: [...aliases] }));
+  }
+
+  get mounts(): readonly CacheMountUse[] {
+    return [...this.#mounts.values()];
+  }
+
+  /** A RUN of the build has it, at whatever place. */
+  noteMount(mount: CacheMountUse): void {
+    const { scopedId, fromKey, mode, uid, gid } = mount;
+    this.#mounts.set(JSON.stringify([scopedId, fromKey, mode, uid, gid]), mount);
+  }
+
+  /** Files of an imported cache for a cache mount that is new here. */
+  async fillMount(mount: CacheMountUse, directory: string, signal: AbortSignal): Promise<boolean> {
+    for (const source of this.#options.imports) {
+      if ((await source.fillMount?.(mount, directory, signal)) === true) return true;
+    }
+    return false;
   }
 
   /** False where no key of this definition can be found anywhere. */
@@ -87,14 +108,17 @@ export class StepCacheUse {
   }
 
   store(step: DoneStep): void {
-    const { cache } = this.#options;
-    cache.store(step);
-    this.#ends.push(cache.keep(step.key));
+    const { cache, keeps } = this.#options;
+    if (keeps) {
+      cache.store(step);
+      this.#ends.push(cache.keep(step.key));
+    }
     this.#remember(step.key, step.layer, step.key);
   }
 
   alias(alias: string, key: string): void {
-    this.#options.cache.alias(alias, key);
+    const { cache, keeps } = this.#options;
+    if (keeps) cache.alias(alias, key);
     if (alias !== key) this.#trail.get(key)?.aliases.add(alias);
   }
 
@@ -107,6 +131,5 @@ export class StepCacheUse {
   async release(): Promise<void> {
     for (const end of this.#ends.splice(0)) end();
     for (const hold of this.#holds.splice(0)) await hold.release();
-    for (const source of this.#options.imports) await source.release?.();
   }
 }

@@ -12,6 +12,7 @@ function solved(): SolvedBuild & { released: number } {
     epochSeconds: 0,
     materials: [],
     trail: [],
+    cacheMounts: [],
     cacheTo: [],
     release: () => {
       build.released += 1;

@@ -53,10 +53,17 @@ async function warnings(files: Files, from: readonly Spec[]): Promise<string[]> 
     .map(({ short }) => Buffer.from(short, 'base64').toString());
 }
 
-const layersOf = (): string[] =>
-  readdirSync(join(daemon.dataRoot, 'layers'), { recursive: true, encoding: 'utf8' }).filter((name) =>
-    /(?:^|\/)[0-9a-f]{64}$/.test(name),
-  );
+function layersOf(): string[] {
+  for (;;) {
+    try {
+      const names = readdirSync(join(daemon.dataRoot, 'layers'), { recursive: true, encoding: 'utf8' });
+      return names.filter((name) => /(?:^|\/)[0-9a-f]{64}$/.test(name));
+    } catch (error) {
+      // What was removed goes in the background.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+}
 
 /** As on a machine that knows nothing but the base image. */
 async function forget(): Promise<void> {
@@ -275,30 +282,38 @@ async function forge(path: string, change: (document: CacheDocument) => CacheDoc
   assert.equal(stored.status, 201, await stored.text());
 }
 
-test('a cache that lies of its layers gives none of them; one whose layers are gone gives nothing', async () => {
+test('a cache that lies of its layers is done without; so is one whose layers are gone', async () => {
   const ref = `${registry.host}/caches/forged`;
   const from = [{ type: 'registry', ref }];
   const lines = ['RUN echo one > /one', 'RUN echo two > /two'];
   const files = (...more: string[]): Files => ({
-    Dockerfile: `FROM ${registry.host}/busybox\n${[...lines, ...more].join('\n')}\n`,
+    Dockerfile: `FROM ${registry.host}/busybox\n${[...lines, 'COPY a.txt /a', ...more].join('\n')}\n`,
+    'a.txt': 'a',
   });
   const made = await build(files(), { to: [{ type: 'registry', ref, mode: 'max' }] });
   assert.equal(made.error, '', made.output);
   await forge('caches/forged', (document) => {
-    const [one, two, ...rest] = document.layers;
-    assert.ok(one !== undefined && two !== undefined && rest.length === 0);
+    const [one, two, three, ...rest] = document.layers;
+    assert.ok(one !== undefined && two !== undefined && three !== undefined && rest.length === 0);
     return {
       ...document,
       layers: [
         { ...one, diffId: two.diffId },
-        { ...two, diffId: one.diffId },
+        { ...two, diffId: three.diffId },
+        { ...three, diffId: one.diffId },
       ],
     };
   });
   await forget();
-  const lied = await build(files('RUN ls /'), { from, query: 't=lied' });
-  assert.match(lied.error, /sha256:/);
-  assert.equal((await daemon.api('GET', '/images/lied/json')).status, 404);
+  // The image needs them, or a step does.
+  const lied = await build(files(), { from, query: 't=lied' });
+  assert.deepEqual([lied.error, lied.id], ['', made.id], lied.output);
+  await forget();
+  assert.match(
+    (await warnings(files(), from)).join('\n'),
+    /caches\/forged.*: layer sha256:[0-9a-f]{64} cannot be used, and the cache is not any more/,
+  );
+  await forget();
   // What came of it is not there for others.
   const honest = await build(files(), {});
   assert.deepEqual([honest.error, honest.id], ['', made.id]);
@@ -308,4 +323,52 @@ test('a cache that lies of its layers gives none of them; one whose layers are g
     layers: document.layers.map((layer, i) => ({ ...layer, digest: `sha256:${String(i + 1).repeat(64)}` })),
   }));
   assert.match((await warnings(files(), from)).join('\n'), /layer sha256:[0-9a-f]{64} is not there any more/);
+});
+
+test('a fresh build is no cache for others, and takes nothing from the one before', async () => {
+  const files = {
+    Dockerfile: `FROM ${registry.host}/busybox\nRUN cat /proc/sys/kernel/random/uuid > /fresh\n`,
+  };
+  const made = await build(files, {});
+  const fresh = await build(files, { query: 'fresh=1' });
+  assert.deepEqual([made.error, fresh.error], ['', '']);
+  assert.notEqual(fresh.id, made.id);
+  assert.equal((await build(files, {})).id, made.id);
+});
+
+test('cache mounts go along where that is asked for, into stores that have no such cache', async () => {
+  const ref = `${registry.host}/caches/mounts`;
+  const to = (more: Spec): Spec[] => [{ type: 'registry', ref, mode: 'max', ...more }];
+  const from = [{ type: 'registry', ref }];
+  const mount = '--mount=type=cache,id=kept,target=/kept,uid=7,mode=0750';
+  const files = (run: string): Files => ({
+    Dockerfile: `FROM ${registry.host}/busybox\nRUN ${mount} ${run}\n`,
+  });
+  const fill = 'mkdir -p /kept/a && echo first > /kept/a/file && ln -s /etc/passwd /kept/link';
+  const left = (await build(files(fill), { to: to({ 'cache-mounts': 'true', 'cache-mounts-size': '1' }) }))
+    .output;
+  assert.match(left, /cache mount "kept" is not exported: it has \d+ bytes, and cache-mounts-size allows 1/);
+  await forget();
+  const see = (id: string) => files(`stat -c '%u %a' /kept; cat /kept/a/file; readlink /kept/link; : ${id}`);
+  const without = await build(see('nothing'), { from });
+  assert.match(without.output, /No such file/);
+  await forget();
+  // Its step is cached, and the mount goes along all the same.
+  await build(files(fill), {});
+  const made = await build(files(fill), { to: to({ 'cache-mounts': 'true' }) });
+  assert.equal(made.error, '', made.output);
+  assert.equal(cachedSteps(made), 1);
+  await forget();
+  const seen = await build(see('brought'), { from });
+  assert.match(seen.output, /\n7 750\nfirst\n\/etc\/passwd\n/, seen.error);
+  // What is here stays as it is.
+  assert.equal((await build(files('echo second > /kept/a/file'), {})).error, '');
+  assert.match((await build(see('again'), { from })).output, /\n7 750\nsecond\n/);
+  for (const [name, value] of [
+    ['cache-mounts', 'some'],
+    ['cache-mounts-size', '1G'],
+  ]) {
+    const refused = await build(files(fill), { to: to({ [name ?? '']: value ?? '' }) });
+    assert.match(refused.error, new RegExp(`${name}.*${value}`));
+  }
 });
