@@ -3,6 +3,7 @@ import { InvalidParameterError } from '../../base/errors.ts';
 import type { CopyRequest, CopySourceSpec, PreparedCopy } from '../copy/copy-step.ts';
 import type { ProgressVertex } from '../progress.ts';
 import type { Executed, LayerWork } from './layer-steps.ts';
+import { socketOf } from './socket-of.ts';
 import { type SolveContext, withParentRoot } from './solve-context.ts';
 import type { CopyStepPlan, WorkdirStepPlan } from './stage-plan.ts';
 import { definitionKey, hash } from './step-keys.ts';
@@ -129,7 +130,7 @@ async function fetchRemoteSource(input: CopyWorkInput, remote: Remote): Promise<
   const { context, step, vertex } = input;
   const { sources, parts, signal, session, lock } = context;
   const locked = lock.pin([remote.kind], remote.url);
-  const io = { signal, session, vertex };
+  const io = { signal, session, vertex, cacheNamespace: socketOf(context.request) };
   const checksum = step.checksum === '' ? {} : { checksum: step.checksum };
   if (remote.kind === 'git') {
     const key = `git ${remote.url} ${step.checksum} ${step.keepGitDir}`;

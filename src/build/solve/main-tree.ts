@@ -6,6 +6,7 @@ import type { MainContext } from '../source/main-context.ts';
 import { newestFileSec } from '../source/newest-file.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 import { epochOf, explicitEpochOf, FIRST_EPOCH } from './build-epochs.ts';
+import { socketOf } from './socket-of.ts';
 import type { BuildMaterial } from './solved.ts';
 
 export interface MainTreeOptions {
@@ -38,7 +39,7 @@ export class MainTree {
   }
 
   async open(): Promise<SourceTree> {
-    const { main, io, signal, comes } = this.#options;
+    const { main, request, io, signal, comes } = this.#options;
     const { progress, session, body } = io;
     const vertex = progress.vertex('[internal] load build context');
     return await progress.during(vertex, async () => {
@@ -46,6 +47,7 @@ export class MainTree {
         signal: comes,
         session,
         vertex,
+        cacheNamespace: socketOf(request),
         ...(body === undefined ? {} : { body }),
       });
       this.#isOpen = true;

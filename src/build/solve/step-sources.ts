@@ -36,6 +36,8 @@ export interface StepSourcesOptions {
   /** The main context; its Dockerfile was read before. */
   main: () => Promise<SourceTree>;
   image: (reference: string, platform: Platform | undefined) => Promise<Image>;
+  /** As SourceIo has it. */
+  cacheNamespace: string | undefined;
   lock: Pick<BuildLock, 'pin'>;
 }
 
@@ -105,14 +107,14 @@ export class StepSources {
   }
 
   async #openNamed(name: string, spec: ContextSpec): Promise<SourceTree> {
-    const { parts, progress, session, signal, lock } = this.#options;
+    const { parts, progress, session, signal, lock, cacheNamespace } = this.#options;
     const vertex = progress.vertex(`[context ${name}] load from ${spec.kind}`);
     return await progress.during(vertex, async () => {
       const locked =
         spec.kind === 'git' || spec.kind === 'http' ? lock.pin([spec.kind], spec.url)?.pin : undefined;
       const opened = await parts.sources.open(
         spec,
-        { signal, session, vertex },
+        { signal, session, vertex, cacheNamespace },
         { title: name, ...(locked === undefined ? {} : { pin: locked }) },
       );
       if (opened.material !== undefined) this.#materials.push(opened.material);

@@ -43,6 +43,8 @@ export interface SourceIo {
   session?: BuildSession | undefined;
   /** Gets lines of output, and amounts of what is transferred. */
   vertex?: ProgressVertex | undefined;
+  /** Only builds that have this in common find what was kept for one of them: folders, repositories, downloads. */
+  cacheNamespace?: string | undefined;
 }
 
 export interface OpenedSource {

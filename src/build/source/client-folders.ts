@@ -7,7 +7,7 @@ import { InvalidParameterError } from '../../base/errors.ts';
 import { now } from '../progress.ts';
 import type { FolderRequest } from '../session.ts';
 import type { SourceIo } from './build-sources.ts';
-import { KeptFolders } from './kept-folders.ts';
+import { KeptFolders, keptWords } from './kept-folders.ts';
 import type { SourceTree } from './source-tree.ts';
 import type { WorkFolders } from './work-folders.ts';
 
@@ -28,7 +28,10 @@ export class ClientFolders extends KeptFolders {
     const kept =
       sharedKey === ''
         ? undefined
-        : this.tryTake([sharedKey, request.name], `local source for ${request.name}`);
+        : this.tryTake(
+            keptWords(io.cacheNamespace, sharedKey, request.name),
+            `local source for ${request.name}`,
+          );
     if (kept === undefined) return await this.openCopy(request, title, what, io);
     try {
       const received = await receive(request, kept.path, title, what, io);

@@ -16,7 +16,7 @@ import { now } from '../progress.ts';
 import type { BuildMaterial } from '../solve/solved.ts';
 import type { SourceIo } from './build-sources.ts';
 import { fileNameOf } from './download-name.ts';
-import { KeptFolders } from './kept-folders.ts';
+import { KeptFolders, keptWords } from './kept-folders.ts';
 import type { SourceTree } from './source-tree.ts';
 import type { WorkFolders } from './work-folders.ts';
 
@@ -78,7 +78,8 @@ export class Downloads extends KeptFolders {
     }
     const isPublic = url.username === '' && url.password === '';
     const authorization = await authorizationOf(url, io);
-    const words = [url.href, createHash('sha256').update(authorization).digest('hex')];
+    const secret = createHash('sha256').update(authorization).digest('hex');
+    const words = keptWords(io.cacheNamespace, url.href, secret);
     const kept = await this.take(words, `http url ${shown(url)}`, io.signal);
     const path = join(kept.path, FILE);
     const known = existsSync(path) ? readFacts(kept.facts) : undefined;
@@ -239,10 +240,20 @@ async function authorizationOf(url: URL, { session }: SourceIo): Promise<string>
   const token = await session?.secret(`HTTP_AUTH_TOKEN_${url.hostname}`);
   if (token !== undefined) return `Bearer ${token.toString('utf8').trim()}`;
   if (url.username === '' && url.password === '') return '';
-  const words = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  const words = `${decoded(url, url.username)}:${decoded(url, url.password)}`;
   url.username = '';
   url.password = '';
   return `Basic ${Buffer.from(words).toString('base64')}`;
+}
+
+function decoded(url: URL, text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new InvalidParameterError(
+      `cannot fetch ${shown(url)}: its user or password is not percent-encoded`,
+    );
+  }
 }
 
 function translate(error: unknown): unknown {

@@ -19,7 +19,7 @@ import {
 } from './git-checkout.ts';
 import { GitError, GitProcess, type GitPrograms } from './git-process.ts';
 import { type GitAddress, isCommit, parseGitUrl, withoutCredentials } from './git-url.ts';
-import { KeptFolders } from './kept-folders.ts';
+import { KeptFolders, keptWords } from './kept-folders.ts';
 import type { WorkFolders } from './work-folders.ts';
 
 export interface GitRepositoriesOptions {
@@ -92,7 +92,7 @@ export class GitRepositories extends KeptFolders {
       knownHosts: this.#knownHosts,
     };
     const description = `shared git repo for ${withoutCredentials(address.remote)}`;
-    const kept = await this.take([address.remote], description, io.signal);
+    const kept = await this.take(keptWords(io.cacheNamespace, address.remote), description, io.signal);
     const folder = this.#work.create();
     let fetched = false;
     try {

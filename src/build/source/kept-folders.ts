@@ -177,6 +177,14 @@ export class KeptFolders implements CacheStore {
   }
 }
 
+/**
+ * Words of what is kept for builds of one namespace. Whoever brought it may have had credentials or a client of its own,
+ * so that it is for nobody of another namespace.
+ */
+export function keptWords(namespace: string | undefined, ...words: string[]): string[] {
+  return namespace === undefined ? words : [...words, `namespace ${namespace}`];
+}
+
 function keyOf(words: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(words)).digest('hex').slice(0, 32);
 }
