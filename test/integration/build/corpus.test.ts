@@ -189,6 +189,7 @@ describe('the corpus of Dockerfiles', () => {
     const folder = datedCopy(name, join(daemon.folder, name));
     const order = { folder, image: `corpus-${name}`, args, contexts, timeoutMs: BUILD_LIMIT_MS };
     const id = await mydock(order);
+    await daemon.ok('tag', id, `${order.image}-first`);
     assert.equal(Date.parse(await daemon.inspect(order.image, '{{.Created}}')), NEWEST_MS, 'created');
     await runs(entry, order.image);
     await sameByAll(order, id);
