@@ -293,6 +293,26 @@ describe('folders of clients', () => {
     await other.tree.release();
   });
 
+  test('are kept for their own namespace, whatever key a client gives itself', async () => {
+    const open = (cacheNamespace?: string) =>
+      fixture.sources.open(
+        { kind: 'session', name: 'extra' },
+        io({ session: new FakeSession({ extra: folder }, 'same key'), cacheNamespace }),
+      );
+    const before = new Set((await fixture.sources.folders.entries()).map(({ id }) => id));
+    const paths: string[] = [];
+    for (const namespace of [undefined, 'one', 'two', 'one', undefined]) {
+      const opened = await open(namespace);
+      paths.push(opened.tree.path);
+      await opened.tree.release();
+    }
+    assert.equal(new Set(paths).size, 3);
+    assert.deepEqual([paths[3], paths[4]], [paths[1], paths[0]]);
+    for (const { id } of await fixture.sources.folders.entries()) {
+      if (!before.has(id)) await fixture.sources.folders.remove(id);
+    }
+  });
+
   test('are entries of the cache, also for the next daemon; one in use is not removed', async () => {
     const [store] = fixture.open().stores;
     assert.ok(store);

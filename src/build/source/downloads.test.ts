@@ -135,6 +135,17 @@ test('a checksum is held to, and with it nobody is asked about what is here', as
     message: `digest mismatch for ${base}/plain: ${checksum} (expected: ${digestOf('other')})`,
   });
   await assert.rejects(fetch('/plain', { checksum: 'md5:1' }), /invalid checksum "md5:1"/);
+  await (await fetch('/plain?pin', { checksum }, { cacheNamespace: 'other' })).tree.release();
+  assert.equal(seen.filter(({ url }) => url === '/plain?pin').length, 2, 'another namespace asks for itself');
+});
+
+test('a user or password that is not percent-encoded is refused, and not shown', async () => {
+  for (const user of ['%zz', 'name:%e0%a4', '%']) {
+    await assert.rejects(fixture.sources.fetchFile(`${base.replace('://', `://${user}@`)}/plain`, {}, io()), {
+      kind: 'InvalidParameter',
+      message: `cannot fetch ${base}/plain: its user or password is not percent-encoded`,
+    });
+  }
 });
 
 test('redirects are followed, not for ever, and not to files of this machine', async () => {

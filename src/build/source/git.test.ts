@@ -156,6 +156,9 @@ describe('git', { skip: hasGit() ? false : 'git is not installed' }, () => {
       const session = new FakeSession();
       session.secrets = { GIT_AUTH_TOKEN: 's3cret\n' };
       await (await open('#main', {}, { session })).tree.release();
+      const known = await open(`#${commits[1]}`, {}, { session, cacheNamespace: 'owner' });
+      await known.tree.release();
+      await assert.rejects(open(`#${commits[1]}`, {}, { cacheNamespace: 'other' }), { kind: 'Unauthorized' });
       session.secrets = {
         GIT_AUTH_TOKEN: 'wrong',
         [`GIT_AUTH_HEADER.${new URL(base).host}`]: server.authorization,
