@@ -14,6 +14,7 @@ import {
   type Stats,
 } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
+import { InvalidParameterError } from '../../base/errors.ts';
 import { addon } from '../../native/addon.ts';
 import { byDescriptor, ifThere, openChild } from '../../native/inside-root.ts';
 import type { IgnoreRules } from '../source/source-tree.ts';
@@ -21,11 +22,14 @@ import type { IgnoreRules } from '../source/source-tree.ts';
 const S_IFCHR = 0o020000;
 /** The loop gets a turn at least this often. */
 const TURN_MS = 15;
+/** Each level of a walk holds a descriptor. As deep as what sessions send may be. */
+const DEPTH_MAX = 200;
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY;
 
 /**
  * Makes in `layer`, an empty directory, the whiteouts for what `rules` exclude below the open directory `fd`, which is
- * `prefix` in the tree (`''`, or `a/b/`). Returns whether there are any.
+ * `prefix` in the tree (`''`, or `a/b/`). Returns whether there are any. Throws InvalidParameter for a tree of more than 200
+ * levels.
  */
 export async function hideIgnored(
   fd: number,
@@ -73,6 +77,12 @@ class HidingWalk {
     if (performance.now() - this.#turn > TURN_MS) {
       await turn();
       this.#turn = performance.now();
+    }
+    if (this.#open.length > DEPTH_MAX) {
+      const place = Buffer.from(path, 'latin1').toString();
+      throw new InvalidParameterError(
+        `a folder of a bind mount cannot be shown: ${JSON.stringify(shortened(prefix + place))} lies deeper than ${DEPTH_MAX} folders`,
+      );
     }
     this.#open.push({ path, fd });
     const excluded: string[] = [];
@@ -129,4 +139,9 @@ class HidingWalk {
   #target(path: string): Buffer {
     return Buffer.concat([Buffer.from(`${this.#layer}/`), Buffer.from(path, 'latin1')]);
   }
+}
+
+/** Its beginning: what lies that deep may have a name of any length. */
+function shortened(path: string): string {
+  return path.length > 120 ? `${path.slice(0, 120)}…` : path;
 }
