@@ -242,7 +242,8 @@ test-vm-quick: ## The part of test-vm that is worth running for every change
 	@$(MAKE) test-vm ONLY='test/native/launch_test.c container/limits.test.ts test/vm/'
 
 compatibility: build build/.test-packages ## Write docs/compatibility.md from what the daemon answers, and print it
-	@MYDOCK_COMPATIBILITY=write $(NODE) test/run/main.ts test/conformance; cat docs/compatibility.md
+	@MYDOCK_COMPATIBILITY=write $(NODE) test/run/main.ts test/conformance
+	@mv "$${XDG_CACHE_HOME:-$$HOME/.cache}/mydock-test/compatibility.md" docs/compatibility.md; cat docs/compatibility.md
 
 demo: build ## Build an image, run it, fetch a page from it, clean up
 	@$(NODE) test/demo/main.ts

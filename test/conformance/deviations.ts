@@ -35,6 +35,11 @@ export function mayAnswer(operation: string, documented: ReadonlySet<number>, st
   return documented.has(status) || status === 400 || (STATUSES[operation] ?? []).includes(status);
 }
 
+/** Docker says no type of a connection that becomes a client's session. */
+export function isUntyped(operation: string): boolean {
+  return operation === 'POST /session';
+}
+
 interface Deviation {
   readonly operation: RegExp;
   /** Matches a line of complaint: `/field/path: message`. */

@@ -4,7 +4,7 @@
  */
 
 import type { Definition, Operation } from './definition.ts';
-import { isDeviation, mayAnswer } from './deviations.ts';
+import { isDeviation, isUntyped, mayAnswer } from './deviations.ts';
 import { type Answer, type Exchange, exchange } from './exchange.ts';
 
 export interface Situation {
@@ -142,7 +142,8 @@ export class Recorder {
       return answer.body.length === 0 ? problems : [...problems, 'a body where there is none'];
     }
     const type = String(answer.headers['content-type'] ?? '').replace(/;.*/, '');
-    if (answer.body.length > 0 && operation.produces.length > 0 && !operation.produces.includes(type)) {
+    const typed = answer.body.length > 0 && operation.produces.length > 0 && !isUntyped(operation.name);
+    if (typed && !operation.produces.includes(type)) {
       problems.push(`type ${type}, not ${operation.produces.join(' or ')}`);
     }
     const schema = defined?.schema;

@@ -19,6 +19,17 @@ export async function driveBuild({ recorder, daemon }: Stage): Promise<void> {
   await build('no Dockerfile', 400, { dockerfile: 'missing' }, context);
   await daemon.api('DELETE', '/images/built');
   await recorder.drive({ operation: 'POST /build/prune', what: 'the build cache', expect: 200 });
+  const session = { operation: 'POST /session', query: {} };
+  const upgrade = { connection: 'Upgrade', upgrade: 'h2c', 'x-docker-expose-session-uuid': 'conformance' };
+  await recorder.drive({
+    ...session,
+    what: 'an upgrade to HTTP/2',
+    expect: 101,
+    headers: upgrade,
+    // The daemon is the client on it, and begins.
+    until: (body) => body.includes('PRI * HTTP/2.0'),
+  });
+  await recorder.drive({ ...session, what: 'no upgrade', expect: 400 });
 }
 
 export async function driveVolumes(stage: Stage): Promise<void> {
