@@ -28,6 +28,8 @@ export interface CacheMountRequest {
   gid: number;
   /** For lists. */
   description: string;
+  /** The attributes are those that `fill` gives the folder, and not those above. */
+  keepsAttributes?: boolean;
   /** Fills a new one. */
   fill?(directory: string): Promise<void>;
 }
@@ -159,8 +161,10 @@ export class CacheMounts implements CacheStore {
       const data = join(temporary, DATA_NAME);
       mkdirSync(data, { recursive: true, mode: 0o700 });
       await request.fill?.(data);
-      chownSync(data, request.uid, request.gid);
-      chmodSync(data, request.mode);
+      if (request.keepsAttributes !== true) {
+        chownSync(data, request.uid, request.gid);
+        chmodSync(data, request.mode);
+      }
       const now = Date.now();
       const record: CacheRecord = {
         id: request.id,

@@ -20,6 +20,8 @@ export type RunMount =
       from?: SourceTree;
       /** Brings what an imported cache has of it into a new one; false where there is nothing. */
       imported?(directory: string, signal: AbortSignal): Promise<boolean>;
+      /** A new one has the mode and the owner of the folder that it begins with, and not those given here. */
+      keepsAttributes?: boolean;
       /** Tells caches apart that begin with different files: a digest of what `from` is. */
       fromKey?: string;
       source: string;

@@ -2,13 +2,14 @@
  * The mounts of one step, made ready on the host: what is to be bound where, what the environment gets of them, and the
  * end of all of it. Where a mount stands in the step's root is found by the kernel, when the container is made.
  */
-import { closeSync } from 'node:fs';
+import { chmodSync, chownSync, closeSync, fstatSync } from 'node:fs';
 import { InvalidParameterError } from '../../base/errors.ts';
 import type { MountOwners } from '../../image/layers/mapped-mounts.ts';
 import { O_DIRECTORY, openInside } from '../../native/inside-root.ts';
 import type { ContainerMount } from '../../oci/mounts.ts';
 import { copyTree, openDirectory } from '../../volume/copy-tree.ts';
 import type { BuildSession } from '../session.ts';
+import type { SourceTree } from '../source/source-tree.ts';
 import { BindViews } from './bind-views.ts';
 import type { CacheLease, CacheMounts } from './cache-mounts.ts';
 import { PrivateFiles } from './private-files.ts';
@@ -69,12 +70,15 @@ export class StepMounts {
     if (this.#leases.has(name)) return;
     const { caches, onWait, signal } = this.#options;
     const { id, sharing, mode, uid, gid, from, fromKey = '', source, target } = one;
+    const keepsAttributes = from !== undefined && one.keepsAttributes === true;
     const fill = async (to: string): Promise<void> => {
-      if ((await one.imported?.(to, signal)) === true || from === undefined) return;
-      await fillCache(from.path, source, to, signal);
+      const isFilled = (await one.imported?.(to, signal)) === true;
+      if (from === undefined) return;
+      if (!isFilled) await fillCache(from.path, source, to, signal);
+      if (one.keepsAttributes === true) takeAttributes(from, source, to);
     };
     const description = `cached mount ${target} with id "${id}"`;
-    const request = { id, sharing, fromKey, mode, uid, gid, description, fill };
+    const request = { id, sharing, fromKey, mode, uid, gid, description, fill, keepsAttributes };
     const wait = (): void => onWait(`waiting for the cache mount "${id}", which another step has locked\n`);
     this.#leases.set(name, await caches.acquire(request, wait, signal));
   }
@@ -162,6 +166,20 @@ async function fillCache(tree: string, source: string, target: string, signal: A
       : new InvalidParameterError(`"${source}", which a cache mount begins with, cannot be copied`, error);
   } finally {
     for (const fd of [from, to, rootFd]) if (fd !== undefined) closeSync(fd);
+  }
+}
+
+/** Mode and owner. What a client shows of its own folder counts as root's. */
+function takeAttributes(tree: SourceTree, source: string, target: string): void {
+  const rootFd = openDirectory(tree.path);
+  let from: number | undefined;
+  try {
+    from = openInside(rootFd, source, O_DIRECTORY);
+    const { mode, uid, gid } = fstatSync(from);
+    chownSync(target, tree.live ? 0 : uid, tree.live ? 0 : gid);
+    chmodSync(target, mode & 0o7777);
+  } finally {
+    for (const fd of [from, rootFd]) if (fd !== undefined) closeSync(fd);
   }
 }
 

@@ -59,8 +59,9 @@ export function runWork(input: RunWorkInput): LayerWork {
   for (const [index, mount] of step.mounts.entries()) {
     const source = sources[index];
     // Of others it is known only once the step is done what they begin with.
-    const fromKey = source === undefined || source === 'scratch' ? '' : source.identity;
-    if (mount.type === 'cache' && fromKey !== undefined) {
+    const known = source === undefined || source === 'scratch' ? '' : source.identity;
+    if (mount.type === 'cache' && known !== undefined) {
+      const fromKey = known === '' ? '' : beginning(mount, known);
       context.cache.noteMount(cacheMountUse(request, mount, fromKey));
     }
   }
@@ -148,6 +149,16 @@ async function wasChanged(
   }
 }
 
+/** Of a cache that begins with files, where nothing else is said: its root is as theirs. */
+function keepsAttributes({ mode, uid, gid }: RunMountSpec): boolean {
+  return mode === undefined && uid === undefined && gid === undefined;
+}
+
+/** What a cache begins with: `key` names the files. */
+function beginning(mount: RunMountSpec, key: string): string {
+  return keepsAttributes(mount) ? `${key} as it is` : key;
+}
+
 function cacheMountUse(
   { cacheNamespace }: Pick<SolveContext['request'], 'cacheNamespace'>,
   { id, target = '', mode = 0o755, uid = 0, gid = 0 }: RunMountSpec,
@@ -204,7 +215,10 @@ async function openMount(
       const fromKey =
         from === undefined
           ? ''
-          : (from.identity ?? (await (await contentOf({ mount, source: from })).contentKey()));
+          : beginning(
+              mount,
+              from.identity ?? (await (await contentOf({ mount, source: from })).contentKey()),
+            );
       const use = cacheMountUse(request, mount, fromKey);
       cache.noteMount(use);
       const { scopedId, mode } = use;
@@ -219,7 +233,9 @@ async function openMount(
         uid,
         gid,
         imported: (directory, signal) => cache.fillMount(use, directory, signal),
-        ...(from === undefined ? {} : { from: await from.open(), fromKey }),
+        ...(from === undefined
+          ? {}
+          : { from: await from.open(), fromKey, keepsAttributes: keepsAttributes(mount) }),
       };
     }
     case 'tmpfs':

@@ -231,6 +231,28 @@ describe('cache', () => {
     );
   });
 
+  test('a new one is as the folder that it begins with, where that is wanted', async () => {
+    const from = tree({ 'sub/f': 'begin' });
+    const folder = join(from.path, 'sub');
+    chownSync(folder, 7, 8);
+    chmodSync(folder, 0o1750);
+    const told = (rest: Partial<RunMount & { type: 'cache' }>): Promise<string> =>
+      harness.output('stat -c "%a %u:%g" /c; ls /c', {
+        mounts: [cache({ source: 'sub', keepsAttributes: true, ...rest })],
+      });
+    assert.equal(await told({ id: 'kept', from, fromKey: 'k' }), '1750 7:8\nf\n');
+    chmodSync(folder, 0o700);
+    assert.equal(await told({ id: 'kept', from, fromKey: 'k' }), '1750 7:8\nf\n', 'one that is there stays');
+    const live = { ...from, live: true };
+    assert.equal(await told({ id: 'live', from: live, fromKey: 'k' }), '700 0:0\nf\n');
+    const imported = async (to: string): Promise<boolean> => {
+      writeFileSync(join(to, 'i'), '');
+      return true;
+    };
+    assert.equal(await told({ id: 'imported', from, fromKey: 'k', imported }), '700 7:8\ni\n');
+    assert.equal(await told({ id: 'empty' }), '755 0:0\n');
+  });
+
   test('shared is shared, private is not, locked waits and says so', async () => {
     const both = async (sharing: 'shared' | 'private' | 'locked', id: string): Promise<[string, string]> => {
       const mounts = [cache({ id, sharing })];
