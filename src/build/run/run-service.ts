@@ -16,7 +16,7 @@ import { addon } from '../../native/addon.ts';
 import { removeTree } from '../../volume/remove-tree.ts';
 import { CacheMounts } from './cache-mounts.ts';
 import { type FailedStep, FailedSteps, type ShellRequest } from './failed-steps.ts';
-import { RunFailedError } from './run-failed.ts';
+import { explainStepError, RunFailedError } from './run-failed.ts';
 import type { PendingLayer, RunBuild, RunRequest } from './run-step.ts';
 import { runnablePlatforms, whyNotRunnable } from './runnable-platforms.ts';
 import { StepMounts } from './step-mounts.ts';
@@ -95,7 +95,9 @@ export class RunService {
     const state = await this.#prepare(id, request, build, owners);
     let layer: PendingLayer | undefined;
     try {
-      const end = await this.#options.stepRunner.run(state.step);
+      const end = await this.#options.stepRunner.run(state.step).catch((error: unknown) => {
+        throw request.signal.aborted ? error : explainStepError(request.args, error);
+      });
       if (end.exitCode === 0) {
         layer = await this.#finish(state, end, request);
         outcome.resolve(layer);

@@ -243,3 +243,22 @@ test('of ARG and ENV the later one counts, also for a stage upon it', () => {
     ['ARG A', 'LABEL l=3', 'RUN |2 A=4 N= /bin/sh -c y # buildkit'],
   ]);
 });
+
+test('a heredoc with #! is executed by itself; histories have its place behind the shell', () => {
+  const { stages, args, escapeChar } = graph('FROM a\nRUN <<EOF\n#!/bin/x\nbody\nEOF\n');
+  const [stage] = stages;
+  assert.ok(stage !== undefined);
+  const { steps } = planStage({
+    instructions: stage.stage.instructions,
+    fromLine: 1,
+    base: { config: {} },
+    args: new StageArguments(args, 1000),
+    escapeChar,
+    at: (_, body) => body(),
+  });
+  const [run] = steps;
+  assert.ok(run?.kind === 'run');
+  assert.deepEqual(run.args, ['/dev/pipes/EOF']);
+  assert.deepEqual(run.script, { name: 'EOF', content: '#!/bin/x\nbody\n' });
+  assert.equal(run.history, 'RUN /bin/sh -c /dev/pipes/EOF # buildkit');
+});

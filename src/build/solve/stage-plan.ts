@@ -202,7 +202,8 @@ class StagePlanner {
     const expand = (text: string): string => expandWord(text, options);
     const shown = this.#input.args.shown(options.lookup);
     const visible = shown.length === 0 ? '' : `|${shown.length} ${shown.join(' ')} `;
-    const text = args.join(' ') + (script === undefined ? '' : ` <<${script.name}\n${script.content}`);
+    // In histories a program stands behind the shell, as BuildKit has it; it is executed by itself.
+    const text = (script === undefined ? args : [...this.#state.shell, ...args]).join(' ');
     return {
       kind: 'run',
       place,

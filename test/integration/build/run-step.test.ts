@@ -192,6 +192,17 @@ describe('the end of a step', () => {
     assert.deepEqual(harness.service.failedSteps(), [], 'what was cancelled is not kept');
   });
 
+  test('a user or group that the root does not know fails it as a program would', async () => {
+    const failed = 'process "/bin/sh -c id" did not complete successfully: unable to find';
+    await assert.rejects(harness.run('id', { user: 'nobodyhere' }), {
+      kind: 'InvalidParameter',
+      message: `${failed} user nobodyhere: no matching entries in passwd file`,
+    });
+    await assert.rejects(harness.run('id', { user: '0:nobodyhere' }), {
+      message: `${failed} group nobodyhere: no matching entries in group file`,
+    });
+  });
+
   test('a flood of output is clipped, and its end is kept', async () => {
     let bytes = 0;
     let clipped = false;
