@@ -214,12 +214,12 @@ const VALUES: readonly BuildCase[] = [
 const STAGES: readonly BuildCase[] = [
   {
     name: 'config: triggers are done',
-    dockerfile: 'FROM triggers\nRUN cat /t > /after\nENV last=$x\n',
+    dockerfile: 'FROM triggers\nRUN cat /t > /w/after\nENV last=$x\n',
     files: { a: 'from context' },
     bases: {
       triggers: {
         dockerfile:
-          'FROM base\nONBUILD ARG who=me\nONBUILD RUN echo $who > /t\nONBUILD COPY a /copied\nONBUILD ENV x=y\nONBUILD LABEL t=1\nONBUILD WORKDIR /w\nONBUILD USER alice\nONBUILD CMD ["t"]\n',
+          'FROM base\nONBUILD ARG who=me\nONBUILD RUN echo $who > /t\nONBUILD COPY a /copied\nONBUILD ENV x=y\nONBUILD LABEL t=1\nONBUILD USER alice\nONBUILD WORKDIR /w\nONBUILD CMD ["t"]\n',
       },
     },
     buildArgs: { who: 'given' },
