@@ -17,6 +17,16 @@ export interface StepLimits {
   shmSize: number;
 }
 
+export const NO_LIMITS: StepLimits = {
+  memory: 0,
+  memorySwap: 0,
+  cpuShares: 0,
+  cpuPeriod: 0,
+  cpuQuota: 0,
+  cpusetCpus: '',
+  shmSize: 0,
+};
+
 /** Where a tree of files comes from. */
 export type ContextSpec =
   /** The body of the request: a tar that may be compressed, or a Dockerfile alone. */

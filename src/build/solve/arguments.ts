@@ -14,11 +14,6 @@ const PROXY_ARGS: ReadonlySet<string> = new Set(
 
 export type GivenArguments = Readonly<Record<string, string | null>>;
 
-export interface GlobalDeclaration {
-  name: string;
-  value: string | undefined;
-}
-
 /** Arguments in front of the first FROM, for one target platform. */
 export class GlobalArguments {
   readonly given: GivenArguments;

@@ -43,13 +43,7 @@ export function copyWork(input: CopyWorkInput): LayerWork {
     epochSeconds,
     sources: step.sources,
     inline: step.inline,
-    destination: step.destination,
-    workingDir: step.workingDir,
-    chown: step.chown,
-    chmod: step.chmod,
-    link: step.link,
-    parents: step.parents,
-    excludes: step.excludes,
+    ...options(step),
     unpack: step.unpack ?? null,
     keepGitDir: step.keepGitDir,
     // Owners, times and attributes are taken from stages and images otherwise than from contexts.
@@ -72,6 +66,12 @@ export function copyWork(input: CopyWorkInput): LayerWork {
       return { kind: 'stored', layer };
     },
   };
+}
+
+/** What is said of a copy besides its sources: in its key and in what is done, so that neither has more than the other. */
+function options(step: CopyStepPlan) {
+  const { destination, workingDir, chown, chmod, link, parents, excludes } = step;
+  return { destination, workingDir, chown, chmod, link, parents, excludes };
 }
 
 async function prepareCopy(
@@ -98,13 +98,7 @@ async function prepareCopy(
   const request: CopyRequest = {
     instruction: step.instruction,
     sources,
-    destination: step.destination,
-    workingDir: step.workingDir,
-    chown: step.chown,
-    chmod: step.chmod,
-    link: step.link,
-    parents: step.parents,
-    excludes: step.excludes,
+    ...options(step),
     unpack: step.unpack ?? step.instruction === 'ADD',
     epochSeconds,
   };

@@ -5,7 +5,7 @@
  */
 import { InvalidParameterError } from '../../base/errors.ts';
 import type { DiffID } from '../../image/digest.ts';
-import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from '../../image/layers/native-archive.ts';
+import { TAR_TYPES } from '../../image/layers/native-archive.ts';
 import type {
   CommittedLayer,
   LayerContent,
@@ -14,7 +14,6 @@ import type {
 } from '../../image/layers/snapshotter.ts';
 import { type ByteString, bytesOf, EMPTY, printable } from '../../image/layers/tar/byte-string.ts';
 import { pathMeaning, whiteoutName } from '../../image/layers/tar/entry-path.ts';
-import type { TarType } from '../../image/layers/tar/tar-format.ts';
 import { TarReader } from '../../image/layers/tar/tar-reader.ts';
 import { TREE_FIELDS } from '../../native/tree.ts';
 import { type FileEntry, TreeFiles, utf8 } from '../copy/tree-files.ts';
@@ -97,15 +96,6 @@ function addName(names: Names, path: ByteString): void {
   }
 }
 
-const TYPES = new Map<number, TarType>([
-  [S_IFREG, 'file'],
-  [S_IFLNK, 'symlink'],
-  [S_IFCHR, 'character'],
-  [S_IFBLK, 'block'],
-  [S_IFDIR, 'directory'],
-  [S_IFIFO, 'fifo'],
-]);
-
 class Merge {
   readonly #whole: TreeFiles;
   readonly #below: TreeFiles;
@@ -143,7 +133,7 @@ class Merge {
   }
 
   async #entry(entry: FileEntry, names: Names, isBelow: boolean): Promise<void> {
-    const type = TYPES.get(entry.format);
+    const type = TAR_TYPES.get(entry.format);
     if (type === undefined)
       throw new InvalidParameterError(`/${utf8(entry.path)}: files of this type cannot be in a layer`);
     const layerEntry: LayerEntry = {

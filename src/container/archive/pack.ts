@@ -15,14 +15,13 @@ import {
   S_IFBLK,
   S_IFCHR,
   S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
   S_IFMT,
   S_IFREG,
+  TAR_TYPES,
   type XattrList,
 } from '../../image/layers/native-archive.ts';
 import { type ByteString, byteString, bytesOf } from '../../image/layers/tar/byte-string.ts';
-import type { TarType, TarXattr } from '../../image/layers/tar/tar-format.ts';
+import type { TarXattr } from '../../image/layers/tar/tar-format.ts';
 import type { SparseSegment } from '../../image/layers/tar/tar-sparse.ts';
 import type { TarHeader } from '../../image/layers/tar/tar-writer.ts';
 import { TarChunks } from '../../image/layers/work/layer-output.ts';
@@ -39,15 +38,6 @@ const SEGMENTS_PACKED_MAX = 64 * 1024;
 const LOCAL_XATTR = /^(?:(?:trusted|user)\.overlay\.|security\.(?:selinux|ima|evm)$)/;
 
 const readAsync = promisify(read);
-
-const TYPES = new Map<number, TarType>([
-  [S_IFREG, 'file'],
-  [S_IFLNK, 'symlink'],
-  [S_IFCHR, 'character'],
-  [S_IFBLK, 'block'],
-  [S_IFDIR, 'directory'],
-  [S_IFIFO, 'fifo'],
-]);
 
 export interface PackSource {
   /** The folder that holds it. */
@@ -142,7 +132,7 @@ class Packer {
 
   async #child(parentFd: number, name: ByteString, child: Child): Promise<void> {
     if (child.format === S_IFDIR) await this.#subdirectory(parentFd, name, child);
-    else if (!TYPES.has(child.format) || this.#hardLink(child)) return;
+    else if (!TAR_TYPES.has(child.format) || this.#hardLink(child)) return;
     else if (child.format === S_IFREG) await this.#file(parentFd, name, child);
     else this.#entry(child.header);
     await this.#breathe();
@@ -275,7 +265,7 @@ function readChild(listing: DirectoryListing, at: number, name: ByteString, devi
     inode: shared ? `${device}:${field(LIST_FIELDS.inodeHigh)}:${field(LIST_FIELDS.inodeLow)}` : undefined,
     header: {
       name,
-      type: TYPES.get(format) ?? 'file',
+      type: TAR_TYPES.get(format) ?? 'file',
       mode: mode & 0o7777,
       uid: field(LIST_FIELDS.uid),
       gid: field(LIST_FIELDS.gid),

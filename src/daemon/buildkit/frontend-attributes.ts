@@ -7,12 +7,13 @@
 import type { Ulimit } from '../../api/host-config.ts';
 import { InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
 import type { BuiltImage } from '../../build/solve/solved.ts';
-import type {
-  CacheSpec,
-  ContextSpec,
-  OutputSpec,
-  SolveRequest,
-  Subrequest,
+import {
+  type CacheSpec,
+  type ContextSpec,
+  NO_LIMITS,
+  type OutputSpec,
+  type SolveRequest,
+  type Subrequest,
 } from '../../build/solve-request.ts';
 import { parseGitUrl } from '../../build/source/git-url.ts';
 
@@ -30,15 +31,6 @@ export interface FrontendOrder {
 
 /** Uploads of the session look like downloads from this host. */
 const UPLOAD = /^https?:\/\/buildkit-session\/([^/?#]+)$/;
-const NO_LIMITS = {
-  memory: 0,
-  memorySwap: 0,
-  cpuShares: 0,
-  cpuPeriod: 0,
-  cpuQuota: 0,
-  cpusetCpus: '',
-  shmSize: 0,
-};
 
 /** Throws InvalidParameter for what cannot be read, NotImplemented by name for what would not be obeyed. */
 export function solveRequestOf(order: FrontendOrder): SolveRequest {

@@ -6,6 +6,7 @@
  */
 import { addon } from '../../native/addon.ts';
 import type { ByteString } from './tar/byte-string.ts';
+import type { TarType } from './tar/tar-format.ts';
 
 /** An open root; closed by archiveClose or by the garbage collector. */
 export type ArchiveHandle = { readonly __brand: 'ArchiveHandle' };
@@ -51,6 +52,16 @@ export const S_IFCHR = 0o020000;
 export const S_IFBLK = 0o060000;
 export const S_IFIFO = 0o010000;
 export const S_IFSOCK = 0o140000;
+
+/** What tar calls the file types of st_mode; sockets are none of its. */
+export const TAR_TYPES: ReadonlyMap<number, TarType> = new Map<number, TarType>([
+  [S_IFREG, 'file'],
+  [S_IFLNK, 'symlink'],
+  [S_IFCHR, 'character'],
+  [S_IFBLK, 'block'],
+  [S_IFDIR, 'directory'],
+  [S_IFIFO, 'fifo'],
+]);
 
 /** Attributes as [name, value, name, value, …]. */
 export type XattrList = (ByteString | Uint8Array)[];

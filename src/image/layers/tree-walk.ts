@@ -13,16 +13,15 @@ import {
   S_IFBLK,
   S_IFCHR,
   S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
   S_IFMT,
   S_IFREG,
   S_IFSOCK,
+  TAR_TYPES,
   type XattrList,
 } from './native-archive.ts';
 import { type ByteString, byteString, bytesOf, EMPTY, printable } from './tar/byte-string.ts';
 import { isReservedName, opaqueName, whiteoutName } from './tar/entry-path.ts';
-import type { TarType, TarXattr } from './tar/tar-format.ts';
+import type { TarXattr } from './tar/tar-format.ts';
 import type { TarHeader, TarWriter } from './tar/tar-writer.ts';
 
 const READ_BYTES = 256 * 1024;
@@ -32,15 +31,6 @@ const OPAQUE_XATTR = 'trusted.overlay.opaque';
 const LOCAL_XATTR = /^(?:(?:trusted|user)\.overlay\.|security\.(?:selinux|ima|evm)$)/;
 const RESOLVE_BENEATH = 0x08;
 const RESOLVE_NO_SYMLINKS = 0x04;
-
-const TYPES = new Map<number, TarType>([
-  [S_IFREG, 'file'],
-  [S_IFLNK, 'symlink'],
-  [S_IFCHR, 'character'],
-  [S_IFBLK, 'block'],
-  [S_IFDIR, 'directory'],
-  [S_IFIFO, 'fifo'],
-]);
 
 /** One child of a directory, as the listing has it. */
 interface Child {
@@ -218,7 +208,7 @@ function readChild(listing: DirectoryListing, at: number, path: ByteString): Chi
   const xattrs = readXattrs(listing.xattrs[at]);
   const header: TarHeader = {
     name: path,
-    type: TYPES.get(format) ?? 'file',
+    type: TAR_TYPES.get(format) ?? 'file',
     mode: mode & 0o7777,
     uid: field(LIST_FIELDS.uid),
     gid: field(LIST_FIELDS.gid),

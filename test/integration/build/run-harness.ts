@@ -21,6 +21,7 @@ import { Progress } from '../../../src/build/progress.ts';
 import { RunService } from '../../../src/build/run/run-service.ts';
 import type { PendingLayer, RunBuild, RunRequest } from '../../../src/build/run/run-step.ts';
 import type { BuildSession } from '../../../src/build/session.ts';
+import { NO_LIMITS } from '../../../src/build/solve-request.ts';
 import { apparmorHost, DefaultApparmor } from '../../../src/container/default-apparmor.ts';
 import { ContainerEngine } from '../../../src/container/engine.ts';
 import { IdRanges } from '../../../src/container/id-ranges.ts';
@@ -182,15 +183,7 @@ export class RunHarness {
       {
         id: 'build',
         extraHosts: [],
-        limits: {
-          memory: 0,
-          memorySwap: 0,
-          cpuShares: 0,
-          cpuPeriod: 0,
-          cpuQuota: 0,
-          cpusetCpus: '',
-          shmSize: 0,
-        },
+        limits: NO_LIMITS,
         ulimits: [],
         cgroupParent: '',
         entitlements: [],

@@ -7,6 +7,7 @@ import { PassThrough } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { RunFailedError } from '../../../src/build/run/run-failed.ts';
 import type { PendingLayer } from '../../../src/build/run/run-step.ts';
+import { NO_LIMITS } from '../../../src/build/solve-request.ts';
 import { eventually } from '../command.ts';
 import { EPOCH, RunHarness } from './run-harness.ts';
 
@@ -253,15 +254,7 @@ describe('the end of a step', () => {
       build: {
         ulimits: [{ Name: 'nofile', Soft: 123, Hard: 456 }],
         extraHosts: ['marked:10.1.2.3'],
-        limits: {
-          memory: 0,
-          memorySwap: 0,
-          cpuShares: 0,
-          cpuPeriod: 0,
-          cpuQuota: 0,
-          cpusetCpus: '',
-          shmSize: 8 * 1024 * 1024,
-        },
+        limits: { ...NO_LIMITS, shmSize: 8 * 1024 * 1024 },
       },
     });
     assert.match(output, /^123\n1\n\S+\s+8192 /);
