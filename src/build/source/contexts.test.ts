@@ -61,6 +61,7 @@ for (const driver of ['erofs', 'overlay'] as const) {
     test('one that two builds have stays until the second is done', async () => {
       const [first, second] = await Promise.all([open(tar), open(tar)]);
       await first.tree.release();
+      assert.equal(fixture.snapshotter.layers().length, 1);
       assert.equal(readFileSync(join(second.tree.path, 'd/f'), 'utf8'), 'content');
       await second.tree.release();
       assert.deepEqual(fixture.snapshotter.layers(), []);

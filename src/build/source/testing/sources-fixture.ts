@@ -36,10 +36,16 @@ export class SourcesFixture {
 
   /** As the next daemon opens them. */
   open(): BuildSources {
-    const images = {
-      hold: () => Promise.resolve({ release: () => Promise.resolve() }),
-      collectLayers: async (layers: Iterable<DiffID>) => {
-        for (const diffId of layers) await this.snapshotter.remove(diffId);
+    const holds = new Map<object, readonly DiffID[]>();
+    const images: BuildSourcesOptions['images'] = {
+      hold: async ({ layers }) => {
+        const key = {};
+        holds.set(key, [...(layers ?? [])]);
+        return { release: async () => void holds.delete(key) };
+      },
+      collectLayers: async (layers) => {
+        const held = new Set([...holds.values()].flat());
+        for (const diffId of layers) if (!held.has(diffId)) await this.snapshotter.remove(diffId);
       },
     };
     this.sources = new BuildSources({
