@@ -1,4 +1,5 @@
 /** Publishing and withdrawing ports of a container that exists, running or not; what Docker cannot do. */
+
 import {
   PortSpecError,
   type PublishSpec,
@@ -7,6 +8,7 @@ import {
 } from '../api/port-spec.ts';
 import { ConflictError, errorMessage, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { step, stepSync } from '../base/steps.ts';
 import type { BoundPort, PortMapping, Sandbox } from '../network/model.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
@@ -41,7 +43,11 @@ export async function changePorts(
   const change = plan(container, request);
   engine.networks.validatePorts(change.add);
   const before = container.running ? record.sandbox : null;
-  if (before !== null) record.sandbox = await engine.networks.changePorts(container.id, change);
+  if (before !== null) {
+    record.sandbox = await step('update/ports', container.id, () =>
+      engine.networks.changePorts(container.id, change),
+    );
+  }
   try {
     store(container, change);
   } catch (error) {
@@ -82,7 +88,7 @@ function store(container: Container, change: PortChange): void {
     ...Object.fromEntries(change.add.map((port) => [portKey(port), {}])),
   };
   try {
-    container.save();
+    stepSync('update/ports-record', container.id, () => container.save());
   } catch (error) {
     Object.assign(config, before.config);
     Object.assign(hostConfig, before.hostConfig);

@@ -2,9 +2,11 @@
  * `docker commit`: an image of what a container has changed. Its upper directory becomes a layer over the layers that
  * the container was made of; the configuration is the container's, with the request's changes.
  */
+
 import type { ContainerConfig } from '../api/containers.ts';
 import { errorMessage, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { step, stepSync } from '../base/steps.ts';
 import { applyChanges } from '../build/apply-changes.ts';
 import { ConfigState } from '../build/solve/config-state.ts';
 import { scratchConfig } from '../build/solve/scratch-config.ts';
@@ -47,12 +49,16 @@ export async function commitContainer(
   const reference = imageName(request);
   const parent = engine.images.tryResolve(container.record.imageId);
   const config = changedConfig(container, request);
-  const layer = await commitUpper(engine, container, request.pause, signal);
+  const layer = await step('commit/layer', container.id, () =>
+    commitUpper(engine, container, request.pause, signal),
+  );
   // The container holds its own layers; nothing holds the new one until the image is stored.
   const hold = await engine.images.hold({ layers: [layer.diffId] });
   try {
-    const stored = await engine.images.keepBlob(layer);
-    const image = addImage(engine, container, { parent, config, layer: stored, request, reference });
+    const stored = await step('commit/blob', container.id, () => engine.images.keepBlob(layer));
+    const image = stepSync('commit/image', container.id, () =>
+      addImage(engine, container, { parent, config, layer: stored, request, reference }),
+    );
     engine.events.container(container, 'commit', {
       comment: request.comment,
       imageID: image.id,

@@ -2,6 +2,7 @@
  * `network connect` and `network disconnect`: a running container gets or loses the interface at once, and the record
  * says which networks later runs are on (moby, ConnectToNetwork and DisconnectFromNetwork).
  */
+
 import type { EndpointSettings } from '../api/networks.ts';
 import {
   ConflictError,
@@ -12,6 +13,7 @@ import {
   NotFoundError,
 } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { step, stepSync } from '../base/steps.ts';
 import type { NetworkRecord } from '../network/model.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
@@ -61,7 +63,9 @@ async function connectLive(
 ): Promise<void> {
   const { record } = container;
   const before = record.sandbox;
-  const sandbox = await engine.networks.connect(container.id, network.id, settings);
+  const sandbox = await step('connect/network', container.id, () =>
+    engine.networks.connect(container.id, network.id, settings),
+  );
   record.sandbox = sandbox;
   try {
     storeNetwork(container, network.name, { ...settings, NetworkID: network.id });
@@ -70,7 +74,7 @@ async function connectLive(
     throw error;
   }
   if (before === null) return;
-  refreshNetworkFiles(engine, container, before);
+  stepSync('connect/files', container.id, () => refreshNetworkFiles(engine, container, before));
   if (network.name === 'bridge') tellLinkAddresses(engine, container);
 }
 
@@ -119,7 +123,9 @@ async function disconnectLive(
   const { record } = container;
   const before = record.sandbox;
   try {
-    record.sandbox = await engine.networks.disconnect(container.id, network.id);
+    record.sandbox = await step('disconnect/network', container.id, () =>
+      engine.networks.disconnect(container.id, network.id),
+    );
   } catch (error) {
     // Without an endpoint there is nothing that a forced disconnect could leave behind.
     if (!force || !(error instanceof EngineError) || error.kind !== 'Forbidden' || before === null)
@@ -129,7 +135,9 @@ async function disconnectLive(
       endpoints: before.endpoints.filter(({ networkId }) => networkId !== network.id),
     };
   }
-  if (before !== null) refreshNetworkFiles(engine, container, before);
+  if (before !== null) {
+    stepSync('disconnect/files', container.id, () => refreshNetworkFiles(engine, container, before));
+  }
 }
 
 function isLiveOn({ record }: Container, { id }: NetworkRecord): boolean {
@@ -161,7 +169,8 @@ function storeNetwork(container: Container, name: string, settings: EndpointSett
   const { [name]: _, ...others } = before;
   container.record.networks = settings === undefined ? others : { ...others, [name]: settings };
   try {
-    container.save();
+    const label = settings === undefined ? 'disconnect/record' : 'connect/record';
+    stepSync(label, container.id, () => container.save());
   } catch (error) {
     container.record.networks = before;
     log.error(

@@ -2,11 +2,13 @@
  * Making a container from a request: everything is judged before anything changes, then ID, name, volumes and record
  * come into being together or not at all.
  */
+
 import { mkdirSync } from 'node:fs';
 import type { ContainerConfig, ContainerCreateRequest, ContainerCreateResponse } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
 import { API_VERSION, compareApiVersions } from '../api/version.ts';
 import { InvalidParameterError, NotFoundError } from '../base/errors.ts';
+import { step, stepSync } from '../base/steps.ts';
 import type { Image } from '../image/store/image-store.ts';
 import { checkCgroupParent } from '../oci/cgroup-path.ts';
 import { validateCreate } from '../oci/validate.ts';
@@ -104,13 +106,15 @@ export async function createContainer(
   let container: Container | undefined;
   try {
     // First of all: a record without them, where a crash comes in between, would be a container that lacks its mounts.
-    createVolumes(options.limitMounts?.(mounts) ?? mounts, engine.volumes, id, record.mounts);
+    stepSync('create/volumes', id, () =>
+      createVolumes(options.limitMounts?.(mounts) ?? mounts, engine.volumes, id, record.mounts),
+    );
     const userNamespace = takeUserNamespace(id);
     if (userNamespace !== undefined) {
       refuseUserNamespace(runtime);
       record.userNamespace = userNamespace;
     }
-    container = engine.containers.add(record);
+    container = stepSync('create/record', id, () => engine.containers.add(record));
     await prepare(engine, container);
   } catch (error) {
     await undo(engine, record, container);
@@ -217,8 +221,8 @@ function withProtocol(port: string): string {
 /** Folder, and what the image puts into new volumes. */
 async function prepare(engine: EngineContext, container: Container): Promise<void> {
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
-  mkdirSync(paths.home, { recursive: true, mode: 0o710 });
-  await fillNewVolumes(engine, container);
+  stepSync('create/home', container.id, () => mkdirSync(paths.home, { recursive: true, mode: 0o710 }));
+  await step('create/fill', container.id, () => fillNewVolumes(engine, container));
 }
 
 async function undo(

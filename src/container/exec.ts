@@ -2,6 +2,7 @@
  * Commands inside running containers. A session is made by `createExec`, runs once, and is remembered until its
  * container stops or an hour after its end, so that its exit code can be asked for.
  */
+
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecCreateRequest, ExecInspectResponse, ExecStartRequest } from '../api/exec.ts';
@@ -13,6 +14,7 @@ import {
   InvalidParameterError,
   NotFoundError,
 } from '../base/errors.ts';
+import { step, stepSync } from '../base/steps.ts';
 import type { Events } from '../native/supervisor-protocol.ts';
 import { DEFAULT_APPARMOR_PROFILE } from '../oci/apparmor-profile.ts';
 import { execProcess } from '../oci/process.ts';
@@ -154,26 +156,30 @@ export async function startExec(
     if (supervisor === undefined) throw new ConflictError(`container ${container.id} is not running`);
     session.state = { status: 'starting' };
     const spec = execSpec(engine, session, start);
-    supervisor.send('exec', {
-      process: session.id,
-      spec,
-      stdin: request.AttachStdin === true && connection !== null,
-    });
+    stepSync('exec/create', container.id, () =>
+      supervisor.send('exec', {
+        process: session.id,
+        spec,
+        stdin: request.AttachStdin === true && connection !== null,
+      }),
+    );
     if (connection !== null) {
-      lendTo(supervisor, session.id, connection, {
-        stdin: request.AttachStdin === true,
-        stdout: request.AttachStdout === true,
-        stderr: request.AttachStderr === true,
-        detachKeys: tty ? session.detachKeys : [],
-        framed: !tty,
-      });
+      stepSync('exec/attach', container.id, () =>
+        lendTo(supervisor, session.id, connection, {
+          stdin: request.AttachStdin === true,
+          stdout: request.AttachStdout === true,
+          stderr: request.AttachStderr === true,
+          detachKeys: tty ? session.detachKeys : [],
+          framed: !tty,
+        }),
+      );
     }
     // Before the start: a short command's end may be heard in the same read as its beginning.
     engine.events.container(container, `exec_start: ${(request.Cmd ?? []).join(' ')}`, {
       execID: session.id,
     });
-    supervisor.send('startExec', { process: session.id });
-    await session.executing;
+    stepSync('exec/command', container.id, () => supervisor.send('startExec', { process: session.id }));
+    await step('exec/executing', container.id, () => session.executing);
     connection?.release();
   } catch (error) {
     if (session.state.status === 'starting') session.state = { status: 'ended', pid: 0, exitCode: 126 };

@@ -2,9 +2,11 @@
  * The end of a run: its state is stored and told at once, what it held is given back behind that, and then the
  * restart policy or `--rm` has its turn (after-run.ts).
  */
+
 import { existsSync } from 'node:fs';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { step, stepSync } from '../base/steps.ts';
 import type { ExitRecord } from '../native/supervisor-protocol.ts';
 import { volumeNames } from '../volume/run-mounts.ts';
 import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
@@ -36,7 +38,9 @@ export function handleExit(engine: EngineContext, container: Container, exit: Ex
   });
   if (end.oomKilled) engine.events.container(container, 'oom');
   const restart = willRestart(engine, container, end);
-  container.transition({ to: restart ? 'restarting' : 'exited', end });
+  stepSync('exit/record', container.id, () =>
+    container.transition({ to: restart ? 'restarting' : 'exited', end }),
+  );
   engine.events.container(container, 'die', {
     exitCode: String(end.exitCode),
     execDuration: String(Math.max(0, Math.floor(runMs(end) / 1000))),
@@ -48,11 +52,15 @@ export function handleExit(engine: EngineContext, container: Container, exit: Ex
 export async function releaseRun(engine: EngineContext, container: Container): Promise<void> {
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   // A supervisor that ends by itself removes the cgroups, and after that its socket: this one was killed.
-  if (existsSync(paths.socket)) await removeCgroupLeftovers(paths.bundle);
+  if (existsSync(paths.socket)) {
+    await step('exit/cgroups', container.id, () => removeCgroupLeftovers(paths.bundle));
+  }
   const results = await Promise.allSettled([
-    unmountRoot(engine, container.id),
-    detachNetworks(engine, container),
-    engine.volumes.release(volumeNames(container.record.mounts), container.id),
+    step('exit/root', container.id, () => unmountRoot(engine, container.id)),
+    step('exit/network', container.id, () => detachNetworks(engine, container)),
+    step('exit/volumes', container.id, () =>
+      engine.volumes.release(volumeNames(container.record.mounts), container.id),
+    ),
   ]);
   tellAllDisconnected(engine, container);
   tellVolumesUnmounted(engine, container);

@@ -1,5 +1,7 @@
 /** Freezing a container's processes and letting them run on. The truth is the cgroup's: a new daemon reads it there. */
+
 import { ConflictError } from '../base/errors.ts';
+import { step, stepSync } from '../base/steps.ts';
 import { freeze, isFrozen, thaw } from './cgroup/freezer.ts';
 import { ContainerCgroup } from './cgroup/hierarchy.ts';
 import type { Container } from './container.ts';
@@ -17,10 +19,10 @@ export function cgroupOf(engine: EngineContext, container: Container): Container
 export async function pauseContainer(engine: EngineContext, container: Container): Promise<void> {
   requirePausable(container.record.state, container.id);
   const cgroup = cgroupOf(engine, container);
-  await freeze(cgroup);
+  await step('pause/freeze', container.id, () => freeze(cgroup));
   // It may have ended, or been killed, while it froze.
   requirePausable(container.record.state, container.id);
-  container.transition({ to: 'paused' });
+  stepSync('pause/record', container.id, () => container.transition({ to: 'paused' }));
   engine.events.container(container, 'pause');
 }
 
@@ -29,8 +31,8 @@ export function unpauseContainer(engine: EngineContext, container: Container): v
   if (container.record.state.status !== 'paused') {
     throw new ConflictError(`Container ${container.id} is not paused`);
   }
-  thaw(cgroupOf(engine, container));
-  container.transition({ to: 'unpaused' });
+  stepSync('unpause/thaw', container.id, () => thaw(cgroupOf(engine, container)));
+  stepSync('unpause/record', container.id, () => container.transition({ to: 'unpaused' }));
   engine.events.container(container, 'unpause');
 }
 

@@ -1,6 +1,8 @@
 /** Removing a container with all that belongs to it. */
+
 import { ConflictError, errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { step, stepSync } from '../base/steps.ts';
 import { mountedLayers } from '../volume/mount-points.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
@@ -43,15 +45,18 @@ export async function removeContainer(
   }
   clearTimeout(container.restartTimer);
   await container.teardown;
-  container.transition({ to: 'removing' });
-  await endViews(container);
+  const { id } = container;
+  stepSync('remove/record', id, () => container.transition({ to: 'removing' }));
+  await step('remove/views', id, () => endViews(container));
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
-  await unmountRoot(engine, container.id);
-  removeHome(paths);
-  await releaseVolumes(engine, container.record, options.volumes);
-  engine.containers.delete(container);
+  await step('remove/root', id, () => unmountRoot(engine, id));
+  stepSync('remove/home', id, () => removeHome(paths));
+  await step('remove/volumes', id, () => releaseVolumes(engine, container.record, options.volumes));
+  stepSync('remove/delete', id, () => engine.containers.delete(container));
   releaseRange(engine, container.record);
-  await engine.images.collectLayers([...container.record.layers, ...mountedLayers(container.record.mounts)]);
+  await step('remove/layers', id, () =>
+    engine.images.collectLayers([...container.record.layers, ...mountedLayers(container.record.mounts)]),
+  );
   engine.events.container(container, 'destroy');
   container.removed();
 }

@@ -2,10 +2,12 @@
  * From a stored container to a running one: root filesystem, network, files, config.json, supervisor. Everything
  * that is made here is undone by `releaseRun`, at the end of the run or where a step fails.
  */
+
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EngineError, errorMessage, InternalError, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { step, stepSync } from '../base/steps.ts';
 import type { SupervisorConfig } from '../native/supervisor-protocol.ts';
 import { editsOfRequests } from '../oci/cdi/device-requests.ts';
 import type { ContainerEdits } from '../oci/cdi/spec.ts';
@@ -71,30 +73,37 @@ export async function startContainer(engine: EngineContext, container: Container
 
 async function run(engine: EngineContext, container: Container): Promise<void> {
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
-  mkdirSync(paths.bundle, { recursive: true, mode: 0o700 });
-  const userNamespace = await enterUserNamespace(engine, container);
+  const { id } = container;
+  stepSync('start/bundle', id, () => mkdirSync(paths.bundle, { recursive: true, mode: 0o700 }));
+  const userNamespace = await step('start/user-namespace', id, () => enterUserNamespace(engine, container));
   const [rootfs, network] = await Promise.all([
-    mountRoot(engine, container),
-    attachNetworks(engine, container, userNamespace?.path),
+    step('start/root', id, () => mountRoot(engine, container)),
+    step('start/network', id, () => attachNetworks(engine, container, userNamespace?.path)),
   ]);
-  writeNetworkFiles(engine, container, paths);
-  asRootOf(userNamespace, () => {
-    makeBaseMountPoints(rootfs);
-    prepareWorkingDirectory(rootfs, container);
-  });
-  if (userNamespace !== undefined) await fillUnfilledVolumes(engine, container);
-  await prepareMounts(container.record.mounts, engine, {
-    user: container.id,
-    bundle: paths.bundle,
-    rootfs,
-    ...(userNamespace === undefined ? {} : { owners: ownersOf(userNamespace) }),
-  });
+  stepSync('start/network-files', id, () => writeNetworkFiles(engine, container, paths));
+  stepSync('start/mount-points', id, () =>
+    asRootOf(userNamespace, () => {
+      makeBaseMountPoints(rootfs);
+      prepareWorkingDirectory(rootfs, container);
+    }),
+  );
+  if (userNamespace !== undefined) await step('start/fill', id, () => fillUnfilledVolumes(engine, container));
+  await step('start/mounts', id, () =>
+    prepareMounts(container.record.mounts, engine, {
+      user: id,
+      bundle: paths.bundle,
+      rootfs,
+      ...(userNamespace === undefined ? {} : { owners: ownersOf(userNamespace) }),
+    }),
+  );
   tellVolumesMounted(engine, container);
   const { mounts, release } = containerMounts(container.record.mounts, paths.bundle, engine.volumes);
   try {
     const deviceEdits = await editsOfRequests(engine.cdi, container.record.hostConfig.DeviceRequests ?? []);
-    const shmPath = sharedMemory(engine, container, paths.bundle);
-    const apparmor = await engine.apparmor.forRun(container.record.hostConfig);
+    const shmPath = stepSync('start/shm', id, () => sharedMemory(engine, container, paths.bundle));
+    const apparmor = await step('start/apparmor', id, () =>
+      engine.apparmor.forRun(container.record.hostConfig),
+    );
     const spec = buildSpec(engine, container, {
       rootfs,
       network,
@@ -105,8 +114,8 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
       ...(shmPath === undefined ? {} : { shmPath }),
     });
     rememberApparmor(container, spec);
-    await writeBundle(engine, container, paths, spec);
-    await launch(engine, container, paths.bundle);
+    await step('start/config', id, () => writeBundle(engine, container, paths, spec));
+    await step('start/launch', id, () => launch(engine, container, paths.bundle));
     tellLinkAddresses(engine, container);
   } finally {
     release();
@@ -206,7 +215,9 @@ function launch(engine: EngineContext, container: Container, bundle: string): Pr
     const handlers = superviseHandlers(engine, container, {
       started: ({ pid, startedAt }) => {
         try {
-          container.transition({ to: 'running', pid, startedAt });
+          stepSync('start/record', container.id, () =>
+            container.transition({ to: 'running', pid, startedAt }),
+          );
           // Now and not when the promise is heard: the end of a short run may be the next message.
           watchHealth(engine, container);
           engine.events.container(container, 'start');
@@ -219,11 +230,13 @@ function launch(engine: EngineContext, container: Container, bundle: string): Pr
         reject(new StartFailure(exitCode, startErrorText(step, message))),
       lost: () => reject(new InternalError(`supervisor of container ${container.id} ended before the start`)),
     });
-    const supervisor = Supervisor.spawn(engine.settings.runtimePath, bundle, handlers);
+    const supervisor = stepSync('start/spawn', container.id, () =>
+      Supervisor.spawn(engine.settings.runtimePath, bundle, handlers),
+    );
     container.supervisor = supervisor;
     try {
-      handOverPending(container, supervisor);
-      supervisor.send('start', {});
+      stepSync('start/attach', container.id, () => handOverPending(container, supervisor));
+      stepSync('start/command', container.id, () => supervisor.send('start', {}));
     } catch (error) {
       // It has left: why is in what it has sent before, or it is lost. Either ends the start.
       log.debug({ container: container.id, error: errorMessage(error) }, 'the supervisor takes no command');

@@ -1,7 +1,9 @@
 /** Ending a container's run: stop with its signal and patience, kill with any signal, restart. */
+
 import { ConflictError, errorMessage, InternalError, NotModifiedError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { parseSignal, signalName } from '../base/signals.ts';
+import { stepSync } from '../base/steps.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { unpauseContainer } from './pause.ts';
@@ -119,7 +121,7 @@ function stopSignal(container: Container): string {
 
 function markStopped(container: Container): void {
   container.record.stoppedByUser = true;
-  container.save();
+  stepSync('stop/mark', container.id, () => container.save());
 }
 
 /** Ends the wait for an automatic restart; false where there is none. */
@@ -128,13 +130,17 @@ function cancelRestart(container: Container): boolean {
   if (state.status !== 'restarting') return false;
   clearTimeout(container.restartTimer);
   container.record.stoppedByUser = true;
-  container.transition({ to: 'exited', end: endOf(state) });
+  stepSync('stop/cancel-restart', container.id, () =>
+    container.transition({ to: 'exited', end: endOf(state) }),
+  );
   return true;
 }
 
 function sendSignal(engine: EngineContext, container: Container, signal: number): void {
   try {
-    container.supervisor?.send('kill', { process: '', signal, all: false });
+    stepSync('stop/signal', container.id, () =>
+      container.supervisor?.send('kill', { process: '', signal, all: false }),
+    );
   } catch (error) {
     // A supervisor that is gone has ended its container: the exit is on its way to us.
     log.debug({ container: container.id, error: errorMessage(error) }, 'signal not sent');

@@ -3,8 +3,10 @@
  * empty or absent stays as it is. For a running container the cgroups are written first: what the kernel refuses is
  * not stored.
  */
+
 import type { HostConfig, Resources } from '../api/host-config.ts';
 import { ConflictError, errorMessage, InternalError } from '../base/errors.ts';
+import { step, stepSync } from '../base/steps.ts';
 import { linuxResources } from '../oci/resources.ts';
 import type { LinuxResources } from '../oci/runtime-spec.ts';
 import { validateRestartPolicy } from '../oci/validate.ts';
@@ -85,12 +87,16 @@ async function apply(engine: EngineContext, container: Container, wanted: Update
     const changed = changedLimits(record.hostConfig, updated);
     const path = specCgroupsPath(bundle);
     if (path === undefined) throw new InternalError(`${bundle} names no cgroup`);
-    if (Object.keys(changed).length > 0) await writeLimits(engine.settings.runtimePath, path, changed);
+    if (Object.keys(changed).length > 0) {
+      await step('update/limits', container.id, () =>
+        writeLimits(engine.settings.runtimePath, path, changed),
+      );
+    }
   }
   const before = record.hostConfig;
   record.hostConfig = updated;
   try {
-    container.save();
+    stepSync('update/record', container.id, () => container.save());
   } catch (error) {
     record.hostConfig = before;
     throw error;

@@ -3,6 +3,7 @@
  * out after, so that an interrupted change is undone at the next start. Changes go one after the other; a network that
  * is coming or going is not found.
  */
+
 import type { NetworkCreateRequest, NetworkCreateResponse } from '../api/networks.ts';
 import {
   ConflictError,
@@ -13,6 +14,7 @@ import {
 } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { Mutex } from '../base/mutex.ts';
+import { step, stepSync } from '../base/steps.ts';
 import type { NetworkDraft } from './create-request.ts';
 import { isPredefined, judgeCreate } from './create-request.ts';
 import { gatewayMode, OPTION } from './driver-options.ts';
@@ -92,7 +94,7 @@ export class NetworkCatalog {
     return this.#mutex.run(async () => {
       const record = this.find(reference);
       this.#requireRemovable(record);
-      this.#parts.store.putNetwork(record, 'going');
+      stepSync('network-remove/row', record.name, () => this.#parts.store.putNetwork(record, 'going'));
       try {
         await this.#unmake(record);
       } catch (error) {
@@ -131,12 +133,14 @@ export class NetworkCatalog {
 
   async #make(record: NetworkRecord): Promise<void> {
     const { store, firewall } = this.#parts;
-    store.putNetwork(record, 'coming');
+    stepSync('network-create/row', record.name, () => store.putNetwork(record, 'coming'));
     try {
-      await this.ensure(record);
+      await step('network-create/links', record.name, () => this.ensure(record));
       const network = firewallNetwork(record);
-      if (network !== undefined) await firewall.addNetwork(network);
-      store.putNetwork(record, 'ready');
+      if (network !== undefined) {
+        await step('network-create/firewall', record.name, () => firewall.addNetwork(network));
+      }
+      stepSync('network-create/ready', record.name, () => store.putNetwork(record, 'ready'));
     } catch (error) {
       await this.#unmakeQuietly(record);
       throw error;
@@ -146,10 +150,12 @@ export class NetworkCatalog {
   async #unmake(record: NetworkRecord): Promise<void> {
     const { store, links, firewall } = this.#parts;
     if (!record.configOnly) {
-      if (firewallNetwork(record) !== undefined) await firewall.removeNetwork(record.id);
-      await links.remove(record);
+      if (firewallNetwork(record) !== undefined) {
+        await step('network-remove/firewall', record.name, () => firewall.removeNetwork(record.id));
+      }
+      await step('network-remove/links', record.name, () => links.remove(record));
     }
-    store.removeNetwork(record.id);
+    stepSync('network-remove/delete', record.name, () => store.removeNetwork(record.id));
   }
 
   /** What cannot be removed is there as before, to be removed later; where that fails too, the next start removes it. */

@@ -2,8 +2,10 @@
  * The published ports of sandboxes: which of a container's addresses they lead to, the sockets that hold them (ports.ts)
  * and what the firewall translates. They follow the endpoint that has the default route of their family.
  */
+
 import { isIPv4 } from 'node:net';
 import { errorMessage, InternalError, NotFoundError } from '../base/errors.ts';
+import { step, stepSync } from '../base/steps.ts';
 import { gatewayMode, hostBinding, isBridged } from './driver-options.ts';
 import type { Firewall } from './firewall/firewall.ts';
 import type { PublishedPort } from './firewall/model.ts';
@@ -93,8 +95,10 @@ export class PortPublisher {
     const target = portTarget(rows, this.#parts.networkOf);
     if (target === undefined || sandbox.mappings.length === 0) return;
     await this.#programming(sandbox, target, async () => {
-      this.#bind(sandbox, sandbox.mappings, target);
-      await this.#parts.firewall.publish(translations(sandbox.ports, target));
+      stepSync('ports/bind', sandbox.containerId, () => this.#bind(sandbox, sandbox.mappings, target));
+      await step('ports/publish', sandbox.containerId, () =>
+        this.#parts.firewall.publish(translations(sandbox.ports, target)),
+      );
     });
   }
 
@@ -103,9 +107,11 @@ export class PortPublisher {
     const { ports, firewall, networkOf, store } = this.#parts;
     if (sandbox.ports.length === 0) return;
     ports.release(sandbox.ports);
-    await firewall.withdraw(translations(sandbox.ports, portTarget(rows, networkOf)));
+    await step('ports/withdraw', sandbox.containerId, () =>
+      firewall.withdraw(translations(sandbox.ports, portTarget(rows, networkOf))),
+    );
     sandbox.ports = [];
-    store.putSandbox(sandbox);
+    stepSync('ports/row', sandbox.containerId, () => store.putSandbox(sandbox));
   }
 
   /** After the sandbox's endpoints changed from `before` to `after`. */
@@ -126,8 +132,12 @@ export class PortPublisher {
     const { ports, firewall } = this.#parts;
     await this.#programming(sandbox, to, async () => {
       ports.retarget(sandbox.ports, addressesOfTarget(to));
-      await firewall.withdraw(translations(sandbox.ports, from));
-      await firewall.publish(translations(sandbox.ports, to));
+      await step('ports/withdraw', sandbox.containerId, () =>
+        firewall.withdraw(translations(sandbox.ports, from)),
+      );
+      await step('ports/publish', sandbox.containerId, () =>
+        firewall.publish(translations(sandbox.ports, to)),
+      );
     });
   }
 
@@ -167,10 +177,12 @@ export class PortPublisher {
         added = bound.ports;
         sandbox.ports = [...kept, ...added];
         sandbox.mappings = [...keptMappings, ...bound.mappings];
-        store.putSandbox(sandbox);
+        stepSync('ports/row', sandbox.containerId, () => store.putSandbox(sandbox));
         withdrawn = true;
-        await firewall.withdraw(translations(removed, target));
-        await firewall.publish(translations(added, target));
+        await step('ports/withdraw', sandbox.containerId, () =>
+          firewall.withdraw(translations(removed, target)),
+        );
+        await step('ports/publish', sandbox.containerId, () => firewall.publish(translations(added, target)));
       } catch (error) {
         ports.release(added);
         ports.restore(removed, addressesOfTarget(target));

@@ -3,6 +3,7 @@
  * what is undone when one fails. Everything is written down before it is made, and struck out after it is gone, so that
  * detach and reconcile find whatever an interruption left. Operations on one container go one after the other.
  */
+
 import type { EndpointSettings } from '../api/networks.ts';
 import {
   ConflictError,
@@ -13,6 +14,7 @@ import {
 } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { Mutex } from '../base/mutex.ts';
+import { step, stepSync } from '../base/steps.ts';
 import type { NetworkOf } from './describe-network.ts';
 import { describeSandbox, prefixLength } from './describe-network.ts';
 import { isBridged } from './driver-options.ts';
@@ -72,8 +74,12 @@ export class Sandboxes {
       try {
         for (const row of this.#rows(containerId)) await this.#plug(sandbox, row);
         await Promise.all([
-          this.#parts.publisher.publish(sandbox, this.#rows(containerId)),
-          this.#parts.names.refresh(sandbox, this.#rows(containerId)),
+          step('network/publish', containerId, () =>
+            this.#parts.publisher.publish(sandbox, this.#rows(containerId)),
+          ),
+          step('network/names', containerId, () =>
+            this.#parts.names.refresh(sandbox, this.#rows(containerId)),
+          ),
         ]);
         return this.#describe(sandbox);
       } catch (error) {
@@ -101,7 +107,9 @@ export class Sandboxes {
       }
       egress.requireEnforceable(sandbox, [...before.map((row) => this.#networkOf(row.networkId)), network]);
       const chosen = chooseEndpoint(store, network, sandbox, settings, before);
-      store.put(sandbox, [chosen.row], chosen.lastAddresses);
+      stepSync('network/endpoint-row', containerId, () =>
+        store.put(sandbox, [chosen.row], chosen.lastAddresses),
+      );
       try {
         await this.#plug(sandbox, chosen.row);
         await this.#settle(sandbox, before, this.#rows(containerId));
@@ -142,7 +150,7 @@ export class Sandboxes {
     const sandbox = store.sandbox(containerId);
     if (sandbox === undefined) return;
     sandbox.containerName = name;
-    store.putSandbox(sandbox);
+    stepSync('network/rename-row', containerId, () => store.putSandbox(sandbox));
     names.changed(this.#rows(containerId));
   }
 
@@ -187,7 +195,9 @@ export class Sandboxes {
   /** Namespace, addresses and names, written down. */
   async #begin(request: AttachRequest): Promise<SandboxRow> {
     const { store, pool, names } = this.#parts;
-    const netnsPath = await pool.take(request.userNamespace);
+    const netnsPath = await step('network/namespace', request.containerId, () =>
+      pool.take(request.userNamespace),
+    );
     try {
       const sandbox: SandboxRow = {
         containerId: request.containerId,
@@ -202,14 +212,14 @@ export class Sandboxes {
         nextInterface: {},
       };
       const rows: EndpointRow[] = [];
-      const lastAddresses = [];
+      const lastAddresses: Parameters<NetworkStore['put']>[2][number][] = [];
       // Again, and without a pause from here to the database: networks may have gone meanwhile.
       for (const { network, settings } of this.#wanted(request)) {
         const chosen = chooseEndpoint(store, network, sandbox, settings, rows);
         rows.push(chosen.row);
         lastAddresses.push(...chosen.lastAddresses);
       }
-      store.put(sandbox, rows, lastAddresses);
+      stepSync('network/sandbox-row', request.containerId, () => store.put(sandbox, rows, lastAddresses));
       names.changed(rows);
       return sandbox;
     } catch (error) {
@@ -224,8 +234,11 @@ export class Sandboxes {
   async #plug(sandbox: SandboxRow, row: EndpointRow): Promise<void> {
     const { links, egress } = this.#parts;
     const rows = this.#rows(row.containerId);
-    await egress.restrict(sandbox, rows, [row]);
-    await links.plug(this.#networkOf(row.networkId), this.#plan(row, rows), sandbox.netnsPath);
+    const { containerId } = row;
+    await step('network/restrict', containerId, () => egress.restrict(sandbox, rows, [row]));
+    await step('network/plug', containerId, () =>
+      links.plug(this.#networkOf(row.networkId), this.#plan(row, rows), sandbox.netnsPath),
+    );
   }
 
   /** Routes, ports, policies and names after the endpoints changed. */
@@ -235,11 +248,12 @@ export class Sandboxes {
     after: readonly EndpointRow[],
   ): Promise<void> {
     const { publisher, egress, names } = this.#parts;
-    await this.#setRoutes(sandbox, before, after);
-    await publisher.move(sandbox, before, after);
-    await egress.restrict(sandbox, after, after);
+    const { containerId } = sandbox;
+    await step('network/routes', containerId, () => this.#setRoutes(sandbox, before, after));
+    await step('network/move-ports', containerId, () => publisher.move(sandbox, before, after));
+    await step('network/restrict', containerId, () => egress.restrict(sandbox, after, after));
     names.changed([...before, ...after]);
-    await names.refresh(sandbox, after);
+    await step('network/names', containerId, () => names.refresh(sandbox, after));
   }
 
   async #setRoutes(
@@ -257,15 +271,20 @@ export class Sandboxes {
     const before = this.#rows(row.containerId);
     const after = before.filter((other) => other !== row);
     // What a container has done to its other interfaces does not keep it on this one.
-    await this.#logged(sandbox, 'has no default route', () => this.#setRoutes(sandbox, before, after));
-    await this.#parts.publisher.move(sandbox, before, after);
-    await links.unplug(this.#networkOf(row.networkId), this.#plan(row, after), sandbox.netnsPath);
-    await egress.release(row);
-    await this.#forgetFlows(row);
-    store.removeEndpoint(row.containerId, row.networkId);
-    await egress.restrict(sandbox, after, after);
+    const { containerId } = row;
+    await this.#logged(sandbox, 'has no default route', () =>
+      step('network/routes', containerId, () => this.#setRoutes(sandbox, before, after)),
+    );
+    await step('network/move-ports', containerId, () => this.#parts.publisher.move(sandbox, before, after));
+    await step('network/unplug', containerId, () =>
+      links.unplug(this.#networkOf(row.networkId), this.#plan(row, after), sandbox.netnsPath),
+    );
+    await step('network/release', containerId, () => egress.release(row));
+    await step('network/flows', containerId, () => this.#forgetFlows(row));
+    stepSync('network/endpoint-delete', containerId, () => store.removeEndpoint(containerId, row.networkId));
+    await step('network/restrict', containerId, () => egress.restrict(sandbox, after, after));
     names.changed([row]);
-    await names.refresh(sandbox, after);
+    await step('network/names', containerId, () => names.refresh(sandbox, after));
   }
 
   async #detach(containerId: string): Promise<void> {
@@ -275,18 +294,22 @@ export class Sandboxes {
     const rows = this.#rows(containerId);
     names.close(containerId);
     const hadDatagrams = sandbox.ports.some(({ protocol }) => protocol === 'udp');
-    await publisher.withdraw(sandbox, rows);
+    await step('network/withdraw', containerId, () => publisher.withdraw(sandbox, rows));
     for (const row of rows) {
       // A cable goes with the namespace; an interface of a parent keeps its address as long as the namespace lives.
       if (row.hostInterface !== '') reaper.add(row.hostInterface);
-      else await links.unplug(this.#networkOf(row.networkId), this.#plan(row, []), sandbox.netnsPath);
+      else {
+        await step('network/unplug', containerId, () =>
+          links.unplug(this.#networkOf(row.networkId), this.#plan(row, []), sandbox.netnsPath),
+        );
+      }
       // Another container may live on in the namespace: it is kept in as long as the cable is there.
       if (egress.isRestricted(row)) await reaper.flush();
-      await egress.release(row);
-      if (hadDatagrams) await this.#forgetFlows(row);
+      await step('network/release', containerId, () => egress.release(row));
+      if (hadDatagrams) await step('network/flows', containerId, () => this.#forgetFlows(row));
     }
-    removeNetns(sandbox.netnsPath);
-    store.removeSandbox(containerId);
+    stepSync('network/namespace-remove', containerId, () => removeNetns(sandbox.netnsPath));
+    stepSync('network/sandbox-delete', containerId, () => store.removeSandbox(containerId));
     names.changed(rows);
   }
 

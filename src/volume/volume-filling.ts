@@ -3,11 +3,13 @@
  * `_data` make it all or nothing: what a crash has cut short is emptied by the next daemon, and done again by the
  * container's next start.
  */
+
 import { closeSync, constants, existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory } from '../base/atomic-file.ts';
 import { errnoCode } from '../base/errors.ts';
+import { step, stepSync } from '../base/steps.ts';
 import { at, copyTree, emptyDirectory, openDirectory, openInRoot } from './copy-tree.ts';
 
 /** A filling that has not ended: what is in the volume came from it. */
@@ -97,18 +99,20 @@ async function fill(volume: FillableVolume, rootfs: string, destination: string)
     }
     const target = openDirectory(path);
     try {
-      writeFileSync(join(folder, FILLING), '');
-      syncDirectory(folder);
-      await copyTree(source, target, { root: true });
+      stepSync('volume-fill/mark', volume.name, () => {
+        writeFileSync(join(folder, FILLING), '');
+        syncDirectory(folder);
+      });
+      await step('volume-fill/copy', volume.name, () => copyTree(source, target, { root: true }));
     } catch (error) {
       // Others may have written to it meanwhile.
       if (!volume.isShared()) emptyDirectory(target, readdirSync(at(source), { encoding: 'buffer' }));
       throw error;
     } finally {
       closeSync(target);
-      forgetFilling(folder);
+      stepSync('volume-fill/filled', volume.name, () => forgetFilling(folder));
     }
-    rmSync(join(folder, UNFILLED), { force: true });
+    stepSync('volume-fill/done', volume.name, () => rmSync(join(folder, UNFILLED), { force: true }));
     return true;
   } finally {
     if (source !== undefined) closeSync(source);

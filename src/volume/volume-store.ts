@@ -3,6 +3,7 @@
  * use which. Names, labels, options and references stand in the database; the folders hold nothing but the users'
  * data. What a volume's options name is mounted on its folder while it is used (volume-mounts.ts).
  */
+
 import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,6 +12,7 @@ import { syncDirectory, TEMPORARY_PREFIX } from '../base/atomic-file.ts';
 import type { Database } from '../base/database.ts';
 import { ConflictError, EngineError, errnoCode, NotFoundError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { step, stepSync } from '../base/steps.ts';
 import type { EventBus } from '../events/event-bus.ts';
 import { type DriverOptions, hasForeignOwners, needsMount, parseDriverOptions } from './driver-options.ts';
 import { applySizeLimit, checkSizeOption, liftSizeLimit, sizeLimitStatus } from './quota.ts';
@@ -91,9 +93,11 @@ export class VolumeStore {
     const options = parseDriverOptions(given);
     const anonymous = (request.Name ?? '') === '';
     const labels = { ...(request.Labels ?? {}), ...(anonymous ? { [ANONYMOUS_LABEL]: '' } : {}) };
-    this.#makeFolder(name, options);
+    stepSync('volume-create/folder', name, () => this.#makeFolder(name, options));
     const createdAt = new Date().toISOString();
-    this.#table.insert({ name, labels, createdAt, anonymous, options: { ...given } }, container);
+    stepSync('volume-create/row', name, () =>
+      this.#table.insert({ name, labels, createdAt, anonymous, options: { ...given } }, container),
+    );
     this.#events?.publish('volume', 'create', name, { driver: 'local' });
   }
 
@@ -199,13 +203,15 @@ export class VolumeStore {
    */
   async mount(name: string, user: string): Promise<void> {
     const volume = this.#mountable(name);
-    if (needsMount(volume.options)) await this.#mounts.mount(volume, user);
+    if (!needsMount(volume.options)) return;
+    await step('volume/mount', name, () => this.#mounts.mount(volume, user));
   }
 
   /** `user` no longer needs the volumes' mounts. Idempotent. */
   async release(names: Iterable<string>, user: string): Promise<void> {
     for (const name of new Set(names)) {
-      if (this.has(name)) await this.#mounts.release(this.#mountable(name), user);
+      if (!this.has(name)) continue;
+      await step('volume/release', name, () => this.#mounts.release(this.#mountable(name), user));
     }
   }
 
@@ -240,11 +246,13 @@ export class VolumeStore {
       if (!this.has(name)) return;
       this.#requireUnused(name);
     }
-    if (volume.options.sizeBytes > 0 && existsSync(volume.path)) liftSizeLimit(volume.path);
+    if (volume.options.sizeBytes > 0 && existsSync(volume.path)) {
+      stepSync('volume-remove/limit', name, () => liftSizeLimit(volume.path));
+    }
     const removing = join(this.#root, `${removingPrefix(name)}${randomBytes(6).toString('hex')}`);
-    renameIfThere(this.#folder(name), removing);
-    this.#table.remove(name);
-    await removeTree(removing);
+    stepSync('volume-remove/rename', name, () => renameIfThere(this.#folder(name), removing));
+    stepSync('volume-remove/row', name, () => this.#table.remove(name));
+    await step('volume-remove/tree', name, () => removeTree(removing));
     this.#events?.publish('volume', 'destroy', name, { driver: 'local' });
   }
 

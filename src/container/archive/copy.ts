@@ -1,4 +1,5 @@
 /** `docker cp`: what stands at a path of a container, out of it as a tar, and a tar into it. */
+
 import { closeSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -10,6 +11,7 @@ import {
   InternalError,
   InvalidParameterError,
 } from '../../base/errors.ts';
+import { step } from '../../base/steps.ts';
 import { lookupUser } from '../../oci/user.ts';
 import type { Container } from '../container.ts';
 import type { EngineContext } from '../engine-context.ts';
@@ -89,7 +91,9 @@ export async function copyIn(
     });
     try {
       const sink = asContainerRoot(container.record.userNamespace, unpacker);
-      await readArchive(archive, sink, AbortSignal.any([request.signal, removed]));
+      await step('cp/unpack', container.id, () =>
+        readArchive(archive, sink, AbortSignal.any([request.signal, removed])),
+      );
     } catch (error) {
       if (error instanceof EngineError) throw error;
       throw new InternalError(`Error processing tar file: ${errorMessage(error)}`);

@@ -1,7 +1,9 @@
 /**
  * Import: a tar of a file system becomes an image of one layer, with the configuration that the request gives it.
  */
+
 import { InvalidParameterError } from '../../base/errors.ts';
+import { step } from '../../base/steps.ts';
 import { type DiffID, digestOf, parseImageID } from '../digest.ts';
 import type { ImageConfig, RunConfig } from '../image-config.ts';
 import type { Snapshotter } from '../layers/snapshotter.ts';
@@ -47,12 +49,14 @@ export async function importImage(deps: ImporterDeps, request: ImportRequest): P
     throw new InvalidParameterError(`operating system "${platform.os}" is not supported`);
   }
   const config = deps.applyChanges(request.changes, platform);
-  const layer = await snapshotter.addTar(notEmpty(openSource(deps, request)), {}, signal);
+  const layer = await step('import/layer', from, () =>
+    snapshotter.addTar(notEmpty(openSource(deps, request)), {}, signal),
+  );
   const hold = await imageStore.hold({ layers: [layer.diffId] });
   try {
     const stored = await imageStore.keepBlob(layer);
     signal.throwIfAborted();
-    await snapshotter.prepare([layer.diffId]);
+    await step('import/prepare', from, () => snapshotter.prepare([layer.diffId]));
     const comment = message === '' ? `Imported from ${from}` : message;
     const configBytes = Buffer.from(JSON.stringify(imageConfig(platform, config, layer.diffId, comment)));
     const references = reference === undefined ? [] : [reference];

@@ -2,10 +2,12 @@
  * Load: from an archive to images in the store. The archive is spooled whole, its images are read from it, their
  * layers go to the storage driver, and each image becomes visible in one transaction at its end. Messages are Docker's.
  */
+
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { step } from '../../base/steps.ts';
 import { type DiffID, type ImageID, parseImageID } from '../digest.ts';
 import type { Snapshotter } from '../layers/snapshotter.ts';
 import type { Platform } from '../platform.ts';
@@ -43,22 +45,29 @@ export interface ImageLoaderOptions {
  * broken, beyond the limits, or none.
  */
 export async function loadImages(options: ImageLoaderOptions, request: LoadRequest): Promise<Image[]> {
-  const directory = await mkdtemp(join(options.directory, 'load-'));
+  const directory = await step('load/folder', undefined, () => mkdtemp(join(options.directory, 'load-')));
   const spool = new Spool(directory);
   try {
-    for await (const chunk of archiveInput(request.source)) {
-      request.signal.throwIfAborted();
-      await spool.write(chunk);
-    }
-    spool.finish();
+    await step('load/spool', directory, async () => {
+      for await (const chunk of archiveInput(request.source)) {
+        request.signal.throwIfAborted();
+        await spool.write(chunk);
+      }
+      spool.finish();
+    });
     request.signal.throwIfAborted();
     const images = await readArchiveImages(spool, request.platform);
     return await loadAll(options, spool, images, request);
   } finally {
     await spool.close();
-    await rm(directory, { recursive: true, force: true }).catch((error: unknown) => {
-      log.warn({ directory, error: errorMessage(error) }, 'leftovers of a load remain until the next start');
-    });
+    await step('load/discard', directory, () => rm(directory, { recursive: true, force: true })).catch(
+      (error: unknown) => {
+        log.warn(
+          { directory, error: errorMessage(error) },
+          'leftovers of a load remain until the next start',
+        );
+      },
+    );
   }
 }
 
@@ -93,8 +102,10 @@ async function loadImage(
   { signal, onText }: LoadRequest,
 ): Promise<Image> {
   signal.throwIfAborted();
-  const brought = await loader.bring(image);
-  await options.snapshotter.prepare(image.layers.map(({ diffId }) => diffId));
+  const brought = await step('load/layers', image.id, () => loader.bring(image));
+  await step('load/prepare', image.id, () =>
+    options.snapshotter.prepare(image.layers.map(({ diffId }) => diffId)),
+  );
   signal.throwIfAborted();
   // Kept only now, when little can fail any more: a blob without an image stays until it is swept a day later.
   const layers: AddLayer[] = [];
@@ -106,7 +117,7 @@ async function keepBlob(content: ContentStore, spool: Spool, layer: BroughtLayer
   const { diffId, blob, keep, file } = layer;
   if (blob === undefined) return { diffId };
   if (keep && !content.has(blob.digest)) {
-    await content.ingestFile(blob.path, blob.digest, { verified: true });
+    await step('load/blob', diffId, () => content.ingestFile(blob.path, blob.digest, { verified: true }));
     spool.moved(file, content.path(blob.digest));
   }
   return { diffId, blobDigest: blob.digest, blobSizeBytes: blob.sizeBytes, mediaType: blob.mediaType };

@@ -3,10 +3,12 @@
  * are visible, when they are on the disk, and how they go. What a layer's files are is the format's business
  * (layer-target.ts); mounting them is the driver's.
  */
+
 import { existsSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { errnoCode, InternalError, NotFoundError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { step, stepSync } from '../../base/steps.ts';
 import { type DiffID, parseDiffID, parseDigest } from '../digest.ts';
 import { LayerDirectory, type StoredLayer } from './layer-directory.ts';
 import { readTarFile } from './layer-files.ts';
@@ -192,7 +194,7 @@ export class LayerStore {
 
   async #publish(directory: string, result: JobResult, isLasting = true): Promise<LayerInfo> {
     const layer = storedLayer(result);
-    this.directory.complete(directory, layer);
+    stepSync('layer/complete', layer.diffId, () => this.directory.complete(directory, layer));
     const isNew = await this.#show(directory, layer);
     if (isNew) {
       this.#unsynced.add(layer.diffId);
@@ -204,7 +206,7 @@ export class LayerStore {
   async #publishSynced(directory: string, result: JobResult): Promise<LayerInfo> {
     if (!this.#lasting) return await this.#publish(directory, result);
     const layer = storedLayer(result);
-    await this.directory.completeSynced(directory, layer);
+    await step('layer/complete', layer.diffId, () => this.directory.completeSynced(directory, layer));
     if (await this.#show(directory, layer)) await this.directory.syncNames();
     else if (this.#unsynced.has(layer.diffId)) await this.#sync();
     return layerInfo(layer);
@@ -219,7 +221,7 @@ export class LayerStore {
     }
     /* What has the name and is not known was found torn. */
     const torn = this.directory.unpublish(diffId);
-    this.directory.publish(directory, diffId);
+    stepSync('layer/publish', diffId, () => this.directory.publish(directory, diffId));
     this.#layers.set(diffId, layer);
     if (torn !== undefined) await this.discard(torn);
     return true;
@@ -303,9 +305,11 @@ export class LayerStore {
   remove(diffId: DiffID): void {
     this.#layers.delete(diffId);
     this.#unsynced.delete(diffId);
-    for (const path of [this.directory.unpublish(diffId), this.#other?.unpublish(diffId)]) {
-      if (path !== undefined) this.discardSoon(path);
-    }
+    const removed = stepSync('layer/remove', diffId, () => [
+      this.directory.unpublish(diffId),
+      this.#other?.unpublish(diffId),
+    ]);
+    for (const path of removed) if (path !== undefined) this.discardSoon(path);
   }
 
   /**

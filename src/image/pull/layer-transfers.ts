@@ -3,8 +3,10 @@
  * the snapshotter reads the blob as it comes, and the layer is there soon after the last byte was verified. Pulls that
  * want the same layer at the same time share one transfer; it goes on until the last of them gives up.
  */
+
 import { EngineError, errorMessage, isDiskFull } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { step } from '../../base/steps.ts';
 import { abortable } from '../abortable.ts';
 import type { DiffID } from '../digest.ts';
 import type { LayerSource, Snapshotter } from '../layers/snapshotter.ts';
@@ -159,13 +161,13 @@ export class LayerTransfers {
     const adding = this.#addWhileGrowing(ingest, both, phase);
     adding.catch((error: unknown) => failed.abort(error));
     try {
-      await this.#download(ingest, both);
+      await step('pull/download', request.descriptor.digest, () => this.#download(ingest, both));
       phase.downloaded = true;
       downloaded();
       const [added, synced] = await Promise.allSettled([adding, ingest.sync()]);
       if (added.status === 'rejected') throw added.reason;
       if (synced.status === 'rejected') throw synced.reason;
-      await ingest.commit();
+      await step('pull/blob', request.descriptor.digest, () => ingest.commit());
     } catch (error) {
       failed.abort(error);
       await adding.catch(() => undefined);
@@ -251,7 +253,9 @@ export class LayerTransfers {
       if (phase.downloaded) meter.update(consumedBytes);
     };
     try {
-      await this.#snapshotter.add({ ...blob, compression: 'detect', diffId, onProgress }, signal);
+      await step('pull/layer', diffId, () =>
+        this.#snapshotter.add({ ...blob, compression: 'detect', diffId, onProgress }, signal),
+      );
     } catch (error) {
       signal.throwIfAborted();
       const kind = error instanceof EngineError ? error.kind : 'Internal';

@@ -3,8 +3,10 @@
  * platform, lets the layers flow, and at the very end makes the image visible in one transaction. Progress messages,
  * their order and the error texts are Docker's.
  */
+
 import { ForbiddenError, InternalError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { step } from '../../base/steps.ts';
 import type { DiffID } from '../digest.ts';
 import type { Snapshotter } from '../layers/snapshotter.ts';
 import type { Descriptor } from '../manifest.ts';
@@ -215,9 +217,12 @@ export class Puller {
     const hold = await this.#imageStore.hold({ layers: diffIds, blobs: layers.map(({ digest }) => digest) });
     const added: DiffID[] = [];
     try {
-      const addLayers = await this.#bringLayers(layers, diffIds, added, context);
+      const name = familiarString(reference);
+      const addLayers = await step('pull/layers', name, () =>
+        this.#bringLayers(layers, diffIds, added, context),
+      );
       context.signal.throwIfAborted();
-      await this.#snapshotter.prepare(diffIds);
+      await step('pull/prepare', name, () => this.#snapshotter.prepare(diffIds));
       const { repository } = nameKey(reference);
       return this.#imageStore.add({
         configBytes: resolved.configBytes,

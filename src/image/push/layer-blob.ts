@@ -2,11 +2,13 @@
  * The compressed form in which a layer leaves this machine: one that is known and here already, else the layer's exact
  * tar compressed, once, and kept. Layers that were made here have none before somebody pushes them.
  */
+
 import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { temporaryPath } from '../../base/atomic-file.ts';
 import { UnavailableError } from '../../base/errors.ts';
+import { step } from '../../base/steps.ts';
 import { type DiffID, parseDigest } from '../digest.ts';
 import type { Snapshotter } from '../layers/snapshotter.ts';
 import { SharedRuns } from '../layers/work/shared-runs.ts';
@@ -85,8 +87,12 @@ export class LayerBlobs {
     };
     const tar = counted(layerTar(deps, diffId, signal), onProgress);
     try {
-      const { digest, sizeBytes } = await writeFile(temporary, parallelGzip(tar, signal));
-      await this.#contentStore.ingestFile(temporary, digest, { verified: true });
+      const { digest, sizeBytes } = await step('push/compress', diffId, () =>
+        writeFile(temporary, parallelGzip(tar, signal)),
+      );
+      await step('push/keep-blob', diffId, () =>
+        this.#contentStore.ingestFile(temporary, digest, { verified: true }),
+      );
       const blob = { digest, sizeBytes, mediaType: OCI_LAYER_GZIP };
       this.#imageStore.keepLayerBlob(diffId, blob);
       return { ...blob, path: this.#contentStore.path(digest) };

@@ -3,8 +3,10 @@
  * of the tags that are meant, and remembers under which digest they are known there. Progress messages, their order
  * and the error texts are Docker's.
  */
+
 import { InternalError, InvalidParameterError, NotFoundError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { step } from '../../base/steps.ts';
 import { configPlatform } from '../image-config.ts';
 import type { Snapshotter } from '../layers/snapshotter.ts';
 import { parseManifest } from '../manifest.ts';
@@ -201,9 +203,9 @@ export class Pusher {
   async #pushTag(push: RepositoryPush, tag: string, image: Image, request: PushRequest): Promise<void> {
     try {
       await push.hold(image);
-      const manifest = await push.placeImage(image);
+      const manifest = await step('push/blobs', image.id, () => push.placeImage(image));
       const top = await this.#top(push, image, manifest, request);
-      await push.options.client.putManifest(tag, top, request.signal);
+      await step('push/manifest', image.id, () => push.options.client.putManifest(tag, top, request.signal));
       const { digest } = top;
       request.onProgress({ status: `${tag}: digest: ${digest} size: ${top.bytes.length}` });
       this.#remember(push.options.repository, image, digest);

@@ -3,6 +3,7 @@
  * that it came with where all of that can be there. What is there already is not sent again.
  */
 
+import { step } from '../../base/steps.ts';
 import { type DiffID, type Digest, parseDigest } from '../digest.ts';
 import type { Descriptor } from '../manifest.ts';
 import { layerStatus, type OnProgress, ProgressMeter, shortDigest } from '../progress.ts';
@@ -225,12 +226,14 @@ export class RepositoryPush {
     const progress: OnProgress = id === undefined ? () => {} : onProgress;
     const name = id ?? '';
     const meter = new ProgressMeter(name, 'Pushing', sizeBytes, progress);
-    const source = await uploadBlob({
-      ...this.#uploadRequest(content, sources, signal),
-      onBytes: (bytes) => meter.update(bytes),
-      onRetry: (seconds) =>
-        progress(layerStatus(name, `Retrying in ${seconds} second${seconds === 1 ? '' : 's'}`)),
-    });
+    const source = await step('push/upload', digest, () =>
+      uploadBlob({
+        ...this.#uploadRequest(content, sources, signal),
+        onBytes: (bytes) => meter.update(bytes),
+        onRetry: (seconds) =>
+          progress(layerStatus(name, `Retrying in ${seconds} second${seconds === 1 ? '' : 's'}`)),
+      }),
+    );
     this.#present.add(digest);
     return source === undefined ? 'Pushed' : `Mounted from ${source}`;
   }

@@ -3,8 +3,10 @@
  * all names go, if they are of one repository. Hard conflicts (children, running containers) always stop it; soft ones
  * (several repositories, stopped containers) give way to force. Parents that nobody names or uses go along.
  */
+
 import { type Database, transaction } from '../../base/database.ts';
 import { ConflictError } from '../../base/errors.ts';
+import { step, stepSync } from '../../base/steps.ts';
 import type { DiffID, Digest, ImageID } from '../digest.ts';
 import { chainIds, parseImageConfig } from '../image-config.ts';
 import { familiarFromRepository, parseReference, repositoryName, withDefaultTag } from '../reference.ts';
@@ -63,12 +65,14 @@ export class ImageRemover {
   /** `given` is what the user typed and `id` what it means. Throws Conflict with Docker's texts, having changed nothing. */
   async remove(id: ImageID, given: string, options: RemoveOptions): Promise<Removal> {
     const progress: Progress = { items: [], images: [], layers: [], blobs: [] };
-    transaction(this.#db, () => {
+    const strike = (): void => {
       if (isIdPrefix(id, given)) this.#removeById(id, options, progress);
       else this.#removeByName(id, given, options, progress);
-    });
+    };
+    stepSync('image-remove/record', id, () => transaction(this.#db, strike));
     const { items, images, layers, blobs } = progress;
-    return { items, images, freedBytes: await this.#holds.collect(layers, blobs) };
+    const freedBytes = await step('image-remove/collect', id, () => this.#holds.collect(layers, blobs));
+    return { items, images, freedBytes };
   }
 
   #removeByName(id: ImageID, given: string, options: RemoveOptions, progress: Progress): void {

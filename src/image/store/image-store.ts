@@ -3,9 +3,11 @@
  * is in SQLite and changes in one transaction; layers and blobs are made before and removed after it, so that a crash
  * leaves garbage at worst, which `sweep` collects. Removal rules stand in image-removal.ts.
  */
+
 import type { CheckRun } from '../../base/check.ts';
 import { type Database, transaction } from '../../base/database.ts';
 import { ConflictError, InternalError, InvalidParameterError, NotFoundError } from '../../base/errors.ts';
+import { step, stepSync } from '../../base/steps.ts';
 import type { EventBus } from '../../events/event-bus.ts';
 import { type DiffID, type Digest, digestOf, type ImageID, parseImageID } from '../digest.ts';
 import { chainIds, configPlatform, type ImageConfig, parseImageConfig } from '../image-config.ts';
@@ -233,10 +235,11 @@ export class ImageStore {
    */
   tag(imageId: ImageID, reference: string): void {
     const target = tagTarget(reference);
-    transaction(this.#db, () => {
+    const store = (): void => {
       if (this.#tables.image(imageId) === undefined) throw new NotFoundError(`No such image: ${imageId}`);
       this.#setTag(target, imageId);
-    });
+    };
+    stepSync('tag/record', imageId, () => transaction(this.#db, store));
     this.tell('tag', imageId, familiarString(target), this.get(imageId));
   }
 
@@ -266,14 +269,17 @@ export class ImageStore {
     const references = (input.references ?? []).map(tagTarget);
     const repoDigest = input.repoDigest === undefined ? undefined : digestTarget(input.repoDigest);
     // Before the transaction: a blob without an image is swept later, an image without its blob would be damaged.
-    for (const blob of [input.manifest, input.index]) if (blob !== undefined) this.#content.put(blob.bytes);
-    transaction(this.#db, () => {
+    for (const blob of [input.manifest, input.index]) {
+      if (blob !== undefined) stepSync('image/blob', id, () => this.#content.put(blob.bytes));
+    }
+    const store = (): void => {
       if (this.#tables.image(id) === undefined) this.#insert(id, config, input);
       else if (input.manifest !== undefined) this.#setManifest(id, input.manifest, input.index);
       this.#addBlobs(id, input);
       for (const reference of references) this.#setTag(reference, id);
       if (repoDigest !== undefined) this.#tables.setDigest(repoDigest.repository, repoDigest.digest, id);
-    });
+    };
+    stepSync('image/record', id, () => transaction(this.#db, store));
     const image = this.get(id);
     if (image === undefined) throw new InternalError(`image ${id} is missing right after it was stored`);
     return image;
@@ -345,7 +351,9 @@ export class ImageStore {
 
   /** Registers a verified compressed form that is in the content store; all images that have the layer keep it. */
   keepLayerBlob(diffId: DiffID, blob: Omit<LayerBlob, 'verified'>): void {
-    transaction(this.#db, () => this.#tables.keepLayerBlob(diffId, { ...blob, verified: true }));
+    stepSync('image/layer-blob', diffId, () =>
+      transaction(this.#db, () => this.#tables.keepLayerBlob(diffId, { ...blob, verified: true })),
+    );
   }
 
   /** The manifest that the image came with, or was first pushed with; undefined for other images made here. */
@@ -463,7 +471,9 @@ export class ImageStore {
   async keepBlob(layer: CommittedLayer): Promise<AddLayer> {
     const { diffId, blob } = layer;
     if (blob === undefined) return { diffId };
-    await this.#content.ingestFile(blob.path, blob.digest, { verified: true });
+    await step('image/ingest', diffId, () =>
+      this.#content.ingestFile(blob.path, blob.digest, { verified: true }),
+    );
     return { diffId, blobDigest: blob.digest, blobSizeBytes: blob.sizeBytes, mediaType: OCI_LAYER_GZIP };
   }
 

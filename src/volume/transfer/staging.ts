@@ -3,12 +3,14 @@
  * name that begins with TEMPORARY_PREFIX is nobody's volume; a volume whose folder bears the mark UNPUBLISHED and that
  * the database does not know never was one.
  */
+
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { syncDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../../base/atomic-file.ts';
 import { errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { step, stepSync } from '../../base/steps.ts';
 import { applySizeLimit } from '../quota.ts';
 import { removeTree } from '../remove-tree.ts';
 import { snapshotsFolder } from '../snapshot-folder.ts';
@@ -35,16 +37,18 @@ export function makeStaging(parent: string): { folder: string; data: string } {
  * none. The caller has made sure that nothing has the name.
  */
 export function publishVolume(staging: string, folder: string, make: () => void): void {
-  writeFileSync(join(staging, UNPUBLISHED), '');
-  syncDirectory(staging);
-  renameSync(staging, folder);
+  stepSync('volume-publish/mark', folder, () => {
+    writeFileSync(join(staging, UNPUBLISHED), '');
+    syncDirectory(staging);
+  });
+  stepSync('volume-publish/rename', folder, () => renameSync(staging, folder));
   try {
     make();
   } catch (error) {
     renameSync(folder, staging);
     throw error;
   }
-  rmSync(join(folder, UNPUBLISHED), { force: true });
+  stepSync('volume-publish/done', folder, () => rmSync(join(folder, UNPUBLISHED), { force: true }));
 }
 
 interface ExchangeJournal {
@@ -60,9 +64,13 @@ interface ExchangeJournal {
  */
 export async function exchangeEntries(volumeFolder: string, staging: string): Promise<void> {
   mkdirSync(join(volumeFolder, staging, 'old'), { mode: 0o700 });
-  writeJournal(volumeFolder, { phase: 'out', staging });
+  stepSync('volume-exchange/journal', volumeFolder, () =>
+    writeJournal(volumeFolder, { phase: 'out', staging }),
+  );
   try {
-    await move(join(volumeFolder, '_data'), join(volumeFolder, staging, 'old'), false);
+    await step('volume-exchange/out', volumeFolder, () =>
+      move(join(volumeFolder, '_data'), join(volumeFolder, staging, 'old'), false),
+    );
   } catch (error) {
     await move(join(volumeFolder, staging, 'old'), join(volumeFolder, '_data'), false);
     rmSync(join(volumeFolder, EXCHANGING), { force: true });
@@ -87,9 +95,15 @@ export async function bringEntries(volumeFolder: string, staging: string): Promi
 }
 
 async function bringIn(volumeFolder: string, staging: string): Promise<void> {
-  writeJournal(volumeFolder, { phase: 'in', staging });
-  await move(join(volumeFolder, staging, '_data'), join(volumeFolder, '_data'), true);
-  rmSync(join(volumeFolder, EXCHANGING), { force: true });
+  stepSync('volume-exchange/journal', volumeFolder, () =>
+    writeJournal(volumeFolder, { phase: 'in', staging }),
+  );
+  await step('volume-exchange/in', volumeFolder, () =>
+    move(join(volumeFolder, staging, '_data'), join(volumeFolder, '_data'), true),
+  );
+  stepSync('volume-exchange/done', volumeFolder, () =>
+    rmSync(join(volumeFolder, EXCHANGING), { force: true }),
+  );
   syncDirectory(volumeFolder);
 }
 

@@ -2,6 +2,7 @@
  * Snapshots of volumes: copies of their content under names of their own, beside it (snapshot-folder.ts), which nothing
  * mounts and nobody writes to. They share their files with the volume where the file system can, and go with it.
  */
+
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -9,6 +10,7 @@ import type { VolumeSnapshot } from '../../api/volumes.ts';
 import { syncDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../../base/atomic-file.ts';
 import { ConflictError, errorMessage, InvalidParameterError, NotFoundError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { step, stepSync } from '../../base/steps.ts';
 import type { EventBus } from '../../events/event-bus.ts';
 import { addon } from '../../native/addon.ts';
 import { applySizeLimit, shareSizeLimit, suspendSizeLimit } from '../quota.ts';
@@ -71,16 +73,22 @@ export class VolumeSnapshots {
         }
       };
       requireFree();
-      const staging = makeStaging(parent);
+      const staging = stepSync('snapshot-create/folder', volume, () => makeStaging(parent));
       try {
-        await runTransfer({ kind: 'copy', from: this.#store.path(volume), to: staging.data }, {}, signal);
-        writeFileAtomic(
-          join(staging.folder, DESCRIPTION),
-          JSON.stringify({ CreatedAt: new Date().toISOString() }),
+        await step('snapshot-create/copy', volume, () =>
+          runTransfer({ kind: 'copy', from: this.#store.path(volume), to: staging.data }, {}, signal),
+        );
+        stepSync('snapshot-create/description', volume, () =>
+          writeFileAtomic(
+            join(staging.folder, DESCRIPTION),
+            JSON.stringify({ CreatedAt: new Date().toISOString() }),
+          ),
         );
         requireFree();
-        renameSync(staging.folder, target);
-        syncDirectory(parent);
+        stepSync('snapshot-create/rename', volume, () => {
+          renameSync(staging.folder, target);
+          syncDirectory(parent);
+        });
       } catch (error) {
         throw explained(error, `snapshot ${volume}`);
       } finally {
@@ -106,13 +114,17 @@ export class VolumeSnapshots {
       const users = this.#runningUsers(volume);
       if (users.length > 0 && !force) throw inUse(volume, users);
       const path = this.#store.path(volume);
-      const staging = makeStaging(this.#store.folder(volume));
+      const staging = stepSync('snapshot-restore/folder', volume, () =>
+        makeStaging(this.#store.folder(volume)),
+      );
       const sizeBytes = this.#store.sizeLimitBytes(volume);
       try {
         // For a while both contents are there, and count.
         if (sizeBytes > 0) suspendSizeLimit(path);
         shareSizeLimit(staging.data, path);
-        await runTransfer({ kind: 'copy', from: join(snapshot, '_data'), to: staging.data }, {}, signal);
+        await step('snapshot-restore/copy', volume, () =>
+          runTransfer({ kind: 'copy', from: join(snapshot, '_data'), to: staging.data }, {}, signal),
+        );
         await this.#exchange(volume, staging, force);
       } catch (error) {
         throw explained(error, `restore ${volume}`);
@@ -131,8 +143,10 @@ export class VolumeSnapshots {
   async #exchange(volume: string, staging: { folder: string; data: string }, force: boolean): Promise<void> {
     const users = this.#runningUsers(volume);
     if (users.length === 0) {
-      addon().exchange(this.#store.path(volume), staging.data);
-      syncDirectory(this.#store.folder(volume));
+      stepSync('snapshot-restore/exchange', volume, () => {
+        addon().exchange(this.#store.path(volume), staging.data);
+        syncDirectory(this.#store.folder(volume));
+      });
     } else if (force) await exchangeEntries(this.#store.folder(volume), basename(staging.folder));
     else throw inUse(volume, users);
   }
@@ -146,8 +160,8 @@ export class VolumeSnapshots {
         snapshotsFolder(this.#store.folder(volume)),
         `${TEMPORARY_PREFIX}remove-${randomBytes(6).toString('hex')}`,
       );
-      renameSync(snapshot, removing);
-      await removed(removing);
+      stepSync('snapshot-remove/rename', volume, () => renameSync(snapshot, removing));
+      await step('snapshot-remove/tree', volume, () => removed(removing));
     } finally {
       letGo();
     }

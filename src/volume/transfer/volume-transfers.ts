@@ -3,12 +3,14 @@
  * was at one moment; files that containers write to meanwhile may be of different moments. What fails or is given up
  * leaves nothing behind, but for an import that merges: what it has written by then stays.
  */
+
 import { randomUUID } from 'node:crypto';
 import { closeSync, existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Volume, VolumeCloneRequest } from '../../api/volumes.ts';
 import { ConflictError, EngineError, errnoCode, errorMessage, UnavailableError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { step, stepSync } from '../../base/steps.ts';
 import type { EventBus } from '../../events/event-bus.ts';
 import { copyTree, openDirectory } from '../copy-tree.ts';
 import { applySizeLimit, liftSizeLimit, shareSizeLimit, sizeLimitOf, suspendSizeLimit } from '../quota.ts';
@@ -76,7 +78,9 @@ export class VolumeTransfers {
     if (this.#store.has(name)) await this.#importInto(name, archive, options, signal);
     else {
       await this.#makeVolume('import', name, {}, async (data) => {
-        await unpack({ volume: name, path: data, budgetBytes: undefined }, archive, signal);
+        await step('volume-import/unpack', name, () =>
+          unpack({ volume: name, path: data, budgetBytes: undefined }, archive, signal),
+        );
       });
     }
     this.#tell('import', name);
@@ -95,15 +99,21 @@ export class VolumeTransfers {
       if (!merge) await requireEmpty(name, path);
       // Content of another file system cannot be put together beside it.
       if (merge || this.#store.isMountable(name)) {
-        await unpack({ volume: name, path, budgetBytes }, archive, signal);
+        await step('volume-import/merge', name, () =>
+          unpack({ volume: name, path, budgetBytes }, archive, signal),
+        );
         return;
       }
       await this.#withStaging(this.#store.folder(name), async ({ data, folder }) => {
         await copyAttributes(path, data);
         shareSizeLimit(data, path);
-        await unpack({ volume: name, path: data, budgetBytes }, archive, signal);
+        await step('volume-import/unpack', name, () =>
+          unpack({ volume: name, path: data, budgetBytes }, archive, signal),
+        );
         await requireEmpty(name, path);
-        await bringEntries(this.#store.folder(name), basename(folder));
+        await step('volume-import/entries', name, () =>
+          bringEntries(this.#store.folder(name), basename(folder)),
+        );
       });
     });
   }
@@ -118,7 +128,9 @@ export class VolumeTransfers {
       const sizeBytes = this.#store.sizeLimitBytes(name);
       const made = { labels: request.Labels ?? {}, sizeBytes };
       await this.#makeVolume('clone', request.Name, made, async (data) => {
-        await runTransfer({ kind: 'copy', from: path, to: data }, {}, signal);
+        await step('volume-clone/copy', request.Name, () =>
+          runTransfer({ kind: 'copy', from: path, to: data }, {}, signal),
+        );
       });
     });
     this.#tell('clone', request.Name, { source: name });
@@ -172,11 +184,11 @@ export class VolumeTransfers {
     parent: string,
     use: (staging: { folder: string; data: string }) => Promise<void>,
   ): Promise<void> {
-    const staging = makeStaging(parent);
+    const staging = stepSync('volume-staging/folder', parent, () => makeStaging(parent));
     try {
       await use(staging);
     } finally {
-      await discard(staging.folder).catch((error: unknown) => {
+      await step('volume-staging/discard', parent, () => discard(staging.folder)).catch((error: unknown) => {
         log.warn({ folder: staging.folder, error: errorMessage(error) }, 'cannot remove a staging folder');
       });
     }
