@@ -4,19 +4,21 @@
 // @generated from file control.proto (package moby.buildkit.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Status } from "./rpc-status_pb.ts";
+import { file_rpc_status } from "./rpc-status_pb.ts";
 import type { Definition, Range, SourceInfo, Timestamp } from "./types_pb.ts";
 import { file_types } from "./types_pb.ts";
 import type { BuildkitVersion, WorkerRecord } from "./worker_pb.ts";
 import { file_worker } from "./worker_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file control.proto.
  */
 export const file_control: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jb250cm9sLnByb3RvEhBtb2J5LmJ1aWxka2l0LnYxIjUKEERpc2tVc2FnZVJlcXVlc3QSDgoGZmlsdGVyGAEgAygJEhEKCWFnZV9saW1pdBgCIAEoAyJCChFEaXNrVXNhZ2VSZXNwb25zZRItCgZyZWNvcmQYASADKAsyHS5tb2J5LmJ1aWxka2l0LnYxLlVzYWdlUmVjb3JkIooBCgxQcnVuZVJlcXVlc3QSDgoGZmlsdGVyGAEgAygJEgsKA2FsbBgCIAEoCBIVCg1rZWVwX2R1cmF0aW9uGAMgASgDEhYKDnJlc2VydmVkX3NwYWNlGAQgASgDEhYKDm1heF91c2VkX3NwYWNlGAUgASgDEhYKDm1pbl9mcmVlX3NwYWNlGAYgASgDIoQCCgtVc2FnZVJlY29yZBIOCgJpZBgBIAEoCVICSUQSDwoHbXV0YWJsZRgCIAEoCBIOCgZpbl91c2UYAyABKAgSDAoEc2l6ZRgEIAEoAxIOCgZwYXJlbnQYBSABKAkSIQoKY3JlYXRlZF9hdBgGIAEoCzINLnBiLlRpbWVzdGFtcBIjCgxsYXN0X3VzZWRfYXQYByABKAsyDS5wYi5UaW1lc3RhbXASEwoLdXNhZ2VfY291bnQYCCABKAMSEwoLZGVzY3JpcHRpb24YCSABKAkSEwoLcmVjb3JkX3R5cGUYCiABKAkSDgoGc2hhcmVkGAsgASgIEg8KB3BhcmVudHMYDCADKAkisQYKDFNvbHZlUmVxdWVzdBILCgNyZWYYASABKAkSIgoKZGVmaW5pdGlvbhgCIAEoCzIOLnBiLkRlZmluaXRpb24SGwoTZXhwb3J0ZXJfZGVwcmVjYXRlZBgDIAEoCRJeChlleHBvcnRlcl9hdHRyc19kZXByZWNhdGVkGAQgAygLMjsubW9ieS5idWlsZGtpdC52MS5Tb2x2ZVJlcXVlc3QuRXhwb3J0ZXJBdHRyc0RlcHJlY2F0ZWRFbnRyeRIPCgdzZXNzaW9uGAUgASgJEhAKCGZyb250ZW5kGAYgASgJEkkKDmZyb250ZW5kX2F0dHJzGAcgAygLMjEubW9ieS5idWlsZGtpdC52MS5Tb2x2ZVJlcXVlc3QuRnJvbnRlbmRBdHRyc0VudHJ5Ei0KBWNhY2hlGAggASgLMh4ubW9ieS5idWlsZGtpdC52MS5DYWNoZU9wdGlvbnMSFAoMZW50aXRsZW1lbnRzGAkgAygJEksKD2Zyb250ZW5kX2lucHV0cxgKIAMoCzIyLm1vYnkuYnVpbGRraXQudjEuU29sdmVSZXF1ZXN0LkZyb250ZW5kSW5wdXRzRW50cnkSEAoIaW50ZXJuYWwYCyABKAgSNQoNc291cmNlX3BvbGljeRgMIAEoCzIeLm1vYnkuYnVpbGRraXQudjEuU291cmNlUG9saWN5Ei0KCWV4cG9ydGVycxgNIAMoCzIaLm1vYnkuYnVpbGRraXQudjEuRXhwb3J0ZXISHwoXZW5hYmxlX3Nlc3Npb25fZXhwb3J0ZXIYDiABKAgSHQoVc291cmNlX3BvbGljeV9zZXNzaW9uGA8gASgJGj4KHEV4cG9ydGVyQXR0cnNEZXByZWNhdGVkRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARo0ChJGcm9udGVuZEF0dHJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARpFChNGcm9udGVuZElucHV0c0VudHJ5EgsKA2tleRgBIAEoCRIdCgV2YWx1ZRgCIAEoCzIOLnBiLkRlZmluaXRpb246AjgBIlIKDFNvdXJjZVBvbGljeRIPCgd2ZXJzaW9uGAEgASgDEjEKBXJ1bGVzGAIgAygLMiIubW9ieS5idWlsZGtpdC52MS5Tb3VyY2VQb2xpY3lSdWxlIiIKEFNvdXJjZVBvbGljeVJ1bGUSDgoGYWN0aW9uGAEgASgFInwKCEV4cG9ydGVyEgwKBHR5cGUYASABKAkSNAoFYXR0cnMYAiADKAsyJS5tb2J5LmJ1aWxka2l0LnYxLkV4cG9ydGVyLkF0dHJzRW50cnkaLAoKQXR0cnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBItMCCgxDYWNoZU9wdGlvbnMSHQoVZXhwb3J0X3JlZl9kZXByZWNhdGVkGAEgASgJEh4KFmltcG9ydF9yZWZzX2RlcHJlY2F0ZWQYAiADKAkSWgoXZXhwb3J0X2F0dHJzX2RlcHJlY2F0ZWQYAyADKAsyOS5tb2J5LmJ1aWxka2l0LnYxLkNhY2hlT3B0aW9ucy5FeHBvcnRBdHRyc0RlcHJlY2F0ZWRFbnRyeRI0CgdleHBvcnRzGAQgAygLMiMubW9ieS5idWlsZGtpdC52MS5DYWNoZU9wdGlvbnNFbnRyeRI0CgdpbXBvcnRzGAUgAygLMiMubW9ieS5idWlsZGtpdC52MS5DYWNoZU9wdGlvbnNFbnRyeRo8ChpFeHBvcnRBdHRyc0RlcHJlY2F0ZWRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIo4BChFDYWNoZU9wdGlvbnNFbnRyeRIMCgR0eXBlGAEgASgJEj0KBWF0dHJzGAIgAygLMi4ubW9ieS5idWlsZGtpdC52MS5DYWNoZU9wdGlvbnNFbnRyeS5BdHRyc0VudHJ5GiwKCkF0dHJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKaAQoNU29sdmVSZXNwb25zZRJQChFleHBvcnRlcl9yZXNwb25zZRgBIAMoCzI1Lm1vYnkuYnVpbGRraXQudjEuU29sdmVSZXNwb25zZS5FeHBvcnRlclJlc3BvbnNlRW50cnkaNwoVRXhwb3J0ZXJSZXNwb25zZUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiHAoNU3RhdHVzUmVxdWVzdBILCgNyZWYYASABKAkizAEKDlN0YXR1c1Jlc3BvbnNlEioKCHZlcnRleGVzGAEgAygLMhgubW9ieS5idWlsZGtpdC52MS5WZXJ0ZXgSMAoIc3RhdHVzZXMYAiADKAsyHi5tb2J5LmJ1aWxka2l0LnYxLlZlcnRleFN0YXR1cxIpCgRsb2dzGAMgAygLMhsubW9ieS5idWlsZGtpdC52MS5WZXJ0ZXhMb2cSMQoId2FybmluZ3MYBCADKAsyHy5tb2J5LmJ1aWxka2l0LnYxLlZlcnRleFdhcm5pbmcilwEKBlZlcnRleBIOCgZkaWdlc3QYASABKAkSDgoGaW5wdXRzGAIgAygJEgwKBG5hbWUYAyABKAkSDgoGY2FjaGVkGAQgASgIEh4KB3N0YXJ0ZWQYBSABKAsyDS5wYi5UaW1lc3RhbXASIAoJY29tcGxldGVkGAYgASgLMg0ucGIuVGltZXN0YW1wEg0KBWVycm9yGAcgASgJIsABCgxWZXJ0ZXhTdGF0dXMSDgoCaWQYASABKAlSAklEEg4KBnZlcnRleBgCIAEoCRIMCgRuYW1lGAMgASgJEg8KB2N1cnJlbnQYBCABKAMSDQoFdG90YWwYBSABKAMSIAoJdGltZXN0YW1wGAYgASgLMg0ucGIuVGltZXN0YW1wEh4KB3N0YXJ0ZWQYByABKAsyDS5wYi5UaW1lc3RhbXASIAoJY29tcGxldGVkGAggASgLMg0ucGIuVGltZXN0YW1wIloKCVZlcnRleExvZxIOCgZ2ZXJ0ZXgYASABKAkSIAoJdGltZXN0YW1wGAIgASgLMg0ucGIuVGltZXN0YW1wEg4KBnN0cmVhbRgDIAEoAxILCgNtc2cYBCABKAwikwEKDVZlcnRleFdhcm5pbmcSDgoGdmVydGV4GAEgASgJEg0KBWxldmVsGAIgASgDEg0KBXNob3J0GAMgASgMEg4KBmRldGFpbBgEIAMoDBILCgN1cmwYBSABKAkSHAoEaW5mbxgGIAEoCzIOLnBiLlNvdXJjZUluZm8SGQoGcmFuZ2VzGAcgAygLMgkucGIuUmFuZ2UiHAoMQnl0ZXNNZXNzYWdlEgwKBGRhdGEYASABKAwiJAoSTGlzdFdvcmtlcnNSZXF1ZXN0Eg4KBmZpbHRlchgBIAMoCSJLChNMaXN0V29ya2Vyc1Jlc3BvbnNlEjQKBnJlY29yZBgBIAMoCzIkLm1vYnkuYnVpbGRraXQudjEudHlwZXMuV29ya2VyUmVjb3JkIg0KC0luZm9SZXF1ZXN0IlEKDEluZm9SZXNwb25zZRJBChBidWlsZGtpdF92ZXJzaW9uGAEgASgLMicubW9ieS5idWlsZGtpdC52MS50eXBlcy5CdWlsZGtpdFZlcnNpb24iagoTQnVpbGRIaXN0b3J5UmVxdWVzdBITCgthY3RpdmVfb25seRgBIAEoCBILCgNyZWYYAiABKAkSEgoKZWFybHlfZXhpdBgDIAEoCBIOCgZmaWx0ZXIYBCADKAkSDQoFbGltaXQYBSABKAUiIQoRQnVpbGRIaXN0b3J5RXZlbnQSDAoEdHlwZRgBIAEoBSJaChlVcGRhdGVCdWlsZEhpc3RvcnlSZXF1ZXN0EgsKA3JlZhgBIAEoCRIOCgZwaW5uZWQYAiABKAgSDgoGZGVsZXRlGAMgASgIEhAKCGZpbmFsaXplGAQgASgIIhwKGlVwZGF0ZUJ1aWxkSGlzdG9yeVJlc3BvbnNlMokGCgdDb250cm9sElQKCURpc2tVc2FnZRIiLm1vYnkuYnVpbGRraXQudjEuRGlza1VzYWdlUmVxdWVzdBojLm1vYnkuYnVpbGRraXQudjEuRGlza1VzYWdlUmVzcG9uc2USSAoFUHJ1bmUSHi5tb2J5LmJ1aWxka2l0LnYxLlBydW5lUmVxdWVzdBodLm1vYnkuYnVpbGRraXQudjEuVXNhZ2VSZWNvcmQwARJICgVTb2x2ZRIeLm1vYnkuYnVpbGRraXQudjEuU29sdmVSZXF1ZXN0Gh8ubW9ieS5idWlsZGtpdC52MS5Tb2x2ZVJlc3BvbnNlEk0KBlN0YXR1cxIfLm1vYnkuYnVpbGRraXQudjEuU3RhdHVzUmVxdWVzdBogLm1vYnkuYnVpbGRraXQudjEuU3RhdHVzUmVzcG9uc2UwARJNCgdTZXNzaW9uEh4ubW9ieS5idWlsZGtpdC52MS5CeXRlc01lc3NhZ2UaHi5tb2J5LmJ1aWxka2l0LnYxLkJ5dGVzTWVzc2FnZSgBMAESWgoLTGlzdFdvcmtlcnMSJC5tb2J5LmJ1aWxka2l0LnYxLkxpc3RXb3JrZXJzUmVxdWVzdBolLm1vYnkuYnVpbGRraXQudjEuTGlzdFdvcmtlcnNSZXNwb25zZRJFCgRJbmZvEh0ubW9ieS5idWlsZGtpdC52MS5JbmZvUmVxdWVzdBoeLm1vYnkuYnVpbGRraXQudjEuSW5mb1Jlc3BvbnNlEmIKEkxpc3RlbkJ1aWxkSGlzdG9yeRIlLm1vYnkuYnVpbGRraXQudjEuQnVpbGRIaXN0b3J5UmVxdWVzdBojLm1vYnkuYnVpbGRraXQudjEuQnVpbGRIaXN0b3J5RXZlbnQwARJvChJVcGRhdGVCdWlsZEhpc3RvcnkSKy5tb2J5LmJ1aWxka2l0LnYxLlVwZGF0ZUJ1aWxkSGlzdG9yeVJlcXVlc3QaLC5tb2J5LmJ1aWxka2l0LnYxLlVwZGF0ZUJ1aWxkSGlzdG9yeVJlc3BvbnNlYgZwcm90bzM", [file_types, file_worker]);
+  fileDesc("Cg1jb250cm9sLnByb3RvEhBtb2J5LmJ1aWxka2l0LnYxIjUKEERpc2tVc2FnZVJlcXVlc3QSDgoGZmlsdGVyGAEgAygJEhEKCWFnZV9saW1pdBgCIAEoAyJCChFEaXNrVXNhZ2VSZXNwb25zZRItCgZyZWNvcmQYASADKAsyHS5tb2J5LmJ1aWxka2l0LnYxLlVzYWdlUmVjb3JkIooBCgxQcnVuZVJlcXVlc3QSDgoGZmlsdGVyGAEgAygJEgsKA2FsbBgCIAEoCBIVCg1rZWVwX2R1cmF0aW9uGAMgASgDEhYKDnJlc2VydmVkX3NwYWNlGAQgASgDEhYKDm1heF91c2VkX3NwYWNlGAUgASgDEhYKDm1pbl9mcmVlX3NwYWNlGAYgASgDIoQCCgtVc2FnZVJlY29yZBIOCgJpZBgBIAEoCVICSUQSDwoHbXV0YWJsZRgCIAEoCBIOCgZpbl91c2UYAyABKAgSDAoEc2l6ZRgEIAEoAxIOCgZwYXJlbnQYBSABKAkSIQoKY3JlYXRlZF9hdBgGIAEoCzINLnBiLlRpbWVzdGFtcBIjCgxsYXN0X3VzZWRfYXQYByABKAsyDS5wYi5UaW1lc3RhbXASEwoLdXNhZ2VfY291bnQYCCABKAMSEwoLZGVzY3JpcHRpb24YCSABKAkSEwoLcmVjb3JkX3R5cGUYCiABKAkSDgoGc2hhcmVkGAsgASgIEg8KB3BhcmVudHMYDCADKAkisQYKDFNvbHZlUmVxdWVzdBILCgNyZWYYASABKAkSIgoKZGVmaW5pdGlvbhgCIAEoCzIOLnBiLkRlZmluaXRpb24SGwoTZXhwb3J0ZXJfZGVwcmVjYXRlZBgDIAEoCRJeChlleHBvcnRlcl9hdHRyc19kZXByZWNhdGVkGAQgAygLMjsubW9ieS5idWlsZGtpdC52MS5Tb2x2ZVJlcXVlc3QuRXhwb3J0ZXJBdHRyc0RlcHJlY2F0ZWRFbnRyeRIPCgdzZXNzaW9uGAUgASgJEhAKCGZyb250ZW5kGAYgASgJEkkKDmZyb250ZW5kX2F0dHJzGAcgAygLMjEubW9ieS5idWlsZGtpdC52MS5Tb2x2ZVJlcXVlc3QuRnJvbnRlbmRBdHRyc0VudHJ5Ei0KBWNhY2hlGAggASgLMh4ubW9ieS5idWlsZGtpdC52MS5DYWNoZU9wdGlvbnMSFAoMZW50aXRsZW1lbnRzGAkgAygJEksKD2Zyb250ZW5kX2lucHV0cxgKIAMoCzIyLm1vYnkuYnVpbGRraXQudjEuU29sdmVSZXF1ZXN0LkZyb250ZW5kSW5wdXRzRW50cnkSEAoIaW50ZXJuYWwYCyABKAgSNQoNc291cmNlX3BvbGljeRgMIAEoCzIeLm1vYnkuYnVpbGRraXQudjEuU291cmNlUG9saWN5Ei0KCWV4cG9ydGVycxgNIAMoCzIaLm1vYnkuYnVpbGRraXQudjEuRXhwb3J0ZXISHwoXZW5hYmxlX3Nlc3Npb25fZXhwb3J0ZXIYDiABKAgSHQoVc291cmNlX3BvbGljeV9zZXNzaW9uGA8gASgJGj4KHEV4cG9ydGVyQXR0cnNEZXByZWNhdGVkRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARo0ChJGcm9udGVuZEF0dHJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARpFChNGcm9udGVuZElucHV0c0VudHJ5EgsKA2tleRgBIAEoCRIdCgV2YWx1ZRgCIAEoCzIOLnBiLkRlZmluaXRpb246AjgBIlIKDFNvdXJjZVBvbGljeRIPCgd2ZXJzaW9uGAEgASgDEjEKBXJ1bGVzGAIgAygLMiIubW9ieS5idWlsZGtpdC52MS5Tb3VyY2VQb2xpY3lSdWxlIiIKEFNvdXJjZVBvbGljeVJ1bGUSDgoGYWN0aW9uGAEgASgFInwKCEV4cG9ydGVyEgwKBHR5cGUYASABKAkSNAoFYXR0cnMYAiADKAsyJS5tb2J5LmJ1aWxka2l0LnYxLkV4cG9ydGVyLkF0dHJzRW50cnkaLAoKQXR0cnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBItMCCgxDYWNoZU9wdGlvbnMSHQoVZXhwb3J0X3JlZl9kZXByZWNhdGVkGAEgASgJEh4KFmltcG9ydF9yZWZzX2RlcHJlY2F0ZWQYAiADKAkSWgoXZXhwb3J0X2F0dHJzX2RlcHJlY2F0ZWQYAyADKAsyOS5tb2J5LmJ1aWxka2l0LnYxLkNhY2hlT3B0aW9ucy5FeHBvcnRBdHRyc0RlcHJlY2F0ZWRFbnRyeRI0CgdleHBvcnRzGAQgAygLMiMubW9ieS5idWlsZGtpdC52MS5DYWNoZU9wdGlvbnNFbnRyeRI0CgdpbXBvcnRzGAUgAygLMiMubW9ieS5idWlsZGtpdC52MS5DYWNoZU9wdGlvbnNFbnRyeRo8ChpFeHBvcnRBdHRyc0RlcHJlY2F0ZWRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIo4BChFDYWNoZU9wdGlvbnNFbnRyeRIMCgR0eXBlGAEgASgJEj0KBWF0dHJzGAIgAygLMi4ubW9ieS5idWlsZGtpdC52MS5DYWNoZU9wdGlvbnNFbnRyeS5BdHRyc0VudHJ5GiwKCkF0dHJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKaAQoNU29sdmVSZXNwb25zZRJQChFleHBvcnRlcl9yZXNwb25zZRgBIAMoCzI1Lm1vYnkuYnVpbGRraXQudjEuU29sdmVSZXNwb25zZS5FeHBvcnRlclJlc3BvbnNlRW50cnkaNwoVRXhwb3J0ZXJSZXNwb25zZUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiHAoNU3RhdHVzUmVxdWVzdBILCgNyZWYYASABKAkizAEKDlN0YXR1c1Jlc3BvbnNlEioKCHZlcnRleGVzGAEgAygLMhgubW9ieS5idWlsZGtpdC52MS5WZXJ0ZXgSMAoIc3RhdHVzZXMYAiADKAsyHi5tb2J5LmJ1aWxka2l0LnYxLlZlcnRleFN0YXR1cxIpCgRsb2dzGAMgAygLMhsubW9ieS5idWlsZGtpdC52MS5WZXJ0ZXhMb2cSMQoId2FybmluZ3MYBCADKAsyHy5tb2J5LmJ1aWxka2l0LnYxLlZlcnRleFdhcm5pbmcilwEKBlZlcnRleBIOCgZkaWdlc3QYASABKAkSDgoGaW5wdXRzGAIgAygJEgwKBG5hbWUYAyABKAkSDgoGY2FjaGVkGAQgASgIEh4KB3N0YXJ0ZWQYBSABKAsyDS5wYi5UaW1lc3RhbXASIAoJY29tcGxldGVkGAYgASgLMg0ucGIuVGltZXN0YW1wEg0KBWVycm9yGAcgASgJIsABCgxWZXJ0ZXhTdGF0dXMSDgoCaWQYASABKAlSAklEEg4KBnZlcnRleBgCIAEoCRIMCgRuYW1lGAMgASgJEg8KB2N1cnJlbnQYBCABKAMSDQoFdG90YWwYBSABKAMSIAoJdGltZXN0YW1wGAYgASgLMg0ucGIuVGltZXN0YW1wEh4KB3N0YXJ0ZWQYByABKAsyDS5wYi5UaW1lc3RhbXASIAoJY29tcGxldGVkGAggASgLMg0ucGIuVGltZXN0YW1wIloKCVZlcnRleExvZxIOCgZ2ZXJ0ZXgYASABKAkSIAoJdGltZXN0YW1wGAIgASgLMg0ucGIuVGltZXN0YW1wEg4KBnN0cmVhbRgDIAEoAxILCgNtc2cYBCABKAwikwEKDVZlcnRleFdhcm5pbmcSDgoGdmVydGV4GAEgASgJEg0KBWxldmVsGAIgASgDEg0KBXNob3J0GAMgASgMEg4KBmRldGFpbBgEIAMoDBILCgN1cmwYBSABKAkSHAoEaW5mbxgGIAEoCzIOLnBiLlNvdXJjZUluZm8SGQoGcmFuZ2VzGAcgAygLMgkucGIuUmFuZ2UiHAoMQnl0ZXNNZXNzYWdlEgwKBGRhdGEYASABKAwiJAoSTGlzdFdvcmtlcnNSZXF1ZXN0Eg4KBmZpbHRlchgBIAMoCSJLChNMaXN0V29ya2Vyc1Jlc3BvbnNlEjQKBnJlY29yZBgBIAMoCzIkLm1vYnkuYnVpbGRraXQudjEudHlwZXMuV29ya2VyUmVjb3JkIg0KC0luZm9SZXF1ZXN0IlEKDEluZm9SZXNwb25zZRJBChBidWlsZGtpdF92ZXJzaW9uGAEgASgLMicubW9ieS5idWlsZGtpdC52MS50eXBlcy5CdWlsZGtpdFZlcnNpb24iagoTQnVpbGRIaXN0b3J5UmVxdWVzdBITCgthY3RpdmVfb25seRgBIAEoCBILCgNyZWYYAiABKAkSEgoKZWFybHlfZXhpdBgDIAEoCBIOCgZmaWx0ZXIYBCADKAkSDQoFbGltaXQYBSABKAUigAEKEUJ1aWxkSGlzdG9yeUV2ZW50EjUKBHR5cGUYASABKA4yJy5tb2J5LmJ1aWxka2l0LnYxLkJ1aWxkSGlzdG9yeUV2ZW50VHlwZRI0CgZyZWNvcmQYAiABKAsyJC5tb2J5LmJ1aWxka2l0LnYxLkJ1aWxkSGlzdG9yeVJlY29yZCKkBQoSQnVpbGRIaXN0b3J5UmVjb3JkEgsKA3JlZhgBIAEoCRIQCghmcm9udGVuZBgCIAEoCRJPCg5mcm9udGVuZF9hdHRycxgDIAMoCzI3Lm1vYnkuYnVpbGRraXQudjEuQnVpbGRIaXN0b3J5UmVjb3JkLkZyb250ZW5kQXR0cnNFbnRyeRItCglleHBvcnRlcnMYBCADKAsyGi5tb2J5LmJ1aWxka2l0LnYxLkV4cG9ydGVyEiEKBWVycm9yGAUgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXMSIQoKY3JlYXRlZF9hdBgGIAEoCzINLnBiLlRpbWVzdGFtcBIjCgxjb21wbGV0ZWRfYXQYByABKAsyDS5wYi5UaW1lc3RhbXASVQoRZXhwb3J0ZXJfcmVzcG9uc2UYCSADKAsyOi5tb2J5LmJ1aWxka2l0LnYxLkJ1aWxkSGlzdG9yeVJlY29yZC5FeHBvcnRlclJlc3BvbnNlRW50cnkSEgoKZ2VuZXJhdGlvbhgMIAEoBRIOCgZwaW5uZWQYDiABKAgSGAoQbnVtX2NhY2hlZF9zdGVwcxgPIAEoBRIXCg9udW1fdG90YWxfc3RlcHMYECABKAUSGwoTbnVtX2NvbXBsZXRlZF9zdGVwcxgRIAEoBRI0Cg5leHRlcm5hbF9lcnJvchgSIAEoCzIcLm1vYnkuYnVpbGRraXQudjEuRGVzY3JpcHRvchIUCgxudW1fd2FybmluZ3MYEyABKAUaNAoSRnJvbnRlbmRBdHRyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaNwoVRXhwb3J0ZXJSZXNwb25zZUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEitgEKCkRlc2NyaXB0b3ISEgoKbWVkaWFfdHlwZRgBIAEoCRIOCgZkaWdlc3QYAiABKAkSDAoEc2l6ZRgDIAEoAxJCCgthbm5vdGF0aW9ucxgFIAMoCzItLm1vYnkuYnVpbGRraXQudjEuRGVzY3JpcHRvci5Bbm5vdGF0aW9uc0VudHJ5GjIKEEFubm90YXRpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJaChlVcGRhdGVCdWlsZEhpc3RvcnlSZXF1ZXN0EgsKA3JlZhgBIAEoCRIOCgZwaW5uZWQYAiABKAgSDgoGZGVsZXRlGAMgASgIEhAKCGZpbmFsaXplGAQgASgIIhwKGlVwZGF0ZUJ1aWxkSGlzdG9yeVJlc3BvbnNlKj8KFUJ1aWxkSGlzdG9yeUV2ZW50VHlwZRILCgdTVEFSVEVEEAASDAoIQ09NUExFVEUQARILCgdERUxFVEVEEAIyiQYKB0NvbnRyb2wSVAoJRGlza1VzYWdlEiIubW9ieS5idWlsZGtpdC52MS5EaXNrVXNhZ2VSZXF1ZXN0GiMubW9ieS5idWlsZGtpdC52MS5EaXNrVXNhZ2VSZXNwb25zZRJICgVQcnVuZRIeLm1vYnkuYnVpbGRraXQudjEuUHJ1bmVSZXF1ZXN0Gh0ubW9ieS5idWlsZGtpdC52MS5Vc2FnZVJlY29yZDABEkgKBVNvbHZlEh4ubW9ieS5idWlsZGtpdC52MS5Tb2x2ZVJlcXVlc3QaHy5tb2J5LmJ1aWxka2l0LnYxLlNvbHZlUmVzcG9uc2USTQoGU3RhdHVzEh8ubW9ieS5idWlsZGtpdC52MS5TdGF0dXNSZXF1ZXN0GiAubW9ieS5idWlsZGtpdC52MS5TdGF0dXNSZXNwb25zZTABEk0KB1Nlc3Npb24SHi5tb2J5LmJ1aWxka2l0LnYxLkJ5dGVzTWVzc2FnZRoeLm1vYnkuYnVpbGRraXQudjEuQnl0ZXNNZXNzYWdlKAEwARJaCgtMaXN0V29ya2VycxIkLm1vYnkuYnVpbGRraXQudjEuTGlzdFdvcmtlcnNSZXF1ZXN0GiUubW9ieS5idWlsZGtpdC52MS5MaXN0V29ya2Vyc1Jlc3BvbnNlEkUKBEluZm8SHS5tb2J5LmJ1aWxka2l0LnYxLkluZm9SZXF1ZXN0Gh4ubW9ieS5idWlsZGtpdC52MS5JbmZvUmVzcG9uc2USYgoSTGlzdGVuQnVpbGRIaXN0b3J5EiUubW9ieS5idWlsZGtpdC52MS5CdWlsZEhpc3RvcnlSZXF1ZXN0GiMubW9ieS5idWlsZGtpdC52MS5CdWlsZEhpc3RvcnlFdmVudDABEm8KElVwZGF0ZUJ1aWxkSGlzdG9yeRIrLm1vYnkuYnVpbGRraXQudjEuVXBkYXRlQnVpbGRIaXN0b3J5UmVxdWVzdBosLm1vYnkuYnVpbGRraXQudjEuVXBkYXRlQnVpbGRIaXN0b3J5UmVzcG9uc2ViBnByb3RvMw", [file_rpc_status, file_types, file_worker]);
 
 /**
  * @generated from message moby.buildkit.v1.DiskUsageRequest
@@ -751,15 +753,18 @@ export const BuildHistoryRequestSchema: GenMessage<BuildHistoryRequest> = /*@__P
   messageDesc(file_control, 22);
 
 /**
- * Never sent: no history is kept.
- *
  * @generated from message moby.buildkit.v1.BuildHistoryEvent
  */
 export type BuildHistoryEvent = Message<"moby.buildkit.v1.BuildHistoryEvent"> & {
   /**
-   * @generated from field: int32 type = 1;
+   * @generated from field: moby.buildkit.v1.BuildHistoryEventType type = 1;
    */
-  type: number;
+  type: BuildHistoryEventType;
+
+  /**
+   * @generated from field: moby.buildkit.v1.BuildHistoryRecord record = 2;
+   */
+  record?: BuildHistoryRecord | undefined;
 };
 
 /**
@@ -768,6 +773,127 @@ export type BuildHistoryEvent = Message<"moby.buildkit.v1.BuildHistoryEvent"> & 
  */
 export const BuildHistoryEventSchema: GenMessage<BuildHistoryEvent> = /*@__PURE__*/
   messageDesc(file_control, 23);
+
+/**
+ * @generated from message moby.buildkit.v1.BuildHistoryRecord
+ */
+export type BuildHistoryRecord = Message<"moby.buildkit.v1.BuildHistoryRecord"> & {
+  /**
+   * @generated from field: string ref = 1;
+   */
+  ref: string;
+
+  /**
+   * @generated from field: string frontend = 2;
+   */
+  frontend: string;
+
+  /**
+   * @generated from field: map<string, string> frontend_attrs = 3;
+   */
+  frontendAttrs: { [key: string]: string };
+
+  /**
+   * @generated from field: repeated moby.buildkit.v1.Exporter exporters = 4;
+   */
+  exporters: Exporter[];
+
+  /**
+   * @generated from field: google.rpc.Status error = 5;
+   */
+  error?: Status | undefined;
+
+  /**
+   * @generated from field: pb.Timestamp created_at = 6;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: pb.Timestamp completed_at = 7;
+   */
+  completedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: map<string, string> exporter_response = 9;
+   */
+  exporterResponse: { [key: string]: string };
+
+  /**
+   * @generated from field: int32 generation = 12;
+   */
+  generation: number;
+
+  /**
+   * @generated from field: bool pinned = 14;
+   */
+  pinned: boolean;
+
+  /**
+   * @generated from field: int32 num_cached_steps = 15;
+   */
+  numCachedSteps: number;
+
+  /**
+   * @generated from field: int32 num_total_steps = 16;
+   */
+  numTotalSteps: number;
+
+  /**
+   * @generated from field: int32 num_completed_steps = 17;
+   */
+  numCompletedSteps: number;
+
+  /**
+   * The error with its details, a google.rpc.Status to be read from the content service.
+   *
+   * @generated from field: moby.buildkit.v1.Descriptor external_error = 18;
+   */
+  externalError?: Descriptor | undefined;
+
+  /**
+   * @generated from field: int32 num_warnings = 19;
+   */
+  numWarnings: number;
+};
+
+/**
+ * Describes the message moby.buildkit.v1.BuildHistoryRecord.
+ * Use `create(BuildHistoryRecordSchema)` to create a new message.
+ */
+export const BuildHistoryRecordSchema: GenMessage<BuildHistoryRecord> = /*@__PURE__*/
+  messageDesc(file_control, 24);
+
+/**
+ * @generated from message moby.buildkit.v1.Descriptor
+ */
+export type Descriptor = Message<"moby.buildkit.v1.Descriptor"> & {
+  /**
+   * @generated from field: string media_type = 1;
+   */
+  mediaType: string;
+
+  /**
+   * @generated from field: string digest = 2;
+   */
+  digest: string;
+
+  /**
+   * @generated from field: int64 size = 3;
+   */
+  size: bigint;
+
+  /**
+   * @generated from field: map<string, string> annotations = 5;
+   */
+  annotations: { [key: string]: string };
+};
+
+/**
+ * Describes the message moby.buildkit.v1.Descriptor.
+ * Use `create(DescriptorSchema)` to create a new message.
+ */
+export const DescriptorSchema: GenMessage<Descriptor> = /*@__PURE__*/
+  messageDesc(file_control, 25);
 
 /**
  * @generated from message moby.buildkit.v1.UpdateBuildHistoryRequest
@@ -799,7 +925,7 @@ export type UpdateBuildHistoryRequest = Message<"moby.buildkit.v1.UpdateBuildHis
  * Use `create(UpdateBuildHistoryRequestSchema)` to create a new message.
  */
 export const UpdateBuildHistoryRequestSchema: GenMessage<UpdateBuildHistoryRequest> = /*@__PURE__*/
-  messageDesc(file_control, 24);
+  messageDesc(file_control, 26);
 
 /**
  * @generated from message moby.buildkit.v1.UpdateBuildHistoryResponse
@@ -812,7 +938,38 @@ export type UpdateBuildHistoryResponse = Message<"moby.buildkit.v1.UpdateBuildHi
  * Use `create(UpdateBuildHistoryResponseSchema)` to create a new message.
  */
 export const UpdateBuildHistoryResponseSchema: GenMessage<UpdateBuildHistoryResponse> = /*@__PURE__*/
-  messageDesc(file_control, 25);
+  messageDesc(file_control, 27);
+
+/**
+ * @generated from enum moby.buildkit.v1.BuildHistoryEventType
+ */
+export const BuildHistoryEventType = {
+  /**
+   * @generated from enum value: STARTED = 0;
+   */
+  STARTED: 0,
+
+  /**
+   * @generated from enum value: COMPLETE = 1;
+   */
+  COMPLETE: 1,
+
+  /**
+   * @generated from enum value: DELETED = 2;
+   */
+  DELETED: 2,
+} as const;
+
+/**
+ * @generated from enum moby.buildkit.v1.BuildHistoryEventType
+ */
+export type BuildHistoryEventType = (typeof BuildHistoryEventType)[keyof typeof BuildHistoryEventType] | UnknownEnum;
+
+/**
+ * Describes the enum moby.buildkit.v1.BuildHistoryEventType.
+ */
+export const BuildHistoryEventTypeSchema: GenEnum<BuildHistoryEventType> = /*@__PURE__*/
+  enumDesc(file_control, 0);
 
 /**
  * @generated from service moby.buildkit.v1.Control

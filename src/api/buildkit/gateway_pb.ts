@@ -10,7 +10,7 @@ import type { Stat } from "./file-stat_pb.ts";
 import { file_file_stat } from "./file-stat_pb.ts";
 import type { Status } from "./rpc-status_pb.ts";
 import { file_rpc_status } from "./rpc-status_pb.ts";
-import type { Definition, Platform, Range, SourceInfo } from "./types_pb.ts";
+import type { Definition, Platform, Range, SourceInfo, SourceOp, Timestamp } from "./types_pb.ts";
 import { file_types } from "./types_pb.ts";
 import type { WorkerRecord } from "./worker_pb.ts";
 import { file_worker } from "./worker_pb.ts";
@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gateway.proto.
  */
 export const file_gateway: GenFile = /*@__PURE__*/
-  fileDesc("Cg1nYXRld2F5LnByb3RvEhltb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kIggKBlVucmVhZCLzAwoGUmVzdWx0EhgKDnJlZl9kZXByZWNhdGVkGAEgASgJSAASRgoPcmVmc19kZXByZWNhdGVkGAIgASgLMisubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZWZNYXBEZXByZWNhdGVkSAASLQoDcmVmGAMgASgLMh4ubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZWZIABIxCgRyZWZzGAQgASgLMiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZWZNYXBIABJBCghtZXRhZGF0YRgKIAMoCzIvLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuUmVzdWx0Lk1ldGFkYXRhRW50cnkSSQoMYXR0ZXN0YXRpb25zGAwgAygLMjMubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZXN1bHQuQXR0ZXN0YXRpb25zRW50cnkaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAw6AjgBGlwKEUF0dGVzdGF0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRI2CgV2YWx1ZRgCIAEoCzInLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuQXR0ZXN0YXRpb25zOgI4AUIICgZyZXN1bHQihAEKEFJlZk1hcERlcHJlY2F0ZWQSQwoEcmVmcxgBIAMoCzI1Lm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuUmVmTWFwRGVwcmVjYXRlZC5SZWZzRW50cnkaKwoJUmVmc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiLgoDUmVmEgoKAmlkGAEgASgJEhsKA2RlZhgCIAEoCzIOLnBiLkRlZmluaXRpb24ikAEKBlJlZk1hcBI5CgRyZWZzGAEgAygLMisubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZWZNYXAuUmVmc0VudHJ5GksKCVJlZnNFbnRyeRILCgNrZXkYASABKAkSLQoFdmFsdWUYAiABKAsyHi5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJlZjoCOAEiRgoMQXR0ZXN0YXRpb25zEjYKC2F0dGVzdGF0aW9uGAEgAygLMiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5VbnJlYWQiZQoNUmV0dXJuUmVxdWVzdBIxCgZyZXN1bHQYASABKAsyIS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJlc3VsdBIhCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzIhAKDlJldHVyblJlc3BvbnNlIg8KDUlucHV0c1JlcXVlc3QipQEKDklucHV0c1Jlc3BvbnNlEk8KC2RlZmluaXRpb25zGAEgAygLMjoubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5JbnB1dHNSZXNwb25zZS5EZWZpbml0aW9uc0VudHJ5GkIKEERlZmluaXRpb25zRW50cnkSCwoDa2V5GAEgASgJEh0KBXZhbHVlGAIgASgLMg4ucGIuRGVmaW5pdGlvbjoCOAEihwEKGVJlc29sdmVJbWFnZUNvbmZpZ1JlcXVlc3QSCwoDcmVmGAEgASgJEh4KCHBsYXRmb3JtGAIgASgLMgwucGIuUGxhdGZvcm0SFAoMcmVzb2x2ZV9tb2RlGAMgASgJEhAKCGxvZ19uYW1lGAQgASgJEhUKDXJlc29sdmVyX3R5cGUYBSABKAUiSQoaUmVzb2x2ZUltYWdlQ29uZmlnUmVzcG9uc2USDgoGZGlnZXN0GAEgASgJEg4KBmNvbmZpZxgCIAEoDBILCgNyZWYYAyABKAkixAQKDFNvbHZlUmVxdWVzdBIiCgpkZWZpbml0aW9uGAEgASgLMg4ucGIuRGVmaW5pdGlvbhIQCghmcm9udGVuZBgCIAEoCRJOCgxmcm9udGVuZF9vcHQYAyADKAsyOC5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlNvbHZlUmVxdWVzdC5Gcm9udGVuZE9wdEVudHJ5EhsKE2FsbG93X3Jlc3VsdF9yZXR1cm4YBSABKAgSHgoWYWxsb3dfcmVzdWx0X2FycmF5X3JlZhgGIAEoCBINCgVmaW5hbBgKIAEoCBJDCg1jYWNoZV9pbXBvcnRzGAwgAygLMiwubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5DYWNoZU9wdGlvbnNFbnRyeRJUCg9mcm9udGVuZF9pbnB1dHMYDSADKAsyOy5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlNvbHZlUmVxdWVzdC5Gcm9udGVuZElucHV0c0VudHJ5EhAKCGV2YWx1YXRlGA4gASgIEjoKD3NvdXJjZV9wb2xpY2llcxgPIAMoCzIhLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuVW5yZWFkGjIKEEZyb250ZW5kT3B0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARpFChNGcm9udGVuZElucHV0c0VudHJ5EgsKA2tleRgBIAEoCRIdCgV2YWx1ZRgCIAEoCzIOLnBiLkRlZmluaXRpb246AjgBIpcBChFDYWNoZU9wdGlvbnNFbnRyeRIMCgR0eXBlGAEgASgJEkYKBWF0dHJzGAIgAygLMjcubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5DYWNoZU9wdGlvbnNFbnRyeS5BdHRyc0VudHJ5GiwKCkF0dHJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJPCg1Tb2x2ZVJlc3BvbnNlEgsKA3JlZhgBIAEoCRIxCgZyZXN1bHQYAyABKAsyIS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJlc3VsdCJmCg9SZWFkRmlsZVJlcXVlc3QSCwoDcmVmGAEgASgJEhEKCWZpbGVfcGF0aBgCIAEoCRIzCgVyYW5nZRgDIAEoCzIkLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuRmlsZVJhbmdlIisKCUZpbGVSYW5nZRIOCgZvZmZzZXQYASABKAMSDgoGbGVuZ3RoGAIgASgDIiAKEFJlYWRGaWxlUmVzcG9uc2USDAoEZGF0YRgBIAEoDCJICg5SZWFkRGlyUmVxdWVzdBILCgNyZWYYASABKAkSEAoIZGlyX3BhdGgYAiABKAkSFwoPaW5jbHVkZV9wYXR0ZXJuGAMgASgJIjYKD1JlYWREaXJSZXNwb25zZRIjCgdlbnRyaWVzGAEgAygLMhIuZnN1dGlsLnR5cGVzLlN0YXQiLAoPU3RhdEZpbGVSZXF1ZXN0EgsKA3JlZhgBIAEoCRIMCgRwYXRoGAIgASgJIjQKEFN0YXRGaWxlUmVzcG9uc2USIAoEc3RhdBgBIAEoCzISLmZzdXRpbC50eXBlcy5TdGF0Ih4KD0V2YWx1YXRlUmVxdWVzdBILCgNyZWYYASABKAkiEgoQRXZhbHVhdGVSZXNwb25zZSINCgtQaW5nUmVxdWVzdCK4AQoMUG9uZ1Jlc3BvbnNlEjwKEWZyb250ZW5kX2FwaV9jYXBzGAEgAygLMiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5BUElDYXASMwoIbGxiX2NhcHMYAiADKAsyIS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLkFQSUNhcBI1Cgd3b3JrZXJzGAMgAygLMiQubW9ieS5idWlsZGtpdC52MS50eXBlcy5Xb3JrZXJSZWNvcmQiKQoGQVBJQ2FwEg4KAmlkGAEgASgJUgJJRBIPCgdlbmFibGVkGAIgASgIIpEBCgtXYXJuUmVxdWVzdBIOCgZkaWdlc3QYASABKAkSDQoFbGV2ZWwYAiABKAMSDQoFc2hvcnQYAyABKAwSDgoGZGV0YWlsGAQgAygMEgsKA3VybBgFIAEoCRIcCgRpbmZvGAYgASgLMg4ucGIuU291cmNlSW5mbxIZCgZyYW5nZXMYByADKAsyCS5wYi5SYW5nZSIOCgxXYXJuUmVzcG9uc2Uy4AwKCUxMQkJyaWRnZRKBAQoSUmVzb2x2ZUltYWdlQ29uZmlnEjQubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZXNvbHZlSW1hZ2VDb25maWdSZXF1ZXN0GjUubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZXNvbHZlSW1hZ2VDb25maWdSZXNwb25zZRJZChFSZXNvbHZlU291cmNlTWV0YRIhLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuVW5yZWFkGiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5VbnJlYWQSWgoFU29sdmUSJy5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlNvbHZlUmVxdWVzdBooLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuU29sdmVSZXNwb25zZRJjCghSZWFkRmlsZRIqLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuUmVhZEZpbGVSZXF1ZXN0GisubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZWFkRmlsZVJlc3BvbnNlEmAKB1JlYWREaXISKS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJlYWREaXJSZXF1ZXN0GioubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZWFkRGlyUmVzcG9uc2USYwoIU3RhdEZpbGUSKi5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlN0YXRGaWxlUmVxdWVzdBorLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuU3RhdEZpbGVSZXNwb25zZRJjCghFdmFsdWF0ZRIqLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuRXZhbHVhdGVSZXF1ZXN0GisubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5FdmFsdWF0ZVJlc3BvbnNlElcKBFBpbmcSJi5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlBpbmdSZXF1ZXN0GicubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5Qb25nUmVzcG9uc2USXQoGUmV0dXJuEigubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZXR1cm5SZXF1ZXN0GikubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZXR1cm5SZXNwb25zZRJdCgZJbnB1dHMSKC5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLklucHV0c1JlcXVlc3QaKS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLklucHV0c1Jlc3BvbnNlElQKDE5ld0NvbnRhaW5lchIhLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuVW5yZWFkGiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5VbnJlYWQSWAoQUmVsZWFzZUNvbnRhaW5lchIhLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuVW5yZWFkGiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5VbnJlYWQSVwoLRXhlY1Byb2Nlc3MSIS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlVucmVhZBohLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuVW5yZWFkKAEwARJZChFSZWFkRmlsZUNvbnRhaW5lchIhLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuVW5yZWFkGiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5VbnJlYWQSWAoQUmVhZERpckNvbnRhaW5lchIhLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuVW5yZWFkGiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5VbnJlYWQSWQoRU3RhdEZpbGVDb250YWluZXISIS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlVucmVhZBohLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuVW5yZWFkElcKBFdhcm4SJi5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLldhcm5SZXF1ZXN0GicubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5XYXJuUmVzcG9uc2ViBnByb3RvMw", [file_file_stat, file_rpc_status, file_types, file_worker]);
+  fileDesc("Cg1nYXRld2F5LnByb3RvEhltb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kIggKBlVucmVhZCLzAwoGUmVzdWx0EhgKDnJlZl9kZXByZWNhdGVkGAEgASgJSAASRgoPcmVmc19kZXByZWNhdGVkGAIgASgLMisubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZWZNYXBEZXByZWNhdGVkSAASLQoDcmVmGAMgASgLMh4ubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZWZIABIxCgRyZWZzGAQgASgLMiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZWZNYXBIABJBCghtZXRhZGF0YRgKIAMoCzIvLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuUmVzdWx0Lk1ldGFkYXRhRW50cnkSSQoMYXR0ZXN0YXRpb25zGAwgAygLMjMubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZXN1bHQuQXR0ZXN0YXRpb25zRW50cnkaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAw6AjgBGlwKEUF0dGVzdGF0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRI2CgV2YWx1ZRgCIAEoCzInLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuQXR0ZXN0YXRpb25zOgI4AUIICgZyZXN1bHQihAEKEFJlZk1hcERlcHJlY2F0ZWQSQwoEcmVmcxgBIAMoCzI1Lm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuUmVmTWFwRGVwcmVjYXRlZC5SZWZzRW50cnkaKwoJUmVmc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiLgoDUmVmEgoKAmlkGAEgASgJEhsKA2RlZhgCIAEoCzIOLnBiLkRlZmluaXRpb24ikAEKBlJlZk1hcBI5CgRyZWZzGAEgAygLMisubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZWZNYXAuUmVmc0VudHJ5GksKCVJlZnNFbnRyeRILCgNrZXkYASABKAkSLQoFdmFsdWUYAiABKAsyHi5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJlZjoCOAEiRgoMQXR0ZXN0YXRpb25zEjYKC2F0dGVzdGF0aW9uGAEgAygLMiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5VbnJlYWQiZQoNUmV0dXJuUmVxdWVzdBIxCgZyZXN1bHQYASABKAsyIS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJlc3VsdBIhCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzIhAKDlJldHVyblJlc3BvbnNlIg8KDUlucHV0c1JlcXVlc3QipQEKDklucHV0c1Jlc3BvbnNlEk8KC2RlZmluaXRpb25zGAEgAygLMjoubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5JbnB1dHNSZXNwb25zZS5EZWZpbml0aW9uc0VudHJ5GkIKEERlZmluaXRpb25zRW50cnkSCwoDa2V5GAEgASgJEh0KBXZhbHVlGAIgASgLMg4ucGIuRGVmaW5pdGlvbjoCOAEi6QEKGVJlc29sdmVJbWFnZUNvbmZpZ1JlcXVlc3QSCwoDcmVmGAEgASgJEh4KCHBsYXRmb3JtGAIgASgLMgwucGIuUGxhdGZvcm0SFAoMcmVzb2x2ZV9tb2RlGAMgASgJEhAKCGxvZ19uYW1lGAQgASgJEhUKDXJlc29sdmVyX3R5cGUYBSABKAUSEgoKc2Vzc2lvbl9pZBgGIAEoCRIQCghzdG9yZV9pZBgHIAEoCRI6Cg9zb3VyY2VfcG9saWNpZXMYCCADKAsyIS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlVucmVhZCJJChpSZXNvbHZlSW1hZ2VDb25maWdSZXNwb25zZRIOCgZkaWdlc3QYASABKAkSDgoGY29uZmlnGAIgASgMEgsKA3JlZhgDIAEoCSK8AQoYUmVzb2x2ZVNvdXJjZU1ldGFSZXF1ZXN0EhwKBnNvdXJjZRgBIAEoCzIMLnBiLlNvdXJjZU9wEh4KCHBsYXRmb3JtGAIgASgLMgwucGIuUGxhdGZvcm0SEAoIbG9nX25hbWUYAyABKAkSFAoMcmVzb2x2ZV9tb2RlGAQgASgJEjoKD3NvdXJjZV9wb2xpY2llcxgIIAMoCzIhLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuVW5yZWFkIoUCChlSZXNvbHZlU291cmNlTWV0YVJlc3BvbnNlEhwKBnNvdXJjZRgBIAEoCzIMLnBiLlNvdXJjZU9wEkQKBWltYWdlGAIgASgLMjUubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZXNvbHZlU291cmNlSW1hZ2VSZXNwb25zZRJACgNnaXQYAyABKAsyMy5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJlc29sdmVTb3VyY2VHaXRSZXNwb25zZRJCCgRodHRwGAQgASgLMjQubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZXNvbHZlU291cmNlSFRUUFJlc3BvbnNlIjwKGlJlc29sdmVTb3VyY2VJbWFnZVJlc3BvbnNlEg4KBmRpZ2VzdBgBIAEoCRIOCgZjb25maWcYAiABKAwiUgoYUmVzb2x2ZVNvdXJjZUdpdFJlc3BvbnNlEhAKCGNoZWNrc3VtGAEgASgJEgsKA3JlZhgCIAEoCRIXCg9jb21taXRfY2hlY2tzdW0YAyABKAkiZQoZUmVzb2x2ZVNvdXJjZUhUVFBSZXNwb25zZRIQCghjaGVja3N1bRgBIAEoCRIQCghmaWxlbmFtZRgCIAEoCRIkCg1sYXN0X21vZGlmaWVkGAMgASgLMg0ucGIuVGltZXN0YW1wIsQECgxTb2x2ZVJlcXVlc3QSIgoKZGVmaW5pdGlvbhgBIAEoCzIOLnBiLkRlZmluaXRpb24SEAoIZnJvbnRlbmQYAiABKAkSTgoMZnJvbnRlbmRfb3B0GAMgAygLMjgubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5Tb2x2ZVJlcXVlc3QuRnJvbnRlbmRPcHRFbnRyeRIbChNhbGxvd19yZXN1bHRfcmV0dXJuGAUgASgIEh4KFmFsbG93X3Jlc3VsdF9hcnJheV9yZWYYBiABKAgSDQoFZmluYWwYCiABKAgSQwoNY2FjaGVfaW1wb3J0cxgMIAMoCzIsLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuQ2FjaGVPcHRpb25zRW50cnkSVAoPZnJvbnRlbmRfaW5wdXRzGA0gAygLMjsubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5Tb2x2ZVJlcXVlc3QuRnJvbnRlbmRJbnB1dHNFbnRyeRIQCghldmFsdWF0ZRgOIAEoCBI6Cg9zb3VyY2VfcG9saWNpZXMYDyADKAsyIS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlVucmVhZBoyChBGcm9udGVuZE9wdEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaRQoTRnJvbnRlbmRJbnB1dHNFbnRyeRILCgNrZXkYASABKAkSHQoFdmFsdWUYAiABKAsyDi5wYi5EZWZpbml0aW9uOgI4ASKXAQoRQ2FjaGVPcHRpb25zRW50cnkSDAoEdHlwZRgBIAEoCRJGCgVhdHRycxgCIAMoCzI3Lm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuQ2FjaGVPcHRpb25zRW50cnkuQXR0cnNFbnRyeRosCgpBdHRyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiTwoNU29sdmVSZXNwb25zZRILCgNyZWYYASABKAkSMQoGcmVzdWx0GAMgASgLMiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZXN1bHQiZgoPUmVhZEZpbGVSZXF1ZXN0EgsKA3JlZhgBIAEoCRIRCglmaWxlX3BhdGgYAiABKAkSMwoFcmFuZ2UYAyABKAsyJC5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLkZpbGVSYW5nZSIrCglGaWxlUmFuZ2USDgoGb2Zmc2V0GAEgASgDEg4KBmxlbmd0aBgCIAEoAyIgChBSZWFkRmlsZVJlc3BvbnNlEgwKBGRhdGEYASABKAwiSAoOUmVhZERpclJlcXVlc3QSCwoDcmVmGAEgASgJEhAKCGRpcl9wYXRoGAIgASgJEhcKD2luY2x1ZGVfcGF0dGVybhgDIAEoCSI2Cg9SZWFkRGlyUmVzcG9uc2USIwoHZW50cmllcxgBIAMoCzISLmZzdXRpbC50eXBlcy5TdGF0IiwKD1N0YXRGaWxlUmVxdWVzdBILCgNyZWYYASABKAkSDAoEcGF0aBgCIAEoCSI0ChBTdGF0RmlsZVJlc3BvbnNlEiAKBHN0YXQYASABKAsyEi5mc3V0aWwudHlwZXMuU3RhdCIeCg9FdmFsdWF0ZVJlcXVlc3QSCwoDcmVmGAEgASgJIhIKEEV2YWx1YXRlUmVzcG9uc2UiDQoLUGluZ1JlcXVlc3QiuAEKDFBvbmdSZXNwb25zZRI8ChFmcm9udGVuZF9hcGlfY2FwcxgBIAMoCzIhLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuQVBJQ2FwEjMKCGxsYl9jYXBzGAIgAygLMiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5BUElDYXASNQoHd29ya2VycxgDIAMoCzIkLm1vYnkuYnVpbGRraXQudjEudHlwZXMuV29ya2VyUmVjb3JkIikKBkFQSUNhcBIOCgJpZBgBIAEoCVICSUQSDwoHZW5hYmxlZBgCIAEoCCKRAQoLV2FyblJlcXVlc3QSDgoGZGlnZXN0GAEgASgJEg0KBWxldmVsGAIgASgDEg0KBXNob3J0GAMgASgMEg4KBmRldGFpbBgEIAMoDBILCgN1cmwYBSABKAkSHAoEaW5mbxgGIAEoCzIOLnBiLlNvdXJjZUluZm8SGQoGcmFuZ2VzGAcgAygLMgkucGIuUmFuZ2UiDgoMV2FyblJlc3BvbnNlMoUNCglMTEJCcmlkZ2USgQEKElJlc29sdmVJbWFnZUNvbmZpZxI0Lm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuUmVzb2x2ZUltYWdlQ29uZmlnUmVxdWVzdBo1Lm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuUmVzb2x2ZUltYWdlQ29uZmlnUmVzcG9uc2USfgoRUmVzb2x2ZVNvdXJjZU1ldGESMy5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJlc29sdmVTb3VyY2VNZXRhUmVxdWVzdBo0Lm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuUmVzb2x2ZVNvdXJjZU1ldGFSZXNwb25zZRJaCgVTb2x2ZRInLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuU29sdmVSZXF1ZXN0GigubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5Tb2x2ZVJlc3BvbnNlEmMKCFJlYWRGaWxlEioubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZWFkRmlsZVJlcXVlc3QaKy5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJlYWRGaWxlUmVzcG9uc2USYAoHUmVhZERpchIpLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuUmVhZERpclJlcXVlc3QaKi5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJlYWREaXJSZXNwb25zZRJjCghTdGF0RmlsZRIqLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuU3RhdEZpbGVSZXF1ZXN0GisubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5TdGF0RmlsZVJlc3BvbnNlEmMKCEV2YWx1YXRlEioubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5FdmFsdWF0ZVJlcXVlc3QaKy5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLkV2YWx1YXRlUmVzcG9uc2USVwoEUGluZxImLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuUGluZ1JlcXVlc3QaJy5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlBvbmdSZXNwb25zZRJdCgZSZXR1cm4SKC5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJldHVyblJlcXVlc3QaKS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJldHVyblJlc3BvbnNlEl0KBklucHV0cxIoLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuSW5wdXRzUmVxdWVzdBopLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuSW5wdXRzUmVzcG9uc2USVAoMTmV3Q29udGFpbmVyEiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5VbnJlYWQaIS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlVucmVhZBJYChBSZWxlYXNlQ29udGFpbmVyEiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5VbnJlYWQaIS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlVucmVhZBJXCgtFeGVjUHJvY2VzcxIhLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuVW5yZWFkGiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5VbnJlYWQoATABElkKEVJlYWRGaWxlQ29udGFpbmVyEiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5VbnJlYWQaIS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlVucmVhZBJYChBSZWFkRGlyQ29udGFpbmVyEiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5VbnJlYWQaIS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlVucmVhZBJZChFTdGF0RmlsZUNvbnRhaW5lchIhLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuVW5yZWFkGiEubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5VbnJlYWQSVwoEV2FybhImLm1vYnkuYnVpbGRraXQudjEuZnJvbnRlbmQuV2FyblJlcXVlc3QaJy5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLldhcm5SZXNwb25zZWIGcHJvdG8z", [file_file_stat, file_rpc_status, file_types, file_worker]);
 
 /**
  * Messages of calls that are refused by name.
@@ -254,6 +254,23 @@ export type ResolveImageConfigRequest = Message<"moby.buildkit.v1.frontend.Resol
    * @generated from field: int32 resolver_type = 5;
    */
   resolverType: number;
+
+  /**
+   * @generated from field: string session_id = 6;
+   */
+  sessionId: string;
+
+  /**
+   * Of a layout that the client serves, with the resolver of type 1.
+   *
+   * @generated from field: string store_id = 7;
+   */
+  storeId: string;
+
+  /**
+   * @generated from field: repeated moby.buildkit.v1.frontend.Unread source_policies = 8;
+   */
+  sourcePolicies: Unread[];
 };
 
 /**
@@ -289,6 +306,151 @@ export type ResolveImageConfigResponse = Message<"moby.buildkit.v1.frontend.Reso
  */
 export const ResolveImageConfigResponseSchema: GenMessage<ResolveImageConfigResponse> = /*@__PURE__*/
   messageDesc(file_gateway, 11);
+
+/**
+ * @generated from message moby.buildkit.v1.frontend.ResolveSourceMetaRequest
+ */
+export type ResolveSourceMetaRequest = Message<"moby.buildkit.v1.frontend.ResolveSourceMetaRequest"> & {
+  /**
+   * @generated from field: pb.SourceOp source = 1;
+   */
+  source?: SourceOp | undefined;
+
+  /**
+   * @generated from field: pb.Platform platform = 2;
+   */
+  platform?: Platform | undefined;
+
+  /**
+   * @generated from field: string log_name = 3;
+   */
+  logName: string;
+
+  /**
+   * @generated from field: string resolve_mode = 4;
+   */
+  resolveMode: string;
+
+  /**
+   * @generated from field: repeated moby.buildkit.v1.frontend.Unread source_policies = 8;
+   */
+  sourcePolicies: Unread[];
+};
+
+/**
+ * Describes the message moby.buildkit.v1.frontend.ResolveSourceMetaRequest.
+ * Use `create(ResolveSourceMetaRequestSchema)` to create a new message.
+ */
+export const ResolveSourceMetaRequestSchema: GenMessage<ResolveSourceMetaRequest> = /*@__PURE__*/
+  messageDesc(file_gateway, 12);
+
+/**
+ * @generated from message moby.buildkit.v1.frontend.ResolveSourceMetaResponse
+ */
+export type ResolveSourceMetaResponse = Message<"moby.buildkit.v1.frontend.ResolveSourceMetaResponse"> & {
+  /**
+   * @generated from field: pb.SourceOp source = 1;
+   */
+  source?: SourceOp | undefined;
+
+  /**
+   * @generated from field: moby.buildkit.v1.frontend.ResolveSourceImageResponse image = 2;
+   */
+  image?: ResolveSourceImageResponse | undefined;
+
+  /**
+   * @generated from field: moby.buildkit.v1.frontend.ResolveSourceGitResponse git = 3;
+   */
+  git?: ResolveSourceGitResponse | undefined;
+
+  /**
+   * @generated from field: moby.buildkit.v1.frontend.ResolveSourceHTTPResponse http = 4;
+   */
+  http?: ResolveSourceHTTPResponse | undefined;
+};
+
+/**
+ * Describes the message moby.buildkit.v1.frontend.ResolveSourceMetaResponse.
+ * Use `create(ResolveSourceMetaResponseSchema)` to create a new message.
+ */
+export const ResolveSourceMetaResponseSchema: GenMessage<ResolveSourceMetaResponse> = /*@__PURE__*/
+  messageDesc(file_gateway, 13);
+
+/**
+ * @generated from message moby.buildkit.v1.frontend.ResolveSourceImageResponse
+ */
+export type ResolveSourceImageResponse = Message<"moby.buildkit.v1.frontend.ResolveSourceImageResponse"> & {
+  /**
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * @generated from field: bytes config = 2;
+   */
+  config: Uint8Array;
+};
+
+/**
+ * Describes the message moby.buildkit.v1.frontend.ResolveSourceImageResponse.
+ * Use `create(ResolveSourceImageResponseSchema)` to create a new message.
+ */
+export const ResolveSourceImageResponseSchema: GenMessage<ResolveSourceImageResponse> = /*@__PURE__*/
+  messageDesc(file_gateway, 14);
+
+/**
+ * @generated from message moby.buildkit.v1.frontend.ResolveSourceGitResponse
+ */
+export type ResolveSourceGitResponse = Message<"moby.buildkit.v1.frontend.ResolveSourceGitResponse"> & {
+  /**
+   * @generated from field: string checksum = 1;
+   */
+  checksum: string;
+
+  /**
+   * @generated from field: string ref = 2;
+   */
+  ref: string;
+
+  /**
+   * @generated from field: string commit_checksum = 3;
+   */
+  commitChecksum: string;
+};
+
+/**
+ * Describes the message moby.buildkit.v1.frontend.ResolveSourceGitResponse.
+ * Use `create(ResolveSourceGitResponseSchema)` to create a new message.
+ */
+export const ResolveSourceGitResponseSchema: GenMessage<ResolveSourceGitResponse> = /*@__PURE__*/
+  messageDesc(file_gateway, 15);
+
+/**
+ * @generated from message moby.buildkit.v1.frontend.ResolveSourceHTTPResponse
+ */
+export type ResolveSourceHTTPResponse = Message<"moby.buildkit.v1.frontend.ResolveSourceHTTPResponse"> & {
+  /**
+   * @generated from field: string checksum = 1;
+   */
+  checksum: string;
+
+  /**
+   * @generated from field: string filename = 2;
+   */
+  filename: string;
+
+  /**
+   * @generated from field: pb.Timestamp last_modified = 3;
+   */
+  lastModified?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message moby.buildkit.v1.frontend.ResolveSourceHTTPResponse.
+ * Use `create(ResolveSourceHTTPResponseSchema)` to create a new message.
+ */
+export const ResolveSourceHTTPResponseSchema: GenMessage<ResolveSourceHTTPResponse> = /*@__PURE__*/
+  messageDesc(file_gateway, 16);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.SolveRequest
@@ -350,7 +512,7 @@ export type SolveRequest = Message<"moby.buildkit.v1.frontend.SolveRequest"> & {
  * Use `create(SolveRequestSchema)` to create a new message.
  */
 export const SolveRequestSchema: GenMessage<SolveRequest> = /*@__PURE__*/
-  messageDesc(file_gateway, 12);
+  messageDesc(file_gateway, 17);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.CacheOptionsEntry
@@ -372,7 +534,7 @@ export type CacheOptionsEntry = Message<"moby.buildkit.v1.frontend.CacheOptionsE
  * Use `create(CacheOptionsEntrySchema)` to create a new message.
  */
 export const CacheOptionsEntrySchema: GenMessage<CacheOptionsEntry> = /*@__PURE__*/
-  messageDesc(file_gateway, 13);
+  messageDesc(file_gateway, 18);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.SolveResponse
@@ -394,7 +556,7 @@ export type SolveResponse = Message<"moby.buildkit.v1.frontend.SolveResponse"> &
  * Use `create(SolveResponseSchema)` to create a new message.
  */
 export const SolveResponseSchema: GenMessage<SolveResponse> = /*@__PURE__*/
-  messageDesc(file_gateway, 14);
+  messageDesc(file_gateway, 19);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.ReadFileRequest
@@ -421,7 +583,7 @@ export type ReadFileRequest = Message<"moby.buildkit.v1.frontend.ReadFileRequest
  * Use `create(ReadFileRequestSchema)` to create a new message.
  */
 export const ReadFileRequestSchema: GenMessage<ReadFileRequest> = /*@__PURE__*/
-  messageDesc(file_gateway, 15);
+  messageDesc(file_gateway, 20);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.FileRange
@@ -443,7 +605,7 @@ export type FileRange = Message<"moby.buildkit.v1.frontend.FileRange"> & {
  * Use `create(FileRangeSchema)` to create a new message.
  */
 export const FileRangeSchema: GenMessage<FileRange> = /*@__PURE__*/
-  messageDesc(file_gateway, 16);
+  messageDesc(file_gateway, 21);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.ReadFileResponse
@@ -460,7 +622,7 @@ export type ReadFileResponse = Message<"moby.buildkit.v1.frontend.ReadFileRespon
  * Use `create(ReadFileResponseSchema)` to create a new message.
  */
 export const ReadFileResponseSchema: GenMessage<ReadFileResponse> = /*@__PURE__*/
-  messageDesc(file_gateway, 17);
+  messageDesc(file_gateway, 22);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.ReadDirRequest
@@ -487,7 +649,7 @@ export type ReadDirRequest = Message<"moby.buildkit.v1.frontend.ReadDirRequest">
  * Use `create(ReadDirRequestSchema)` to create a new message.
  */
 export const ReadDirRequestSchema: GenMessage<ReadDirRequest> = /*@__PURE__*/
-  messageDesc(file_gateway, 18);
+  messageDesc(file_gateway, 23);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.ReadDirResponse
@@ -504,7 +666,7 @@ export type ReadDirResponse = Message<"moby.buildkit.v1.frontend.ReadDirResponse
  * Use `create(ReadDirResponseSchema)` to create a new message.
  */
 export const ReadDirResponseSchema: GenMessage<ReadDirResponse> = /*@__PURE__*/
-  messageDesc(file_gateway, 19);
+  messageDesc(file_gateway, 24);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.StatFileRequest
@@ -526,7 +688,7 @@ export type StatFileRequest = Message<"moby.buildkit.v1.frontend.StatFileRequest
  * Use `create(StatFileRequestSchema)` to create a new message.
  */
 export const StatFileRequestSchema: GenMessage<StatFileRequest> = /*@__PURE__*/
-  messageDesc(file_gateway, 20);
+  messageDesc(file_gateway, 25);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.StatFileResponse
@@ -543,7 +705,7 @@ export type StatFileResponse = Message<"moby.buildkit.v1.frontend.StatFileRespon
  * Use `create(StatFileResponseSchema)` to create a new message.
  */
 export const StatFileResponseSchema: GenMessage<StatFileResponse> = /*@__PURE__*/
-  messageDesc(file_gateway, 21);
+  messageDesc(file_gateway, 26);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.EvaluateRequest
@@ -560,7 +722,7 @@ export type EvaluateRequest = Message<"moby.buildkit.v1.frontend.EvaluateRequest
  * Use `create(EvaluateRequestSchema)` to create a new message.
  */
 export const EvaluateRequestSchema: GenMessage<EvaluateRequest> = /*@__PURE__*/
-  messageDesc(file_gateway, 22);
+  messageDesc(file_gateway, 27);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.EvaluateResponse
@@ -573,7 +735,7 @@ export type EvaluateResponse = Message<"moby.buildkit.v1.frontend.EvaluateRespon
  * Use `create(EvaluateResponseSchema)` to create a new message.
  */
 export const EvaluateResponseSchema: GenMessage<EvaluateResponse> = /*@__PURE__*/
-  messageDesc(file_gateway, 23);
+  messageDesc(file_gateway, 28);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.PingRequest
@@ -586,7 +748,7 @@ export type PingRequest = Message<"moby.buildkit.v1.frontend.PingRequest"> & {
  * Use `create(PingRequestSchema)` to create a new message.
  */
 export const PingRequestSchema: GenMessage<PingRequest> = /*@__PURE__*/
-  messageDesc(file_gateway, 24);
+  messageDesc(file_gateway, 29);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.PongResponse
@@ -613,7 +775,7 @@ export type PongResponse = Message<"moby.buildkit.v1.frontend.PongResponse"> & {
  * Use `create(PongResponseSchema)` to create a new message.
  */
 export const PongResponseSchema: GenMessage<PongResponse> = /*@__PURE__*/
-  messageDesc(file_gateway, 25);
+  messageDesc(file_gateway, 30);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.APICap
@@ -635,7 +797,7 @@ export type APICap = Message<"moby.buildkit.v1.frontend.APICap"> & {
  * Use `create(APICapSchema)` to create a new message.
  */
 export const APICapSchema: GenMessage<APICap> = /*@__PURE__*/
-  messageDesc(file_gateway, 26);
+  messageDesc(file_gateway, 31);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.WarnRequest
@@ -682,7 +844,7 @@ export type WarnRequest = Message<"moby.buildkit.v1.frontend.WarnRequest"> & {
  * Use `create(WarnRequestSchema)` to create a new message.
  */
 export const WarnRequestSchema: GenMessage<WarnRequest> = /*@__PURE__*/
-  messageDesc(file_gateway, 27);
+  messageDesc(file_gateway, 32);
 
 /**
  * @generated from message moby.buildkit.v1.frontend.WarnResponse
@@ -695,7 +857,7 @@ export type WarnResponse = Message<"moby.buildkit.v1.frontend.WarnResponse"> & {
  * Use `create(WarnResponseSchema)` to create a new message.
  */
 export const WarnResponseSchema: GenMessage<WarnResponse> = /*@__PURE__*/
-  messageDesc(file_gateway, 28);
+  messageDesc(file_gateway, 33);
 
 /**
  * @generated from service moby.buildkit.v1.frontend.LLBBridge
@@ -714,8 +876,8 @@ export const LLBBridge: GenService<{
    */
   resolveSourceMeta: {
     methodKind: "unary";
-    input: typeof UnreadSchema;
-    output: typeof UnreadSchema;
+    input: typeof ResolveSourceMetaRequestSchema;
+    output: typeof ResolveSourceMetaResponseSchema;
   },
   /**
    * @generated from rpc moby.buildkit.v1.frontend.LLBBridge.Solve
