@@ -160,7 +160,7 @@ export class Builder {
     try {
       const options = { parts, cache, imports, executions: this.#executions, listener };
       // What only builds need is loaded with the first of them: most daemons are at rest most of the time.
-      const { solve } = await import('./solve/solver.ts');
+      const { solve } = await import('./solve/solve.ts');
       const solved = await solve({ ...options, parallelSteps: PARALLEL_STEPS }, request, io);
       return { ...solved, release: () => this.#over(solved) };
     } catch (error) {

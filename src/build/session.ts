@@ -3,6 +3,7 @@
  * credentials, and places for what comes out. Behind it stands BuildKit's session protocol (`POST /session`).
  */
 import type { Duplex, Readable } from 'node:stream';
+import type { Digest } from '../image/digest.ts';
 import type { RegistryAuth } from '../image/registry/credentials.ts';
 
 export interface FolderRequest {
@@ -13,6 +14,21 @@ export interface FolderRequest {
   exclude?: readonly string[];
   /** Paths whose links are followed, and their targets sent as well. */
   followPaths?: readonly string[];
+}
+
+export interface StoredBlob {
+  digest: Digest;
+  sizeBytes: number;
+}
+
+/** Blobs by their digests, kept by the client: an OCI layout, a cache, the place of an output. */
+export interface ClientStore {
+  /** Undefined where it has none of that digest. Rejects with InvalidParameter where there is no such store. */
+  size(digest: Digest, signal: AbortSignal): Promise<number | undefined>;
+  /** That many bytes, in pieces as they come, or an error; whoever reads checks the digest. */
+  read(blob: StoredBlob, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Resolves once the client has all of it; nothing is sent of what it has already. */
+  write(blob: StoredBlob, content: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;
 }
 
 export interface BuildSession {
@@ -52,4 +68,7 @@ export interface BuildSession {
 
   /** All that is below `directory`, for `--output type=local`. */
   sendFolder(exporter: number, directory: string, signal: AbortSignal): Promise<void>;
+
+  /** The client's store of that name. Throws InvalidParameter where it serves none at all. */
+  store(name: string): ClientStore;
 }

@@ -3,6 +3,8 @@
  * Where mounts come from is not looked at here, only what they say.
  */
 import { InvalidParameterError } from '../../base/errors.ts';
+import { csvFields } from './mount-fields.ts';
+import { baseName, boolean, bytes, cleanPath, id, mode, oneOf } from './mount-values.ts';
 
 export type MountType = 'bind' | 'cache' | 'tmpfs' | 'secret' | 'ssh';
 
@@ -59,8 +61,6 @@ const KEYS: Readonly<Record<string, string>> = {
   gid: 'gid',
   env: 'env',
 };
-const ID_MAX = 4_294_967_294;
-const SIZE_UNITS: Readonly<Record<string, number>> = { '': 0, b: 0, k: 10, m: 20, g: 30, t: 40, p: 50 };
 
 /** Throws InvalidParameter, naming key and value. */
 export function parseRunMount(value: string, options: MountFlagOptions): RunMountSpec {
@@ -254,98 +254,8 @@ function idOf({ type, id: given, source, target }: RawMount): string {
   return baseName(target);
 }
 
-/** The fields of one line of CSV: `a,"b,c"`, with `""` for a quote within quotes. */
-export function csvFields(line: string): string[] {
-  const fields: string[] = [];
-  let at = 0;
-  for (;;) {
-    const { field, end } = line[at] === '"' ? quotedField(line, at) : plainField(line, at);
-    fields.push(field);
-    if (end >= line.length) return fields;
-    at = end + 1;
-  }
-}
-
-function plainField(line: string, at: number): { field: string; end: number } {
-  const comma = line.indexOf(',', at);
-  const end = comma < 0 ? line.length : comma;
-  const field = line.slice(at, end);
-  if (field.includes('"')) {
-    throw new InvalidParameterError(`invalid value "${line}" of --mount: a quote within a field`);
-  }
-  return { field, end };
-}
-
-function quotedField(line: string, at: number): { field: string; end: number } {
-  let field = '';
-  for (let from = at + 1; ; ) {
-    const quote = line.indexOf('"', from);
-    if (quote < 0)
-      throw new InvalidParameterError(`invalid value "${line}" of --mount: a quote is not closed`);
-    field += line.slice(from, quote);
-    const next = line[quote + 1];
-    if (next === undefined || next === ',') return { field, end: quote + 1 };
-    if (next !== '"') {
-      throw new InvalidParameterError(`invalid value "${line}" of --mount: text behind a closing quote`);
-    }
-    field += '"';
-    from = quote + 2;
-  }
-}
-
 function splitField(field: string): { key: string; text?: string } {
   const at = field.indexOf('=');
   if (at < 0) return { key: field.toLowerCase() };
   return { key: field.slice(0, at).toLowerCase(), text: field.slice(at + 1) };
-}
-
-function oneOf(text: string, words: readonly string[], refusal: string): string {
-  const word = text.toLowerCase();
-  if (words.includes(word)) return word;
-  throw new InvalidParameterError(`${refusal} (expected one of ${words.join(', ')})`);
-}
-
-/** Go's strconv.ParseBool. */
-function boolean(key: string, text: string): boolean {
-  if (['1', 't', 'T', 'true', 'TRUE', 'True'].includes(text)) return true;
-  if (['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(text)) return false;
-  throw new InvalidParameterError(`invalid value for ${key}: ${text} (expected true or false)`);
-}
-
-function mode(text: string): number {
-  const bits = /^[0-7]{1,11}$/.test(text) ? Number.parseInt(text, 8) : Number.POSITIVE_INFINITY;
-  if (bits > 0o7777) {
-    throw new InvalidParameterError(`invalid value ${text} for mode (expected octal digits up to 7777)`);
-  }
-  return bits;
-}
-
-function id(key: string, text: string): number {
-  if (/^\d{1,10}$/.test(text) && Number(text) <= ID_MAX) return Number(text);
-  throw new InvalidParameterError(`invalid value ${text} for ${key} (expected a number up to ${ID_MAX})`);
-}
-
-/** As Docker writes sizes: `64m`, `1.5g`, `100`. */
-function bytes(key: string, text: string): number {
-  const parts = /^(\d+(?:\.\d+)?) ?([bkmgtp]?)i?b?$/i.exec(text);
-  const [, digits = '', unit = ''] = parts ?? [];
-  const size = Math.floor(Number(digits) * 2 ** (SIZE_UNITS[unit.toLowerCase()] ?? 0));
-  if (parts === null || !Number.isSafeInteger(size)) {
-    throw new InvalidParameterError(`invalid value for ${key}: ${text} (expected a size, as 64m)`);
-  }
-  return size;
-}
-
-/** Absolute, without `.`, `..` and empty components: Go's path.Join("/", path). */
-function cleanPath(path: string): string {
-  const parts: string[] = [];
-  for (const part of path.split('/')) {
-    if (part === '..') parts.pop();
-    else if (part !== '' && part !== '.') parts.push(part);
-  }
-  return `/${parts.join('/')}`;
-}
-
-function baseName(path: string): string {
-  return path.replace(/\/+$/, '').replace(/^.*\//s, '') || path;
 }

@@ -12,13 +12,13 @@ import type { MountOwners } from '../../image/layers/mapped-mounts.ts';
 import { readMountTable } from '../../image/layers/mount-table.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
 import type { Platform } from '../../image/platform.ts';
+import { runnablePlatforms, whyNotExecuted } from '../../image/runnable-platforms.ts';
 import { addon } from '../../native/addon.ts';
 import { removeTree } from '../../volume/remove-tree.ts';
 import { CacheMounts } from './cache-mounts.ts';
 import { type FailedStep, FailedSteps, type ShellRequest } from './failed-steps.ts';
 import { explainStepError, RunFailedError } from './run-failed.ts';
 import type { PendingLayer, RunBuild, RunRequest } from './run-step.ts';
-import { runnablePlatforms, whyNotRunnable } from './runnable-platforms.ts';
 import { StepMounts } from './step-mounts.ts';
 import { StepOutput } from './step-output.ts';
 import { StepRoot } from './step-root.ts';
@@ -287,10 +287,8 @@ function failure(
   output: StepOutput,
   keptStep: string | undefined,
 ): RunFailedError | InvalidParameterError {
-  if (end.failure !== undefined && /exec format error/i.test(end.failure)) {
-    const reason = whyNotRunnable(request.platform);
-    if (reason !== undefined) return new InvalidParameterError(`${end.failure}: ${reason}`);
-  }
+  const foreign = end.failure === undefined ? undefined : whyNotExecuted(end.failure, request.platform);
+  if (foreign !== undefined) return new InvalidParameterError(`${end.failure}: ${foreign}`);
   return new RunFailedError(request.args, {
     exitCode: end.exitCode,
     lastOutput: output.lastLines(),

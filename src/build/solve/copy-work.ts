@@ -3,9 +3,9 @@ import { InvalidParameterError } from '../../base/errors.ts';
 import type { CopyRequest, CopySourceSpec, PreparedCopy } from '../copy/copy-step.ts';
 import type { ProgressVertex } from '../progress.ts';
 import type { Executed, LayerWork } from './layer-steps.ts';
+import type { CopyStepPlan, WorkdirStepPlan } from './planned-step.ts';
 import { socketOf } from './socket-of.ts';
 import { type SolveContext, withParentRoot } from './solve-context.ts';
-import type { CopyStepPlan, WorkdirStepPlan } from './stage-plan.ts';
 import { definitionKey, hash } from './step-keys.ts';
 import type { StepSource } from './step-sources.ts';
 

@@ -1,5 +1,6 @@
 /** The platform arguments that every build has: `BUILD…` is where it runs, `TARGET…` what it builds for. */
-import { formatPlatform, hostPlatform, type Platform } from '../../image/platform.ts';
+import { InvalidParameterError } from '../../base/errors.ts';
+import { formatPlatform, hostPlatform, type Platform, parsePlatform } from '../../image/platform.ts';
 
 /** What builds are for that name no platform: of amd64 no level, which the next machine may not have. */
 export function buildPlatform(): Platform {
@@ -7,6 +8,16 @@ export function buildPlatform(): Platform {
   return architecture === 'amd64' || variant === undefined
     ? { os, architecture }
     : { os, architecture, variant };
+}
+
+/** What a request names, or what builds are for without. Throws InvalidParameter. */
+export function targetPlatforms(texts: readonly string[]): Platform[] {
+  if (texts.length === 0) return [buildPlatform()];
+  const platforms = texts.map((text) => parsePlatform(text));
+  const keys = platforms.map(formatPlatform);
+  const twice = keys.find((key, index) => keys.indexOf(key) !== index);
+  if (twice !== undefined) throw new InvalidParameterError(`platform ${twice} is given twice`);
+  return platforms;
 }
 
 export function platformArgs(build: Platform, target: Platform): Record<string, string> {

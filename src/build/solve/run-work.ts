@@ -8,10 +8,10 @@ import type { PreparedCopy } from '../copy/copy-step.ts';
 import type { RunMountSpec } from '../run/mount-flag.ts';
 import type { RunMount } from '../run/run-step.ts';
 import type { Executed, LayerWork } from './layer-steps.ts';
+import type { RunStepPlan } from './planned-step.ts';
 import { socketOf } from './socket-of.ts';
 import type { SolveContext } from './solve-context.ts';
 import type { CacheMountUse } from './solved.ts';
-import type { RunStepPlan } from './stage-plan.ts';
 import { definitionKey, hash } from './step-keys.ts';
 import { fetchRemote, type StepSource } from './step-sources.ts';
 

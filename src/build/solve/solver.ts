@@ -1,42 +1,39 @@
 /**
  * One build from its request to its images: Dockerfile, graph, stages side by side, and the images' configurations.
  */
-import { InvalidParameterError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
-import { formatPlatform, type Platform, parsePlatform } from '../../image/platform.ts';
+import { formatPlatform, type Platform } from '../../image/platform.ts';
 import { Semaphore } from '../../image/semaphore.ts';
 import type { BuildIo } from '../builder.ts';
 import type { CacheSource } from '../cache/cache-source.ts';
 import type { StepCache } from '../cache/step-cache.ts';
-import type { Dockerfile, Instruction } from '../dockerfile/ast.ts';
-import { DockerfileError } from '../dockerfile/errors.ts';
-import { lintSeen } from '../dockerfile/lint/dockerfile-lint.ts';
-import { parseDockerfile } from '../dockerfile/parse.ts';
+import type { Dockerfile } from '../dockerfile/ast.ts';
 import { BuildLock } from '../lock/build-lock.ts';
-import type { BuildWarning, ProgressVertex } from '../progress.ts';
+import type { ProgressVertex } from '../progress.ts';
 import type { SolveRequest, Subrequest } from '../solve-request.ts';
 import type { SourceIo } from '../source/build-sources.ts';
 import type { MainContext } from '../source/main-context.ts';
-import { unusedArguments } from './arguments.ts';
+import { type PlatformGraph, runStages } from './all-stages.ts';
 import { BaseImages } from './base-images.ts';
 import { answerAbout } from './build-answer.ts';
 import { explicitEpochOf, FIRST_EPOCH } from './build-epochs.ts';
 import { BuildLint } from './build-lint.ts';
 import type { BuildParts } from './build-parts.ts';
+import { DockerfileText } from './dockerfile-text.ts';
 import type { Executions } from './executions.ts';
 import { finishedImage } from './finished-image.ts';
 import { MainTree } from './main-tree.ts';
 import { NamedContexts } from './named-contexts.ts';
-import { buildPlatform } from './platform-args.ts';
+import { buildPlatform, targetPlatforms } from './platform-args.ts';
 import { socketOf } from './socket-of.ts';
-import { placed, type SolveContext } from './solve-context.ts';
+import type { SolveContext } from './solve-context.ts';
 import type { BuiltImage, SolvedBuild } from './solved.ts';
 import { StageGraph } from './stage-graph.ts';
-import { declaredNames } from './stage-plan.ts';
-import { runStage, type StageResult } from './stage-run.ts';
+import type { StageResult } from './stage-run.ts';
 import { StepCacheUse } from './step-cache-use.ts';
-import { type ListedStep, type StepListener, stepId } from './step-listener.ts';
+import { announceSteps, type StepListener } from './step-listener.ts';
 import { fetchRemote, StepSources } from './step-sources.ts';
+import { warnUnused } from './unused-arguments.ts';
 
 export interface SolverOptions {
   parts: BuildParts;
@@ -49,49 +46,14 @@ export interface SolverOptions {
 }
 
 /** What tries of one build have in common: a client sends its context once, and a printer hears of its steps once. */
-interface Tries {
+export interface Tries {
   main: MainContext;
   /** Aborted once no try follows. */
   over: AbortController;
   again: boolean;
 }
 
-/**
- * Throws as Builder.solve. A build that needs a layer which an imported cache cannot bring is tried again without that
- * cache; results of steps that were done meanwhile are found in this machine's.
- */
-export async function solve(
-  options: SolverOptions,
-  request: SolveRequest,
-  io: BuildIo,
-): Promise<SolvedBuild> {
-  const main = options.parts.sources.main(request.context, request.dockerfile);
-  const tries: Tries = { main, over: new AbortController(), again: false };
-  const { imports } = options;
-  try {
-    for (;;) {
-      const usable = imports.filter(({ broken }) => broken !== true);
-      try {
-        const solved = await new Solver({ ...options, imports: usable }, request, io, tries).run();
-        const release = async (): Promise<void> => {
-          await solved.release();
-          await main.release();
-          for (const source of imports) await source.release?.();
-        };
-        return { ...solved, release };
-      } catch (error) {
-        if (io.signal.aborted || !usable.some(({ broken }) => broken === true)) throw error;
-        tries.again = true;
-      }
-    }
-  } catch (error) {
-    tries.over.abort(error);
-    await main.release();
-    throw error;
-  }
-}
-
-class Solver {
+export class Solver {
   readonly #options: SolverOptions;
   readonly #request: SolveRequest;
   readonly #io: BuildIo;
@@ -107,9 +69,7 @@ class Solver {
   readonly #images: BaseImages;
   readonly #sources: StepSources;
   readonly #cache: StepCacheUse;
-  /** Of the instructions in front of one that cannot be read. */
-  #earlyWarnings: readonly BuildWarning[] = [];
-  #file = { name: 'Dockerfile', content: '' };
+  readonly #text: DockerfileText;
 
   constructor(options: SolverOptions, request: SolveRequest, io: BuildIo, tries: Tries) {
     this.#options = options;
@@ -123,6 +83,13 @@ class Solver {
     this.#main = tries.main;
     this.#mainSignal = AbortSignal.any([io.signal, tries.over.signal]);
     this.#mainTree = new MainTree({ main: this.#main, request, io, signal, comes: this.#mainSignal });
+    this.#text = new DockerfileText({
+      main: this.#main,
+      progress,
+      sourceIo: (vertex) => this.#sourceIo(vertex),
+      signal,
+      warns: request.subrequest === undefined,
+    });
     this.#lock = new BuildLock(request.lock);
     const lock = this.#lock;
     this.#images = new BaseImages({ parts, request, session, progress, signal, lock });
@@ -146,14 +113,15 @@ class Solver {
       const explicitEpoch = explicitEpochOf(this.#request);
       const question = this.#request.subrequest ?? (this.#request.check ? 'frontend.lint' : undefined);
       if (question !== undefined) return await this.#answer(question, platforms, explicitEpoch);
-      const { dockerfile, vertex } = await this.#readDockerfile();
-      const graphs = platforms.map((platform) => this.#graph(dockerfile, platform));
-      this.#warnUnused(dockerfile, vertex);
-      const lint = this.#lint(graphs, platforms, vertex);
-      if (lint?.dockerfile.failsBuild) await this.#lintAhead(lint, graphs);
-      if (!this.#tries.again) this.#announce(graphs, platforms, dockerfile);
+      const { dockerfile, vertex } = await this.#text.read();
+      const graphs = platforms.map((platform) => ({ platform, graph: this.#graph(dockerfile, platform) }));
+      if (!this.#tries.again) warnUnused(dockerfile, this.#request.buildArgs, vertex);
+      const [first] = graphs;
+      const lint = first === undefined ? undefined : this.#lint(first, vertex);
+      if (lint?.dockerfile.failsBuild) await this.#lintAhead(lint, first?.graph);
+      this.#announce(graphs, dockerfile);
       const context = this.#context(dockerfile, platforms, explicitEpoch);
-      const results = await this.#runAll(context, graphs, platforms, lint);
+      const results = await this.#runAll(context, graphs, lint);
       await this.#bringLayers(results);
       const epochSeconds =
         explicitEpoch ?? (await this.#mainTree.imageEpoch(results.map(({ origin }) => origin)));
@@ -190,15 +158,15 @@ class Solver {
     const [platform = buildPlatform()] = platforms;
     let shown: ProgressVertex | undefined;
     const answer = await answerAbout(question, {
-      file: () => this.#file,
+      file: () => this.#text.file,
       read: async () => {
-        const { dockerfile, vertex } = await this.#readDockerfile();
+        const { dockerfile, vertex } = await this.#text.read();
         shown = vertex;
         return dockerfile;
       },
-      early: () => this.#earlyWarnings,
+      early: () => this.#text.earlyWarnings,
       graph: (dockerfile) => this.#graph(dockerfile, platform),
-      lint: (graph) => this.#buildLint(graph, platform, shown),
+      lint: (graph) => this.#lint({ graph, platform }, shown),
       answersErrors: this.#request.subrequest !== undefined,
       hasTarget: this.#request.target !== '',
       image: (name) => {
@@ -209,17 +177,8 @@ class Solver {
     return { ...this.#solved([], explicitEpoch ?? FIRST_EPOCH, undefined), answer };
   }
 
-  #lint(
-    [graph]: readonly StageGraph[],
-    [platform]: readonly Platform[],
-    vertex: ProgressVertex,
-  ): BuildLint | undefined {
-    if (graph === undefined || platform === undefined) return undefined;
-    return this.#buildLint(graph, platform, vertex);
-  }
-
   /** Findings are to fail the build, so they come before its steps. */
-  async #lintAhead(lint: BuildLint, [graph]: readonly StageGraph[]): Promise<void> {
+  async #lintAhead(lint: BuildLint, graph: StageGraph | undefined): Promise<void> {
     const isExplicit = this.#request.platforms.length > 0;
     await lint.ahead(graph?.needed() ?? [], async (name, platform) => {
       const image = await this.#images.get(name, isExplicit ? platform : undefined);
@@ -235,12 +194,12 @@ class Solver {
     return body === undefined ? io : { ...io, body };
   }
 
-  #buildLint(graph: StageGraph, platform: Platform, shown: ProgressVertex | undefined): BuildLint {
+  #lint({ graph, platform }: PlatformGraph, shown: ProgressVertex | undefined): BuildLint {
     const vertex = shown ?? this.#io.progress.vertex('[internal] check the Dockerfile');
     const io = this.#sourceIo(vertex);
     return new BuildLint({
       request: this.#request,
-      file: this.#file,
+      file: this.#text.file,
       graph,
       platform,
       // Whoever asks for an answer reads it there.
@@ -249,31 +208,6 @@ class Solver {
       },
       ignored: () => this.#main.ignoredPatterns(io),
     });
-  }
-
-  async #readDockerfile(): Promise<{ dockerfile: Dockerfile; vertex: ProgressVertex }> {
-    const { progress } = this.#io;
-    const vertex = progress.vertex(`[internal] load build definition from ${this.#main.dockerfileName}`);
-    const io = this.#sourceIo(vertex);
-    const text = await progress.during(vertex, () => this.#main.readDockerfile(io));
-    this.#file = text;
-    const seen: Instruction[] = [];
-    try {
-      const dockerfile = parseDockerfile(text.content, text.name, seen);
-      if (dockerfile.syntax !== undefined) {
-        vertex.log(`syntax ${dockerfile.syntax}: not fetched, Dockerfiles are read by the daemon itself\n`);
-      }
-      return { dockerfile, vertex };
-    } catch (error) {
-      if (!(error instanceof DockerfileError)) throw error;
-      this.#earlyWarnings = lintSeen(seen, text);
-      if (this.#request.subrequest === undefined) {
-        for (const warning of this.#earlyWarnings) vertex.warn(warning);
-      }
-      const { start, end } = error.range;
-      const lines = { line: start.line, endLine: end.line };
-      throw placed({ file: text, signal: this.#signal }, lines, error);
-    }
   }
 
   #graph(dockerfile: Dockerfile, targetPlatform: Platform): StageGraph {
@@ -289,38 +223,11 @@ class Solver {
     });
   }
 
-  #warnUnused(dockerfile: Dockerfile, vertex: ProgressVertex): void {
-    const all = [...dockerfile.globalArgs, ...dockerfile.stages.flatMap(({ instructions }) => instructions)];
-    const unused = unusedArguments(this.#request.buildArgs, new Set(declaredNames(all)));
-    if (unused.length > 0 && !this.#tries.again) {
-      vertex.warn({
-        rule: '',
-        message: `[Warning] One or more build-args [${unused.join(' ')}] were not consumed`,
-      });
-    }
-  }
-
-  #announce(graphs: readonly StageGraph[], platforms: readonly Platform[], dockerfile: Dockerfile): void {
+  #announce(graphs: readonly PlatformGraph[], dockerfile: Dockerfile): void {
     const { listener } = this.#options;
-    if (listener === undefined) return;
-    const steps: ListedStep[] = dockerfile.globalArgs.map(({ source }, index) => ({
-      id: stepId(-1, index, ''),
-      text: source,
-      global: true,
-    }));
-    for (const [index, graph] of graphs.entries()) {
-      const platform = formatPlatform(platforms[index] ?? buildPlatform());
-      for (const { stage, index: number } of graph.needed()) {
-        steps.push({ id: stepId(number, -1, platform), text: stage.from.source, global: false });
-        stage.instructions.forEach(({ source }, i) => {
-          steps.push({ id: stepId(number, i, platform), text: source, global: false });
-        });
-      }
-    }
-    listener.planned(steps);
-    for (const [index] of dockerfile.globalArgs.entries()) {
-      listener.ended(stepId(-1, index, ''), { cached: false, result: '' });
-    }
+    if (listener === undefined || this.#tries.again) return;
+    const named = graphs.map(({ graph, platform }) => ({ graph, platform: formatPlatform(platform) }));
+    announceSteps(listener, dockerfile, named);
   }
 
   #context(
@@ -338,7 +245,7 @@ class Solver {
       session,
       progress,
       signal: this.#signal,
-      file: this.#file,
+      file: this.#text.file,
       dockerfile,
       images: this.#images,
       sources: this.#sources,
@@ -354,42 +261,14 @@ class Solver {
     };
   }
 
-  /** All stages that a target needs begin at once; they wait for each other where they must. */
   async #runAll(
     context: SolveContext,
-    graphs: readonly StageGraph[],
-    platforms: readonly Platform[],
+    graphs: readonly PlatformGraph[],
     lint: BuildLint | undefined,
   ): Promise<StageResult[]> {
-    const running: Promise<unknown>[] = [];
-    const targets = graphs.map((graph, number) => {
-      const targetPlatform = platforms[number] ?? buildPlatform();
-      const stages = new Map<number, Promise<StageResult>>();
-      const result = (index: number): Promise<StageResult> => {
-        const known = stages.get(index);
-        if (known !== undefined) return known;
-        const stage = graph.stages[index];
-        if (stage === undefined) throw new InvalidParameterError(`the Dockerfile has no stage ${index}`);
-        const input = { context, graph, stage, targetPlatform, result };
-        const run = runStage({ ...input, lint: number === 0 ? lint : undefined });
-        stages.set(index, run);
-        running.push(run);
-        run.catch((error: unknown) => this.#fail(error));
-        return run;
-      };
-      for (const { index } of graph.needed()) void result(index);
-      return result(graph.target.index);
-    });
-    // The first failure is the one to tell of; the others are its consequences, but nothing may go on.
-    const first = Promise.withResolvers<never>();
-    for (const run of running) run.catch(first.reject);
     try {
-      return await Promise.race([Promise.all(targets), first.promise]);
-    } catch (error) {
-      this.#fail(error);
-      throw error;
+      return await runStages({ context, graphs, lint, fail: (error) => this.#fail(error) });
     } finally {
-      await Promise.allSettled(running);
       // Of a context that did not come nothing is known.
       if (this.#mainTree.isOpen) await lint?.copies().catch(noWarnings);
     }
@@ -403,8 +282,8 @@ class Solver {
   }
 
   /** The main context is the client's choice, and no name of the Dockerfile. */
-  #lockText(graphs: readonly StageGraph[]): string | undefined {
-    const complete = graphs.every((graph) => graph.needed().length === graph.stages.length);
+  #lockText(graphs: readonly PlatformGraph[]): string | undefined {
+    const complete = graphs.every(({ graph }) => graph.needed().length === graph.stages.length);
     return this.#lock.text([...this.#images.materials, ...this.#sources.materials], complete);
   }
 
@@ -432,13 +311,4 @@ class Solver {
 /** What is wrong with an ignore file is said where the context is opened. */
 function noWarnings(error: unknown): void {
   log.debug({ error }, 'what is copied was not compared with the ignore file');
-}
-
-function targetPlatforms(texts: readonly string[]): Platform[] {
-  if (texts.length === 0) return [buildPlatform()];
-  const platforms = texts.map((text) => parsePlatform(text));
-  const keys = platforms.map(formatPlatform);
-  const twice = keys.find((key, index) => keys.indexOf(key) !== index);
-  if (twice !== undefined) throw new InvalidParameterError(`platform ${twice} is given twice`);
-  return platforms;
 }

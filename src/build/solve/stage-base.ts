@@ -9,10 +9,10 @@ import type { ConfigState } from './config-state.ts';
 import { copyWork } from './copy-work.ts';
 import { LayerStack } from './layer-stack.ts';
 import { LayerSteps, type LayerStepsOptions } from './layer-steps.ts';
+import type { CopyStepPlan } from './planned-step.ts';
 import { resultFor, resultLayers } from './result-context.ts';
 import type { SolveContext } from './solve-context.ts';
 import type { BuiltImage, BuiltLayer } from './solved.ts';
-import type { CopyStepPlan } from './stage-plan.ts';
 
 export interface StageBase {
   platform: Platform;

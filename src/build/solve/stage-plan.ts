@@ -8,75 +8,13 @@ import { InvalidParameterError } from '../../base/errors.ts';
 import type { ImageConfig } from '../../image/image-config.ts';
 import type { CopyInstruction, EscapeCharacter, Instruction, RunInstruction } from '../dockerfile/ast.ts';
 import { type ExpandOptions, expandWord } from '../dockerfile/expand.ts';
-import { heredocContent, parseHeredocWord } from '../dockerfile/heredoc.ts';
 import { parseInstruction } from '../dockerfile/parse.ts';
-import { parseRunMount, type RunMountSpec } from '../run/mount-flag.ts';
+import { parseRunMount } from '../run/mount-flag.ts';
 import { isProxy, type StageArguments } from './arguments.ts';
-import { argumentVector, changeConfig } from './config-changes.ts';
+import { changeConfig } from './config-changes.ts';
 import { ConfigState } from './config-state.ts';
-
-export interface StepPlace {
-  line: number;
-  endLine: number;
-  source: string;
-  /** A trigger of the base image: the line is that of FROM. */
-  trigger: boolean;
-}
-
-interface Common {
-  place: StepPlace;
-  /** `created_by`; undefined: the history does not mention it. */
-  history: string | undefined;
-  /** As the history has it from here on. */
-  author: string;
-}
-
-export interface ConfigStep extends Common {
-  kind: 'config';
-}
-
-export interface RunStepPlan extends Common {
-  kind: 'run';
-  args: string[];
-  script?: { name: string; content: string };
-  /** The image's variables and the declared arguments. */
-  env: string[];
-  /** Reach the program, and are no part of what the step is. */
-  proxies: string[];
-  cwd: string;
-  user: string;
-  mounts: RunMountSpec[];
-  network: string;
-  insecure: boolean;
-}
-
-export interface CopyStepPlan extends Common {
-  kind: 'copy';
-  instruction: 'COPY' | 'ADD';
-  from: string;
-  sources: string[];
-  inline: { name: string; content: string }[];
-  destination: string;
-  workingDir: string;
-  chown: string;
-  chmod: string;
-  link: boolean;
-  parents: boolean;
-  excludes: string[];
-  checksum: string;
-  keepGitDir: boolean;
-  /** Undefined: as the instruction does by itself. */
-  unpack: boolean | undefined;
-}
-
-export interface WorkdirStepPlan extends Common {
-  kind: 'workdir';
-  path: string;
-  /** USER at that place, whose the folder is. */
-  user: string;
-}
-
-export type PlannedStep = ConfigStep | RunStepPlan | CopyStepPlan | WorkdirStepPlan;
+import type { CopyStepPlan, PlannedStep, RunStepPlan, StepPlace, WorkdirStepPlan } from './planned-step.ts';
+import { insecureOf, networkOf, runCommand } from './run-command.ts';
 
 export interface StagePlan {
   steps: readonly PlannedStep[];
@@ -262,20 +200,6 @@ class StagePlanner {
   }
 }
 
-function networkOf(text: string): string {
-  if (['', 'default', 'none', 'host'].includes(text)) return text === 'default' ? '' : text;
-  throw new InvalidParameterError(
-    `unsupported network mode ${JSON.stringify(text)} of RUN --network: expected default, none or host`,
-  );
-}
-
-function insecureOf(text: string): boolean {
-  if (['', 'sandbox', 'insecure'].includes(text)) return text === 'insecure';
-  throw new InvalidParameterError(
-    `unsupported security mode ${JSON.stringify(text)} of RUN --security: expected sandbox or insecure`,
-  );
-}
-
 function nameOf(entry: string): string {
   return entry.split('=', 1)[0] ?? '';
 }
@@ -297,33 +221,4 @@ function copyText(step: Omit<CopyStepPlan, 'history'>): string {
 /** Variables in a heredoc's content: quotes mean nothing there, and the backslash escapes. */
 function expandText(text: string, options: ExpandOptions): string {
   return expandWord(text, { ...options, escapeChar: '\\', literalQuotes: true });
-}
-
-/**
- * A heredoc alone is a script for the shell, or with `#!` a program; behind a command it is what the shell makes of
- * it.
- */
-function runCommand(
-  state: ConfigState,
-  { command, heredocs }: RunInstruction,
-): { args: string[]; script?: { name: string; content: string } } {
-  const [text = ''] = command.words;
-  const [first] = heredocs;
-  if (command.form === 'exec' || first === undefined) {
-    const args = argumentVector(state, command);
-    if (args.length === 0) throw new InvalidParameterError('RUN has no command');
-    return { args };
-  }
-  if (heredocs.length === 1 && parseHeredocWord(text) !== undefined) {
-    const content = heredocContent(first);
-    if (!content.startsWith('#!')) return { args: [...state.shell, content] };
-    return { args: [`/dev/pipes/${first.name}`], script: { name: first.name, content } };
-  }
-  const bodies = heredocs.map(({ content, name }) => `\n${content}${name}`).join('');
-  return { args: [...state.shell, `${text}${bodies}`] };
-}
-
-/** The names that ARGs declare, for the warning about given ones that nobody takes. */
-export function declaredNames(instructions: readonly Instruction[]): string[] {
-  return instructions.flatMap((one) => (one.kind === 'arg' ? one.args.map(({ name }) => name) : []));
 }

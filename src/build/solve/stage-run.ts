@@ -10,17 +10,15 @@ import { displayName } from './base-images.ts';
 import { BuildError } from './build-error.ts';
 import type { BuildLint } from './build-lint.ts';
 import type { StageHistory } from './built-image.ts';
-import { copyWork, workdirWork } from './copy-work.ts';
 import { LayerStack } from './layer-stack.ts';
-import { LayerSteps, type LayerStepsOptions, type LayerWork } from './layer-steps.ts';
-import { resultFor, resultLayers } from './result-context.ts';
-import { runWork } from './run-work.ts';
+import { LayerSteps, type LayerStepsOptions } from './layer-steps.ts';
+import type { PlannedStep } from './planned-step.ts';
 import { type Lines, placed, type SolveContext } from './solve-context.ts';
 import { filesBase, imageBase, resultBase, type StageBase, scratchBase } from './stage-base.ts';
-import type { GraphStage, StageGraph, StageSource } from './stage-graph.ts';
-import { type PlannedStep, planStage, type RunStepPlan, type StepPlace } from './stage-plan.ts';
+import type { GraphStage, StageGraph } from './stage-graph.ts';
+import { planStage } from './stage-plan.ts';
+import { StageWork } from './stage-work.ts';
 import { stepId } from './step-listener.ts';
-import type { StepSource } from './step-sources.ts';
 
 /** What a stage comes to, and what the next one that builds on it begins with. */
 export type StageResult = StageBase;
@@ -171,6 +169,7 @@ class StageRun {
   async #steps(steps: readonly PlannedStep[], stack: LayerStack, base: StageBase): Promise<StageHistory[]> {
     const { context, stage } = this.#input;
     const layerSteps = new LayerSteps(this.#layerStepsOptions(), stack);
+    const works = new StageWork(this.#input, this.#explicitPlatform());
     const vertices = steps.map((step) =>
       step.kind === 'config'
         ? undefined
@@ -192,7 +191,7 @@ class StageRun {
         step.place,
         async () => {
           try {
-            const work = await this.#work(step, vertex, base);
+            const work = await works.of(step, vertex, base);
             return await layerSteps.perform(work, vertex);
           } catch (error) {
             // What another stage failed with is told on its own step.
@@ -238,71 +237,6 @@ class StageRun {
   #isNamed(name: string): boolean {
     const { stage } = this.#input;
     return name.toLowerCase() === stage.stage.from.name || name === String(stage.index);
-  }
-
-  async #work(
-    step: Exclude<PlannedStep, { kind: 'config' }>,
-    vertex: ProgressVertex,
-    base: StageBase,
-  ): Promise<LayerWork> {
-    const { context } = this.#input;
-    const { epochSeconds } = base;
-    const platform = formatPlatform(base.platform);
-    const description = vertex.name;
-    switch (step.kind) {
-      case 'run':
-        return runWork({
-          context,
-          step,
-          sources: await Promise.all(step.mounts.map((mount) => this.#mountSource(mount, step.place))),
-          platform: base.platform,
-          epochSeconds,
-          description,
-        });
-      case 'copy': {
-        const source = step.from === '' ? context.sources.main() : await this.#source(step.from, step.place);
-        return copyWork({ context, step, source, vertex, platform, epochSeconds, description });
-      }
-      case 'workdir':
-        return workdirWork({ context, step, platform, epochSeconds, description });
-    }
-  }
-
-  async #mountSource(
-    mount: RunStepPlan['mounts'][number],
-    place: StepPlace,
-  ): Promise<StepSource | 'scratch' | undefined> {
-    if (mount.type !== 'bind' && mount.type !== 'cache') return undefined;
-    if (mount.from === '') return mount.type === 'bind' ? this.#context.sources.main() : undefined;
-    if (mount.from === 'scratch') return 'scratch';
-    return await this.#source(mount.from, place);
-  }
-
-  async #source(from: string, place: StepPlace): Promise<StepSource> {
-    const { context, graph, stage } = this.#input;
-    const before = place.trigger ? stage.index : Number.POSITIVE_INFINITY;
-    return await this.#open(graph.source(from, stage.index, before), from, context);
-  }
-
-  async #open(source: StageSource, from: string, context: SolveContext): Promise<StepSource> {
-    switch (source.kind) {
-      case 'scratch':
-        return context.sources.layers([], 'scratch');
-      case 'image':
-        return await context.sources.image(source.reference, this.#explicitPlatform());
-      case 'stage': {
-        const { baseLayers, layers } = await this.#input.result(source.index);
-        return context.sources.layers([...baseLayers, ...layers], from);
-      }
-      case 'context': {
-        const spec = context.request.namedContexts[source.name];
-        if (spec?.kind === 'result') {
-          const wanted = this.#input.stage.platform ?? this.#input.targetPlatform;
-          return context.sources.layers(resultLayers(resultFor(spec.images, wanted, source.name)), from);
-        }
-        return await context.sources.named(source.name, this.#explicitPlatform());
-      }
-    }
   }
 }
 

@@ -3,6 +3,8 @@
  * printer in the style of the classic builder needs beside the statuses.
  */
 import type { JSONMessage } from '../../api/images.ts';
+import type { Dockerfile } from '../dockerfile/ast.ts';
+import type { StageGraph } from './stage-graph.ts';
 
 export interface ListedStep {
   id: string;
@@ -27,4 +29,29 @@ export interface StepListener {
 
 export function stepId(stage: number, instruction: number, platform: string): string {
   return `${platform} ${stage}.${instruction}`;
+}
+
+/** Tells of all steps; those in front of the first FROM are done. `graphs` stand for one platform each, by its text. */
+export function announceSteps(
+  listener: StepListener,
+  { globalArgs }: Dockerfile,
+  graphs: readonly { graph: StageGraph; platform: string }[],
+): void {
+  const steps: ListedStep[] = globalArgs.map(({ source }, index) => ({
+    id: stepId(-1, index, ''),
+    text: source,
+    global: true,
+  }));
+  for (const { graph, platform } of graphs) {
+    for (const { stage, index } of graph.needed()) {
+      steps.push({ id: stepId(index, -1, platform), text: stage.from.source, global: false });
+      stage.instructions.forEach(({ source }, i) => {
+        steps.push({ id: stepId(index, i, platform), text: source, global: false });
+      });
+    }
+  }
+  listener.planned(steps);
+  for (const [index] of globalArgs.entries()) {
+    listener.ended(stepId(-1, index, ''), { cached: false, result: '' });
+  }
 }
