@@ -2,9 +2,11 @@
  * The builder that every way in uses: a SolveRequest becomes images (`solve`), and those go where they are wanted
  * (`export`). It owns the build cache, and knows which builds are in flight.
  */
+
 import { availableParallelism } from 'node:os';
 import type { Readable } from 'node:stream';
 import { ConflictError } from '../base/errors.ts';
+import { step } from '../base/steps.ts';
 import type { EventBus } from '../events/event-bus.ts';
 import type { ImageID } from '../image/digest.ts';
 import type { Platform } from '../image/platform.ts';
@@ -161,7 +163,9 @@ export class Builder {
       const options = { parts, cache, imports, executions: this.#executions, listener };
       // What only builds need is loaded with the first of them: most daemons are at rest most of the time.
       const { solve } = await import('./solve/solve.ts');
-      const solved = await solve({ ...options, parallelSteps: PARALLEL_STEPS }, request, io);
+      const solved = await step('build/solve', io.id, () =>
+        solve({ ...options, parallelSteps: PARALLEL_STEPS }, request, io),
+      );
       return { ...solved, release: () => this.#over(solved) };
     } catch (error) {
       await Promise.all(imports.map((one) => one.release()));
@@ -206,9 +210,11 @@ export class Builder {
       const vertex = io.progress.vertex(
         `exporting to ${output.type === 'local' ? 'client directory' : output.type}`,
       );
-      await io.progress.during(vertex, () => exportFiles(solved, output, { ...io, exporter }, vertex));
+      await io.progress.during(vertex, () =>
+        step('build/export-files', io.id, () => exportFiles(solved, output, { ...io, exporter }, vertex)),
+      );
     }
-    await caches.export(solved, io, auth);
+    await step('build/export-cache', io.id, () => caches.export(solved, io, auth));
     return outcome;
   }
 

@@ -3,8 +3,10 @@
  * record is never wrong, only gone: one whose layer is missing is forgotten and counts as a miss. Records keep their
  * layers (`layers` belongs into ImageStore.setLayerUsers) until prune or the budget takes them.
  */
+
 import type { Database } from '../../base/database.ts';
 import { transaction } from '../../base/database.ts';
+import { step, stepSync } from '../../base/steps.ts';
 import { type DiffID, parseDiffID, parseDigest } from '../../image/digest.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
 import type { AddLayer, Hold, ImageStore } from '../../image/store/image-store.ts';
@@ -175,11 +177,11 @@ export class StepCache implements CacheSource, CacheStore {
   async remove(id: string): Promise<number> {
     if (this.#users.has(id)) return 0;
     const row = this.#db.prepare('SELECT layer FROM build_steps WHERE key = ?').get(id);
-    this.forget(id);
+    stepSync('build/remove-record', id, () => this.forget(id));
     if (typeof row?.['layer'] !== 'string') return 0;
     const layer = parseDiffID(row['layer']);
     const before = this.#options.snapshotter.layer(layer);
-    await this.#options.images.collectLayers([layer]);
+    await step('build/remove-layer', layer, () => this.#options.images.collectLayers([layer]));
     const gone = before !== undefined && this.#options.snapshotter.layer(layer) === undefined;
     return gone ? before.sizeBytes : 0;
   }

@@ -7,6 +7,7 @@ import { createHash, hash as hashAtOnce } from 'node:crypto';
 import { statfsSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { InternalError } from '../../base/errors.ts';
+import { step } from '../../base/steps.ts';
 import type { ByteString } from '../../image/layers/tar/byte-string.ts';
 import { readTreeFile } from '../../image/layers/tree-content.ts';
 import { WorkerPool } from '../../image/layers/work/worker-pool.ts';
@@ -104,7 +105,8 @@ export class ContentDigests {
       for (const [index, entry] of files.entries()) {
         this.#digests.set(entry, digests.subarray(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES));
       }
-      if (isRemembered(tree)) await this.#remember(tree, new Set(files));
+      if (!isRemembered(tree)) continue;
+      await step('build/remember-digests', tree.title, () => this.#remember(tree, new Set(files)));
     }
     this.#unknown = [];
   }

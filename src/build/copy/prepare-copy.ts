@@ -2,10 +2,12 @@
  * COPY and ADD as a step of a build: what is taken is found once, its content's digest is asked of what is remembered,
  * and the layer is written while the files are read.
  */
+
 import { createHash } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { posix } from 'node:path';
 import { InvalidParameterError } from '../../base/errors.ts';
+import { step } from '../../base/steps.ts';
 import type { CommittedLayer, LayerWriter, Snapshotter } from '../../image/layers/snapshotter.ts';
 import { byteString } from '../../image/layers/tar/byte-string.ts';
 import { O_DIRECTORY, O_PATH } from '../../native/inside-root.ts';
@@ -73,8 +75,11 @@ class Copy implements PreparedCopy {
     const remembered = this.#rememberedKey();
     if (remembered !== undefined) return remembered;
     const { sources, digests } = await this.#select();
-    await digests.complete(this.#env.signal);
-    const key = await contentKeyOf(sources, digests, new Turns(this.#env.signal));
+    const { destination } = this.#request;
+    await step('build/digest', destination, () => digests.complete(this.#env.signal));
+    const key = await step('build/content-key', destination, () =>
+      contentKeyOf(sources, digests, new Turns(this.#env.signal)),
+    );
     const selection = this.#selectionOfFixed();
     if (selection !== undefined) this.#env.fileDigests.rememberKey(selection, key);
     return key;
@@ -123,14 +128,16 @@ class Copy implements PreparedCopy {
         else for (const match of source.matches) await writer.copyMatch(match);
       }
       if (destination.isEmpty) return undefined;
-      return await this.#env.snapshotter.create((layer) => writeEntries(layer, destination), {}, signal);
+      return await step('build/write-layer', written, () =>
+        this.#env.snapshotter.create((layer) => writeEntries(layer, destination), {}, signal),
+      );
     } finally {
       root?.close();
     }
   }
 
   #select(): Promise<Selected> {
-    this.#selected ??= this.#find();
+    this.#selected ??= step('build/select', this.#request.destination, () => this.#find());
     this.#selected.catch(() => undefined);
     return this.#selected;
   }

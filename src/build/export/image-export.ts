@@ -4,6 +4,7 @@
  * machine runs best, and a push of them brings the index with all of its images.
  */
 import { InternalError, InvalidParameterError } from '../../base/errors.ts';
+import { step, stepSync } from '../../base/steps.ts';
 import { hostPlatform, platformRank } from '../../image/platform.ts';
 import { canonicalString, familiarString, parseReference, withDefaultTag } from '../../image/reference.ts';
 import type { RegistryAuth } from '../../image/registry/credentials.ts';
@@ -46,20 +47,23 @@ export async function exportImage(
   const names = references.map(familiarString);
   const vertex = progress.vertex('exporting to image');
   const stored = await progress.during(vertex, async () => {
-    await step(vertex, 'exporting layers', () =>
+    await shown(vertex, 'exporting layers', () =>
       Promise.all(solved.images.map(({ layers }) => fetchRemote(layers, signal))),
     );
     const { main, top } = await store(options, solved.images, output, names, vertex);
-    await step(vertex, `writing image ${main.id}`, () => Promise.resolve());
+    await shown(vertex, `writing image ${main.id}`, () => Promise.resolve());
     for (const reference of references) {
-      await step(vertex, `naming to ${canonicalString(reference)}`, () => Promise.resolve());
+      await shown(vertex, `naming to ${canonicalString(reference)}`, () => Promise.resolve());
       options.parts.images.tell('tag', main.id, familiarString(reference), main);
     }
     return { main, top };
   });
   const { main, top } = stored;
   let digest: string = top?.digest ?? main.id;
-  if (output.push) for (const name of names) digest = (await push(options, name)) ?? digest;
+  if (output.push)
+    for (const name of names) {
+      digest = (await step('build/push', name, () => push(options, name))) ?? digest;
+    }
   return {
     imageId: main.id,
     metadata: {
@@ -84,7 +88,9 @@ async function store(
     // The named one last: its names stand for an index that is here whole.
     const order = [...inputs.keys()].sort((a, b) => Number(a === best) - Number(b === best));
     const added = order.map((i) =>
-      parts.images.add({ ...requireInput(inputs[i]), references: i === best ? names : [] }),
+      stepSync('build/add-image', names[0], () =>
+        parts.images.add({ ...requireInput(inputs[i]), references: i === best ? names : [] }),
+      ),
     );
     const main = added.at(-1);
     if (main === undefined) throw new InternalError('the build has no image');
@@ -95,7 +101,7 @@ async function store(
   }
   const { contentStore, snapshotter, sources, images: imageStore } = parts;
   const deps = { contentStore, snapshotter, imageStore, work: sources.work };
-  const made = await step(vertex, 'exporting manifests', () =>
+  const made = await shown(vertex, 'exporting manifests', () =>
     manifestedImages(deps, images, attributes, io.signal),
   );
   try {
@@ -147,7 +153,7 @@ async function push(options: ImageExportOptions, name: string): Promise<string |
   return digest;
 }
 
-async function step<T>(vertex: ProgressVertex, id: string, body: () => Promise<T>): Promise<T> {
+async function shown<T>(vertex: ProgressVertex, id: string, body: () => Promise<T>): Promise<T> {
   const started = now();
   vertex.amount(id, 0, 0, false, started);
   const result = await body();

@@ -3,6 +3,7 @@
  * image came with are used again; all others are made of the layers' exact tars, in a folder that is gone with the
  * export. The same layers give the same blobs.
  */
+
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -10,6 +11,7 @@ import { join } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { createZstdCompress, constants as zlib } from 'node:zlib';
 import { InvalidParameterError } from '../../base/errors.ts';
+import { step } from '../../base/steps.ts';
 import { compressionOf } from '../../image/archive/layer-loader.ts';
 import { type DiffID, type Digest, parseDigest } from '../../image/digest.ts';
 import type { LayerCompression } from '../../image/layers/snapshotter.ts';
@@ -126,7 +128,10 @@ export async function storeBlob(
   }
   const path = blob.path ?? join(directory, `${layer.diffId}.tar`);
   if (blob.path === undefined) await writeBlob(path, blob.content());
-  await deps.contentStore.ingestFile(path, blob.digest, { verified: true });
+  const { digest } = blob;
+  await step('build/store-blob', digest, () =>
+    deps.contentStore.ingestFile(path, digest, { verified: true }),
+  );
   return blob;
 }
 

@@ -4,12 +4,14 @@
  * and not to be shared, another of the same name is made, with a number behind. A record stands beside the files:
  * `<hash>-<number>/record.json` and `<hash>-<number>/data`.
  */
+
 import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TEMPORARY_PREFIX, writeFileAtomic } from '../../base/atomic-file.ts';
 import { diskUsage } from '../../base/disk-usage.ts';
 import { log } from '../../base/log.ts';
+import { step, stepSync } from '../../base/steps.ts';
 import { removeTree } from '../../volume/remove-tree.ts';
 import type { BuildCacheEntry } from '../builder.ts';
 import type { CacheStore } from '../cache/cache-store.ts';
@@ -160,7 +162,7 @@ export class CacheMounts implements CacheStore {
     try {
       const data = join(temporary, DATA_NAME);
       mkdirSync(data, { recursive: true, mode: 0o700 });
-      await request.fill?.(data);
+      await step('build/fill-cache-mount', name, () => request.fill?.(data));
       if (request.keepsAttributes !== true) {
         chownSync(data, request.uid, request.gid);
         chmodSync(data, request.mode);
@@ -177,7 +179,7 @@ export class CacheMounts implements CacheStore {
       };
       writeFileAtomic(join(temporary, RECORD_NAME), JSON.stringify(record));
       await this.#discard(name);
-      renameSync(temporary, join(this.#directory, name));
+      stepSync('build/publish-cache-mount', name, () => renameSync(temporary, join(this.#directory, name)));
       const instance = { name, record, users: 0, exclusive: false, leaving: false };
       this.#instances.set(name, instance);
       return instance;
@@ -214,7 +216,9 @@ export class CacheMounts implements CacheStore {
 
   #save({ name, record }: Instance): void {
     try {
-      writeFileAtomic(join(this.#directory, name, RECORD_NAME), JSON.stringify(record));
+      stepSync('build/save-cache-mount', name, () =>
+        writeFileAtomic(join(this.#directory, name, RECORD_NAME), JSON.stringify(record)),
+      );
     } catch (error) {
       log.warn({ err: error, cache: record.id }, 'the last use of a cache mount cannot be written down');
     }
@@ -243,7 +247,7 @@ export class CacheMounts implements CacheStore {
     instance.leaving = true;
     const sizeBytes = await diskUsage(join(this.#directory, id, DATA_NAME));
     this.#instances.delete(id);
-    await this.#discard(id);
+    await step('build/remove-cache-mount', id, () => this.#discard(id));
     return sizeBytes;
   }
 

@@ -3,11 +3,13 @@
  * changed is there to be built upon at once, while it is stored in the background. What fails leaves nothing, or, where a
  * build wants that, its whole state for a while (failed-steps.ts).
  */
+
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode, errorMessage, ForbiddenError, InvalidParameterError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { step } from '../../base/steps.ts';
 import type { MountOwners } from '../../image/layers/mapped-mounts.ts';
 import { readMountTable } from '../../image/layers/mount-table.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
@@ -95,9 +97,11 @@ export class RunService {
     const state = await this.#prepare(id, request, build, owners);
     let layer: PendingLayer | undefined;
     try {
-      const end = await this.#options.stepRunner.run(state.step).catch((error: unknown) => {
-        throw request.signal.aborted ? error : explainStepError(request.args, error);
-      });
+      const end = await step('build/run', id, () => this.#options.stepRunner.run(state.step)).catch(
+        (error: unknown) => {
+          throw request.signal.aborted ? error : explainStepError(request.args, error);
+        },
+      );
       if (end.exitCode === 0) {
         layer = await this.#finish(state, end, request);
         outcome.resolve(layer);
@@ -123,16 +127,18 @@ export class RunService {
     const output = new StepOutput(request.vertex);
     let mounts: StepMounts | undefined;
     try {
-      await root.mount(request.layers, request.epochSeconds, owners);
-      mounts = await StepMounts.open(request.mounts, {
-        folder: root.folder,
-        execFolder: join(this.#options.execDirectory, name),
-        caches: this.caches,
-        session: build.session,
-        owners,
-        onWait: (text) => request.vertex.log(text, 'stderr'),
-        signal: request.signal,
-      });
+      await step('build/mount-root', id, () => root.mount(request.layers, request.epochSeconds, owners));
+      mounts = await step('build/open-mounts', id, () =>
+        StepMounts.open(request.mounts, {
+          folder: root.folder,
+          execFolder: join(this.#options.execDirectory, name),
+          caches: this.caches,
+          session: build.session,
+          owners,
+          onWait: (text) => request.vertex.log(text, 'stderr'),
+          signal: request.signal,
+        }),
+      );
       return { root, mounts, output, step: runStep(id, root, request, build, mounts, output) };
     } catch (error) {
       await this.#closeMounts(mounts, id);
@@ -144,13 +150,17 @@ export class RunService {
 
   /** Of a step that has succeeded. */
   async #finish({ root, mounts }: StepState, end: StepEnd, request: RunRequest): Promise<PendingLayer> {
-    await mounts.close();
-    await root.unmount();
-    const { empty } = await root.settle(end.untouched, request.epochSeconds);
+    const { path } = root;
+    await step('build/close-mounts', path, () => mounts.close());
+    await step('build/unmount-root', path, () => root.unmount());
+    const { empty } = await step('build/settle-root', path, () =>
+      root.settle(end.untouched, request.epochSeconds),
+    );
     return new UpperLayer(root.upper, {
       empty,
-      commit: (signal) => this.#options.snapshotter.commit(root.upper, signal),
-      remove: () => root.remove(),
+      commit: (signal) =>
+        step('build/commit-run', path, () => this.#options.snapshotter.commit(root.upper, signal)),
+      remove: () => step('build/remove-run', path, () => root.remove()),
     });
   }
 

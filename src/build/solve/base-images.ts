@@ -2,8 +2,10 @@
  * The images that a build names: found here or pulled, once each, and held until the build is over. What is pulled is
  * shown on the vertex of the step that wants it first.
  */
+
 import type { JSONMessage } from '../../api/images.ts';
 import { NotFoundError } from '../../base/errors.ts';
+import { step } from '../../base/steps.ts';
 import { formatPlatform, hostPlatform, imageMatchesPlatform, type Platform } from '../../image/platform.ts';
 import { canonicalString, parseReference, repositoryName, withDefaultTag } from '../../image/reference.ts';
 import type { RegistryAuth } from '../../image/registry/credentials.ts';
@@ -53,7 +55,7 @@ export class BaseImages {
     const key = `${platform === undefined ? '' : formatPlatform(platform)} ${name}`;
     const known = this.#images.get(key);
     if (known !== undefined) return known;
-    const image = this.#resolve(name, platform, onPull);
+    const image = step('build/base-image', name, () => this.#resolve(name, platform, onPull));
     this.#images.set(key, image);
     image.catch(() => {});
     return image;

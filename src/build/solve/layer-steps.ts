@@ -3,6 +3,7 @@
  * build does it right now, or done. A key needs the layers below; where a step's changes are still being stored, the
  * next one is looked for only if a step like it was ever done, and else begins at once.
  */
+import { step, stepSync } from '../../base/steps.ts';
 import type { CommittedLayer } from '../../image/layers/snapshotter.ts';
 import type { Semaphore } from '../../image/semaphore.ts';
 import type { ProgressVertex } from '../progress.ts';
@@ -76,7 +77,7 @@ export class LayerSteps {
     signal.throwIfAborted();
     const mayHave = !noCache && cache.mayHave(work.definition);
     if (mayHave) {
-      const hit = await this.#find(work);
+      const hit = await step('build/find', work.description, () => this.#find(work));
       if (hit !== undefined) return this.#use(vertex, hit);
     }
     // Equal steps of several platforms are known by the layers below them.
@@ -95,7 +96,9 @@ export class LayerSteps {
     const known = quick === undefined ? undefined : await cache.find(quick);
     if (known !== undefined) return known;
     const found = await cache.find(stepKey(work.definition, chain, await work.content()));
-    if (found !== undefined && quick !== undefined) cache.alias(quick, found.key);
+    if (found !== undefined && quick !== undefined) {
+      stepSync('build/alias', work.description, () => cache.alias(quick, found.key));
+    }
     return found;
   }
 
@@ -149,7 +152,7 @@ export class LayerSteps {
     let executed: Executed;
     try {
       vertex.start();
-      executed = await work.execute(this.#stack, vertex);
+      executed = await step('build/execute', work.description, () => work.execute(this.#stack, vertex));
     } catch (error) {
       vertex.fail(error);
       throw error;
@@ -180,16 +183,21 @@ export class LayerSteps {
   ): Promise<StepResult> {
     const committed = executed.kind === 'stored' ? executed.layer : await executed.pending.committed;
     const { cache, parts } = this.#options;
-    const stored = committed === undefined ? undefined : await parts.images.keepBlob(committed);
+    const stored =
+      committed === undefined
+        ? undefined
+        : await step('build/keep-blob', committed.diffId, () => parts.images.keepBlob(committed));
     const key = stepKey(work.definition, await chain, await work.content());
     const layer: BuiltLayer | undefined =
       stored === undefined || committed === undefined
         ? undefined
         : { ...stored, sizeBytes: committed.sizeBytes, cacheKey: key };
     if (layer !== undefined) await cache.hold(layer);
-    cache.store({ key, definition: work.definition, layer, description: work.description, parent });
+    const { definition, description } = work;
+    stepSync('build/record', description, () => cache.store({ key, definition, layer, description, parent }));
     if (work.identity !== undefined) {
-      cache.alias(quickKey(work.definition, await chain, work.identity), key);
+      const quick = quickKey(definition, await chain, work.identity);
+      stepSync('build/alias', description, () => cache.alias(quick, key));
     }
     return { key, layer };
   }

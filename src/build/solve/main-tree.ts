@@ -1,4 +1,5 @@
 /** The main context of one build as its steps take from it: opened once, with what it tells of the time of the images. */
+import { step } from '../../base/steps.ts';
 import type { ImageConfig } from '../../image/image-config.ts';
 import type { BuildIo } from '../builder.ts';
 import type { SolveRequest } from '../solve-request.ts';
@@ -42,14 +43,15 @@ export class MainTree {
     const { main, request, io, signal, comes } = this.#options;
     const { progress, session, body } = io;
     const vertex = progress.vertex('[internal] load build context');
+    const sourceIo = {
+      signal: comes,
+      session,
+      vertex,
+      cacheNamespace: socketOf(request),
+      ...(body === undefined ? {} : { body }),
+    };
     return await progress.during(vertex, async () => {
-      const opened = await main.open({
-        signal: comes,
-        session,
-        vertex,
-        cacheNamespace: socketOf(request),
-        ...(body === undefined ? {} : { body }),
-      });
+      const opened = await step('build/open-context', io.id, () => main.open(sourceIo));
       this.#isOpen = true;
       if (opened.material !== undefined) this.#materials.push(opened.material);
       this.#epochSeconds = opened.epochSeconds;

@@ -1,7 +1,9 @@
 /** What all stages of one build share. */
+
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { EngineError } from '../../base/errors.ts';
+import { step } from '../../base/steps.ts';
 import type { Semaphore } from '../../image/semaphore.ts';
 import type { ParentRoot } from '../copy/copy-step.ts';
 import type { Dockerfile } from '../dockerfile/ast.ts';
@@ -86,11 +88,11 @@ export async function withParentRoot<T>(
   try {
     if (stack === undefined) return await body({ path });
     await fetchRemote(stack.storedLayers(), context.signal);
-    await snapshotter.mount({ ...stack.mountable(), target: path });
+    await step('build/mount-parent', path, () => snapshotter.mount({ ...stack.mountable(), target: path }));
     try {
       return await body({ path });
     } finally {
-      await snapshotter.unmount(path);
+      await step('build/unmount-parent', path, () => snapshotter.unmount(path));
     }
   } finally {
     await folder.release();

@@ -19,7 +19,7 @@ import { answerAbout } from './build-answer.ts';
 import { explicitEpochOf, FIRST_EPOCH } from './build-epochs.ts';
 import { BuildLint } from './build-lint.ts';
 import type { BuildParts } from './build-parts.ts';
-import { DockerfileText } from './dockerfile-text.ts';
+import { DockerfileReader } from './dockerfile-reader.ts';
 import type { Executions } from './executions.ts';
 import { finishedImage } from './finished-image.ts';
 import { MainTree } from './main-tree.ts';
@@ -69,7 +69,7 @@ export class Solver {
   readonly #images: BaseImages;
   readonly #sources: StepSources;
   readonly #cache: StepCacheUse;
-  readonly #text: DockerfileText;
+  readonly #text: DockerfileReader;
 
   constructor(options: SolverOptions, request: SolveRequest, io: BuildIo, tries: Tries) {
     this.#options = options;
@@ -83,7 +83,7 @@ export class Solver {
     this.#main = tries.main;
     this.#mainSignal = AbortSignal.any([io.signal, tries.over.signal]);
     this.#mainTree = new MainTree({ main: this.#main, request, io, signal, comes: this.#mainSignal });
-    this.#text = new DockerfileText({
+    this.#text = new DockerfileReader({
       main: this.#main,
       progress,
       sourceIo: (vertex) => this.#sourceIo(vertex),

@@ -2,6 +2,7 @@
  * Folders that last between builds, each with a record beside its content: `<directory>/<key>/info.json` and `…/content`.
  * One build at a time has a folder. They are listed, counted and removed as entries of the build cache.
  */
+
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ import { writeFileAtomic } from '../../base/atomic-file.ts';
 import { diskUsage } from '../../base/disk-usage.ts';
 import { errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { stepSync } from '../../base/steps.ts';
 import type { BuildCacheEntry } from '../builder.ts';
 import type { CacheStore } from '../cache/cache-store.ts';
 import type { WorkFolders } from './work-folders.ts';
@@ -121,7 +123,9 @@ export class KeptFolders implements CacheStore {
     this.#infos.set(key, info);
     try {
       const path = join(this.#options.directory, key, INFO_NAME);
-      writeFileAtomic(path, JSON.stringify(info), { sync: false });
+      stepSync('build/save-source', info.description, () =>
+        writeFileAtomic(path, JSON.stringify(info), { sync: false }),
+      );
     } catch (error) {
       log.warn(`cannot write the record of ${info.description}: ${errorMessage(error)}`);
     }
@@ -132,7 +136,7 @@ export class KeptFolders implements CacheStore {
     const path = join(this.#options.directory, key);
     if (!existsSync(path)) return;
     const doomed = this.#options.work.create();
-    renameSync(path, join(doomed.path, key));
+    stepSync('build/remove-source', key, () => renameSync(path, join(doomed.path, key)));
     await doomed.release();
   }
 

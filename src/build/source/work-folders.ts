@@ -2,11 +2,13 @@
  * Folders of builds under way, below `<data root>/build/trees`: made when a source is opened, gone when it is released.
  * What a daemon that was killed left there, mounts and files, the next one removes.
  */
+
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { step, stepSync } from '../../base/steps.ts';
 import { readMountTable } from '../../image/layers/mount-table.ts';
 import { addon } from '../../native/addon.ts';
 import { removeTree } from '../../volume/remove-tree.ts';
@@ -34,7 +36,7 @@ export class WorkFolders {
   /** An empty folder, mode 0755: only root reaches it. */
   create(): WorkFolder {
     const path = join(this.#root, randomBytes(8).toString('hex'));
-    mkdirSync(path);
+    stepSync('build/make-folder', path, () => mkdirSync(path));
     // The umask may have taken bits away, and the root of a tree is seen by builds.
     chmodSync(path, 0o755);
     return { path, release: () => this.remove(path) };
@@ -50,7 +52,7 @@ export class WorkFolders {
   /** Removes a tree; a failure costs no more than room, until the next start. */
   async remove(path: string): Promise<void> {
     try {
-      await removeTree(path);
+      await step('build/remove-folder', path, () => removeTree(path));
     } catch (error) {
       log.warn({ err: error, path }, 'what a build left remains until the next start');
     }
