@@ -11,6 +11,9 @@ import { InvalidParameterError } from '../base/errors.ts';
 /** Bodies of JSON requests; contexts and archives are streams and not counted here. */
 const JSON_BODY_MAX_BYTES = 8 * 1024 * 1024;
 
+/** Of arrays and objects in each other. What goes over a body calls itself for each, and the stack has an end. */
+const JSON_DEPTH_MAX = 100;
+
 export class ApiRequest {
   readonly method: string;
   readonly path: string;
@@ -41,6 +44,8 @@ export class ApiRequest {
     this.params = fields.params;
     this.signal = fields.signal;
     this.upgrade = fields.upgrade;
+    refuseNul(fields.query, 'query parameter');
+    refuseNul(Object.entries(fields.params), 'path parameter');
   }
 
   /** True where the client asked for this API version or a newer one. */
@@ -92,7 +97,7 @@ export class ApiRequest {
 
   /**
    * The JSON body. An empty body is `undefined`. Throws InvalidParameter for a wrong content type, for what is not
-   * one JSON object, and for more than 8 MiB.
+   * one JSON object, for more than 8 MiB, and for more than 100 levels of nesting.
    */
   async json(): Promise<unknown> {
     const body = await this.body();
@@ -102,6 +107,9 @@ export class ApiRequest {
       throw new InvalidParameterError(
         `unsupported Content-Type header (${type}): must be 'application/json'`,
       );
+    }
+    if (isNestedDeeper(body, JSON_DEPTH_MAX)) {
+      throw new InvalidParameterError(`invalid JSON in request body: nested deeper than ${JSON_DEPTH_MAX} levels`);
     }
     let value: unknown;
     try {
@@ -161,6 +169,30 @@ export class ApiRequest {
     return body;
   }
 }
+
+/** What C and the kernel take for the end of a name: no name, path or value of the API holds one. */
+function refuseNul(parameters: Iterable<[string, string]>, what: string): void {
+  for (const [name, value] of parameters) {
+    if (value.includes('\0')) throw new InvalidParameterError(`invalid ${what} "${name}": it holds a NUL character`);
+  }
+}
+
+/** Whether a JSON text opens more than `max` arrays and objects in each other; of other texts it says anything. */
+function isNestedDeeper(text: Uint8Array, max: number): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let at = 0; at < text.length; at++) {
+    const byte = text[at];
+    if (byte === QUOTE) inString = !inString;
+    else if (inString) at += byte === BACKSLASH ? 1 : 0;
+    else if (byte === BRACKET || byte === BRACE) depth += 1;
+    else if (byte === BRACKET_END || byte === BRACE_END) depth -= 1;
+    if (depth > max) return true;
+  }
+  return false;
+}
+
+const [QUOTE, BACKSLASH, BRACKET, BRACKET_END, BRACE, BRACE_END] = Buffer.from('"\\[]{}');
 
 function tooLarge(): InvalidParameterError {
   return new InvalidParameterError(`request body is larger than ${JSON_BODY_MAX_BYTES} bytes`);

@@ -53,12 +53,12 @@ export function readableFile(pathFd: number): number | undefined {
   }
 }
 
-/** The result of `open`; undefined where the path is not there. */
+/** The result of `open`; undefined where the path is not there, as one that the kernel takes for too long cannot be. */
 export function ifThere<T>(open: () => T): T | undefined {
   try {
     return open();
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoCode(error) ?? '')) return undefined;
+    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG'].includes(errnoCode(error) ?? '')) return undefined;
     throw error;
   }
 }

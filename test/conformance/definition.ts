@@ -28,6 +28,8 @@ export interface Operation {
   readonly summary: string;
   readonly produces: readonly string[];
   readonly responses: ReadonlyMap<number, DefinedResponse>;
+  /** Where each parameter stands: `path`, `query`, `header` or `body`. */
+  readonly parameters: readonly { readonly name: string; readonly in: string }[];
 }
 
 export interface Definition {
@@ -56,6 +58,7 @@ interface SwaggerOperation {
   readonly summary?: string;
   readonly produces?: string[];
   readonly responses: Record<string, DefinedResponse>;
+  readonly parameters?: { name: string; in: string }[];
 }
 
 export function readDefinition(path: string): Definition {
@@ -97,6 +100,7 @@ function toOperation(path: string, method: string, operation: SwaggerOperation):
     summary: operation.summary ?? '',
     produces: operation.produces ?? [],
     responses: new Map(Object.entries(operation.responses).map(([code, value]) => [Number(code), value])),
+    parameters: operation.parameters ?? [],
   };
 }
 
