@@ -9,6 +9,7 @@ import type { HostConfig } from '../api/host-config.ts';
 import { API_VERSION, compareApiVersions } from '../api/version.ts';
 import { InvalidParameterError, NotFoundError } from '../base/errors.ts';
 import { step, stepSync } from '../base/steps.ts';
+import { parsePlatform } from '../image/platform.ts';
 import type { Image } from '../image/store/image-store.ts';
 import { checkCgroupParent } from '../oci/cgroup-path.ts';
 import { validateCreate } from '../oci/validate.ts';
@@ -134,7 +135,8 @@ function requestedImage(engine: EngineContext, config: ContainerConfig, platform
     image.os === os &&
     (architecture === undefined || image.architecture === architecture) &&
     (variant === undefined || image.variant === '' || image.variant === variant);
-  if (fits) return image;
+  const found = fits ? image : engine.images.forPlatform(image, parsePlatform(platform));
+  if (found !== undefined) return found;
   const own = [image.os, image.architecture, image.variant].filter((part) => part !== '').join('/');
   throw new NotFoundError(
     `image with reference ${name} was found but its platform (${own}) does not match the specified platform (${platform})`,

@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { EngineError, errorMessage, InternalError, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { step, stepSync } from '../base/steps.ts';
+import { configPlatform } from '../image/image-config.ts';
+import { whyNotExecuted } from '../image/runnable-platforms.ts';
 import type { SupervisorConfig } from '../native/supervisor-protocol.ts';
 import { editsOfRequests } from '../oci/cdi/device-requests.ts';
 import type { ContainerEdits } from '../oci/cdi/spec.ts';
@@ -227,7 +229,7 @@ function launch(engine: EngineContext, container: Container, bundle: string): Pr
         }
       },
       failed: ({ exitCode, step, message }) =>
-        reject(new StartFailure(exitCode, startErrorText(step, message))),
+        reject(new StartFailure(exitCode, startErrorText(step, explained(engine, container, message)))),
       lost: () => reject(new InternalError(`supervisor of container ${container.id} ended before the start`)),
     });
     const supervisor = stepSync('start/spawn', container.id, () =>
@@ -242,6 +244,13 @@ function launch(engine: EngineContext, container: Container, bundle: string): Pr
       log.debug({ container: container.id, error: errorMessage(error) }, 'the supervisor takes no command');
     }
   });
+}
+
+/** With what keeps this machine from executing programs of the image's platform, where it was that. */
+function explained({ images }: EngineContext, { record }: Container, message: string): string {
+  const image = images.get(record.imageId);
+  const foreign = image && whyNotExecuted(message, configPlatform(image.config));
+  return foreign === undefined ? message : `${message}: ${foreign}`;
 }
 
 /** Docker's frame around the runtime's message: scripts match on it. */

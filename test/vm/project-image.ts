@@ -7,6 +7,7 @@ import { chmodSync, copyFileSync, cpSync, mkdirSync, readdirSync, writeFileSync 
 import { join } from 'node:path';
 import { attackProgram } from '../fixtures/attack.ts';
 import { busyboxLayer } from '../fixtures/catalog.ts';
+import { FOREIGN_PREFIX, fetchForeign } from '../fixtures/foreign.ts';
 import {
   busyboxProgram,
   CACHE,
@@ -29,7 +30,9 @@ const FOLDERS = [
 /** Compilers and checkers, which no test in the machine calls. */
 const TOOLS = /^(@biomejs|@esbuild|@types|@typescript|esbuild|typescript|undici-types|\..*)$/;
 /** Fixtures that the machine could not make, having no network and no compiler. */
-const FIXTURES = /^(attack-|busybox-|package-busybox-static$|syscall-probe-|udp-echo-)/;
+const FIXTURES = new RegExp(
+  `^(attack-|busybox-|${FOREIGN_PREFIX}|package-busybox-static$|syscall-probe-|udp-echo-)`,
+);
 
 /** Makes `folder/project.img`; `substrings` pick tests, as on the command line of `make test`. */
 export async function makeProjectDisk(folder: string, substrings: readonly string[]): Promise<string> {
@@ -43,6 +46,7 @@ export async function makeProjectDisk(folder: string, substrings: readonly strin
   }
   await Promise.all([attackProgram(), busyboxProgram(), syscallProbeProgram(), udpEchoProgram()]);
   for (const compression of ['gzip', 'zstd', 'none'] as const) await busyboxLayer(compression);
+  await fetchForeign();
   const cache = join(tree, 'build/vm-cache');
   for (const name of readdirSync(CACHE).filter((name) => FIXTURES.test(name))) {
     copyTree(join(CACHE, name), join(cache, 'mydock-test', name));

@@ -161,7 +161,7 @@ describe('the corpus of Dockerfiles', () => {
   /** Compose's labels make an image another one: our client is told to set the same. */
   const sameByAll = async (order: BuildOrder, id: string): Promise<void> => {
     const { image } = order;
-    for (const way of otherWaysIn()) {
+    for (const way of await otherWaysIn()) {
       if (way.lacks(order) !== undefined) continue;
       await daemon.ok('rmi', '--no-prune', image);
       await way.build(daemon, order);

@@ -1,10 +1,12 @@
 /**
- * The clients that build by the same daemon besides our own: `docker build` as classic builder, `docker buildx build` and
- * `docker compose build`. Each gets the same order; what one of them cannot say is named here.
+ * The clients that build by the same daemon besides our own: `docker build` as classic builder and with BuildKit,
+ * `docker buildx build` and `docker compose build`, in every version that is there. Each gets the same order; what one of
+ * them cannot say is named here.
  */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { newestBuildxProgram } from '../../fixtures/buildkit-peer.ts';
 import { buildxProgram, composeProgram } from '../../fixtures/compose.ts';
 import { dockerProgram } from '../../fixtures/packages.ts';
 import type { Result } from '../command.ts';
@@ -29,14 +31,24 @@ export interface WayIn {
 }
 
 /** Those that are installed; the classic one always is. */
-export function otherWaysIn(): WayIn[] {
-  const buildx = buildxProgram();
+export async function otherWaysIn(): Promise<WayIn[]> {
+  const buildx = different([buildxProgram(), newestBuildxProgram()]);
+  const docker = different([await dockerProgram(), ...DOCKER_PROGRAMS]);
   const compose = composeProgram();
   return [
     CLASSIC,
-    ...(buildx === undefined ? [] : [buildxWay(buildx)]),
+    ...docker.map((program) => buildkitWay(program, buildx.at(-1))),
+    ...buildx.map(buildxWay),
     ...(compose === undefined ? [] : [composeWay(compose)]),
   ];
+}
+
+/** Those of distributions and of Docker's own packages: before version 23 it has BuildKit's client in itself. */
+const DOCKER_PROGRAMS = ['/usr/bin/docker', '/usr/local/bin/docker'];
+
+function different(programs: readonly (string | undefined)[]): string[] {
+  const there = programs.filter((path) => path !== undefined).filter((path) => existsSync(path));
+  return [...new Set(there.map((path) => realpathSync(path)))];
 }
 
 const CLASSIC: WayIn = {
@@ -53,9 +65,28 @@ const CLASSIC: WayIn = {
   },
 };
 
+function buildkitWay(program: string, buildx: string | undefined): WayIn {
+  const way: WayIn = {
+    name: `${program} build with BuildKit`,
+    ownLabels: undefined,
+    lacks: ({ contexts }) =>
+      Object.keys(contexts).length > 0 ? 'old ones have no --build-context' : undefined,
+    build: async (daemon, order) => {
+      const config = join(daemon.folder, 'docker-config');
+      const plugin = join(config, 'cli-plugins/docker-buildx');
+      mkdirSync(join(config, 'cli-plugins'), { recursive: true });
+      if (buildx !== undefined && !existsSync(plugin)) symlinkSync(buildx, plugin);
+      const words = ['build', '--progress', 'plain', ...flags(order), order.folder];
+      const env = { DOCKER_BUILDKIT: '1', DOCKER_CONFIG: config };
+      succeeded(way, await daemon.docker(program, words, { env, timeoutMs: order.timeoutMs }));
+    },
+  };
+  return way;
+}
+
 function buildxWay(program: string): WayIn {
   const way: WayIn = {
-    name: 'docker buildx build',
+    name: `${program} build`,
     ownLabels: undefined,
     lacks: () => undefined,
     build: async (daemon, order) => {
