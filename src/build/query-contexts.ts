@@ -1,5 +1,6 @@
 /** Contexts as the query of `POST /build` names them: the main one in place of a body, and named ones. */
 import { InvalidParameterError } from '../base/errors.ts';
+import { parseDigest } from '../image/digest.ts';
 import { jsonObject } from './query-values.ts';
 import type { ContextSpec } from './solve-request.ts';
 import { parseGitUrl } from './source/git-url.ts';
@@ -49,7 +50,7 @@ const NAMED_KINDS: Readonly<Record<string, readonly string[]>> = {
   git: ['url'],
   http: ['url'],
   image: ['reference'],
-  'oci-layout': ['path', 'reference'],
+  'oci-layout': ['store', 'digest'],
   stage: ['name'],
 };
 
@@ -72,9 +73,11 @@ export function namedContexts(text: string): {
     if (fields === undefined || fields.some((field) => typeof spec[field] !== 'string')) {
       throw new InvalidParameterError(`error reading buildcontexts: invalid context "${name}"`);
     }
-    contexts[name] = Object.fromEntries(
+    const context = Object.fromEntries(
       ['kind', ...fields].map((field) => [field, spec[field]]),
     ) as ContextSpec;
+    contexts[name] =
+      context.kind === 'oci-layout' ? { ...context, digest: parseDigest(context.digest) } : context;
   }
   return { contexts, folders };
 }

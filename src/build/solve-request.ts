@@ -3,6 +3,7 @@
  * judged, not begun.
  */
 import type { Ulimit } from '../api/host-config.ts';
+import type { Digest } from '../image/digest.ts';
 import type { RegistryAuth } from '../image/registry/credentials.ts';
 import type { BuiltImage } from './solve/solved.ts';
 
@@ -43,8 +44,8 @@ export type ContextSpec =
   | { kind: 'http'; url: string }
   /** `docker-image://reference`: the files of an image; in FROM, the image itself. */
   | { kind: 'image'; reference: string }
-  /** `oci-layout://…`: an image in a layout that the client's session serves or that lies in a folder here. */
-  | { kind: 'oci-layout'; path: string; reference: string }
+  /** `oci-layout://…`: an image, or an index of images, in a store of blobs that the client's session serves. */
+  | { kind: 'oci-layout'; store: string; digest: Digest }
   /** `target:name`: a stage of the same build. */
   | { kind: 'stage'; name: string }
   /** What another build of this daemon came to, for each of its platforms. Whoever asks keeps it until this one is over. */

@@ -18,7 +18,6 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { TEMPORARY_PREFIX } from '../../base/atomic-file.ts';
 import { errnoCode, InternalError, InvalidParameterError, NotFoundError } from '../../base/errors.ts';
@@ -35,6 +34,7 @@ import {
   openInsideWithoutLinks,
   readableFile,
 } from '../../native/inside-root.ts';
+import { bringBlob } from '../bring-blob.ts';
 import { type CacheBlob, MAX_DOCUMENT_BYTES } from './cache-document.ts';
 
 const INDEX = 'index.json';
@@ -132,35 +132,12 @@ export class CacheFolder {
 
   /** Copies a blob into the content store, which checks its digest. */
   async copyTo(store: ContentStore, { digest, sizeBytes }: CacheBlob, signal: AbortSignal): Promise<void> {
-    if (store.size(digest) === sizeBytes) return;
     const fd = this.#open(blobPath(digest));
     if (fd === undefined) throw new NotFoundError(`the folder ${this.#path} has no blob ${digest}`);
-    let file: FileHandle | undefined;
-    const ingest = await store.ingest(digest, signal).catch((error: unknown) => {
-      closeSync(fd);
-      throw error;
-    });
     try {
-      await ingest.restart();
-      file = await open(byDescriptor(fd));
-      for (let at = 0; ; ) {
-        signal.throwIfAborted();
-        const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(COPY_BYTES), 0, COPY_BYTES, at);
-        if (bytesRead === 0) break;
-        at += bytesRead;
-        if (at > sizeBytes)
-          throw new InvalidParameterError(`blob ${digest} has more than ${sizeBytes} bytes`);
-        await ingest.append(buffer.subarray(0, bytesRead));
-      }
-      await ingest.complete();
-      await ingest.sync();
-      await ingest.commit();
-    } catch (error) {
-      await ingest.discard();
-      throw error;
+      const content = createReadStream(byDescriptor(fd), { highWaterMark: COPY_BYTES });
+      await bringBlob(store, { digest, sizeBytes }, content, signal);
     } finally {
-      await ingest.close();
-      await file?.close();
       closeSync(fd);
     }
   }

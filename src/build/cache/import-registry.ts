@@ -29,6 +29,8 @@ import type { OpenedCache } from './import-cache.ts';
 /** Platforms of one index that are looked at. */
 const MAX_IMAGES = 32;
 
+type DocumentSource = Pick<RepositoryClient, 'manifest' | 'smallBlob'>;
+
 export interface RegistryCacheOptions {
   registry: CacheRegistry;
   transfers: Pick<LayerTransfers, 'transfer'>;
@@ -61,7 +63,7 @@ export async function openRegistryCache(
 
 /** Undefined where what the name stands for is an image that tells nothing. */
 export async function readRecords(
-  client: RepositoryClient,
+  client: DocumentSource,
   tagOrDigest: string,
   signal: AbortSignal,
 ): Promise<CacheRecord[] | undefined> {
@@ -73,7 +75,7 @@ export async function readRecords(
 }
 
 async function fromManifest(
-  client: RepositoryClient,
+  client: DocumentSource,
   { config, layers }: ImageManifest,
   signal: AbortSignal,
 ): Promise<CacheRecord[] | undefined> {
@@ -85,7 +87,7 @@ async function fromManifest(
 
 /** Undefined where the descriptor is of something else. */
 async function fromConfig(
-  client: RepositoryClient,
+  client: DocumentSource,
   { mediaType, digest, sizeBytes }: Descriptor,
   signal: AbortSignal,
 ): Promise<CacheRecord[] | undefined> {
@@ -97,7 +99,7 @@ async function fromConfig(
 }
 
 async function fromIndex(
-  client: RepositoryClient,
+  client: DocumentSource,
   { manifests }: ImageIndex,
   signal: AbortSignal,
 ): Promise<CacheRecord[] | undefined> {

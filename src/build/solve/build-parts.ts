@@ -54,7 +54,16 @@ export interface BuildParts {
   contentStore: ContentStore;
   snapshotter: Pick<
     Snapshotter,
-    'driver' | 'keepsTars' | 'mount' | 'unmount' | 'layer' | 'exportTar' | 'addTar' | 'create' | 'commit'
+    | 'driver'
+    | 'keepsTars'
+    | 'mount'
+    | 'unmount'
+    | 'layer'
+    | 'exportTar'
+    | 'add'
+    | 'addTar'
+    | 'create'
+    | 'commit'
   >;
   puller: { pull(request: PullRequest): Promise<Image> };
   pusher: PushService;

@@ -13,6 +13,7 @@ import type { Progress } from '../progress.ts';
 import type { RunBuild } from '../run/run-step.ts';
 import type { BuildSession } from '../session.ts';
 import type { SolveRequest } from '../solve-request.ts';
+import type { ClientLayouts } from '../source/client-layouts.ts';
 import type { BaseImages } from './base-images.ts';
 import { BuildError } from './build-error.ts';
 import type { BuildParts } from './build-parts.ts';
@@ -34,6 +35,7 @@ export interface SolveContext {
   readonly dockerfile: Dockerfile;
   readonly images: BaseImages;
   readonly sources: StepSources;
+  readonly layouts: ClientLayouts;
   readonly cache: StepCacheUse;
   readonly executions: Executions;
   readonly lock: BuildLock;

@@ -12,6 +12,7 @@ import { BuildLock } from '../lock/build-lock.ts';
 import type { ProgressVertex } from '../progress.ts';
 import type { SolveRequest, Subrequest } from '../solve-request.ts';
 import type { SourceIo } from '../source/build-sources.ts';
+import { ClientLayouts } from '../source/client-layouts.ts';
 import type { MainContext } from '../source/main-context.ts';
 import { type PlatformGraph, runStages } from './all-stages.ts';
 import { BaseImages } from './base-images.ts';
@@ -68,6 +69,7 @@ export class Solver {
   readonly #lock: BuildLock;
   readonly #images: BaseImages;
   readonly #sources: StepSources;
+  readonly #layouts: ClientLayouts;
   readonly #cache: StepCacheUse;
   readonly #text: DockerfileReader;
 
@@ -94,6 +96,7 @@ export class Solver {
     const lock = this.#lock;
     this.#images = new BaseImages({ parts, request, session, progress, signal, lock });
     this.#cache = new StepCacheUse({ cache, imports, keeps: request.fresh !== true, signal });
+    this.#layouts = new ClientLayouts({ parts, session, progress, signal });
     this.#sources = new StepSources({
       parts,
       named: request.namedContexts,
@@ -249,6 +252,7 @@ export class Solver {
       dockerfile,
       images: this.#images,
       sources: this.#sources,
+      layouts: this.#layouts,
       cache: this.#cache,
       executions,
       lock: this.#lock,
@@ -304,6 +308,7 @@ export class Solver {
     await this.#mainTree.settled();
     await this.#sources.release();
     await this.#images.release();
+    await this.#layouts.release();
     await this.#cache.release();
   }
 }

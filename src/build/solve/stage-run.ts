@@ -117,6 +117,9 @@ class StageRun {
         const spec = context.request.namedContexts[name];
         if (spec?.kind === 'image') return imageBase(context, await this.#image(spec.reference, platform));
         if (spec?.kind === 'result') return resultBase(context, spec.images, wanted, name);
+        if (spec?.kind === 'oci-layout') {
+          return resultBase(context, [await context.layouts.get(name, spec, platform)], wanted, name);
+        }
         const input = { context, name, platform: wanted, platformText: formatPlatform(wanted) };
         return await filesBase({ ...input, layerSteps: this.#layerStepsOptions() });
       }

@@ -83,6 +83,10 @@ export class StageWork {
           const wanted = this.#input.stage.platform ?? this.#input.targetPlatform;
           return context.sources.layers(resultLayers(resultFor(spec.images, wanted, source.name)), from);
         }
+        if (spec?.kind === 'oci-layout') {
+          const image = await context.layouts.get(source.name, spec, this.#platform);
+          return context.sources.layers(image.layers, from);
+        }
         return await context.sources.named(source.name, this.#platform);
       }
     }

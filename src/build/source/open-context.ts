@@ -5,7 +5,7 @@
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InternalError, InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
+import { InternalError, InvalidParameterError } from '../../base/errors.ts';
 import { abortable } from '../../image/abortable.ts';
 import { BLOCK_BYTES, checksumMatches } from '../../image/layers/tar/tar-format.ts';
 import { detectArchiveCompression } from '../../image/layers/work/inflate-archive.ts';
@@ -42,10 +42,6 @@ export async function openContext(
       return await sources.git.open(spec.url, options, io);
     case 'http':
       return await fromAddress(sources, spec.url, io, options);
-    case 'oci-layout':
-      throw new NotImplementedError(
-        `not implemented: files of an OCI layout (${spec.path}) as a build context; load the image and name it`,
-      );
     default:
       throw new InternalError(`a context of kind ${spec.kind} is no source of files by itself`);
   }

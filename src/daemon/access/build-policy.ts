@@ -47,7 +47,6 @@ function networkMode(mode: string, visible: VisibleObjects): string {
 
 function requireContext(context: ContextSpec, visible: VisibleObjects): void {
   if (context.kind === 'folder') throw beyond(visible.scope, 'building a folder of the host');
-  if (context.kind === 'oci-layout') throw beyond(visible.scope, 'building from a layout on the host');
   if (context.kind === 'image') visible.requireImage(context.reference);
 }
 

@@ -16,6 +16,7 @@ import {
   type Subrequest,
 } from '../../build/solve-request.ts';
 import { parseGitUrl } from '../../build/source/git-url.ts';
+import { parseDigest } from '../../image/digest.ts';
 
 export type Attributes = Readonly<Record<string, string>>;
 
@@ -150,9 +151,7 @@ function namedContext(name: string, text: string, inputs: FrontendOrder['inputs'
     case 'target':
       return { kind: 'stage', name: path };
     case 'oci-layout':
-      throw new NotImplementedError(
-        `not implemented: named context "${name}" from an OCI layout of the client`,
-      );
+      return layout(name, path);
     case 'input': {
       const images = Object.hasOwn(inputs, rest) ? inputs[rest] : undefined;
       if (images === undefined) throw new InvalidParameterError(`invalid input ${rest} for ${name}`);
@@ -161,6 +160,17 @@ function namedContext(name: string, text: string, inputs: FrontendOrder['inputs'
     default:
       return remoteContext(`named context "${name}"`, text);
   }
+}
+
+/** `STORE[:TAG]@DIGEST`: the client has looked up the tag, and says what it stands for. */
+function layout(name: string, path: string): ContextSpec {
+  const [, store, digest = ''] = /^([^:@]+)(?::[^@]*)?@(.+)$/.exec(path) ?? [];
+  if (store === undefined) {
+    throw new InvalidParameterError(
+      `invalid oci-layout "${path}" of named context "${name}": expected STORE[:TAG]@DIGEST`,
+    );
+  }
+  return { kind: 'oci-layout', store: `oci:${store}`, digest: parseDigest(digest) };
 }
 
 function dockerfile(attributes: Attributes, context: ContextSpec): SolveRequest['dockerfile'] {

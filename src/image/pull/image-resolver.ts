@@ -48,7 +48,7 @@ export interface ResolvedImage {
 }
 
 export interface ResolveRequest {
-  client: RepositoryClient;
+  client: Pick<RepositoryClient, 'manifest' | 'smallBlob'>;
   /** What the name stands for, fetched already. */
   top: FetchedManifest;
   /** What was asked for; undefined means whatever fits this machine. */

@@ -266,6 +266,7 @@ export function sessionOf(has: Partial<BuildSession>): BuildSession {
     credentials: () => Promise.resolve(undefined),
     sendFile: refuse,
     sendFolder: refuse,
+    store: refuse,
     ...has,
   };
 }

@@ -3,13 +3,13 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Duplex, Readable } from 'node:stream';
-import { NotImplementedError } from '../../../base/errors.ts';
+import { InvalidParameterError, NotImplementedError } from '../../../base/errors.ts';
 import { IgnoreRules } from '../../../base/ignore/ignore-rules.ts';
-import type { DiffID } from '../../../image/digest.ts';
+import type { DiffID, Digest } from '../../../image/digest.ts';
 import { ErofsSnapshotter } from '../../../image/layers/erofs/snapshotter.ts';
 import { OverlaySnapshotter } from '../../../image/layers/overlay.ts';
 import type { Snapshotter } from '../../../image/layers/snapshotter.ts';
-import type { BuildSession, FolderRequest } from '../../session.ts';
+import type { BuildSession, ClientStore, FolderRequest } from '../../session.ts';
 import { BuildSources, type BuildSourcesOptions, type SourceIo } from '../build-sources.ts';
 
 export class SourcesFixture {
@@ -90,6 +90,7 @@ export class FakeSession implements BuildSession {
   readonly folders: Record<string, string>;
   uploads: Record<string, Buffer> = {};
   secrets: Record<string, string> = {};
+  stores: Record<string, Map<Digest, Buffer>> = {};
 
   constructor(folders: Record<string, string> = {}, sharedKey = 'client') {
     this.folders = folders;
@@ -145,5 +146,24 @@ export class FakeSession implements BuildSession {
 
   sendFolder(): never {
     throw new NotImplementedError('no outputs');
+  }
+
+  /** Of blobs as they are, whatever their digests say. */
+  store(name: string): ClientStore {
+    const blobs = this.stores[name];
+    if (blobs === undefined) throw new NotImplementedError(`no store ${name}`);
+    return {
+      size: (digest) => Promise.resolve(blobs.get(digest)?.length),
+      read: async function* ({ digest }) {
+        const blob = blobs.get(digest);
+        if (blob === undefined) throw new InvalidParameterError(`no blob ${digest}`);
+        for (let at = 0; at < blob.length; at += 1000) yield blob.subarray(at, at + 1000);
+      },
+      write: async ({ digest }, content) => {
+        const pieces: Uint8Array[] = [];
+        for await (const piece of content) pieces.push(Buffer.from(piece));
+        blobs.set(digest, Buffer.concat(pieces));
+      },
+    };
   }
 }

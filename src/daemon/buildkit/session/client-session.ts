@@ -1,9 +1,10 @@
 /**
- * What a client serves on its session (BuildKit's FileSync, FileSend, Upload, Secrets, SSH and Auth), as builds ask for
- * it. All that comes from there is the client's, and bounded; when the connection goes, everything that waits for it
+ * What a client serves on its session (BuildKit's FileSync, FileSend, Upload, Secrets, SSH and Auth, containerd's
+ * Content), as builds ask for it. All that comes from there is the client's, and bounded; when the connection goes, everything that waits for it
  * rejects.
  */
 import { Duplex, Readable } from 'node:stream';
+import { Content } from '../../../api/buildkit/content_pb.ts';
 import { PacketSchema } from '../../../api/buildkit/file-stat_pb.ts';
 import { Auth, FileSend, FileSync } from '../../../api/buildkit/filesync_pb.ts';
 import { Secrets } from '../../../api/buildkit/secrets_pb.ts';
@@ -13,8 +14,9 @@ import { encode } from '../../../api/grpc/call.ts';
 import { type ClientCall, type GrpcChannel, type Metadata, pathOf } from '../../../api/grpc/channel.ts';
 import { GrpcError } from '../../../api/grpc/status.ts';
 import { InvalidParameterError, UnavailableError } from '../../../base/errors.ts';
-import type { BuildSession, FolderRequest } from '../../../build/session.ts';
+import type { BuildSession, ClientStore, FolderRequest } from '../../../build/session.ts';
 import type { RegistryAuth } from '../../../image/registry/credentials.ts';
+import { ServedStore } from './client-store.ts';
 import { type ReceiveOptions, receiveFolder } from './folder-receiver.ts';
 import { sendFolder } from './folder-sender.ts';
 import { headerValues } from './header-values.ts';
@@ -163,6 +165,13 @@ export class ClientSession implements BuildSession {
         call.writeEncoded(encode(PacketSchema, packet));
       await sendFolder(call.messagesAs(PacketSchema), { send, end: () => call.end() }, directory);
     });
+  }
+
+  store(name: string): ClientStore {
+    if (!this.#serves(pathOf(Content.method.read))) {
+      throw new InvalidParameterError(`cannot use the store "${name}" of the client: it serves none`);
+    }
+    return new ServedStore(this.#channel, name);
   }
 
   async #send(
