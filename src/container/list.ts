@@ -72,9 +72,8 @@ type Test = (container: Container, value: string) => boolean;
 
 function buildFilter(engine: EngineContext, filters: Filters): (container: Container) => boolean {
   check(filters);
-  const order = new Map(engine.containers.all().map((container, index) => [container.id, index]));
   const matchesPattern = expressions();
-  const position = (reference: string): number => order.get(engine.containers.get(reference).id) ?? 0;
+  const position = positions(engine);
   const tests: Record<string, Test> = {
     id: ({ id }, value) => id.startsWith(value) || matchesPattern(value, id),
     name: ({ record }, value) =>
@@ -87,8 +86,8 @@ function buildFilter(engine: EngineContext, filters: Filters): (container: Conta
     exited: ({ record }, value) =>
       record.state.status === 'exited' && record.state.exitCode === Number(value),
     ancestor: ({ record }, value) => descendsFrom(engine, record.imageId, value),
-    before: ({ id }, value) => (order.get(id) ?? 0) < position(value),
-    since: ({ id }, value) => (order.get(id) ?? 0) > position(value),
+    before: ({ id }, value) => position(id) < position(value),
+    since: ({ id }, value) => position(id) > position(value),
     volume: ({ record }, value) =>
       record.mounts.some((mount) => mount.destination === value || ('name' in mount && mount.name === value)),
     network: ({ record }, value) => matchesNetwork(record.networks, value),
@@ -96,15 +95,25 @@ function buildFilter(engine: EngineContext, filters: Filters): (container: Conta
       portsOf(container).some((port) => port.published && matchesPort(port, value)),
     expose: (container, value) => portsOf(container).some((port) => matchesPort(port, value)),
   };
+  const given = Object.entries(filters).filter(([, values]) => values.length > 0);
   // Labels must all be there; of other filters one value is enough.
   return (container) =>
-    Object.entries(filters).every(([name, values]) => {
+    given.every(([name, values]) => {
       const test = tests[name];
-      if (test === undefined || values.length === 0) return true;
+      if (test === undefined) return true;
       return name === 'label'
         ? values.every((value) => test(container, value))
         : values.some((value) => test(container, value));
     });
+}
+
+/** Where a container stands among all, the oldest first; throws NotFound for a reference to none. Counted when first asked. */
+function positions({ containers }: EngineContext): (reference: string) => number {
+  let byId: Map<string, number> | undefined;
+  return (reference) => {
+    byId ??= new Map(containers.all().map(({ id }, index) => [id, index]));
+    return byId.get(reference) ?? byId.get(containers.get(reference).id) ?? 0;
+  };
 }
 
 function check(filters: Filters): void {

@@ -2,6 +2,7 @@
  * What is kept of a container between requests and between daemons: one row, its body as JSON. Everything that is
  * asked for at create stands here resolved and complete, so that a start needs the record and the layers alone.
  */
+import type { StatementSync } from 'node:sqlite';
 import type { ContainerConfig, Health } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
 import type { EndpointSettings } from '../api/networks.ts';
@@ -78,9 +79,16 @@ export const CONTAINER_MIGRATIONS: Migrations = {
 /** The table of containers. Every call is one transaction. */
 export class RecordTable {
   readonly #db: Database;
+  readonly #save: StatementSync;
+  readonly #remove: StatementSync;
 
   constructor(db: Database) {
     this.#db = db;
+    this.#save = db.prepare(
+      `INSERT INTO containers (id, name, created_at, record) VALUES (?, ?, ?, ?)
+       ON CONFLICT (id) DO UPDATE SET name = excluded.name, record = excluded.record`,
+    );
+    this.#remove = db.prepare('DELETE FROM containers WHERE id = ?');
   }
 
   /**
@@ -90,8 +98,8 @@ export class RecordTable {
   load(): { records: ContainerRecord[]; unreadable: Map<string, string> } {
     const records: ContainerRecord[] = [];
     const unreadable = new Map<string, string>();
-    const rows = this.#db.prepare('SELECT id, name, record FROM containers ORDER BY created_at, rowid').all();
-    for (const row of rows) {
+    const query = this.#db.prepare('SELECT id, name, record FROM containers ORDER BY created_at, rowid');
+    for (const row of query.iterate()) {
       const [id, name] = [String(row['id']), String(row['name'])];
       try {
         records.push(readRecord(id, String(row['record'])));
@@ -104,16 +112,11 @@ export class RecordTable {
   }
 
   save(record: ContainerRecord): void {
-    this.#db
-      .prepare(
-        `INSERT INTO containers (id, name, created_at, record) VALUES (?, ?, ?, ?)
-         ON CONFLICT (id) DO UPDATE SET name = excluded.name, record = excluded.record`,
-      )
-      .run(record.id, record.name, record.createdAt, JSON.stringify(record));
+    this.#save.run(record.id, record.name, record.createdAt, JSON.stringify(record));
   }
 
   remove(id: string): void {
-    this.#db.prepare('DELETE FROM containers WHERE id = ?').run(id);
+    this.#remove.run(id);
   }
 }
 

@@ -34,16 +34,42 @@ export async function* containerStats(
   signal: AbortSignal,
 ): AsyncGenerator<ContainerStats> {
   let before: ContainerStats | undefined;
+  const groups = new GroupOfRun(engine, container);
   if (!options.stream && !options.oneShot && container.running) {
-    before = sample(engine, container, undefined);
+    before = sample(container, groups, undefined);
     await pause(signal);
   }
   while (!signal.aborted && engine.containers.find(container.id) === container) {
-    const current = sample(engine, container, before);
+    const current = sample(container, groups, before);
     yield current;
     if (!options.stream) return;
     before = current.read === NEVER ? undefined : current;
     await pause(signal);
+  }
+}
+
+/** The cgroups of a container's run, which one reader asks for again and again: found once for each run. */
+class GroupOfRun {
+  readonly #container: Container;
+  readonly #bundle: string;
+  #startedAt = '';
+  #cgroup: ContainerCgroup | undefined;
+
+  constructor({ settings }: EngineContext, container: Container) {
+    this.#container = container;
+    this.#bundle = containerPaths(settings.dataRoot, settings.execRoot, container.id).bundle;
+  }
+
+  /** Undefined where it does not run. */
+  find(): ContainerCgroup | undefined {
+    const { state } = this.#container.record;
+    if (!isLive(state)) return undefined;
+    if (this.#cgroup === undefined || this.#startedAt !== state.startedAt) {
+      const path = bundleCgroupsPath(this.#bundle);
+      this.#cgroup = path === undefined ? undefined : new ContainerCgroup(path);
+      this.#startedAt = state.startedAt;
+    }
+    return this.#cgroup;
   }
 }
 
@@ -52,8 +78,8 @@ async function pause(signal: AbortSignal): Promise<void> {
 }
 
 function sample(
-  engine: EngineContext,
   container: Container,
+  groups: GroupOfRun,
   before: ContainerStats | undefined,
 ): ContainerStats {
   const { state, name } = container.record;
@@ -70,10 +96,8 @@ function sample(
     name: `/${name}`,
     id: container.id,
   };
-  const { bundle } = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
-  const path = isLive(state) ? bundleCgroupsPath(bundle) : undefined;
-  if (!isLive(state) || path === undefined) return none;
-  const cgroup = new ContainerCgroup(path);
+  const cgroup = groups.find();
+  if (!isLive(state) || cgroup === undefined) return none;
   const networks = networkUsage(container, state.pid);
   return {
     ...none,

@@ -1,9 +1,12 @@
-/* See cgroup_mounts.h. Reads /proc/self/mountinfo (proc(5)), except on a host that has v2 alone. */
+/* See cgroup_mounts.h. Reads /proc/self/mountinfo (proc(5)), except on a host that has v2 alone; no
+ * further than the last hierarchy, because the mounts of all containers stand behind those of the
+ * host. */
 #define _GNU_SOURCE
 #include "cgroup_mounts.h"
 #include "../../common/cleanup.h"
 #include <errno.h>
 #include <linux/magic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +96,19 @@ static int mounts_read_line(char *line, struct cgroup_hierarchy **out, size_t *c
     return mounts_add(out, count, false, fields[4], super, err);
 }
 
+/* How many hierarchies there are: a line each in /proc/self/cgroup (cgroups(7)). A number that no
+ * list of mounts comes to where it cannot be read. */
+static size_t mounts_expected(void) {
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    if (file == NULL)
+        return SIZE_MAX;
+    size_t lines = 0;
+    for (int byte = getc(file); byte != EOF; byte = getc(file))
+        lines += byte == '\n';
+    fclose(file);
+    return lines == 0 ? SIZE_MAX : lines;
+}
+
 int cgroup_mounts_find(struct cgroup_hierarchy **out, size_t *count, struct error **err) {
     struct statfs status;
     if (statfs(UNIFIED_MOUNT, &status) == 0 && status.f_type == CGROUP2_SUPER_MAGIC)
@@ -103,7 +119,8 @@ int cgroup_mounts_find(struct cgroup_hierarchy **out, size_t *count, struct erro
     cleanup_free char *line = NULL;
     size_t size = 0;
     int result = 0;
-    while (result == 0 && getline(&line, &size, file) > 0)
+    size_t expected = mounts_expected();
+    while (result == 0 && *count < expected && getline(&line, &size, file) > 0)
         result = mounts_read_line(line, out, count, err);
     fclose(file);
     return result;

@@ -27,8 +27,21 @@ export function parseHierarchies(mounts: string): Hierarchy[] {
   });
 }
 
-export function mountedHierarchies(): Hierarchy[] {
-  return parseHierarchies(readFileSync('/proc/self/mounts', 'utf8'));
+/** One that is mounted while the daemon runs is seen after this. */
+const MOUNTED_FOR_MS = 10_000;
+
+let mounted: { hierarchies: readonly Hierarchy[]; readAtMs: number } | undefined;
+
+/**
+ * What is mounted, as of the last ten seconds. The kernel's list names every mount of every container: read anew for each
+ * of many containers it would cost the square of their number.
+ */
+export function mountedHierarchies(): readonly Hierarchy[] {
+  const nowMs = performance.now();
+  if (mounted === undefined || nowMs - mounted.readAtMs > MOUNTED_FOR_MS) {
+    mounted = { hierarchies: parseHierarchies(readFileSync('/proc/self/mounts', 'utf8')), readAtMs: nowMs };
+  }
+  return mounted.hierarchies;
 }
 
 /** The forms of cgroupsPath that the engine writes: a folder, or a scope in a systemd slice; both end in the ID. */

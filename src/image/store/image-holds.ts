@@ -87,7 +87,12 @@ export class ImageHolds {
         contentStore.remove(digest);
       }
     }
-    const inUse = new Set(layersInUse());
+    // All containers and builds are asked, so only where the answer counts.
+    let inUse: ReadonlySet<DiffID> | undefined;
+    const isInUse = (diffId: DiffID): boolean => {
+      inUse ??= new Set(layersInUse());
+      return inUse.has(diffId);
+    };
     const removals: Promise<number>[] = [];
     for (const diffId of new Set(layers)) {
       if (this.#held.has(diffId)) {
@@ -95,7 +100,7 @@ export class ImageHolds {
         continue;
       }
       this.#deferredLayers.delete(diffId);
-      if (!tables.hasLayer(diffId) && !inUse.has(diffId)) removals.push(this.#removeLayer(diffId));
+      if (!tables.hasLayer(diffId) && !isInUse(diffId)) removals.push(this.#removeLayer(diffId));
     }
     const freed = await Promise.all(removals);
     return freed.reduce((sum, bytes) => sum + bytes, freedBytes);
