@@ -3,8 +3,19 @@
  * shared (systemd's default), every mount below a folder would be copied into all other mount namespaces and would
  * keep file systems busy there.
  */
-import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import { InternalError } from '../base/errors.ts';
 import { addon } from '../native/addon.ts';
+import { O_PATH } from '../native/inside-root.ts';
 
 const MS_RDONLY = 0x1;
 const MS_NOSUID = 0x2;
@@ -40,13 +51,19 @@ export function unmountAll(path: string): void {
   while (isMountPoint(realpathSync(path))) addon().unmount(path, MNT_DETACH);
 }
 
-/** proc_pid_mountinfo(5): the fifth field is the mount point, with blanks and backslashes as octal escapes. */
+/** The kernel's table also names mounts that others hide; what a path leads to tells only of those on top. */
 function isMountPoint(path: string): boolean {
-  const escaped = path.replace(
-    /[ \t\n\\]/g,
-    (byte) => `\\${byte.charCodeAt(0).toString(8).padStart(3, '0')}`,
-  );
-  return readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .some((line) => line.split(' ')[4] === escaped);
+  return mountId(path) !== mountId(dirname(path));
+}
+
+/** proc_pid_fdinfo(5). */
+function mountId(path: string): string {
+  const fd = openSync(path, O_PATH);
+  try {
+    const id = /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1];
+    if (id === undefined) throw new InternalError(`/proc/self/fdinfo does not tell the mount of ${path}`);
+    return id;
+  } finally {
+    closeSync(fd);
+  }
 }

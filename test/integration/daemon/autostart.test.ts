@@ -10,6 +10,10 @@ test('the client starts the daemon itself, and `mydock daemon` manages it', {
 }, async () => {
   const env = { ...process.env, MYDOCK_HOST: '', DOCKER_HOST: '' };
   const mydock = async (...args: string[]) => await run([CLIENT, ...args], { env });
+  const succeeds = async (...args: string[]) => {
+    const done = await mydock(...args);
+    assert.equal(done.code, 0, done.stderr);
+  };
   assert.equal(existsSync('/run/mydock.sock'), false);
   const status = await mydock('daemon', 'status');
   assert.notEqual(status.code, 0);
@@ -17,9 +21,9 @@ test('the client starts the daemon itself, and `mydock daemon` manages it', {
   const listed = await mydock('ps', '-q');
   assert.deepEqual([listed.code, listed.stdout], [0, ''], listed.stderr);
   assert.match((await mydock('daemon', 'status')).stdout, /runs|running/i);
-  assert.equal((await mydock('daemon', 'stop')).code, 0);
+  await succeeds('daemon', 'stop');
   await eventually('it has stopped', async () => (await mydock('daemon', 'status')).code !== 0);
-  assert.equal((await mydock('daemon', 'start')).code, 0);
-  assert.equal((await mydock('ps')).code, 0);
-  assert.equal((await mydock('daemon', 'stop')).code, 0);
+  await succeeds('daemon', 'start');
+  await succeeds('ps');
+  await succeeds('daemon', 'stop');
 });
