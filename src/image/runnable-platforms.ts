@@ -4,11 +4,14 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatPlatform, hostPlatform, type Platform } from './platform.ts';
+import { formatPlatform, hostPlatform, normalizePlatform, type Platform } from './platform.ts';
 
 export const BINFMT_DIRECTORY = '/proc/sys/fs/binfmt_misc';
 /** There where an amd64 kernel executes 32-bit programs. */
 const IA32_SETTING = '/proc/sys/abi/vsyscall32';
+
+/** The package that registers emulators with the flag F. */
+const DEBIAN = "Debian's qemu-user-static (from Debian 13 on: qemu-user-binfmt)";
 
 interface Emulated {
   platforms: Platform[];
@@ -60,12 +63,13 @@ export function whyNotRunnable(
   const same = (one: Platform): boolean =>
     one.os === platform.os && one.architecture === platform.architecture;
   if (runnablePlatforms(directory, ia32).some(same)) return undefined;
-  const name = formatPlatform(platform);
-  const own = formatPlatform(hostPlatform());
+  const name = formatPlatform(normalizePlatform(platform));
+  const { os, architecture } = hostPlatform();
+  const own = formatPlatform({ os, architecture });
   if (emulated(directory, false).some(same)) {
-    return `programs for ${name} cannot run on this machine (${own}): its emulator is registered without the flag F, and cannot be found inside a container; register it with F (fix binary), as Debian's qemu-user-binfmt does`;
+    return `programs for ${name} cannot run on this machine (${own}): its emulator is registered without the flag F, and cannot be found inside a container; register it with F (fix binary), as ${DEBIAN} does`;
   }
-  return `programs for ${name} cannot run on this machine (${own}): no emulator is registered for them; install one, for example with "apt-get install qemu-user-binfmt" or "mydock run --privileged --rm tonistiigi/binfmt --install ${platform.architecture}"`;
+  return `programs for ${name} cannot run on this machine (${own}): no emulator is registered for them; install one, for example ${DEBIAN}, or with "mydock run --privileged --rm tonistiigi/binfmt --install ${platform.architecture}"`;
 }
 
 function ownPlatforms(ia32: string): Platform[] {

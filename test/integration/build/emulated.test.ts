@@ -84,7 +84,7 @@ test('a platform that is not executed here: which one, and what to install', asy
   const base = await registry.push('not-executed', 'latest', image);
   const platform = name(OTHER_PLATFORM);
   const why = new RegExp(
-    `exec format error: programs for ${platform} cannot run on this machine \\(${name(HOST_PLATFORM)}\\): no emulator is registered for them; install one, for example with "apt-get install`,
+    `exec format error: programs for ${platform} cannot run on this machine \\(${name(HOST_PLATFORM)}\\): no emulator is registered for them; install one, for example Debian's qemu-user-static`,
   );
   await daemon.fails(1, why, 'build', '--platform', platform, context(`FROM ${base}\nRUN echo\n`));
   await daemon.fails(126, why, 'run', '--platform', platform, base, '/bin/sh');
