@@ -87,7 +87,7 @@ test('a platform that is not executed here: which one, and what to install', asy
     `exec format error: programs for ${platform} cannot run on this machine \\(${name(HOST_PLATFORM)}\\): no emulator is registered for them; install one, for example Debian's qemu-user-static`,
   );
   await daemon.fails(1, why, 'build', '--platform', platform, context(`FROM ${base}\nRUN echo\n`));
-  await daemon.fails(126, why, 'run', '--platform', platform, base, '/bin/sh');
+  await daemon.fails(125, why, 'run', '--platform', platform, base, '/bin/sh');
   // Not the platform's fault.
   const missing = await daemon.ends(127, ['run', 'busybox', '/no-such-program']);
   assert.doesNotMatch(missing.stderr, /emulator/);
