@@ -62,3 +62,13 @@ export function syncDirectory(directory: string): void {
     closeSync(fd);
   }
 }
+
+/** Makes the content of a file last, which something else has written. */
+export function syncFile(path: string): void {
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

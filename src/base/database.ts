@@ -1,7 +1,6 @@
 /**
- * The one SQLite database of a data root (`mydock.db`, WAL). It owns opening and schema migration; what stands in a
- * table belongs to the concept that declares it (images, containers, networks, volumes), each with its own
- * `Migration` list.
+ * The one SQLite database of a data root (`mydock.db`, WAL). It owns opening; what stands in a table belongs to the
+ * concept that declares it (images, containers, networks, volumes), each with its own `Migrations` (migration.ts).
  *
  * Records hold what containers were given in secret (environment variables): only root reads the files.
  *
@@ -13,12 +12,9 @@ import { chmodSync, closeSync, openSync, statfsSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { errorMessage } from './errors.ts';
 import { log } from './log.ts';
+import { keepCopy, type Migrations, migrate } from './migration.ts';
 
-/** Schema steps of one concept. Steps are append-only: step n runs once, in order, and is never edited again. */
-export interface Migrations {
-  readonly concept: string;
-  readonly steps: readonly string[];
-}
+export type { Migrations } from './migration.ts';
 
 export type Database = DatabaseSync;
 
@@ -29,18 +25,20 @@ const CHECKPOINT_PAGES = 100;
 
 /**
  * Opens `path` (`:memory:` in tests) and brings every concept's schema up to date in one transaction.
- * Throws where the file was written by a newer build, naming the concept and both versions.
+ * Throws where the file was written by a newer build, naming the concept and both versions, and where a step fails,
+ * naming its concept: the database is as it was then. What is to be migrated is copied first (`keepCopy`).
  */
 export function openDatabase(path: string, concepts: readonly Migrations[]): Database {
   if (path !== IN_MEMORY) makePrivate(path);
   const db = new DatabaseSync(path, { timeout: 5000 });
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;');
-  db.exec(
-    'CREATE TABLE IF NOT EXISTS schema_version (concept TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT',
-  );
-  transaction(db, () => {
-    for (const { concept, steps } of concepts) migrate(db, concept, steps);
-  });
+  try {
+    if (path !== IN_MEMORY) keepCopy(db, path, concepts);
+    transaction(db, () => migrate(db, concepts));
+  } catch (error) {
+    db.close();
+    throw error;
+  }
   if (path !== IN_MEMORY) reserveSpace(db, path);
   return db;
 }
@@ -84,6 +82,13 @@ export function settleDatabase(db: Database): void {
   db.exec('PRAGMA wal_checkpoint(RESTART)');
 }
 
+/** A second connection, which keeps the log on disk when the first one is closed. */
+export function holdDatabase(path: string): Database {
+  const db = new DatabaseSync(path, { timeout: 5000 });
+  db.prepare('SELECT count(*) FROM schema_version').get();
+  return db;
+}
+
 /** Runs `body` in one transaction: all of it lasts or none of it. Not re-entrant. */
 export function transaction<T>(db: Database, body: () => T): T {
   db.exec('BEGIN IMMEDIATE');
@@ -96,18 +101,4 @@ export function transaction<T>(db: Database, body: () => T): T {
     if (db.isTransaction) db.exec('ROLLBACK');
     throw error;
   }
-}
-
-function migrate(db: Database, concept: string, steps: readonly string[]): void {
-  const row = db.prepare('SELECT version FROM schema_version WHERE concept = ?').get(concept);
-  const have = row === undefined ? 0 : Number(row['version']);
-  if (have > steps.length) {
-    throw new Error(
-      `database: schema of "${concept}" is version ${have}, this build knows ${steps.length}: use the newer build`,
-    );
-  }
-  for (const step of steps.slice(have)) db.exec(step);
-  db.prepare(
-    'INSERT INTO schema_version VALUES (?, ?) ON CONFLICT (concept) DO UPDATE SET version = excluded.version',
-  ).run(concept, steps.length);
 }

@@ -1,18 +1,16 @@
 /** Puts the parts of one daemon together: data root, database, stores, network, engine, routes. */
 import { createHash, randomUUID } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../base/atomic-file.ts';
 import { type Database, openDatabase, settleDatabase } from '../base/database.ts';
-import { UnavailableError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
-import { BUILD_MIGRATIONS } from '../build/cache/cache-schema.ts';
 import { StepCache } from '../build/cache/step-cache.ts';
 import { apparmorHost, DefaultApparmor } from '../container/default-apparmor.ts';
 import { ContainerEngine } from '../container/engine.ts';
 import { IdRanges } from '../container/id-ranges.ts';
 import { validateLogConfig, withLogDefaults } from '../container/log-options.ts';
-import { CONTAINER_MIGRATIONS, type ContainerRecord } from '../container/record.ts';
+import type { ContainerRecord } from '../container/record.ts';
 import { Runtimes } from '../container/runtimes.ts';
 import { remapMapping } from '../container/subordinate-ids.ts';
 import { UserNamespaces } from '../container/user-namespace.ts';
@@ -23,9 +21,9 @@ import { Puller } from '../image/pull/puller.ts';
 import { checkCredentials } from '../image/registry/login.ts';
 import { parseMirror } from '../image/registry/mirrors.ts';
 import { ContentStore } from '../image/store/content-store.ts';
-import { IMAGE_MIGRATIONS, ImageStore } from '../image/store/image-store.ts';
-import { addon, libraryDirectory } from '../native/addon.ts';
-import { NETWORK_MIGRATIONS, NetworkManager } from '../network/network-manager.ts';
+import { ImageStore } from '../image/store/image-store.ts';
+import { libraryDirectory } from '../native/addon.ts';
+import { NetworkManager } from '../network/network-manager.ts';
 import { CdiRegistry } from '../oci/cdi/registry.ts';
 import { readHostFacts } from '../oci/host-facts.ts';
 import { mountedLayers } from '../volume/mount-points.ts';
@@ -33,20 +31,21 @@ import { VolumePruner } from '../volume/prune.ts';
 import { VolumeSnapshots } from '../volume/transfer/volume-snapshots.ts';
 import { VolumeTransfers } from '../volume/transfer/volume-transfers.ts';
 import { VolumeStore } from '../volume/volume-store.ts';
-import { VOLUME_MIGRATIONS } from '../volume/volume-table.ts';
 import { audited } from './access/audited.ts';
 import { guardRoutes } from './access/guard.ts';
 import { scopedBackends } from './access/scoped-backends.ts';
 import { ScopedSockets } from './access/scoped-sockets.ts';
-import { SOCKET_MIGRATIONS, SocketTable } from './access/socket-table.ts';
+import { SocketTable } from './access/socket-table.ts';
 import { apiRoutes, type Backends } from './backends.ts';
 import { type ComposedBuilder, composeBuilder } from './compose-build.ts';
 import { composeImages } from './compose-images.ts';
 import { composeNetworks } from './compose-networks.ts';
 import type { DaemonConfig } from './config.ts';
+import { lockDataRoot } from './data-root-lock.ts';
 import { systemDiskUsage } from './disk-usage.ts';
 import { foreignDrops, systemInfo, systemVersion } from './info.ts';
 import { cgroupSettings, limitDefaults, requireSystemd } from './limits-config.ts';
+import { DATABASE_FILE, MIGRATIONS } from './migrations.ts';
 import { keepMountsPrivate, mountReadOnly, unmountAll } from './mounts.ts';
 import { proxyEnvironment } from './proxies.ts';
 import { Router } from './router.ts';
@@ -62,8 +61,10 @@ export interface Daemon {
   sockets: ScopedSockets;
   /** Starts containers whose restart policy wants it. */
   startByPolicy(): Promise<void>;
-  /** Lets go of everything; containers live on. */
-  close(): Promise<void>;
+  /** Lets go of everything; containers live on. With `keepCarried`, so do connections to ports that this process carries. */
+  close(keepCarried?: boolean): Promise<void>;
+  /** Sockets of such connections. */
+  carried(): number;
 }
 
 const DEFAULT_EXEC_ROOT = '/run/mydock';
@@ -85,14 +86,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   mkdirSync(config.execRoot, { recursive: true, mode: 0o711 });
   const lock = lockDataRoot(config.dataRoot);
   keepMountsPrivate(join(config.execRoot, 'containers'));
-  const database = openDatabase(join(config.dataRoot, 'mydock.db'), [
-    IMAGE_MIGRATIONS,
-    CONTAINER_MIGRATIONS,
-    NETWORK_MIGRATIONS,
-    VOLUME_MIGRATIONS,
-    BUILD_MIGRATIONS,
-    SOCKET_MIGRATIONS,
-  ]);
+  const database = openDatabase(join(config.dataRoot, DATABASE_FILE), MIGRATIONS);
   const host = readHostFacts();
   const apparmor = new DefaultApparmor(host.apparmor ? apparmorHost() : undefined);
   const userNamespaces = new UserNamespaces({ ...config, remap, ranges: new IdRanges(database) });
@@ -250,11 +244,13 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     router,
     sockets,
     startByPolicy: () => engine.startByPolicy(),
-    close: () => close({ engine, networks, build, snapshotter, contentStore, database, lock, runtimePath }),
+    close: (keepCarried = false) =>
+      close({ engine, networks, build, snapshotter, contentStore, database, lock, runtimePath }, keepCarried),
+    carried: () => networks.carried,
   };
 }
 
-async function close(parts: {
+interface Closed {
   engine: ContainerEngine;
   networks: NetworkManager;
   build: ComposedBuilder;
@@ -263,14 +259,18 @@ async function close(parts: {
   database: Database;
   lock: number;
   runtimePath: string;
-}): Promise<void> {
+}
+
+async function close(parts: Closed, keepCarried: boolean): Promise<void> {
   parts.engine.shutdown();
   unmountAll(parts.runtimePath);
-  await parts.networks.close();
+  await parts.networks.close(keepCarried);
   await parts.build.close();
   await parts.snapshotter.close();
   await parts.contentStore.close();
   settleDatabase(parts.database);
+  // The process may stay, and nothing that it still does may be written beside a successor.
+  if (keepCarried) parts.database.close();
   closeSync(parts.lock);
 }
 
@@ -299,17 +299,6 @@ function configuredRuntimes(config: DaemonConfig, ownPath: string): Runtimes {
     log.warn({ runtime: name, path }, 'the program of a configured runtime does not exist');
   }
   return runtimes;
-}
-
-/** One daemon a data root: the lock goes with the process, however it ends. */
-function lockDataRoot(dataRoot: string): number {
-  const path = join(dataRoot, 'mydock.lock');
-  const fd = openSync(path, 'w', 0o600);
-  if (!addon().flock(fd, true)) {
-    closeSync(fd);
-    throw new UnavailableError(`another mydockd uses the data root ${dataRoot}`);
-  }
-  return fd;
 }
 
 /** Empty for the system's daemon; others get names of their own for bridge and firewall table. */

@@ -241,6 +241,8 @@ export function daemonCommand(): Command {
   command.description('The mydock daemon').helpOption('-h, --help', 'Print usage');
   command.option('--config-file <path>', 'Configuration file', DEFAULT_CONFIG_FILE);
   command.option('-D, --debug', 'Same as --log-level debug');
+  command.option('--takeover', 'Replace the running daemon without a pause that clients notice');
+  command.option('--validate', 'Check the configuration and the database, and exit');
   for (const { flag, kind, help } of DIRECTIVES) {
     const short = SHORT_FLAGS[flag];
     const name = `${short === undefined ? '' : `${short}, `}--${flag}`;

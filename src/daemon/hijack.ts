@@ -32,6 +32,12 @@ export interface HijackedConnection {
 }
 
 const taken = new WeakSet<Socket>();
+let relayed = 0;
+
+/** Connections that are copied by this process, and end with it. */
+export function relayedConnections(): number {
+  return relayed;
+}
 
 /** True once a connection is a stream: what looks like a request on it is the stream's bytes. */
 export function isHijacked(socket: Socket): boolean {
@@ -151,7 +157,11 @@ class Hijacked implements HijackedConnection {
     const inside = keepReading(new Socket({ fd: near, readable: true, writable: true, allowHalfOpen: true }));
     inside.on('error', () => this.#socket.destroy());
     inside.on('close', () => this.#socket.destroySoon());
-    this.#socket.on('close', () => inside.destroy());
+    relayed += 1;
+    this.#socket.on('close', () => {
+      relayed -= 1;
+      inside.destroy();
+    });
     try {
       use(far, this.#takeHead());
     } finally {

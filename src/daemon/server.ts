@@ -4,20 +4,32 @@
  * that no byte that follows is lost; all others take the normal way.
  */
 import { constants } from 'node:crypto';
+import { closeSync } from 'node:fs';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
 import type { Server, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { API_VERSION } from '../api/version.ts';
-import { errorMessage, InvalidParameterError } from '../base/errors.ts';
+import { errorMessage, InvalidParameterError, UnavailableError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { addon } from '../native/addon.ts';
+import { descriptorOf } from '../native/descriptor.ts';
+import { ConnectionLimit } from './connection-limit.ts';
 import { isHijacked } from './hijack.ts';
 import { httpStatus } from './http-status.ts';
 import { peerOf } from './peer.ts';
 import { ApiRequest } from './request.ts';
 import { ApiResponse } from './response.ts';
 import { type Router, splitVersion } from './router.ts';
-import { listenOnPath, makeSocketFolder, type SocketOwner } from './socket-file.ts';
+import {
+  listenOnDescriptor,
+  listenOnPath,
+  makeSocketFolder,
+  removeSocketFile,
+  type SocketFile,
+  type SocketOwner,
+} from './socket-file.ts';
+import { RequestsUnderWay } from './takeover/under-way.ts';
 
 /** Clients are let in with a certificate that `ca` has signed, and no others. */
 export interface TlsFiles {
@@ -45,6 +57,10 @@ interface Entrance {
   readonly socket: string;
 }
 
+/** Of the descriptors of this process: what the daemon's own listeners may have together, and each scoped socket. */
+const OWN_CONNECTIONS_SHARE = 1 / 2;
+const SCOPED_CONNECTIONS_SHARE = 1 / 32;
+
 const OPTIONS = {
   maxHeaderSize: 128 * 1024,
   requestTimeout: 0,
@@ -60,74 +76,145 @@ export const STANDARD_HEADERS = {
   Server: 'mydock (linux)',
 } as const;
 
+/** One socket that is listened on. `file` is null where it has none, or where it is not this process's to remove. */
+interface Listening {
+  readonly key: string;
+  readonly server: Server;
+  readonly file: SocketFile | null;
+}
+
+/** What a daemon that takes over knows an address by. */
+export function listenKey(address: ListenAddress): string {
+  switch (address.kind) {
+    case 'unix':
+      return `unix:${address.path}`;
+    case 'fd':
+      return `fd:${address.fd}`;
+    case 'tcp':
+      return `tcp:${address.host}:${address.port}`;
+  }
+}
+
+/** Handlers are told so long before the end of their connection, and may still say something to the client. */
+const FAREWELL_MS = 500;
+
 export class ApiServer {
   readonly #own: Entrance;
-  readonly #servers: Server[] = [];
+  readonly #ownConnections = new ConnectionLimit(OWN_CONNECTIONS_SHARE);
+  readonly #servers: Listening[] = [];
+  readonly #handed: Map<string, number>;
+  readonly underWay = new RequestsUnderWay();
   /** The request of each connection that is being answered, behind those that came before it. */
   readonly #current = new WeakMap<Socket, Promise<void>>();
 
-  constructor(router: Router) {
+  /** `handed`: sockets that listen already, by `listenKey`; those that are not listened on are closed by `dropHanded`. */
+  constructor(router: Router, handed: ReadonlyMap<string, number> = new Map()) {
     this.#own = { router, socket: '' };
+    this.#handed = new Map(handed);
   }
 
   /** Starts listening. Throws, naming the address, where it is taken. */
   async listen(address: ListenAddress): Promise<void> {
-    const server = this.#createServer(this.#own, address.kind === 'unix' ? null : address.tls);
+    const server = this.#createServer(
+      this.#own,
+      address.kind === 'unix' ? null : address.tls,
+      this.#ownConnections,
+    );
+    const key = listenKey(address);
+    const handed = this.#takeHanded(key);
+    let file: SocketFile | null = null;
     if (address.kind === 'unix') {
       makeSocketFolder(address.path);
-      await listenOnPath(server, address.path, { uid: 0, gid: address.gid, mode: 0o660 });
+      file = await listenOnPath(server, address.path, { uid: 0, gid: address.gid, mode: 0o660 }, handed);
+    } else if (handed !== undefined || address.kind === 'fd') {
+      await listenOnDescriptor(server, handed ?? (address.kind === 'fd' ? address.fd : -1));
     } else {
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
-        const ready = (): void => {
+        server.listen({ host: address.host, port: address.port, backlog: 4096 }, () => {
           server.off('error', reject);
           resolve();
-        };
-        if (address.kind === 'fd') server.listen({ fd: address.fd }, ready);
-        else server.listen({ host: address.host, port: address.port, backlog: 4096 }, ready);
+        });
       });
     }
-    this.#servers.push(server);
+    this.#servers.push({ key, server, file });
   }
 
   /** A Unix socket with other routes than the daemon's own. Throws as `listenOnPath`. */
   async listenScoped(path: string, owner: SocketOwner, entrance: Entrance): Promise<Listener> {
-    const server = this.#createServer(entrance, null);
+    const server = this.#createServer(entrance, null, new ConnectionLimit(SCOPED_CONNECTIONS_SHARE));
     const connections = new Set<Socket>();
     server.on('connection', (socket: Socket) => {
       connections.add(socket);
       socket.once('close', () => connections.delete(socket));
     });
-    await listenOnPath(server, path, owner);
-    this.#servers.push(server);
+    const key = `scoped:${path}`;
+    const listening = { key, server, file: await listenOnPath(server, path, owner, this.#takeHanded(key)) };
+    this.#servers.push(listening);
     return {
       close: () => {
-        this.#servers.splice(this.#servers.indexOf(server), 1);
+        this.#servers.splice(this.#servers.indexOf(listening), 1);
         server.close();
+        removeSocketFile(listening.file);
         // Also those that are streams by now; what a supervisor has taken over ends with its program.
         for (const socket of connections) socket.destroy();
       },
     };
   }
 
-  /** Stops listening and ends all connections that are not hijacked. */
-  close(): void {
-    for (const server of this.#servers) {
+  /** By what a successor knows them. */
+  keys(): string[] {
+    return this.#servers.map(({ key }) => key);
+  }
+
+  /** Second descriptors of all listening sockets, by key. */
+  duplicates(): Map<string, number> {
+    const handles = this.#servers.map(({ key, server }) => [key, descriptorOf(server)] as const);
+    return new Map(handles.map(([key, fd]) => [key, addon().duplicate(fd)]));
+  }
+
+  /** Closes the sockets of the daemon before that are not listened on any more. */
+  dropHanded(): void {
+    for (const fd of this.#handed.values()) closeSync(fd);
+    this.#handed.clear();
+  }
+
+  /**
+   * Stops accepting, gives requests `graceMs` to be answered, ends what is left with `reason`, and all connections
+   * that are not hijacked. `keepFiles`: somebody else listens on the sockets by now.
+   */
+  async close({ reason = 'mydockd ends', graceMs = 0, keepFiles = false } = {}): Promise<void> {
+    for (const { server, file } of this.#servers) {
       server.close();
-      if (server instanceof http.Server) server.closeAllConnections();
+      if (file !== null && !keepFiles) removeSocketFile(file);
+      if (server instanceof http.Server || server instanceof https.Server) server.closeIdleConnections();
+    }
+    await this.underWay.settle(graceMs);
+    await this.underWay.end(new UnavailableError(reason), FAREWELL_MS);
+    for (const { server } of this.#servers) {
+      if (server instanceof http.Server || server instanceof https.Server) server.closeAllConnections();
     }
   }
 
-  #createServer(entrance: Entrance, tls: TlsFiles | null): Server {
+  #takeHanded(key: string): number | undefined {
+    const fd = this.#handed.get(key);
+    this.#handed.delete(key);
+    return fd;
+  }
+
+  #createServer(entrance: Entrance, tls: TlsFiles | null, limit: ConnectionLimit): Server {
     const server = tls === null ? http.createServer(OPTIONS) : createTlsServer(tls);
+    limit.watch(server, tls !== null);
     server.on('request', (message: IncomingMessage, response: ServerResponse) => {
-      this.#inOrder(message, message.socket, () =>
+      this.#inOrder(limit, message, message.socket, () =>
         this.#dispatch(entrance, message, response, message.socket, null),
       );
     });
     server.on('upgrade', (message: IncomingMessage, socket: Socket, head: Buffer) => {
       socket.on('error', () => socket.destroy());
-      this.#inOrder(message, socket, () => this.#dispatch(entrance, message, null, socket, { socket, head }));
+      this.#inOrder(limit, message, socket, () =>
+        this.#dispatch(entrance, message, null, socket, { socket, head }),
+      );
     });
     return server;
   }
@@ -137,8 +224,15 @@ export class ApiServer {
    * connection has become a stream meanwhile it was not a request at all but input for a container, which nobody may
    * run as one.
    */
-  #inOrder(message: IncomingMessage, socket: Socket, dispatch: () => Promise<void>): void {
+  #inOrder(
+    limit: ConnectionLimit,
+    message: IncomingMessage,
+    socket: Socket,
+    dispatch: () => Promise<void>,
+  ): void {
     const before = this.#current.get(socket);
+    const answered = limit.begin(socket);
+    if (answered === false) return;
     const run = async (): Promise<void> => {
       if (before !== undefined) await before;
       if (isHijacked(socket)) {
@@ -151,6 +245,8 @@ export class ApiServer {
       await dispatch();
     };
     const done = run().finally(() => {
+      // A stream goes on after its request.
+      if (!isHijacked(socket)) answered();
       if (this.#current.get(socket) === done) this.#current.delete(socket);
     });
     this.#current.set(socket, done);
@@ -174,6 +270,7 @@ export class ApiServer {
     }
     const answer = new ApiResponse(response, socket);
     const started = performance.now();
+    const done = this.underWay.begin(pathOf(message), controller);
     try {
       const url = URL.parse(message.url ?? '/', 'http://mydock');
       if (url === null) throw new InvalidParameterError('the request target is no URL');
@@ -193,8 +290,11 @@ export class ApiServer {
       log.debug({ method: message.method, url: pathOf(message), ms: performance.now() - started }, 'request');
     } catch (error) {
       // What ends because its client has gone is no failure, and nobody is left to be told.
-      if (controller.signal.aborted && error === controller.signal.reason) socket.destroy();
+      const gone = controller.signal.aborted && error === controller.signal.reason;
+      if (gone && !(error instanceof UnavailableError)) socket.destroy();
       else this.#fail(name, message, answer, socket, error);
+    } finally {
+      done();
     }
   }
 

@@ -3,10 +3,20 @@
  * can put another in its place, and a link there would lead the daemon's chown(2) and chmod(2) astray, so that every
  * folder on the way must be root's alone.
  */
-import { chmodSync, lchownSync, lstatSync, mkdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+} from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { InvalidParameterError, UnavailableError } from '../base/errors.ts';
+import { addon } from '../native/addon.ts';
 
 export interface SocketOwner {
   uid: number;
@@ -15,6 +25,16 @@ export interface SocketOwner {
   mode: number;
 }
 
+/** The file of a socket that this process listens on. */
+export interface SocketFile {
+  readonly fd: number;
+  readonly path: string;
+  readonly dev: number;
+  readonly ino: number;
+}
+
+/** Clients that wait to be accepted. */
+const BACKLOG = 4096;
 /** sun_path of unix(7) has 108 bytes, with the zero at its end. */
 const PATH_MAX_BYTES = 107;
 const GROUP_OR_OTHER_WRITE = 0o022;
@@ -55,26 +75,60 @@ function requireRootsFolder(folder: string, socket: string): void {
 
 /**
  * Listens on `path`: a stale socket is replaced, nobody can connect before owner and mode are right. Throws
- * Unavailable where a process listens there, InvalidParameter where something else than a socket is there.
+ * Unavailable where a process listens there, InvalidParameter where something else than a socket is there. `handed` is a
+ * socket that listens there already, of the daemon before; it is taken over, or closed. The file stays when `server`
+ * closes: `removeSocketFile` takes it away.
  */
-export async function listenOnPath(server: Server, path: string, owner: SocketOwner): Promise<void> {
-  await removeStale(path);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    // bind(2) happens within this call: the file is there with these rights from its first moment.
-    const before = process.umask(0o177);
-    try {
-      server.listen({ path, backlog: 4096 }, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    } finally {
-      process.umask(before);
-    }
-  });
+export async function listenOnPath(
+  server: Server,
+  path: string,
+  owner: SocketOwner,
+  handed?: number,
+): Promise<SocketFile> {
+  const adopted = handed !== undefined && isSocket(path);
+  if (handed !== undefined && !adopted) closeSync(handed);
+  const fd = adopted ? handed : await bindPath(path);
+  await listenOnDescriptor(server, fd);
   lchownSync(path, owner.uid, owner.gid);
-  if (!lstatSync(path).isSocket()) throw new UnavailableError(`cannot listen on ${path}: it was replaced`);
+  const { dev, ino } = lstatSync(path);
+  if (!isSocket(path)) throw new UnavailableError(`cannot listen on ${path}: it was replaced`);
   chmodSync(path, owner.mode);
+  return { fd, path, dev, ino };
+}
+
+async function bindPath(path: string): Promise<number> {
+  await removeStale(path);
+  // The file is there with these rights from its first moment.
+  const before = process.umask(0o177);
+  try {
+    return addon().listenUnix(path, BACKLOG);
+  } finally {
+    process.umask(before);
+  }
+}
+
+/** `server` accepts on a socket that listens already, whose queue stays as long as any server wants it. */
+export function listenOnDescriptor(server: Server, fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    const ready = (): void => {
+      server.off('error', reject);
+      resolve();
+    };
+    // The second argument is the queue's length: node:net takes it from there alone where it is given a descriptor.
+    const listen = server.listen.bind(server) as (at: object, backlog: number, done: () => void) => void;
+    listen({ fd }, BACKLOG, ready);
+  });
+}
+
+/** Takes away the file of a socket that nobody listens on any more; what somebody else has put there since is left. */
+export function removeSocketFile({ path, dev, ino }: SocketFile): void {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat?.isSocket() === true && stat.dev === dev && stat.ino === ino) rmSync(path, { force: true });
+}
+
+function isSocket(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
 }
 
 /** The folder of the daemon's own socket is made where it is missing, for root alone to write to. */

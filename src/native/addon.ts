@@ -33,6 +33,18 @@ export interface Addon {
    * for room, then throws EAGAIN.
    */
   sendWithFds(socketFd: number, data: Uint8Array, fds: number[], timeoutMs?: number): void;
+  /**
+   * recvmsg(2) without waiting: null where nothing is there, no data at the end of the stream. Throws EMFILE where this
+   * process may not have as many descriptors as were sent; none of that message is kept then.
+   */
+  receiveWithFds(socketFd: number, maxBytes: number): { data: Buffer; fds: number[] } | null;
+  /** A second descriptor of the same open file. */
+  duplicate(fd: number): number;
+  /**
+   * A non-blocking Unix socket that listens at `path`. Its file has the process's umask, and stays when the descriptor
+   * is closed: libuv removes the file of a socket that it has bound itself, whoever listens on it by then.
+   */
+  listenUnix(path: string, backlog: number): number;
   /** SO_PEERCRED. */
   peerCredentials(socketFd: number): { pid: number; uid: number; gid: number };
   /** Adopts listening sockets of socket activation: the descriptor's family and whether it listens; throws ENOTSOCK. */

@@ -240,9 +240,17 @@ export class NetworkManager implements Networking {
     return this.#firewall.foreignDrops();
   }
 
-  /** Lets go of sockets and of namespaces made ahead. Bridges, rules and containers' networks stay and work. */
-  async close(): Promise<void> {
-    this.#ports.close();
+  /** Sockets of connections to published ports that this process carries. */
+  get carried(): number {
+    return this.#ports.carried;
+  }
+
+  /**
+   * Lets go of sockets and of namespaces made ahead. Bridges, rules and containers' networks stay and work. With
+   * `keepCarried`, connections that this process carries go on to their own end.
+   */
+  async close(keepCarried = false): Promise<void> {
+    this.#ports.close(keepCarried);
     await this.#dns.shutdown();
     await this.#pool.close();
     await this.#reaper.flush();

@@ -90,6 +90,33 @@ export class Daemon implements EnginePlace {
     this.#firewallBefore ||= firewall();
   }
 
+  /**
+   * Starts another daemon that takes over from the running one; resolves when it does, and the first one has ended.
+   * `args` come in addition. Rejects with what it said where it ends instead: the running one then is the old one.
+   */
+  async takeOver(args: readonly string[] = []): Promise<void> {
+    const before = this.#process;
+    assert.ok(before !== undefined, 'a daemon runs');
+    const [file = '', ...words] = daemonCommand(this, [...this.#args, '--takeover', ...args]);
+    const logPath = join(this.folder, 'log');
+    const from = readFileSync(logPath, 'utf8').length;
+    const log = openSync(logPath, 'a');
+    const child = spawn(file, words, {
+      stdio: ['ignore', log, log],
+      env: { ...process.env, HOME: this.home },
+    });
+    closeSync(log);
+    await eventually(
+      'the daemon is taken over',
+      () => {
+        if (child.exitCode === null) return before.exitCode !== null;
+        throw new Error(readFileSync(logPath, 'utf8').slice(from));
+      },
+      timeLimitMs(60_000),
+    );
+    this.#process = child;
+  }
+
   /** Ends the daemon's process: `SIGKILL` as a crash would, `SIGTERM` as an orderly stop. */
   async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     const child = this.#process;

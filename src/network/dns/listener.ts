@@ -12,6 +12,7 @@ import { createServer } from 'node:net';
 import { errnoCode, errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import { addon } from '../../native/addon.ts';
+import { bindPort, offer, withdraw } from '../../native/bound-ports.ts';
 import type { DnsPorts } from './dns-sandbox.ts';
 import { framed, MessageReader } from './framing.ts';
 import { QUERY_BYTES_MAX } from './message.ts';
@@ -44,6 +45,7 @@ export type MessageHandler = (
 export class Listener {
   readonly ports: DnsPorts;
   readonly #handle: MessageHandler;
+  readonly #descriptors: readonly number[];
   readonly #udp: DatagramSocket;
   readonly #tcp: Server;
   readonly #connections = new Set<Socket>();
@@ -53,11 +55,15 @@ export class Listener {
   #leftOfSlice = 0;
   #closed = false;
 
-  private constructor(udpFd: number, tcpFd: number, handle: MessageHandler) {
+  private constructor(netnsPath: string, udpFd: number, tcpFd: number, handle: MessageHandler) {
     this.#handle = handle;
+    this.#descriptors = [udpFd, tcpFd];
     this.#udp = listenUdp(udpFd, (packet, port, address) => this.#datagram(packet, port, address));
     this.#tcp = listenTcp(tcpFd, (connection) => this.#connection(connection));
     this.ports = { udpPort: this.#udp.address().port, tcpPort: (this.#tcp.address() as AddressInfo).port };
+    const place = { address: DNS_ADDRESS, netnsPath };
+    offer({ ...place, protocol: 'udp', port: this.ports.udpPort }, udpFd);
+    offer({ ...place, protocol: 'tcp', port: this.ports.tcpPort }, tcpFd);
   }
 
   /** On `ports` where those are free, else on others. Throws the system error of what cannot be opened. */
@@ -70,13 +76,14 @@ export class Listener {
       closeSync(udpFd);
       throw error;
     }
-    return new Listener(udpFd, tcpFd, handle);
+    return new Listener(netnsPath, udpFd, tcpFd, handle);
   }
 
   /** Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    for (const fd of this.#descriptors) withdraw(fd);
     this.#udp.close();
     this.#tcp.close();
     for (const connection of this.#connections) connection.destroy();
@@ -168,7 +175,7 @@ export class Listener {
 function bind(transport: Transport, port: number | undefined, netnsPath: string): number {
   if (port !== undefined) {
     try {
-      return addon().bindPort(transport, DNS_ADDRESS, port, netnsPath);
+      return bindPort(transport, DNS_ADDRESS, port, netnsPath);
     } catch (error) {
       // A program of the container took it while no daemon ran.
       if (errnoCode(error) !== 'EADDRINUSE') throw error;

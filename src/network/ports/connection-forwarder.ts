@@ -42,8 +42,9 @@ export function forwardConnections(fd: number, first: ForwardTarget, budget: Des
   // The daemon's own sockets keep it running; ports alone do not.
   server.unref();
   return {
-    close() {
+    close(keepCarried = false) {
       server.close();
+      if (keepCarried) return;
       for (const socket of connections) socket.destroy();
     },
     retarget(next) {

@@ -5,7 +5,7 @@
  */
 import { closeSync } from 'node:fs';
 import { errnoCode } from '../../base/errors.ts';
-import { addon } from '../../native/addon.ts';
+import { bindPort, offer, withdraw } from '../../native/bound-ports.ts';
 import type { Family } from '../ip-address.ts';
 import type { BoundPort } from '../model.ts';
 import { forwardConnections } from './connection-forwarder.ts';
@@ -20,8 +20,8 @@ export interface ForwardTarget {
 }
 
 export interface PortSocket {
-  /** Frees the port and ends what is being carried. */
-  close(): void;
+  /** Frees the port, and ends what is being carried unless `keepCarried`: connections then go on to their own end. */
+  close(keepCarried?: boolean): void;
   /** From the next connection or client on. */
   retarget(target: ForwardTarget): void;
 }
@@ -36,11 +36,20 @@ export function openPortSocket(
   carried: DescriptorBudget,
 ): PortSocket {
   if (port.protocol === 'sctp') return holdSctp(port);
-  const fd = addon().bindPort(port.protocol, port.hostIp, port.hostPort);
+  const fd = bindPort(port.protocol, port.hostIp, port.hostPort);
   try {
-    return port.protocol === 'tcp'
-      ? forwardConnections(fd, target, carried)
-      : forwardDatagrams(fd, port.hostIp, target, carried);
+    const socket =
+      port.protocol === 'tcp'
+        ? forwardConnections(fd, target, carried)
+        : forwardDatagrams(fd, port.hostIp, target, carried);
+    offerPort(port, fd);
+    return {
+      close(keepCarried) {
+        withdraw(fd);
+        socket.close(keepCarried);
+      },
+      retarget: (next) => socket.retarget(next),
+    };
   } catch (error) {
     closeSync(fd);
     throw error;
@@ -50,15 +59,22 @@ export function openPortSocket(
 function holdSctp(port: BoundPort): PortSocket {
   let fd: number | undefined;
   try {
-    fd = addon().bindPort('sctp', port.hostIp, port.hostPort);
+    fd = bindPort('sctp', port.hostIp, port.hostPort);
+    offerPort(port, fd);
   } catch (error) {
     if (!NO_SCTP.has(errnoCode(error) ?? '')) throw error;
   }
   return {
     close() {
-      if (fd !== undefined) closeSync(fd);
+      if (fd === undefined) return;
+      withdraw(fd);
+      closeSync(fd);
       fd = undefined;
     },
     retarget: () => undefined,
   };
+}
+
+function offerPort({ protocol, hostIp, hostPort }: BoundPort, fd: number): void {
+  offer({ protocol, address: hostIp, port: hostPort, netnsPath: null }, fd);
 }

@@ -102,10 +102,17 @@ export class Ports {
     }
   }
 
-  /** Frees all of them: the process ends. */
-  close(): void {
-    for (const holders of this.#held.values()) for (const holder of holders) this.#closeSocket(holder);
+  /** Frees all of them: the process ends, or, with `keepCarried`, carries on what it carries and nothing else. */
+  close(keepCarried = false): void {
+    for (const holders of this.#held.values())
+      for (const holder of holders) this.#closeSocket(holder, keepCarried);
     this.#held.clear();
+  }
+
+  /** Sockets of what is being carried. */
+  get carried(): number {
+    const { carried } = this.#budgets;
+    return carried.max - carried.free;
   }
 
   #find(port: BoundPort): Holder | undefined {
@@ -220,9 +227,9 @@ export class Ports {
     }
   }
 
-  #closeSocket(holder: Holder): void {
+  #closeSocket(holder: Holder, keepCarried = false): void {
     if (holder.socket === undefined) return;
-    holder.socket.close();
+    holder.socket.close(keepCarried);
     this.#budgets.held.give(1);
   }
 

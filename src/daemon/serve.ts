@@ -1,0 +1,188 @@
+/**
+ * The life of a daemon between its configuration and its end: the data root opened, the API served, and then a signal,
+ * or a successor (takeover/). A successor that fails before it serves leaves everything to this process again.
+ */
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { holdDatabase } from '../base/database.ts';
+import { errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import { rehearseMigration, restoreBeforeMigration } from '../base/migration.ts';
+import { dropInherited, duplicates, inherit } from '../native/bound-ports.ts';
+import { composeDaemon, type Daemon } from './compose.ts';
+import type { DaemonConfig } from './config.ts';
+import { isLocked } from './data-root-lock.ts';
+import { relayedConnections } from './hijack.ts';
+import { listenAddresses } from './listen-address.ts';
+import { DATABASE_FILE, MIGRATIONS } from './migrations.ts';
+import { ApiServer, type ListenAddress, listenKey } from './server.ts';
+import { listenOnPath, requireFreePath } from './socket-file.ts';
+import { Claim } from './takeover/claim.ts';
+import { closeHanded, type HandedSockets, type Successor, TakeoverOffer } from './takeover/offer.ts';
+
+/** Requests that end by themselves get so long before a daemon ends. */
+const GRACE_MS = 1000;
+/** The same before a takeover: the API goes on meanwhile. */
+const SETTLE_MS = 10_000;
+/** The same from the moment on that nothing is accepted any more. */
+const PAUSE_GRACE_MS = 250;
+const SUCCESSOR_MAX_MS = 60_000;
+const LOCK_ATTEMPTS = 50;
+const LOCK_INTERVAL_MS = 100;
+const LINGER_POLL_MS = 250;
+
+const REPLACED = 'mydockd is being replaced by another one: try again';
+
+interface Running {
+  config: DaemonConfig;
+  daemon: Daemon;
+  server: ApiServer;
+  offer: TakeoverOffer;
+}
+
+/** Returns when the process has nothing left to do. Throws where the daemon cannot be started. */
+export async function serve(config: DaemonConfig, { takeover }: { takeover: boolean }): Promise<void> {
+  const addresses = listenAddresses(config);
+  const claim = takeover ? await askForTakeover(config) : undefined;
+  // Before anything of the machine is touched: the daemon could not serve there.
+  for (const address of addresses) {
+    if (address.kind !== 'unix' || claim?.listeners.includes(listenKey(address))) continue;
+    await requireFreePath(address.path);
+  }
+  // Its log on disk stays while anybody has it open: a full disk has no room for another.
+  const held = claim === undefined ? undefined : holdDatabase(join(config.dataRoot, DATABASE_FILE));
+  let handed = await claim?.take();
+  let successorOf: Claim | undefined = claim;
+  const ended = untilSignal();
+  for (;;) {
+    const running = await open(config, addresses, handed, successorOf);
+    held?.close();
+    const successor = await untilEnd(running, ended);
+    if (successor === undefined) return;
+    handed = await handOver(running, successor);
+    successorOf = undefined;
+    if (handed === undefined) return await linger(running.daemon, ended);
+    log.error({ pid: successor.pid }, 'the mydockd that took over does not serve: this one goes on');
+    await takeBack(config);
+  }
+}
+
+/** Looks at what would keep this daemon from starting before the running one is asked. */
+async function askForTakeover(config: DaemonConfig): Promise<Claim> {
+  rehearseMigration(join(config.dataRoot, DATABASE_FILE), MIGRATIONS);
+  return await Claim.ask(config);
+}
+
+async function open(
+  config: DaemonConfig,
+  addresses: readonly ListenAddress[],
+  handed: HandedSockets | undefined,
+  claim: Claim | undefined,
+): Promise<Running> {
+  inherit(handed?.port ?? new Map());
+  const daemon = await composeDaemon(config);
+  const server = new ApiServer(daemon.router, handed?.listen);
+  try {
+    for (const address of addresses) await server.listen(address);
+    await daemon.sockets.restore(server);
+  } catch (error) {
+    // What was handed over is its owner's again.
+    await server.close({ keepFiles: handed !== undefined });
+    await daemon.close();
+    throw error;
+  }
+  server.dropHanded();
+  dropInherited();
+  writePidFile(config, handed !== undefined);
+  claim?.serving();
+  const offer = await TakeoverOffer.open(
+    { ...config, listeners: () => server.keys() },
+    (takeoverServer, path) => listenOnPath(takeoverServer, path, { uid: 0, gid: 0, mode: 0o600 }),
+  );
+  log.info({ pid: process.pid, hosts: config.hosts, dataRoot: config.dataRoot }, 'mydockd serves the API');
+  return { config, daemon, server, offer };
+}
+
+/** The successor, or undefined where the daemon has ended. */
+async function untilEnd(running: Running, ended: Promise<string>): Promise<Successor | undefined> {
+  const { config, daemon, server, offer } = running;
+  await daemon.startByPolicy();
+  const end = await Promise.race([ended, offer.successor]);
+  if (typeof end !== 'string') return end;
+  log.info({ signal: end }, 'mydockd ends; containers go on');
+  offer.close();
+  await server.close({ graceMs: GRACE_MS });
+  await daemon.close();
+  rmSync(pidFileOf(config), { force: true });
+  return undefined;
+}
+
+/** Undefined where the successor serves; else all that it was to get. */
+async function handOver(running: Running, successor: Successor): Promise<HandedSockets | undefined> {
+  const { daemon, server, offer } = running;
+  log.info({ pid: successor.pid, version: successor.version }, 'another mydockd takes over');
+  await server.underWay.settle(SETTLE_MS);
+  const began = performance.now();
+  const listen = server.duplicates();
+  offer.close();
+  await server.close({ reason: REPLACED, graceMs: PAUSE_GRACE_MS, keepFiles: true });
+  const handed = { listen, port: duplicates() };
+  await daemon.close(true);
+  const closedMs = performance.now() - began;
+  try {
+    successor.give(handed);
+  } catch (error) {
+    log.error({ error: errorMessage(error) }, 'cannot hand over');
+    successor.end();
+    return handed;
+  }
+  const serves = await successor.serving(SUCCESSOR_MAX_MS);
+  successor.end();
+  if (!serves) return handed;
+  closeHanded(handed);
+  log.info({ closedMs, servedMs: performance.now() - began }, 'handed over');
+  return undefined;
+}
+
+/** The data root as it was: a newer build may have brought it to its own schema. */
+async function takeBack(config: DaemonConfig): Promise<void> {
+  for (let attempt = 0; attempt < LOCK_ATTEMPTS && isLocked(config.dataRoot); attempt++)
+    await sleep(LOCK_INTERVAL_MS);
+  restoreBeforeMigration(join(config.dataRoot, DATABASE_FILE), MIGRATIONS);
+}
+
+/** This process carries connections that its successor cannot have: TLS, and ports that the kernel does not translate. */
+async function linger(daemon: Daemon, ended: Promise<string>): Promise<void> {
+  const left = (): number => daemon.carried() + relayedConnections();
+  if (left() === 0) return;
+  log.info({ sockets: left() }, 'stays until the connections that it carries have ended');
+  let signalled = false;
+  void ended.then(() => {
+    signalled = true;
+  });
+  while (left() > 0 && !signalled) await sleep(LINGER_POLL_MS);
+}
+
+function pidFileOf(config: DaemonConfig): string {
+  return config.pidFile === '' ? join(config.execRoot, 'mydockd.pid') : config.pidFile;
+}
+
+function writePidFile(config: DaemonConfig, handed: boolean): void {
+  const pidFile = pidFileOf(config);
+  if (!handed && existsSync(pidFile)) {
+    const last = readFileSync(pidFile, 'utf8').trim();
+    log.warn(
+      { pid: last },
+      'the last mydockd did not end by itself: it crashed or was killed; its containers went on',
+    );
+  }
+  writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o644 });
+}
+
+function untilSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
+    process.on('SIGHUP', () => log.info('SIGHUP ignored: the configuration is read at start only'));
+  });
+}

@@ -1,0 +1,129 @@
+/**
+ * The successor's side of a takeover. It asks only when all that can be looked at beforehand is in order, so that the
+ * running daemon stops for nothing but the change itself.
+ */
+import { closeSync, readFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { errorMessage, UnavailableError } from '../../base/errors.ts';
+import { log } from '../../base/log.ts';
+import { MYDOCK_VERSION } from '../../base/version.ts';
+import { descriptorOf } from '../../native/descriptor.ts';
+import { type Answer, DescriptorReader, sendLine, TAKEOVER_PROTOCOL, TAKEOVER_SOCKET } from './channel.ts';
+import { closeHanded, type HandedSockets } from './offer.ts';
+
+const ANSWER_MAX_MS = 5000;
+/** Longer than the predecessor gives its requests. */
+const GIVEN_MAX_MS = 60_000;
+
+/** What a daemon that is taken over has agreed to. */
+export class Claim {
+  /** Keys of what the predecessor listens on. */
+  readonly listeners: readonly string[];
+  readonly #socket: Socket;
+  readonly #reader: DescriptorReader;
+
+  private constructor(socket: Socket, reader: DescriptorReader, listeners: readonly string[]) {
+    this.#socket = socket;
+    this.#reader = reader;
+    this.listeners = listeners;
+  }
+
+  /** Asks the daemon of `execRoot`. Throws Unavailable where none runs, or it does not agree, with its reason. */
+  static async ask(place: { execRoot: string; dataRoot: string }): Promise<Claim> {
+    const socket = await reach(join(place.execRoot, TAKEOVER_SOCKET));
+    const reader = new DescriptorReader(descriptorOf(socket));
+    try {
+      sendLine(socket, {
+        ask: 'takeover',
+        protocol: TAKEOVER_PROTOCOL,
+        pid: process.pid,
+        version: MYDOCK_VERSION,
+        dataRoot: place.dataRoot,
+      });
+      const { message } = await reader.next(ANSWER_MAX_MS);
+      if (message.answer === 'refused') throw new UnavailableError(`cannot take over: ${message.reason}`);
+      if (message.answer !== 'agreed') throw unexpected(message);
+      requireSameService(message.pid);
+      log.info({ pid: message.pid, version: message.version }, 'takes over from a running mydockd');
+      return new Claim(socket, reader, message.listeners);
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    }
+  }
+
+  /** Makes the predecessor let go of everything; returns when it has. Throws Unavailable where it does not. */
+  async take(): Promise<HandedSockets> {
+    const handed: HandedSockets = { listen: new Map(), port: new Map() };
+    try {
+      sendLine(this.#socket, { ask: 'go' });
+      for (;;) {
+        const { message, fds } = await this.#reader.next(GIVEN_MAX_MS);
+        if (message.answer === 'given') return handed;
+        if (message.answer !== 'sockets') throw unexpected(message);
+        for (const [index, fd] of fds.entries())
+          handed[message.kind].set(message.keys[index] ?? `?${fd}`, fd);
+      }
+    } catch (error) {
+      this.#reader.drop();
+      closeHanded(handed);
+      throw error;
+    }
+  }
+
+  /** From here on the predecessor cannot take it back. */
+  serving(): void {
+    try {
+      sendLine(this.#socket, { ask: 'serving' });
+    } catch (error) {
+      log.warn({ error: errorMessage(error) }, 'the mydockd before this one has gone already');
+    }
+    this.#socket.destroy();
+  }
+}
+
+/** Closes sockets that listen on what this daemon does not want. */
+export function closeAll(fds: Iterable<number>): void {
+  for (const fd of fds) closeSync(fd);
+}
+
+function unexpected(message: Answer): UnavailableError {
+  return new UnavailableError(`cannot take over: the running mydockd answered "${message.answer}"`);
+}
+
+function reach(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ path });
+    // node:net must read nothing: descriptors come with the first answers.
+    socket.pause();
+    socket.once('error', (error) =>
+      reject(new UnavailableError(`no mydockd runs that could be taken over (${path})`, error)),
+    );
+    socket.once('connect', () => {
+      socket.removeAllListeners('error');
+      socket.on('error', () => socket.destroy());
+      resolve(socket);
+    });
+  });
+}
+
+/** systemd would take the successor for a stray process, and start another daemon when the predecessor ends. */
+function requireSameService(pid: number): void {
+  const [theirs, ours] = [serviceOf(pid), serviceOf('self')];
+  if (theirs !== undefined && theirs !== ours) {
+    throw new UnavailableError(
+      `cannot take over: the running mydockd (pid ${pid}) belongs to ${theirs}: use systemctl restart ${theirs}`,
+    );
+  }
+}
+
+/** The unit of systemd that a process belongs to, where that is a mydock one. */
+function serviceOf(pid: number | 'self'): string | undefined {
+  try {
+    return /\/(mydock[^/\n]*\.service)(?:\/|$)/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))?.[1];
+  } catch {
+    // It has ended; the claim will find that out.
+    return undefined;
+  }
+}

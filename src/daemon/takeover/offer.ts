@@ -1,0 +1,201 @@
+/**
+ * The running daemon's side of a takeover: answers a successor on the takeover socket, lets go of the data root when
+ * that is ready, and gives it every socket that must not be closed in between. Until the successor serves, this
+ * process can take all of it back.
+ */
+import { closeSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { errorMessage } from '../../base/errors.ts';
+import { log } from '../../base/log.ts';
+import { MYDOCK_VERSION } from '../../base/version.ts';
+import { addon } from '../../native/addon.ts';
+import { descriptorOf } from '../../native/descriptor.ts';
+import { removeSocketFile, type SocketFile } from '../socket-file.ts';
+import {
+  type Answer,
+  FDS_AT_ONCE,
+  LineReader,
+  type Request,
+  sendLine,
+  TAKEOVER_PROTOCOL,
+  TAKEOVER_SOCKET,
+} from './channel.ts';
+
+/** All that a successor gets, as second descriptors by key; this process keeps them until the successor serves. */
+export interface HandedSockets {
+  listen: Map<string, number>;
+  port: Map<string, number>;
+}
+
+export interface TakeoverParts {
+  execRoot: string;
+  dataRoot: string;
+  /** Keys of what is listened on. */
+  listeners(): string[];
+}
+
+/** A successor that is ready, and waits for the data root. */
+export interface Successor {
+  readonly pid: number;
+  readonly version: string;
+  /** Sends what it gets. The data root is free by now. Throws where the successor is gone. */
+  give(sockets: HandedSockets): void;
+  /** True once it serves; false where it went away before. */
+  serving(timeoutMs: number): Promise<boolean>;
+  end(): void;
+}
+
+export class TakeoverOffer {
+  readonly #parts: TakeoverParts;
+  readonly #server: Server;
+  #file: SocketFile | undefined;
+  #busy = false;
+  readonly #successor = Promise.withResolvers<Successor>();
+
+  private constructor(parts: TakeoverParts) {
+    this.#parts = parts;
+    this.#server = createServer((socket) => this.#meet(socket));
+    this.#server.on('error', (error) => log.warn({ error: errorMessage(error) }, 'takeover socket'));
+    this.#server.unref();
+  }
+
+  /** Listens below the exec root. */
+  static async open(
+    parts: TakeoverParts,
+    listen: (server: Server, path: string) => Promise<SocketFile>,
+  ): Promise<TakeoverOffer> {
+    const offer = new TakeoverOffer(parts);
+    const path = join(parts.execRoot, TAKEOVER_SOCKET);
+    // Only who has the data root's lock gets here: what is there is a dead daemon's.
+    rmSync(path, { force: true });
+    offer.#file = await listen(offer.#server, path);
+    return offer;
+  }
+
+  /** Resolves with the first successor that is ready. */
+  get successor(): Promise<Successor> {
+    return this.#successor.promise;
+  }
+
+  close(): void {
+    this.#server.close();
+    if (this.#file !== undefined) removeSocketFile(this.#file);
+  }
+
+  #meet(socket: Socket): void {
+    socket.on('error', () => socket.destroy());
+    const refuse = (reason: string): void => {
+      log.warn({ reason }, 'a takeover was refused');
+      answer(socket, { answer: 'refused', reason });
+      socket.destroySoon();
+    };
+    const { uid } = addon().peerCredentials(descriptorOf(socket));
+    if (uid !== 0 || this.#busy) {
+      refuse(uid === 0 ? 'another mydockd takes over already' : 'only root may take over');
+      return;
+    }
+    this.#busy = true;
+    new Meeting(socket, this.#parts, refuse).ready.then(
+      (successor) => this.#successor.resolve(successor),
+      () => {
+        this.#busy = false;
+      },
+    );
+  }
+}
+
+/** The conversation with one successor. */
+class Meeting {
+  readonly ready: Promise<Successor>;
+  readonly #socket: Socket;
+  readonly #parts: TakeoverParts;
+  readonly #refuse: (reason: string) => void;
+  readonly #ready = Promise.withResolvers<Successor>();
+  readonly #serving = Promise.withResolvers<boolean>();
+  #identity = { pid: 0, version: '' };
+
+  constructor(socket: Socket, parts: TakeoverParts, refuse: (reason: string) => void) {
+    this.#socket = socket;
+    this.#parts = parts;
+    this.#refuse = refuse;
+    this.ready = this.#ready.promise;
+    const reader = new LineReader();
+    socket.on('data', (chunk) => {
+      try {
+        for (const line of reader.push(chunk)) this.#hear(line as unknown as Request);
+      } catch (error) {
+        refuse(errorMessage(error));
+      }
+    });
+    socket.on('close', () => {
+      this.#ready.reject(new Error('the successor went away'));
+      this.#serving.resolve(false);
+    });
+  }
+
+  #hear(request: Request): void {
+    switch (request.ask) {
+      case 'takeover': {
+        const { protocol, pid, version, dataRoot } = request;
+        if (protocol !== TAKEOVER_PROTOCOL) {
+          this.#refuse(
+            `the running mydockd ${MYDOCK_VERSION} speaks takeover protocol ${TAKEOVER_PROTOCOL}, this one ${protocol}: stop it, and start this one`,
+          );
+        } else if (dataRoot !== this.#parts.dataRoot) {
+          this.#refuse(`the running mydockd has the data root ${this.#parts.dataRoot}, this one ${dataRoot}`);
+        } else {
+          this.#identity = { pid, version };
+          const own = { pid: process.pid, version: MYDOCK_VERSION, listeners: this.#parts.listeners() };
+          answer(this.#socket, { answer: 'agreed', ...own });
+        }
+        break;
+      }
+      case 'go':
+        this.#ready.resolve({
+          ...this.#identity,
+          give: (sockets) => give(this.#socket, sockets),
+          serving: (timeoutMs) => within(this.#serving.promise, timeoutMs),
+          end: () => this.#socket.destroy(),
+        });
+        break;
+      case 'serving':
+        this.#serving.resolve(true);
+        break;
+      default:
+        this.#refuse(`unknown request "${String(Reflect.get(request, 'ask'))}"`);
+    }
+  }
+}
+
+function answer(socket: Socket, message: Answer): void {
+  try {
+    sendLine(socket, message);
+  } catch {
+    // It is gone, and hears nothing.
+    socket.destroy();
+  }
+}
+
+function give(socket: Socket, sockets: HandedSockets): void {
+  for (const kind of ['listen', 'port'] as const) {
+    const all = [...sockets[kind]];
+    for (let at = 0; at < all.length; at += FDS_AT_ONCE) {
+      const some = all.slice(at, at + FDS_AT_ONCE);
+      const keys = some.map(([key]) => key);
+      const fds = some.map(([, fd]) => fd);
+      sendLine(socket, { answer: 'sockets', kind, keys, fds: fds.length }, fds);
+    }
+  }
+  sendLine(socket, { answer: 'given' });
+}
+
+function within(promise: Promise<boolean>, timeoutMs: number): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), timeoutMs);
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+export function closeHanded({ listen, port }: HandedSockets): void {
+  for (const fd of [...listen.values(), ...port.values()]) closeSync(fd);
+}
