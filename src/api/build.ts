@@ -20,6 +20,10 @@ export interface BuildQuery {
   memswap?: string;
   cpushares?: string;
   cpusetcpus?: string;
+  cpusetmems?: string;
+  isolation?: string;
+  /** A list in JSON. */
+  securityopt?: string;
   cpuperiod?: string;
   cpuquota?: string;
   /** JSON object; a null value takes the variable from the Dockerfile's default. */

@@ -42,6 +42,7 @@ export function parseBuildQuery(
     const value = (query as Query)[name];
     return typeof value === 'string' ? value : '';
   };
+  refuseUnsupported(text('isolation'), text('securityopt'));
   const tags = [query.t ?? []].flat().filter((tag) => tag !== '');
   const folder = text('contextfolder') === '' ? undefined : contextFolder(text('contextfolder'));
   const named = namedContexts(text('buildcontexts'));
@@ -71,6 +72,7 @@ export function parseBuildQuery(
       cpuPeriod: number(text('cpuperiod'), 'cpuperiod'),
       cpuQuota: number(text('cpuquota'), 'cpuquota'),
       cpusetCpus: text('cpusetcpus'),
+      cpusetMems: text('cpusetmems'),
       shmSize: number(text('shmsize'), 'shmsize'),
     },
     ulimits: ulimits(text('ulimits')),
@@ -99,6 +101,18 @@ export function parseBuildQuery(
     id: /^[0-9a-zA-Z_.-]{1,128}$/.test(text('buildid')) ? text('buildid') : undefined,
     session: text('session') === '' ? undefined : text('session'),
   };
+}
+
+/** What Docker's classic builder has for Windows alone. */
+function refuseUnsupported(isolation: string, securityOptions: string): void {
+  if (isolation !== '' && isolation.toLowerCase() !== 'default') {
+    throw new InvalidParameterError(`invalid isolation: "${isolation}": Linux only supports "default"`);
+  }
+  if (jsonList(securityOptions, 'securityopt').length > 0) {
+    throw new InvalidParameterError(
+      'The daemon on this platform does not support setting security options on build',
+    );
+  }
 }
 
 function optionalEpoch(name: 'contextEpoch', text: string): { contextEpoch?: number } {

@@ -15,6 +15,7 @@ export interface StepLimits {
   cpuPeriod: number;
   cpuQuota: number;
   cpusetCpus: string;
+  cpusetMems: string;
   shmSize: number;
 }
 
@@ -25,6 +26,7 @@ export const NO_LIMITS: StepLimits = {
   cpuPeriod: 0,
   cpuQuota: 0,
   cpusetCpus: '',
+  cpusetMems: '',
   shmSize: 0,
 };
 
@@ -79,7 +81,10 @@ export type OutputSpec =
   | { type: 'cacheonly' };
 
 export interface CacheSpec {
-  /** `registry`, `local`, `inline`. */
+  /**
+   * `registry`, `inline`, `local` (a folder of this machine), or `session`: what clients of BuildKit call local, a store of
+   * theirs (`store`) that their session serves.
+   */
   type: string;
   attributes: Readonly<Record<string, string>>;
 }

@@ -332,6 +332,7 @@ function hostConfigOf(step: RunStep, defaults: LimitDefaults): HostConfig {
     CpuPeriod: limits.cpuPeriod,
     CpuQuota: limits.cpuQuota,
     CpusetCpus: limits.cpusetCpus,
+    CpusetMems: limits.cpusetMems,
     ShmSize: limits.shmSize || defaults.shmSize,
     ...(terminal?.size === undefined ? {} : { ConsoleSize: [terminal.size.rows, terminal.size.columns] }),
   };

@@ -42,9 +42,11 @@ export interface BuildOptions {
   cpuQuota?: number;
   cpuShares?: number;
   cpusetCpus?: string;
+  cpusetMems?: string;
   file?: string;
   forceRm: boolean;
   iidfile?: string;
+  isolation?: string;
   label: string[];
   load: boolean;
   lock: boolean;
@@ -64,6 +66,7 @@ export interface BuildOptions {
   rm: boolean;
   sbom?: string;
   secret: SecretFlag[];
+  securityOpt: string[];
   shmSize?: number;
   squash: boolean;
   ssh: SshFlag[];
@@ -105,8 +108,11 @@ export function buildFlags(command: Command): void {
   parsedFlag(command, '-c, --cpu-shares <int>', 'Relative weight of CPU time', parseInteger);
   stringFlag(command, '--cpuset-cpus <string>', 'CPUs to run on (0-3, 0,1)');
   stringFlag(command, '-f, --file <string>', 'The Dockerfile (default PATH/Dockerfile; - for stdin)');
+  stringFlag(command, '--cpuset-mems <string>', 'Memory nodes to use (0-3, 0,1)');
+  boolFlag(command, '--disable-content-trust', 'Accepted: content is checked by its digests', true);
   boolFlag(command, '--force-rm', 'Accepted: nothing of a step remains');
   stringFlag(command, '--iidfile <string>', 'Write the image ID to this file');
+  stringFlag(command, '--isolation <string>', 'Accepted as "default": there is one');
   listFlag(command, '--label <list>', 'Set a label on the image');
   boolFlag(command, '--load', 'Keep the image here (--output=type=docker)');
   boolFlag(command, '--lock', 'Write and obey DOCKERFILE.lock: digests of images, downloads and commits');
@@ -128,6 +134,7 @@ export function buildFlags(command: Command): void {
   boolFlag(command, '--rm', 'Accepted: nothing of a step remains', true);
   stringFlag(command, '--sbom <string>', 'Accepted; attestations are not made');
   parsedListFlag(command, '--secret <list>', 'A secret for RUN (id=name[,src=path|,env=name])', parseSecret);
+  listFlag(command, '--security-opt <list>', 'Refused, as Docker does on Linux');
   parsedFlag(command, '--shm-size <bytes>', 'Size of /dev/shm', parseBytes);
   boolFlag(command, '--squash', 'Make one layer of all that the build adds');
   parsedListFlag(command, '--ssh <list>', "The user's ssh agent for RUN (default|id[=socket])", parseSsh);

@@ -10,11 +10,15 @@ import type { WireOutput } from './output-flag.ts';
 
 export type BuildQueryValues = Record<string, QueryValue>;
 
-/** What all requests of a build have in common; contexts, lock and session are put in by who has them. */
+/**
+ * What all requests of a build have in common; contexts, lock and session are put in by who has them. `proxies` are
+ * arguments that nobody has given otherwise.
+ */
 export function buildQuery(
   options: BuildOptions,
   outputs: readonly WireOutput[],
   io: Pick<Io, 'env' | 'cwd'>,
+  proxies: Readonly<Record<string, string>> = {},
 ): BuildQueryValues {
   const flag = (on: boolean): true | undefined => (on ? true : undefined);
   const text = (values: readonly unknown[] | object): string | undefined =>
@@ -29,7 +33,7 @@ export function buildQuery(
     fresh: flag(options.fresh === true),
     nocachefilter: text(options.cacheFilter.flatMap((list) => list.split(','))),
     pull: flag(options.pull),
-    buildargs: text(buildArguments(options.buildArg, io.env)),
+    buildargs: text({ ...proxies, ...buildArguments(options.buildArg, io.env) }),
     labels: text(keyValueMap(options.label)),
     annotations: text(annotations(options.annotation)),
     cachefrom: caches(options.cacheFrom),
@@ -45,6 +49,9 @@ export function buildQuery(
     cpuperiod: options.cpuPeriod,
     cpuquota: options.cpuQuota,
     cpusetcpus: options.cpusetCpus,
+    cpusetmems: options.cpusetMems,
+    isolation: options.isolation,
+    securityopt: text(options.securityOpt),
     cgroupparent: options.cgroupParent,
     ulimits: text(options.ulimit),
     entitlements: text(options.allow),

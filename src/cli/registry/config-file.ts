@@ -1,5 +1,5 @@
 /**
- * Docker's client configuration, `config.json` in DOCKER_CONFIG or ~/.docker, as far as credentials go. Written as
+ * Docker's client configuration, `config.json` in DOCKER_CONFIG or ~/.docker, as far as credentials and proxies go. Written as
  * Docker writes it (tabs, servers in order, no line feed at the end, readable by its owner alone); whatever else
  * stands in it is kept byte for byte.
  */
@@ -16,6 +16,7 @@ interface KnownFields {
   auths?: unknown;
   credsStore?: unknown;
   credHelpers?: unknown;
+  proxies?: unknown;
 }
 
 interface StoredAuth {
@@ -34,6 +35,8 @@ export class ConfigFile {
   #auths: Map<string, string>;
   readonly credsStore: string;
   readonly credHelpers: Readonly<Record<string, string>>;
+  /** By the daemon's address, or `default`: what containers and builds there are to use. */
+  readonly proxies: Readonly<Record<string, unknown>>;
 
   private constructor(path: string, text: string) {
     this.path = path;
@@ -42,6 +45,7 @@ export class ConfigFile {
     const auths = this.#members.get('auths');
     this.#auths = new Map(isObject(fields.auths) && auths !== undefined ? objectMembers(auths) : []);
     this.credsStore = typeof fields.credsStore === 'string' ? fields.credsStore : '';
+    this.proxies = isObject(fields.proxies) ? fields.proxies : {};
     const helpers = isObject(fields.credHelpers) ? Object.entries(fields.credHelpers) : [];
     this.credHelpers = Object.fromEntries(
       helpers.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
