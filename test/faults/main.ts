@@ -1,0 +1,52 @@
+/**
+ * `make test-faults [ONLY=substring] [POINTS=substring]`: strikes at every labelled step of every scenario whose name
+ * has the substring, a few sandboxes at a time. Prints what fails and a line a scenario; the exit status is 1 where
+ * anything failed.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { busyboxProgram } from '../fixtures/packages.ts';
+import { prepareFixtures } from '../fixtures/prepare.ts';
+import { SANDBOX, sandboxes } from '../run/discovery.ts';
+import { SCENARIOS } from './scenarios/all.ts';
+
+const SANDBOX_NAME = `mydock-faults-${process.pid}-`;
+/** Of one sandbox: its daemon does not grow old, and a few run at a time. */
+const SCENARIOS_EACH = 5;
+
+async function runIn(command: readonly string[]): Promise<boolean> {
+  const [file = '', ...args] = command;
+  const child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+  return await new Promise((resolve) => child.once('exit', (code) => resolve(code === 0)));
+}
+
+async function main(): Promise<boolean> {
+  const [only = '', points = ''] = process.argv.slice(2);
+  const names = SCENARIOS.map(({ name }) => name).filter((name) => name.includes(only));
+  if (names.length === 0) throw new Error(`no scenario has "${only}" in its name`);
+  await prepareFixtures();
+  process.env['MYDOCK_TEST_BUSYBOX'] = await busyboxProgram();
+  const scratch = mkdtempSync(join(tmpdir(), 'mydock-faults-'));
+  const sandbox = sandboxes(SANDBOX_NAME, scratch);
+  const queue: string[][] = [];
+  for (let at = 0; at < names.length; at += SCENARIOS_EACH) queue.push(names.slice(at, at + SCENARIOS_EACH));
+  let good = true;
+  const worker = async (): Promise<void> => {
+    for (let part = queue.shift(); part !== undefined; part = queue.shift()) {
+      const script = join(import.meta.dirname, 'in-sandbox.ts');
+      const flags = ['--disable-warning=ExperimentalWarning', script, `--points=${points}`];
+      good = (await runIn(sandbox(process.execPath, ...flags, ...part))) && good;
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, worker));
+  } finally {
+    spawnSync(SANDBOX, ['--sweep', SANDBOX_NAME], { stdio: 'inherit' });
+    rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });
+  }
+  return good;
+}
+
+process.exitCode = (await main()) ? 0 : 1;

@@ -1,0 +1,101 @@
+/**
+ * One scenario under one kind of strike: once without a fault, to learn the points and to see that the scenario itself
+ * leaves nothing, then once for each point.
+ */
+import { errorMessage } from '../../src/base/errors.ts';
+import type { FaultedDaemon } from './faulted-daemon.ts';
+import type { Judge } from './judge.ts';
+import type { Scenario } from './scenario.ts';
+import type { Strike } from './strikes.ts';
+
+export interface ScenarioResult {
+  strikes: number;
+  /** A paragraph each. */
+  failures: string[];
+}
+
+export interface RunOptions {
+  /** Of the targets' titles, which to strike at; all where it is left out. */
+  picked?: (title: string, index: number) => boolean;
+  onFailure?: (failure: string) => void;
+}
+
+/** How often a strike that did not come to pass is tried. */
+const ATTEMPTS = 3;
+
+async function complaint(what: string, ask: (() => Promise<void>) | undefined): Promise<string[]> {
+  try {
+    await ask?.();
+    return [];
+  } catch (error) {
+    return [`${what}: ${errorMessage(error)}`];
+  }
+}
+
+export async function runScenario<Target>(
+  daemon: FaultedDaemon,
+  judge: Judge,
+  scenario: Scenario,
+  kind: Strike<Target>,
+  options: RunOptions = {},
+): Promise<ScenarioResult> {
+  const failures: string[] = [];
+  const fail = (title: string, lines: readonly string[]): void => {
+    if (lines.length === 0) return;
+    const failure = `${scenario.name}: ${title}\n${lines.map((line) => `    ${line}`).join('\n')}`;
+    failures.push(failure);
+    options.onFailure?.(failure);
+  };
+  await scenario.prepare?.(daemon);
+  const targets = await kind.targets(daemon, scenario);
+  const unharmed = [
+    ...(await complaint('after the operation', () => scenario.holds?.(daemon) ?? Promise.resolve())),
+    ...(await complaint('clean-up', () => scenario.cleanUp(daemon))),
+    ...(await judge.isAsBefore()),
+  ];
+  fail('without a fault', unharmed);
+  if (unharmed.length > 0) return { strikes: 0, failures };
+  if (targets.length === 0) fail('without a fault', ['it passes no labelled step']);
+  let strikes = 0;
+  for (const [index, target] of targets.entries()) {
+    const title = kind.title(target);
+    if (options.picked?.(title, index) === false) continue;
+    strikes += 1;
+    let wrong = ['was never reached'];
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const { struck, lines } = await strikeOnce(daemon, judge, scenario, kind, target);
+      wrong = struck ? lines : [...lines, 'was never reached'];
+      if (struck || lines.length > 0) break;
+    }
+    fail(`${kind.name} ${title}`, wrong);
+    // What was left would be found again after every strike to come.
+    if (wrong.some((line) => line.startsWith('left: '))) await judge.remember();
+  }
+  return { strikes, failures };
+}
+
+async function strikeOnce<Target>(
+  daemon: FaultedDaemon,
+  judge: Judge,
+  scenario: Scenario,
+  kind: Strike<Target>,
+  target: Target,
+): Promise<{ struck: boolean; lines: string[] }> {
+  await scenario.prepare?.(daemon);
+  const { struck, acknowledged } = await kind.strike(daemon, scenario, target);
+  const keeps = (): Promise<void> => scenario.keeps?.(daemon) ?? Promise.resolve();
+  const holds = (): Promise<void> => scenario.holds?.(daemon) ?? Promise.resolve();
+  const again = async (): Promise<void> => {
+    await scenario.operate(daemon, true);
+  };
+  const lines = [
+    ...(await judge.lives()),
+    ...(await complaint('what was there before', keeps)),
+    ...(acknowledged ? await complaint('what was acknowledged', holds) : []),
+    ...(await complaint('the operation again', again)),
+    ...(await complaint('after the operation again', holds)),
+    ...(await complaint('clean-up', () => scenario.cleanUp(daemon))),
+    ...(await judge.isAsBefore()),
+  ];
+  return { struck, lines };
+}

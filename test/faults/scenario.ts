@@ -1,0 +1,25 @@
+/**
+ * What is struck: one operation, with what there is before it and how it is told that it happened. A scenario leaves
+ * nothing behind its `cleanUp`; names of its own objects begin with `x`, the bystander's do not.
+ */
+import type { FaultedDaemon } from './faulted-daemon.ts';
+
+export interface Scenario {
+  readonly name: string;
+  /** What there is before, all of it acknowledged. */
+  prepare?(daemon: FaultedDaemon): Promise<void>;
+  /**
+   * Resolves when the operation is acknowledged. With `again` the first try was struck, and may have happened: what
+   * says so ("name in use", "not modified") is success.
+   */
+  operate(daemon: FaultedDaemon, again: boolean): Promise<unknown>;
+  /** What was there before still is, whether the operation has happened or not. Throws where it is not. */
+  keeps?(daemon: FaultedDaemon): Promise<void>;
+  /** The operation has happened. Throws where it has not. */
+  holds?(daemon: FaultedDaemon): Promise<void>;
+  cleanUp(daemon: FaultedDaemon): Promise<void>;
+}
+
+export function require(condition: boolean, what: string): void {
+  if (!condition) throw new Error(what);
+}

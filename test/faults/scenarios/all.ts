@@ -1,0 +1,11 @@
+/** All scenarios of strikes at the daemon. */
+import type { Scenario } from '../scenario.ts';
+import { containerScenarios } from './containers.ts';
+import { networkScenarios } from './networks.ts';
+import { volumeScenarios } from './volumes.ts';
+
+export const SCENARIOS: readonly Scenario[] = [
+  ...containerScenarios,
+  ...networkScenarios,
+  ...volumeScenarios,
+];

@@ -1,0 +1,49 @@
+/**
+ * The ways to strike. One decides at which points of a scenario it strikes, and does one of them: it lets the operation
+ * run into the fault, and ends with a daemon that answers. What is asked afterwards is the judge's.
+ */
+import { timeLimitMs } from '../run/time-limit.ts';
+import type { FaultedDaemon } from './faulted-daemon.ts';
+import { type Point, pointName } from './order.ts';
+import type { Scenario } from './scenario.ts';
+
+export interface Outcome {
+  /** The fault came to pass; a point may lie on a way that is not taken every time. */
+  struck: boolean;
+  /** The operation was acknowledged all the same: it must have happened. */
+  acknowledged: boolean;
+}
+
+export interface Strike<Target = unknown> {
+  readonly name: string;
+  targets(daemon: FaultedDaemon, scenario: Scenario): Promise<Target[]>;
+  title(target: Target): string;
+  strike(daemon: FaultedDaemon, scenario: Scenario, target: Target): Promise<Outcome>;
+}
+
+/** The point may lie behind the answer. */
+const DEATH_LIMIT_MS = timeLimitMs(3000);
+
+export async function acknowledges(operation: Promise<unknown>): Promise<boolean> {
+  return await operation.then(
+    () => true,
+    () => false,
+  );
+}
+
+/** SIGKILL of the daemon at every labelled step, before and after it, and a new daemon. */
+export const daemonKilled: Strike<Point> = {
+  name: 'daemon killed at',
+  async targets(daemon, scenario) {
+    return await daemon.record(() => scenario.operate(daemon, false));
+  },
+  title: pointName,
+  async strike(daemon, scenario, point) {
+    daemon.order({ kind: 'kill', ...point });
+    const acknowledged = await acknowledges(scenario.operate(daemon, false));
+    const struck = await daemon.ended(DEATH_LIMIT_MS);
+    daemon.relax();
+    if (struck) await daemon.launch();
+    return { struck, acknowledged };
+  },
+};
