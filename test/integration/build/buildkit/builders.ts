@@ -3,8 +3,10 @@
  * BuildKit, asked by `docker buildx build`.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { BuildkitPeer } from '../../../fixtures/buildkit-peer.ts';
@@ -35,7 +37,7 @@ function errorText(text: string): string {
 }
 
 /** Unpacked by the machine's tar, which knows owners, special files and attributes. */
-function unpack(files: ContextFiles, folder: string): void {
+async function unpack(files: ContextFiles, folder: string): Promise<void> {
   mkdirSync(folder);
   const tar = makeTar(
     Object.entries(files).map(([path, file]) => ({
@@ -44,9 +46,11 @@ function unpack(files: ContextFiles, folder: string): void {
       ...(typeof file === 'string' ? { data: file } : file),
     })),
   );
-  execFileSync('tar', ['-xp', '--numeric-owner', '--xattrs', '--xattrs-include=*', '-C', folder], {
-    input: tar,
-  });
+  const args = ['-xp', '--numeric-owner', '--xattrs', '--xattrs-include=*', '-C', folder];
+  const child = spawn('tar', args, { stdio: ['pipe', 'ignore', 'inherit'] });
+  child.stdin.end(tar);
+  const [code] = (await once(child, 'exit')) as [number | null];
+  assert.equal(code, 0, `tar -x in ${folder}`);
 }
 
 async function withFolders<T>(one: BuildCase, body: (folders: Folders) => Promise<T>): Promise<T> {
@@ -54,16 +58,16 @@ async function withFolders<T>(one: BuildCase, body: (folders: Folders) => Promis
   try {
     // BuildKit takes folders of one name for one that has changed, as far as sizes and times say.
     const main = join(folder, basename(folder));
-    unpack(one.files ?? {}, main);
+    await unpack(one.files ?? {}, main);
     writeFileSync(join(main, 'Dockerfile'), one.dockerfile);
     const named: Record<string, string> = {};
     for (const [name, files] of Object.entries(one.contexts ?? {})) {
       named[name] = join(folder, name);
-      unpack(files, named[name]);
+      await unpack(files, named[name]);
     }
     return await body({ main, named });
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
   }
 }
 

@@ -20,6 +20,13 @@ interface File {
   content: Buffer;
 }
 
+interface Base {
+  diffIds: string[];
+  historyLength: number;
+  root: Map<string, File>;
+  lines: Map<string, string>;
+}
+
 interface SavedConfig {
   author?: string;
   config?: Record<string, unknown>;
@@ -60,16 +67,18 @@ export function readTar(tar: Buffer): File[] {
 }
 
 export class FactsReader {
-  /** Lines of the roots of bases, by their diffIDs. */
-  readonly #bases: { diffIds: string[]; historyLength: number; root: Map<string, File> }[] = [];
+  /** Roots of bases with their lines, by their diffIDs. */
+  readonly #bases: Base[] = [];
 
   /** Images of the same layers count as built upon this one. */
   addBase(saved: Buffer): void {
     const { config, layers } = open(saved);
+    const root = flatten(layers.map((layer) => layer()));
     this.#bases.push({
       diffIds: config.rootfs.diff_ids,
       historyLength: config.history?.length ?? 0,
-      root: flatten(layers),
+      root,
+      lines: linesOf(root),
     });
     this.#bases.sort((a, b) => b.diffIds.length - a.diffIds.length);
   }
@@ -79,8 +88,10 @@ export class FactsReader {
     const base = this.#bases.find(({ diffIds }) =>
       diffIds.every((id, index) => config.rootfs.diff_ids[index] === id),
     );
-    const before = linesOf(base?.root ?? new Map());
-    const after = linesOf(flatten(layers.slice(base?.diffIds.length), base?.root));
+    const before = base?.lines ?? new Map<string, string>();
+    // What the base has is known: of most archives it is nearly everything.
+    const above = layers.slice(base?.diffIds.length).map((layer) => layer());
+    const after = linesOf(flatten(above, base?.root));
     const root = [
       ...[...after].filter(([path, line]) => before.get(path) !== line).map(([, line]) => line),
       ...[...before.keys()].filter((path) => !after.has(path)).map((path) => `- ${path}`),
@@ -112,14 +123,14 @@ function withoutNothing(config: Record<string, unknown>): Record<string, unknown
   );
 }
 
-function open(saved: Buffer): { config: SavedConfig; layers: Buffer[] } {
+function open(saved: Buffer): { config: SavedConfig; layers: (() => Buffer)[] } {
   const files = new Map(readTar(saved).map(({ entry, content }) => [String(entry.name), content]));
   const json = <T>(name: string): T => JSON.parse(files.get(name)?.toString() ?? 'null') as T;
   const [manifest] = json<{ Config: string; Layers: string[] }[]>('manifest.json');
   if (manifest === undefined) throw new Error('the archive has no image');
   return {
     config: json<SavedConfig>(manifest.Config),
-    layers: manifest.Layers.map((name) => plain(files.get(name) ?? Buffer.alloc(0))),
+    layers: manifest.Layers.map((name) => () => plain(files.get(name) ?? Buffer.alloc(0))),
   };
 }
 
@@ -193,5 +204,12 @@ function line({ entry, content }: File, path: string): string {
 
 function contentText(content: Buffer): string {
   if (content.length <= SHOWN_MAX_BYTES) return JSON.stringify(content.toString());
-  return `sha256:${createHash('sha256').update(content).digest('hex').slice(0, 16)}`;
+  const known = digests.get(content);
+  if (known !== undefined) return known;
+  const text = `sha256:${createHash('sha256').update(content).digest('hex').slice(0, 16)}`;
+  digests.set(content, text);
+  return text;
 }
+
+/** Of what is in every root: the base's large files. */
+const digests = new WeakMap<Buffer, string>();
