@@ -114,12 +114,13 @@ export interface BuilderOptions {
   failedSteps: FailedStepShells;
 }
 
+/** Returns what the client is to be told, as `ExportOutcome.metadata` has it. */
 export type FileExport = (
   solved: SolvedBuild,
   output: Extract<OutputSpec, { type: 'local' | 'tar' | 'oci' | 'docker' }>,
   io: BuildIo & { exporter: number },
   vertex: ProgressVertex,
-) => Promise<void>;
+) => Promise<Readonly<Record<string, string>>>;
 
 /** Terminals in the state of steps that failed. */
 export interface FailedStepShells {
@@ -210,12 +211,13 @@ export class Builder {
       const vertex = io.progress.vertex(
         `exporting to ${output.type === 'local' ? 'client directory' : output.type}`,
       );
-      await io.progress.during(vertex, () =>
+      const told = await io.progress.during(vertex, () =>
         step('build/export-files', io.id, () => exportFiles(solved, output, { ...io, exporter }, vertex)),
       );
+      outcome = { ...outcome, metadata: { ...outcome.metadata, ...told } };
     }
-    await step('build/export-cache', io.id, () => caches.export(solved, io, auth));
-    return outcome;
+    const told = await step('build/export-cache', io.id, () => caches.export(solved, io, auth));
+    return { ...outcome, metadata: { ...outcome.metadata, ...told } };
   }
 
   /** The files of a result, read-only. What it returns must be released before the result is. */

@@ -89,7 +89,7 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
     exportFiles: async (...job: Parameters<FileExport>) => {
       const { fileExport } = await import('../build/export/files.ts');
       const exporting = fileExport({ imageStore: images, contentStore, snapshotter, work: sources.work });
-      await exporting(...job);
+      return await exporting(...job);
     },
     platforms: () => runs.platforms(),
     failedSteps: runs,

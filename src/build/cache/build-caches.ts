@@ -3,6 +3,7 @@
  * build's steps to where they are wanted.
  */
 import { errorMessage, InvalidParameterError, NotFoundError } from '../../base/errors.ts';
+import { parseDigest } from '../../image/digest.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
 import { LayerTransfers } from '../../image/pull/layer-transfers.ts';
 import { canonicalString, parseReference, withDefaultTag } from '../../image/reference.ts';
@@ -12,6 +13,7 @@ import { Transport } from '../../image/registry/transport.ts';
 import type { ImageStore } from '../../image/store/image-store.ts';
 import type { LayerTarDeps } from '../../image/store/layer-tar.ts';
 import type { BuildIo } from '../builder.ts';
+import type { ClientStore } from '../session.ts';
 import { credentialsFor } from '../solve/base-images.ts';
 import type { BuiltLayer, SolvedBuild } from '../solve/solved.ts';
 import type { CacheSpec, SolveRequest } from '../solve-request.ts';
@@ -29,7 +31,9 @@ import { exportToRegistry } from './export-registry.ts';
 import { ImportCache, type OpenedCache } from './import-cache.ts';
 import { imageCache, openLocalCache } from './import-local.ts';
 import { openRegistryCache } from './import-registry.ts';
+import { exportToStore, openStoredCache } from './stored-cache.ts';
 
+/** Besides these `session`, which no user writes: BuildKit's way of `local`. */
 const IMPORT_TYPES = ['registry', 'inline', 'local'];
 const EXPORT_TYPES = ['registry', 'inline', 'local'];
 
@@ -66,7 +70,7 @@ export class BuildCaches {
     for (const spec of cacheFrom) {
       requireType(spec, IMPORT_TYPES, 'cache-from');
       readMountBytes(spec.attributes);
-      if (spec.type !== 'local') referenceOf(spec, 'cache-from');
+      if (!isFolder(spec)) referenceOf(spec, 'cache-from');
     }
     for (const spec of cacheTo) {
       requireType(spec, EXPORT_TYPES, 'cache-to');
@@ -83,13 +87,17 @@ export class BuildCaches {
   ): ImportCache[] {
     return cacheFrom.map((spec) => {
       const { imageStore: images, snapshotter } = this.#options;
-      const name = spec.type === 'local' ? spec.attributes['src'] : referenceOf(spec, 'cache-from');
+      const name = isFolder(spec) ? spec.attributes['src'] : referenceOf(spec, 'cache-from');
       const maxBytes = readMountBytes(spec.attributes);
       const unpack = async (layer: BuiltLayer, directory: string, unpackSignal: AbortSignal) =>
         await unpackCacheMount(this.#options, layer, { directory, maxBytes, signal: unpackSignal });
       const vertex = progress.vertex(`importing cache manifest from ${name}`);
       const open = async (openSignal: AbortSignal): Promise<OpenedCache> => {
         if (spec.type === 'local') return openLocalCache(this.#options, spec.attributes);
+        if (spec.type === 'session') {
+          const digest = parseDigest(spec.attributes['digest'] ?? '');
+          return await openStoredCache(this.#options, storeOf(spec, session), digest, openSignal);
+        }
         return await this.#openNamed(spec, { auth, session, requireImage }, openSignal);
       };
       return new ImportCache({ images, snapshotter, open, unpack, vertex, signal });
@@ -120,32 +128,37 @@ export class BuildCaches {
     }
   }
 
-  /** Brings the steps of a build to all places that its request named. */
-  async export(solved: SolvedBuild, io: BuildIo, auth: Auth): Promise<void> {
+  /** Brings the steps of a build to all places that its request named. Returns what the client is to be told of them. */
+  async export(solved: SolvedBuild, io: BuildIo, auth: Auth): Promise<Record<string, string>> {
+    const told: Record<string, string> = {};
     for (const spec of solved.cacheTo) {
       // Those of an image are in its configuration.
       if (spec.type === 'inline' || solved.images.length === 0) continue;
       io.signal.throwIfAborted();
       const vertex = io.progress.vertex(
-        `exporting cache to ${spec.type === 'local' ? 'client directory' : spec.type}`,
+        `exporting cache to ${isFolder(spec) ? 'client directory' : spec.type}`,
       );
       try {
-        await io.progress.during(vertex, () => this.#exportTo(spec, solved, io, auth, vertex));
+        await io.progress.during(vertex, async () => {
+          Object.assign(told, await this.#exportTo(spec, solved, io, auth, vertex));
+        });
       } catch (error) {
         io.signal.throwIfAborted();
         if (spec.attributes['ignore-error'] !== 'true') throw error;
         vertex.warn({ rule: '', message: `the cache was not exported: ${errorMessage(error)}` });
       }
     }
+    return told;
   }
 
   async #exportTo(
-    { type, attributes }: CacheSpec,
+    spec: CacheSpec,
     { images, trail, cacheMounts }: SolvedBuild,
     { session, signal }: BuildIo,
     auth: Auth,
     vertex: CacheExport['vertex'],
-  ): Promise<void> {
+  ): Promise<Record<string, string>> {
+    const { type, attributes } = spec;
     const form = readExportForm(attributes);
     const { imageStore, snapshotter } = this.#options;
     const packing = { folders: this.#options.cacheMounts, images: imageStore, snapshotter, vertex, signal };
@@ -164,7 +177,9 @@ export class BuildCaches {
         signal,
       };
       if (type === 'local') await exportToFolder(attributes, job);
+      else if (type === 'session') return await exportToStore(storeOf(spec, session), job);
       else await this.#exportToRegistry(attributes, job, session, auth);
+      return {};
     } finally {
       await packed.release();
     }
@@ -181,6 +196,17 @@ export class BuildCaches {
     const target = { registry: this.#registry, images: this.#options.imageStore, name, credentials };
     await exportToRegistry(target, job);
   }
+}
+
+function isFolder({ type }: CacheSpec): boolean {
+  return type === 'local' || type === 'session';
+}
+
+function storeOf({ attributes }: CacheSpec, session: BuildIo['session']): ClientStore {
+  if (session !== undefined) return session.store(attributes['store'] ?? '');
+  throw new InvalidParameterError(
+    'a cache of type local needs a session of the client that serves its folder',
+  );
 }
 
 async function exportToFolder(attributes: CacheSpec['attributes'], job: CacheExport): Promise<void> {
@@ -208,7 +234,7 @@ async function credentialsOf(
 }
 
 function requireType({ type }: CacheSpec, known: readonly string[], flag: string): void {
-  if (known.includes(type)) return;
+  if (known.includes(type) || type === 'session') return;
   throw new InvalidParameterError(
     `invalid cache type "${type}" of ${flag}: expected ${known.slice(0, -1).join(', ')} or ${known.at(-1)}`,
   );

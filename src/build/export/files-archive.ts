@@ -36,8 +36,11 @@ export interface ArchiveOptions {
 
 const CREATED_ANNOTATION = 'org.opencontainers.image.created';
 
-/** Throws InvalidParameter for names that are none, and for several platforms in Docker's form. */
-export function imageArchive(images: readonly DocumentImage[], options: ArchiveOptions): ArchiveFile[] {
+/** `top`: of the manifest or index over all. Throws InvalidParameter for names that are none, and for several platforms in Docker's form. */
+export function imageArchive(
+  images: readonly DocumentImage[],
+  options: ArchiveOptions,
+): { files: ArchiveFile[]; top: DocumentDescriptor } {
   if (options.type === 'docker' && images.length > 1) {
     throw new InvalidParameterError('docker exporter does not currently support exporting manifest lists');
   }
@@ -56,7 +59,7 @@ class Archive {
     this.#documents = { oci, attributes };
   }
 
-  build(images: readonly DocumentImage[]): ArchiveFile[] {
+  build(images: readonly DocumentImage[]): { files: ArchiveFile[]; top: DocumentDescriptor } {
     const { names, type, epochSeconds, attributes } = this.#options;
     const references = names.map((name) => withDefaultTag(parseReference(name)));
     const manifests = images.map((image) => this.#image(image));
@@ -92,7 +95,8 @@ class Archive {
       const tags = references.map(familiarString);
       this.#put(MANIFEST_FILE, json(images.map((image) => manifestItem(image, tags))));
     }
-    return [...this.#files.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    const files = [...this.#files.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return { files, top };
   }
 
   #image({ image, layers }: DocumentImage): DocumentDescriptor {

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import { type Digest, digestOf } from '../../image/digest.ts';
 import { parseImageConfig } from '../../image/image-config.ts';
 import { ContentStore } from '../../image/store/content-store.ts';
 import type { BuildIo } from '../builder.ts';
@@ -22,6 +23,7 @@ let solved: SolvedBuild;
 class TakingSession extends FakeSession {
   readonly file = fixture.path(`file-${count++}`);
   readonly folder = fixture.path(`taken-${count++}`);
+  told: Readonly<Record<string, string>> = {};
 
   override sendFile = (async (_: number, content: AsyncIterable<Uint8Array>): Promise<void> => {
     const pieces: Uint8Array[] = [];
@@ -93,7 +95,8 @@ async function exported(
     exporter: 0,
   };
   const output: FilesOutput = { type, names: ['app:1'], attributes };
-  await exporter(
+  session.stores = { export: new Map() };
+  session.told = await exporter(
     { ...solved, images: solved.images.slice(0, platforms) },
     output,
     io,
@@ -200,8 +203,8 @@ test('an OCI archive, compressed as asked for, the same each time', async () => 
   await assert.rejects(exported('oci', { compression: 'lz4' }), /unsupported layer compression type "lz4"/);
 });
 
-test('several platforms under one index; as a folder with tar=false', async () => {
-  const { folder } = await exported('oci', { tar: 'false', 'annotation-index.of': 'index' }, 2);
+test('several platforms under one index', async () => {
+  const folder = unpacked((await exported('oci', { 'annotation-index.of': 'index' }, 2)).file);
   const [entry] = readJson(join(folder, 'index.json')).manifests;
   assert.ok(entry);
   assert.equal(entry.mediaType, 'application/vnd.oci.image.index.v1+json');
@@ -212,6 +215,23 @@ test('several platforms under one index; as a folder with tar=false', async () =
     ['amd64', 'arm64'],
   );
   for (const descriptor of index.manifests) assert.equal(manifestOf(folder, descriptor).layers.length, 2);
+});
+
+test('tar=false: blobs go to a store of the client, which is told what its index is to name', async () => {
+  const { file, stores, told } = await exported('oci', { tar: 'false' }, 2);
+  assert.ok(!existsSync(file));
+  const blobs = stores['export'] ?? new Map<Digest, Buffer>();
+  for (const [digest, bytes] of blobs) assert.equal(digestOf(bytes), digest);
+  const top = JSON.parse(Buffer.from(told['containerimage.descriptor'] ?? '', 'base64').toString());
+  assert.equal(top.digest, told['containerimage.digest']);
+  const index = JSON.parse(String(blobs.get(top.digest))) as Document;
+  assert.equal(index.manifests.length, 2);
+  for (const { digest } of index.manifests) {
+    const manifest = JSON.parse(String(blobs.get(digest as Digest))) as Document;
+    for (const one of [manifest.config, ...manifest.layers]) {
+      assert.equal(blobs.get(one.digest as Digest)?.length, one.size);
+    }
+  }
 });
 
 test("Docker's archive has a manifest.json and Docker's types, and one platform", async () => {

@@ -1,29 +1,32 @@
 /**
  * Results of a build as files, which the client's session takes: the files of the image into a folder or as a tar, or
- * the image as an archive. What is written on the way lies in the builds' own folders, and is gone at the end.
+ * the image as an archive or as blobs of a layout. What is written on the way lies in the builds' own folders, and is gone at the end.
  */
-import { createWriteStream, mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { InvalidParameterError } from '../../base/errors.ts';
 import type { ArchiveFile } from '../../image/archive/archive-files.ts';
+import { digestOfBlobPath } from '../../image/archive/archive-layout.ts';
 import { archiveBytes } from '../../image/archive/archive-writer.ts';
+import { digestOf, parseDigest } from '../../image/digest.ts';
+import { canonicalString, parseReference, withDefaultTag } from '../../image/reference.ts';
 import type { LayerTarDeps } from '../../image/store/layer-tar.ts';
 import type { FileExport } from '../builder.ts';
 import { now, type ProgressVertex } from '../progress.ts';
-import type { BuildSession } from '../session.ts';
+import type { BuildSession, ClientStore } from '../session.ts';
 import type { BuiltImage, SolvedBuild } from '../solve/solved.ts';
 import { fetchRemote } from '../solve/step-sources.ts';
 import type { OutputSpec } from '../solve-request.ts';
 import { imageArchive } from './files-archive.ts';
 import { type FilesRootOptions, folderTar, withFiles } from './files-root.ts';
-import type { DocumentImage } from './image-documents.ts';
+import type { DocumentDescriptor, DocumentImage } from './image-documents.ts';
 import { exportBlob, readBlobChoice } from './layer-blobs.ts';
 
 export interface FileExportOptions extends FilesRootOptions, LayerTarDeps {
   snapshotter: LayerTarDeps['snapshotter'] & FilesRootOptions['snapshotter'];
 }
+
+/** What BuildKit's clients call the store for an output with `tar=false`. */
+const OUTPUT_STORE = 'export';
 
 type FilesOutput = Extract<OutputSpec, { type: 'local' | 'tar' | 'oci' | 'docker' }>;
 
@@ -47,8 +50,9 @@ export function fileExport(options: FileExportOptions): FileExport {
     }
     await Promise.all(solved.images.map(({ layers }) => fetchRemote(layers, signal)));
     const job = { options, solved, output, session, exporter, signal, vertex };
-    if (output.type === 'local' || output.type === 'tar') await sendFiles(job);
-    else await sendArchive(job);
+    if (output.type === 'oci' || output.type === 'docker') return await sendArchive(job, output.type);
+    await sendFiles(job);
+    return {};
   };
 }
 
@@ -80,11 +84,10 @@ function platformSplit(attributes: FilesOutput['attributes'], images: readonly B
   return split;
 }
 
-async function sendArchive(job: Job): Promise<void> {
+async function sendArchive(job: Job, type: 'oci' | 'docker'): Promise<Record<string, string>> {
   const { options, solved, output, session, exporter, signal } = job;
   const choice = readBlobChoice(output.attributes);
-  const { type, names, attributes } = output;
-  if (type !== 'oci' && type !== 'docker') return;
+  const { names, attributes } = output;
   const folder = options.work.create();
   try {
     const images: DocumentImage[] = [];
@@ -97,30 +100,53 @@ async function sendArchive(job: Job): Promise<void> {
         images.push({ image, layers });
       }
     });
-    const files = imageArchive(images, { type, names, attributes, epochSeconds: solved.epochSeconds });
+    const archive = { type, names, attributes, epochSeconds: solved.epochSeconds };
+    const { files, top } = imageArchive(images, archive);
     if (attributes['tar'] === 'false') {
-      const layout = join(folder.path, 'layout');
-      await writeFolder(layout, files, signal);
-      await step(job, 'copying files', () => session.sendFolder(exporter, layout, signal));
+      await step(job, 'copying files', () => storeBlobs(session.store(OUTPUT_STORE), files, signal));
     } else {
       await step(job, 'sending tarball', () => session.sendFile(exporter, archiveBytes(files), signal));
     }
+    return toldOf(solved.images, names, top);
   } finally {
     await folder.release();
   }
 }
 
-async function writeFolder(
-  folder: string,
+/** The client, which has told its name, writes the index over the blobs itself. */
+async function storeBlobs(
+  store: ClientStore,
   files: readonly ArchiveFile[],
   signal: AbortSignal,
 ): Promise<void> {
-  for (const { name, content } of files) {
-    const path = join(folder, name);
-    mkdirSync(dirname(path), { recursive: true });
+  for (const { name, sizeBytes, content } of files) {
+    const path = digestOfBlobPath(name);
+    if (path === undefined) continue;
+    const digest = parseDigest(path);
+    if ((await store.size(digest, signal)) === sizeBytes) continue;
     const source = Readable.from(Buffer.isBuffer(content) ? [content] : content());
-    await pipeline(source, createWriteStream(path, { flags: 'wx', mode: 0o644 }), { signal });
+    await store.write({ digest, sizeBytes }, source, signal);
   }
+}
+
+function toldOf(
+  images: readonly BuiltImage[],
+  names: readonly string[],
+  top: DocumentDescriptor,
+): Record<string, string> {
+  const [only, ...others] = images;
+  return {
+    'containerimage.digest': top.digest,
+    'containerimage.descriptor': Buffer.from(JSON.stringify(top)).toString('base64'),
+    ...(only === undefined || others.length > 0
+      ? {}
+      : { 'containerimage.config.digest': digestOf(only.configBytes) }),
+    ...(names.length === 0
+      ? {}
+      : {
+          'image.name': names.map((name) => canonicalString(withDefaultTag(parseReference(name)))).join(','),
+        }),
+  };
 }
 
 /** Shows a part of the export. */

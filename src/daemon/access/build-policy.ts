@@ -23,7 +23,10 @@ export function limitBuild(request: SolveRequest, visible: VisibleObjects): Solv
   for (const { type } of [...request.cacheFrom, ...request.cacheTo]) {
     if (type === 'local') throw beyond(scope, 'a build cache in a folder of the host');
   }
-  for (const { attributes } of request.cacheFrom) visible.requireImage(attributes['ref'] ?? '');
+  for (const { type, attributes } of request.cacheFrom) {
+    // What the client serves itself is named by nothing.
+    if (type !== 'session') visible.requireImage(attributes['ref'] ?? '');
+  }
   for (const { type, attributes } of request.cacheTo) {
     if (type !== 'registry') continue;
     requireOperation(scope, { name: 'images.push', kind: 'write' });

@@ -56,8 +56,6 @@ const BUILD_CAPABILITIES = [
   'meta.ignorecache',
   'meta.description',
   'exporter.multiple',
-  // None is made, and the client is told: it would refuse the whole build otherwise.
-  'exporter.image.attestations',
 ];
 
 export function addBridge(services: GrpcServices, parts: ControlParts): void {

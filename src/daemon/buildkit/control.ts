@@ -21,6 +21,7 @@ import { BuildJob } from './build-job.ts';
 import type { BuildJobs } from './build-jobs.ts';
 import { type BuildResults, resultOf } from './build-results.ts';
 import { outputsOf } from './exporters.ts';
+import { clientCache } from './frontend-attributes.ts';
 import type { SessionRegistry } from './session/session-registry.ts';
 import { statusMessage } from './status-messages.ts';
 
@@ -191,7 +192,7 @@ export function requireDockerfile(frontend: string, attributes: Readonly<Record<
 }
 
 export function cacheSpec({ type, attrs }: { type: string; attrs: Record<string, string> }): CacheSpec {
-  return { type, attributes: attrs };
+  return clientCache({ type, attributes: attrs });
 }
 
 /** `type==regular`, `id~=abc`; several on one line of CSV must all hold. */

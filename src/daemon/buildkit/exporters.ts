@@ -1,6 +1,6 @@
 /** Outputs as BuildKit's clients name them ("exporters"), and what they are told of the results. */
 import type { Exporter } from '../../api/buildkit/control_pb.ts';
-import { InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
+import { InvalidParameterError } from '../../base/errors.ts';
 import type { ExportOutcome } from '../../build/builder.ts';
 import type { OutputSpec } from '../../build/solve-request.ts';
 
@@ -24,11 +24,12 @@ function outputOf(type: string, attributes: Readonly<Record<string, string>>): O
       };
     case 'oci':
     case 'docker':
-      // Then the client offers a store for single blobs instead of taking one file.
-      if (!flag('tar', attributes['tar'], true)) {
-        throw new NotImplementedError(`not implemented: output ${type} with tar=false`);
-      }
-      return { type, names, attributes };
+      // Without, the client offers a store for single blobs instead of taking one file.
+      return {
+        type,
+        names,
+        attributes: { ...attributes, tar: String(flag('tar', attributes['tar'], true)) },
+      };
     case 'local':
     case 'tar':
       return { type, names, attributes };

@@ -243,7 +243,17 @@ function cacheImport(entry: unknown): CacheSpec {
     throw new InvalidParameterError('failed to unmarshal cache-imports: expected Type and Attrs');
   }
   const texts = Object.entries(attributes).map(([name, value]) => [name, String(value)]);
-  return { type, attributes: Object.fromEntries(texts) };
+  return clientCache({ type, attributes: Object.fromEntries(texts) });
+}
+
+/** Folders are the client's, which serves them as stores of blobs by these names. */
+export function clientCache({ type, attributes }: CacheSpec): CacheSpec {
+  if (type === 'session') throw new InvalidParameterError('unknown cache type "session"');
+  if (type !== 'local') return { type, attributes };
+  return {
+    type: 'session',
+    attributes: { ...attributes, store: `local:${attributes['dest'] ?? attributes['src'] ?? ''}` },
+  };
 }
 
 function prefixed(attributes: Attributes, prefix: string): Record<string, string> {
