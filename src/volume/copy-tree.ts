@@ -48,7 +48,7 @@ export interface CopyOptions {
   /** Permission bits instead of the source's, for files and directories. */
   mode?: number | undefined;
   /** Asked for each name below the copied directory, as a path relative to it; false leaves it out. */
-  filter?: (relative: string) => boolean;
+  filter?: (relative: string, isDirectory: () => boolean) => boolean;
   signal?: AbortSignal | undefined;
 }
 
@@ -117,7 +117,8 @@ async function copyChildren(
 ) {
   for (const name of readdirSync(at(source), { encoding: 'buffer' })) {
     const path = relative === '' ? name.toString() : `${relative}/${name.toString()}`;
-    if (walk.options.filter?.(path) === false) continue;
+    const isDirectory = (): boolean => lstatSync(at(source, name)).isDirectory();
+    if (walk.options.filter?.(path, isDirectory) === false) continue;
     await breathe(walk);
     await copyNamed(walk, source, name, target, name, path, targetPath);
   }

@@ -185,7 +185,7 @@ function findInTree(tree: SourceTree, source: string): FoundFile {
     fd = ifThere(() => openInside(rootFd, source, O_PATH));
     if (fd === undefined) throw missing();
     const isDirectory = fstatSync(fd).isDirectory();
-    const inTree = relativeTo(readlinkSync(byDescriptor(rootFd)), readlinkSync(byDescriptor(fd)));
+    const inTree = pathInTree(rootFd, fd);
     if (inTree !== '' && isExcluded(tree, inTree, isDirectory)) throw missing();
     if (!isDirectory && !fstatSync(fd).isFile()) {
       throw new InvalidParameterError(
@@ -202,9 +202,14 @@ function findInTree(tree: SourceTree, source: string): FoundFile {
 }
 
 /** Also as a part of something that is excluded. */
-function isExcluded({ ignore }: SourceTree, path: string, isDirectory: boolean): boolean {
+export function isExcluded({ ignore }: SourceTree, path: string, isDirectory: boolean): boolean {
   if (ignore === undefined) return false;
   return ignore.excludes(path, isDirectory) && !(isDirectory && ignore.mayIncludeBelow(path));
+}
+
+/** Where the kernel found a file of the tree: without links. */
+export function pathInTree(rootFd: number, fd: number): string {
+  return relativeTo(readlinkSync(byDescriptor(rootFd)), readlinkSync(byDescriptor(fd)));
 }
 
 function relativeTo(root: string, path: string): string {

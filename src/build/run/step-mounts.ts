@@ -10,7 +10,7 @@ import type { ContainerMount } from '../../oci/mounts.ts';
 import { copyTree, openDirectory } from '../../volume/copy-tree.ts';
 import type { BuildSession } from '../session.ts';
 import type { SourceTree } from '../source/source-tree.ts';
-import { BindViews } from './bind-views.ts';
+import { BindViews, isExcluded, pathInTree } from './bind-views.ts';
 import type { CacheLease, CacheMounts } from './cache-mounts.ts';
 import { PrivateFiles } from './private-files.ts';
 import type { RunMount } from './run-step.ts';
@@ -74,7 +74,7 @@ export class StepMounts {
     const fill = async (to: string): Promise<void> => {
       const isFilled = (await one.imported?.(to, signal)) === true;
       if (from === undefined) return;
-      if (!isFilled) await fillCache(from.path, source, to, signal);
+      if (!isFilled) await fillCache(from, source, to, signal);
       if (one.keepsAttributes === true) takeAttributes(from, source, to);
     };
     const description = `cached mount ${target} with id "${id}"`;
@@ -152,14 +152,28 @@ function cacheName({ id, sharing, fromKey = '', mode, uid, gid }: CacheMount): s
   return JSON.stringify([id, fromKey, mode, uid, gid, sharing]);
 }
 
-async function fillCache(tree: string, source: string, target: string, signal: AbortSignal): Promise<void> {
-  const rootFd = openDirectory(tree);
+/** As COPY would: without what .dockerignore leaves out, and root's where it is somebody's own folder. */
+async function fillCache(
+  tree: SourceTree,
+  source: string,
+  target: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const rootFd = openDirectory(tree.path);
   let from: number | undefined;
   let to: number | undefined;
   try {
     from = openInside(rootFd, source, O_DIRECTORY);
     to = openDirectory(target);
-    await copyTree(from, to, { signal });
+    const below = pathInTree(rootFd, from);
+    const path = (relative: string): string => (below === '' ? relative : `${below}/${relative}`);
+    await copyTree(from, to, {
+      signal,
+      owner: tree.live ? { uid: 0, gid: 0 } : undefined,
+      ...(tree.ignore === undefined
+        ? {}
+        : { filter: (relative, isDirectory) => !isExcluded(tree, path(relative), isDirectory()) }),
+    });
   } catch (error) {
     throw signal.aborted
       ? signal.reason

@@ -245,12 +245,32 @@ describe('cache', () => {
     assert.equal(await told({ id: 'kept', from, fromKey: 'k' }), '1750 7:8\nf\n', 'one that is there stays');
     const live = { ...from, live: true };
     assert.equal(await told({ id: 'live', from: live, fromKey: 'k' }), '700 0:0\nf\n');
+    const owned = join(from.path, 'sub/f');
+    chownSync(owned, 1234, 1234);
+    const owner = (from: SourceTree, id: string): Promise<string> =>
+      harness.output('stat -c %u:%g /c/f', { mounts: [cache({ source: 'sub', id, from, fromKey: 'k' })] });
+    assert.equal(await owner(live, 'of the client'), '0:0\n', "a client's files count as root's");
+    assert.equal(await owner(from, 'of a stage'), '1234:1234\n');
     const imported = async (to: string): Promise<boolean> => {
       writeFileSync(join(to, 'i'), '');
       return true;
     };
     assert.equal(await told({ id: 'imported', from, fromKey: 'k', imported }), '700 7:8\ni\n');
     assert.equal(await told({ id: 'empty' }), '755 0:0\n');
+  });
+
+  test('a new one begins without what is ignored', async () => {
+    const ignore = {
+      excludes: (path: string) => /^sub\/(?:half|none|secret)(?:\/|$)/.test(path) && path !== 'sub/half/yes',
+      mayIncludeBelow: (folder: string) => 'sub/half/'.startsWith(`${folder}/`),
+    };
+    const files = { 'sub/f': '', 'sub/half/yes': '', 'sub/half/no': '', 'sub/none/x': '', 'sub/secret': '' };
+    const from = tree(files, { ignore, live: true });
+    const mounts = [cache({ id: 'ignoring', source: 'sub', from, fromKey: 'k' })];
+    assert.equal(
+      await harness.output('cd /c && find . -type f | sort; ls', { mounts }),
+      './f\n./half/yes\nf\nhalf\n',
+    );
   });
 
   test('shared is shared, private is not, locked waits and says so', async () => {
