@@ -1,6 +1,6 @@
 /** The flags that stand before the verb. */
-import { Command } from 'commander';
 import { boolFlag, optionalBoolFlag, stringFlag } from './flags/declare.ts';
+import { FlagTable } from './flags/flag-table.ts';
 
 export interface GlobalOptions {
   host?: string;
@@ -15,8 +15,8 @@ export interface GlobalOptions {
   version: boolean;
 }
 
-export function globalFlags(): Command {
-  const program = new Command();
+export function globalFlags(): FlagTable {
+  const program = new FlagTable();
   stringFlag(program, '--config <string>', 'Folder of the client configuration');
   boolFlag(program, '-D, --debug', 'Accepted for compatibility');
   stringFlag(program, '-H, --host <string>', 'Daemon to talk to');

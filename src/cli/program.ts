@@ -1,8 +1,8 @@
 /** One run of the program, from the words of the command line to the exit code. */
-import { Command } from 'commander';
 import type { Client } from '../client/client.ts';
 import { ConnectionError } from '../client/client-error.ts';
 import { CliError, FlagError } from './cli-error.ts';
+import { FlagTable } from './flags/flag-table.ts';
 import { type ParsedLine, parseCommandLine } from './flags/parse.ts';
 import { groupHelp, helpText, programHelp } from './flags/usage.ts';
 import { printableText } from './format/text.ts';
@@ -41,7 +41,7 @@ async function dispatch(words: readonly string[], io: Io, cut: Promise<number>):
   return await runVerb(found, options, io, cut);
 }
 
-function readGlobals(program: Command, words: readonly string[]): ParsedLine {
+function readGlobals(program: FlagTable, words: readonly string[]): ParsedLine {
   try {
     return parseCommandLine(program, words, true);
   } catch (error) {
@@ -85,7 +85,7 @@ function unknownOrGroup(words: readonly string[], io: Io): number {
   throw new CliError(`${message}\n\nRun '${hint} --help' for more information`);
 }
 
-async function help(words: readonly string[], io: Io, program: Command): Promise<number> {
+async function help(words: readonly string[], io: Io, program: FlagTable): Promise<number> {
   if (words.length === 0) return print(io, programHelp(program));
   const found = findVerb(words);
   if (found !== undefined) {
@@ -122,13 +122,13 @@ async function runVerb(
   }
 }
 
-function flagsOf(verb: Verb<never>): Command {
-  const command = new Command();
+function flagsOf(verb: Verb<never>): FlagTable {
+  const command = new FlagTable();
   verb.flags(command);
   return command;
 }
 
-function readLine(found: FoundVerb, verb: Verb<never>, flags: Command): ParsedLine {
+function readLine(found: FoundVerb, verb: Verb<never>, flags: FlagTable): ParsedLine {
   if (verb.passThrough === true) {
     const help = found.words[0] === '--help';
     return { args: [...found.words], options: {}, given: new Set(), help };

@@ -1,6 +1,7 @@
 /** What a verb is: a usage line, a flag table, and the function that does it. */
-import type { Command } from 'commander';
+
 import type { Client } from '../client/client.ts';
+import type { FlagTable } from './flags/flag-table.ts';
 import type { Io } from './io.ts';
 
 /** What a verb works with. */
@@ -24,7 +25,7 @@ export interface Verb<Options = Record<string, unknown>> {
   readonly daemonErrorExit?: number;
   /** All words after the verb are handed on unread (they are another program's flags). Default false. */
   readonly passThrough?: boolean;
-  flags(command: Command): void;
+  flags(command: FlagTable): void;
   /** Returns the exit code. */
   run(session: Session, args: string[], options: Options): Promise<number>;
 }

@@ -1,5 +1,5 @@
 /** The flags of `mydock build` and of `buildx build`, and what they are read into. */
-import type { Command } from 'commander';
+
 import type { Ulimit } from '../../api/host-config.ts';
 import {
   boolFlag,
@@ -9,6 +9,7 @@ import {
   parseInteger,
   stringFlag,
 } from '../flags/declare.ts';
+import type { FlagTable } from '../flags/flag-table.ts';
 import { parseExtraHost } from '../options/host-names.ts';
 import { parseUlimit } from '../options/limits.ts';
 import { parseBytes, parseSwapBytes } from '../options/quantity.ts';
@@ -83,7 +84,7 @@ const ENTITLEMENTS = ['network.host', 'security.insecure'];
 const PROGRESS_MODES: readonly string[] = ['auto', 'plain', 'tty', 'rawjson', 'quiet'];
 const CALLS = ['build', 'check', 'lint', 'outline', 'targets'];
 
-export function buildFlags(command: Command): void {
+export function buildFlags(command: FlagTable): void {
   parsedListFlag(command, '--add-host <list>', 'Add a line to /etc/hosts (host:ip)', parseExtraHost);
   parsedListFlag(command, '--allow <list>', 'Let steps have network.host or security.insecure', parseAllow);
   listFlag(command, '--annotation <list>', 'Set an annotation of the image (key=value)');

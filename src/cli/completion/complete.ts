@@ -1,8 +1,9 @@
 /** `mydock __complete WORDS…`: what may stand in place of the last word, a line each, with a description behind a tab. */
-import { Command, type Option } from 'commander';
+
 import type { ContainerSummary } from '../../api/containers.ts';
 import type { ImageSummary } from '../../api/images.ts';
 import type { Client } from '../../client/client.ts';
+import { type Flag, FlagTable } from '../flags/flag-table.ts';
 import type { Verb } from '../verb.ts';
 import { TOP_VERBS, VERB_GROUPS } from '../verbs.ts';
 import { FLAG_VALUES, type WordKind, wordKind } from './words.ts';
@@ -19,7 +20,7 @@ export interface CompletionRequest {
   /** The words before the one in question, global flags left out. */
   readonly before: readonly string[];
   readonly current: string;
-  readonly globalFlags: readonly Option[];
+  readonly globalFlags: readonly Flag[];
   /** Asks the daemon; only called where names of objects are wanted. */
   client(): Promise<Client>;
 }
@@ -58,15 +59,15 @@ async function verbWords(
   verb: Verb<never>,
   words: readonly string[],
 ): Promise<Candidate[]> {
-  const command = new Command();
+  const command = new FlagTable();
   verb.flags(command);
   const place = placeOf(command, words, verb.stopAtFirstArgument === true);
   if (place.openFlag !== undefined) return await flagValues(request, place.openFlag, '');
   if (request.current.startsWith('-') && place.flagsAllowed) {
     const equals = request.current.indexOf('=');
-    if (equals < 0) return flagNames(command.options);
+    if (equals < 0) return flagNames(command.flags);
     const name = request.current.slice(0, equals);
-    const option = command.options.find(({ long }) => long === name);
+    const option = command.findShown(name);
     return option === undefined ? [] : await flagValues(request, option, `${name}=`);
   }
   const kind = wordKind(path, place.position);
@@ -77,14 +78,14 @@ interface Place {
   /** How many words stand before, flags and their values left out. */
   readonly position: number;
   /** The flag whose value the current word is. */
-  readonly openFlag: Option | undefined;
+  readonly openFlag: Flag | undefined;
   readonly flagsAllowed: boolean;
 }
 
-function placeOf(command: Command, words: readonly string[], stopAtFirst: boolean): Place {
+function placeOf(command: FlagTable, words: readonly string[], stopAtFirst: boolean): Place {
   let position = 0;
   let flagsAllowed = true;
-  let open: Option | undefined;
+  let open: Flag | undefined;
   for (const word of words) {
     if (open !== undefined) open = undefined;
     else if (flagsAllowed && word === '--') flagsAllowed = false;
@@ -98,23 +99,23 @@ function placeOf(command: Command, words: readonly string[], stopAtFirst: boolea
 }
 
 /** The flag in `word` that still lacks its value: `--name`, `-e`, `-ite`. */
-function flagOf(command: Command, word: string): Option | undefined {
+function flagOf(command: FlagTable, word: string): Flag | undefined {
   const name = word.startsWith('--') ? word : `-${word.at(-1)}`;
-  const option = command.options.find(({ long, short }) => long === name || short === name);
+  const option = command.findShown(name);
   if (option?.required !== true) return undefined;
   if (word.startsWith('--')) return option;
   // An earlier letter that takes a value has taken the rest of the word.
   const taken = [...word.slice(1, -1)].some((letter) =>
-    command.options.some(({ short, required }) => short === `-${letter}` && required),
+    command.flags.some(({ short, required }) => short === `-${letter}` && required),
   );
   return taken ? undefined : option;
 }
 
-function flagNames(options: readonly Option[]): Candidate[] {
-  return options.map(({ long, short, description }) => ({ value: long ?? short ?? '', description }));
+function flagNames(flags: readonly Flag[]): Candidate[] {
+  return flags.filter(({ hidden }) => !hidden).map(({ long, description }) => ({ value: long, description }));
 }
 
-async function flagValues(request: CompletionRequest, option: Option, prefix: string): Promise<Candidate[]> {
+async function flagValues(request: CompletionRequest, option: Flag, prefix: string): Promise<Candidate[]> {
   const values = FLAG_VALUES[option.long ?? ''];
   if (values === undefined) return prefix === '' ? [FILES] : [];
   if (typeof values !== 'string') return values.map((value) => ({ value: prefix + value, description: '' }));

@@ -25,7 +25,7 @@ export async function printCompletion(
     const found = complete({
       before: line.args,
       current: words.at(-1) ?? '',
-      globalFlags: program.options,
+      globalFlags: program.flags,
       async client() {
         const { openClient } = await import('../open-client.ts');
         client = await openClient({ ...globals, ...line.options }, io, { mayStart: false });

@@ -1,5 +1,4 @@
 /** The flag table that `run` and `create` share, and the options that it gives. */
-import { type Command, Option } from 'commander';
 import type { DeviceRequest, ThrottleDevice, Ulimit, WeightDevice } from '../../api/host-config.ts';
 import type { Mount } from '../../api/mounts.ts';
 import {
@@ -12,6 +11,7 @@ import {
   parseInteger,
   stringFlag,
 } from '../flags/declare.ts';
+import { Flag, type FlagTable } from '../flags/flag-table.ts';
 import { parseGpus } from '../options/gpus.ts';
 import { parseDnsSearch, parseExtraHost, parseIpAddress, parseLink } from '../options/host-names.ts';
 import {
@@ -25,7 +25,7 @@ import { parseMount } from '../options/mount.ts';
 import { type NetworkAttachment, parseNetworkAttachment } from '../options/network.ts';
 import { parseBytes, parseDurationNs, parseNanoCpus, parseSwapBytes } from '../options/quantity.ts';
 
-/** Names are commander's: the flag's name in camel case, `--no-x` as `x`. Durations in nanoseconds. */
+/** Names are the flags' in camel case, `--no-x` as `x`. Durations in nanoseconds. */
 export interface ContainerOptions {
   addHost: string[];
   annotation: string[];
@@ -123,7 +123,7 @@ export interface ContainerOptions {
   workdir?: string;
 }
 
-export function containerFlags(command: Command): void {
+export function containerFlags(command: FlagTable): void {
   processFlags(command);
   lifecycleFlags(command);
   limitFlags(command);
@@ -134,7 +134,7 @@ export function containerFlags(command: Command): void {
   healthFlags(command);
 }
 
-function processFlags(command: Command): void {
+function processFlags(command: FlagTable): void {
   parsedListFlag(command, '-a, --attach <list>', 'Attach to stdin, stdout or stderr', parseStreamName);
   stringFlag(command, '--entrypoint <string>', "Run this instead of the image's ENTRYPOINT");
   listFlag(command, '-e, --env <list>', 'Set an environment variable');
@@ -152,7 +152,7 @@ function processFlags(command: Command): void {
   optionalBoolFlag(command, '--init', 'Run an init that forwards signals and reaps processes');
 }
 
-function lifecycleFlags(command: Command): void {
+function lifecycleFlags(command: FlagTable): void {
   stringFlag(command, '--name <string>', "The container's name");
   stringFlag(command, '--cidfile <string>', 'Write the container ID to this file');
   stringFlag(command, '--platform <string>', 'Platform of the image (os[/arch[/variant]])');
@@ -168,7 +168,7 @@ function lifecycleFlags(command: Command): void {
 }
 
 /** The limits that `update` can change as well. */
-export function changeableLimitFlags(command: Command): void {
+export function changeableLimitFlags(command: FlagTable): void {
   parsedFlag(command, '--blkio-weight <uint16>', 'Weight of block I/O, 10 to 1000, 0 for none', parseInteger);
   parsedFlag(command, '--cpu-period <int>', 'CFS period in microseconds', parseInteger);
   parsedFlag(command, '--cpu-quota <int>', 'CFS quota in microseconds', parseInteger);
@@ -182,15 +182,16 @@ export function changeableLimitFlags(command: Command): void {
   parsedFlag(command, '--memory-reservation <bytes>', 'Soft memory limit', parseBytes);
   parsedFlag(command, '--memory-swap <bytes>', 'Limit of memory and swap, -1 for none', parseSwapBytes);
   // Without effect since API 1.42; scripts that name it still run.
-  command.addOption(
-    new Option('--kernel-memory <bytes>', 'Kernel memory limit (deprecated)')
-      .argParser(parseBytes)
-      .hideHelp(),
+  command.add(
+    new Flag('--kernel-memory <bytes>', 'Kernel memory limit (deprecated)', {
+      parse: parseBytes,
+      hidden: true,
+    }),
   );
   parsedFlag(command, '--pids-limit <int>', 'Limit of processes, -1 for none', parseInteger);
 }
 
-function limitFlags(command: Command): void {
+function limitFlags(command: FlagTable): void {
   changeableLimitFlags(command);
   parsedFlag(command, '--memory-swappiness <int>', 'Readiness to swap, 0 to 100', parseInteger, -1);
   boolFlag(command, '--oom-kill-disable', 'Do not kill on lack of memory');
@@ -200,7 +201,7 @@ function limitFlags(command: Command): void {
   stringFlag(command, '--cgroup-parent <string>', "Parent of the container's cgroup");
 }
 
-function deviceFlags(command: Command): void {
+function deviceFlags(command: FlagTable): void {
   parsedListFlag(command, '--blkio-weight-device <list>', 'The same for one device', parseWeightDevice);
   listFlag(command, '--device <list>', 'Add a device of the host');
   listFlag(command, '--device-cgroup-rule <list>', 'Add a rule to the allowed devices');
@@ -211,7 +212,7 @@ function deviceFlags(command: Command): void {
   parsedListFlag(command, '--gpus <gpu-request>', 'Add GPUs ("all", a number, or device=ID,…)', parseGpus);
 }
 
-function networkFlags(command: Command): void {
+function networkFlags(command: FlagTable): void {
   parsedListFlag(command, '--network <network>', 'Connect to a network', parseNetworkAttachment);
   stringFlag(
     command,
@@ -236,7 +237,7 @@ function networkFlags(command: Command): void {
   parsedListFlag(command, '--dns-search <list>', 'DNS search domain', parseDnsSearch);
 }
 
-function storageFlags(command: Command): void {
+function storageFlags(command: FlagTable): void {
   listFlag(command, '-v, --volume <list>', 'Mount a host path or a volume (source:target[:options])');
   parsedListFlag(command, '--mount <mount>', 'Mount something (type=…,source=…,target=…)', parseMount);
   listFlag(command, '--tmpfs <list>', 'Mount a tmpfs (target[:options])');
@@ -246,7 +247,7 @@ function storageFlags(command: Command): void {
   boolFlag(command, '--read-only', "Make the container's root read-only");
 }
 
-function isolationFlags(command: Command): void {
+function isolationFlags(command: FlagTable): void {
   listFlag(command, '--cap-add <list>', 'Add a Linux capability');
   listFlag(command, '--cap-drop <list>', 'Drop a Linux capability');
   boolFlag(command, '--privileged', 'Give the container all privileges');
@@ -259,7 +260,7 @@ function isolationFlags(command: Command): void {
   stringFlag(command, '--uts <string>', 'UTS namespace');
 }
 
-function healthFlags(command: Command): void {
+function healthFlags(command: FlagTable): void {
   stringFlag(command, '--health-cmd <string>', 'Command that checks the health');
   parsedFlag(command, '--health-interval <duration>', 'Time between two checks', parseDurationNs);
   parsedFlag(command, '--health-retries <int>', 'Failures in a row that make it unhealthy', parseInteger);

@@ -1,9 +1,10 @@
 /** `mydock update`: changes limits, restart policy and published ports of containers that exist. */
-import type { Command } from 'commander';
+
 import type { ContainerUpdateResponse, PublishedPortsUpdate } from '../../api/containers.ts';
 import type { Client } from '../../client/client.ts';
 import { CliError } from '../cli-error.ts';
 import { listFlag, stringFlag } from '../flags/declare.ts';
+import type { FlagTable } from '../flags/flag-table.ts';
 import { type Io, printError } from '../io.ts';
 import { shortForm } from '../options/ports.ts';
 import { defineVerb } from '../verb.ts';
@@ -39,7 +40,7 @@ export const update = defineVerb<UpdateOptions>({
   run: ({ client, io }, names, options) => runUpdate(client, io, names, options),
 });
 
-function updateFlags(command: Command): void {
+function updateFlags(command: FlagTable): void {
   changeableLimitFlags(command);
   listFlag(command, '--publish-add <list>', 'Publish one more port, also while it runs (as -p of run)');
   listFlag(

@@ -1,83 +1,72 @@
 /**
- * Declares flags on a commander command with the value types of Docker's help (`list`, `int`, `bytes`, …). Parse
+ * Declares flags with the value types of Docker's help (`list`, `int`, `bytes`, …). Parse
  * errors name the flag as Docker does: `invalid argument "x" for "-c, --cpu-shares" flag: …`.
  */
-import { type Command, Option } from 'commander';
 import { FlagError } from '../cli-error.ts';
-
-const otherNames = new WeakMap<Command, Map<string, string>>();
+import { Flag, type FlagTable } from './flag-table.ts';
 
 /** An older name of a declared flag (`--net` for `--network`), which help does not show. */
-export function flagAlias(command: Command, alias: string, name: string): void {
-  const names = otherNames.get(command) ?? new Map<string, string>();
-  otherNames.set(command, names.set(alias, name));
-}
-
-/** The flags' older names, each with the one that it stands for. */
-export function flagAliases(command: Command): ReadonlyMap<string, string> {
-  return otherNames.get(command) ?? new Map<string, string>();
+export function flagAlias(command: FlagTable, alias: string, name: string): void {
+  command.addAlias(alias, name);
 }
 
 /** A flag without a value. `byDefault` true suits flags that are switched off by `--flag=false`. */
-export function boolFlag(command: Command, flags: string, description: string, byDefault = false): void {
-  const option = new Option(flags, description);
-  command.addOption(option.default(option.negate || byDefault));
+export function boolFlag(command: FlagTable, flags: string, description: string, byDefault = false): void {
+  const negate = flags.startsWith('--no-');
+  command.add(new Flag(flags, description, { defaultValue: negate || byDefault }));
 }
 
 /** A flag without a value that stays undefined where it was not given. */
-export function optionalBoolFlag(command: Command, flags: string, description: string): void {
-  command.addOption(new Option(flags, description));
+export function optionalBoolFlag(command: FlagTable, flags: string, description: string): void {
+  command.add(new Flag(flags, description));
 }
 
 /** A flag whose last value counts; undefined where it was not given and has no default. */
-export function stringFlag(command: Command, flags: string, description: string, byDefault?: string): void {
-  const option = new Option(flags, description);
-  command.addOption(byDefault === undefined ? option : option.default(byDefault));
+export function stringFlag(command: FlagTable, flags: string, description: string, byDefault?: string): void {
+  command.add(new Flag(flags, description, { defaultValue: byDefault }));
 }
 
 /** A flag that may be given several times. */
-export function listFlag(command: Command, flags: string, description: string): void {
-  command.addOption(
-    new Option(flags, description).default([]).argParser((value, before: string[]) => [...before, value]),
-  );
+export function listFlag(command: FlagTable, flags: string, description: string): void {
+  const parse = (value: string, before: unknown): string[] => [...(before as string[]), value];
+  command.add(new Flag(flags, description, { defaultValue: [], parse }));
 }
 
 /** A flag whose text is read by `parse`; what that throws is reported with the flag's name. */
 export function parsedFlag<T>(
-  command: Command,
+  command: FlagTable,
   flags: string,
   description: string,
   parse: (text: string) => T,
   byDefault?: T,
 ): void {
-  const option = new Option(flags, description);
-  option.argParser((text: string) => parseNamed(option, text, parse));
-  command.addOption(byDefault === undefined ? option : option.default(byDefault));
+  const named = (text: string): T => parseNamed(flag, text, parse);
+  const flag = new Flag(flags, description, { defaultValue: byDefault, parse: named });
+  command.add(flag);
 }
 
 /** As `parsedFlag`, collecting the values. */
 export function parsedListFlag<T>(
-  command: Command,
+  command: FlagTable,
   flags: string,
   description: string,
   parse: (text: string) => T,
 ): void {
-  const option = new Option(flags, description);
-  option.default([]);
-  option.argParser((text: string, before: T[]) => [...before, parseNamed(option, text, parse)]);
-  command.addOption(option);
+  const named = (text: string, before: unknown): T[] => [...(before as T[]), parseNamed(flag, text, parse)];
+  const flag = new Flag(flags, description, { defaultValue: [], parse: named });
+  command.add(flag);
 }
 
-function parseNamed<T>(option: Option, text: string, parse: (text: string) => T): T {
+function parseNamed<T>(flag: Flag, text: string, parse: (text: string) => T): T {
   try {
     return parse(text);
   } catch (error) {
-    throw invalidFlagValue(option, text, error instanceof Error ? error.message : String(error));
+    throw invalidFlagValue(flag, text, error instanceof Error ? error.message : String(error));
   }
 }
 
-export function invalidFlagValue(option: Option, text: string, reason: string): FlagError {
-  const name = option.short === undefined ? option.long : `${option.short}, ${option.long}`;
+export function invalidFlagValue(flag: Flag, text: string, reason: string): FlagError {
+  const name = flag.short === undefined ? flag.long : `${flag.short}, ${flag.long}`;
   return new FlagError(`invalid argument "${text}" for "${name}" flag: ${reason}`);
 }
 

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Command } from 'commander';
 import { boolFlag, flagAlias, listFlag, parsedFlag, parseInteger, stringFlag } from './declare.ts';
+import { Flag, FlagTable } from './flag-table.ts';
 import { parseCommandLine } from './parse.ts';
+import { helpText } from './usage.ts';
 
-function table(): Command {
-  const command = new Command();
+function table(): FlagTable {
+  const command = new FlagTable();
   boolFlag(command, '-i, --interactive', '');
   boolFlag(command, '-t, --tty', '');
   boolFlag(command, '--sig-proxy', '', true);
@@ -87,12 +88,18 @@ test('errors have the wording that scripts know', () => {
 });
 
 test('older names of flags are read, and not shown', () => {
-  const aliased = new Command().option('--network <name>', 'its network');
+  const aliased = new FlagTable();
+  stringFlag(aliased, '--network <name>', 'its network');
+  aliased.add(new Flag('--old <name>', 'without effect', { hidden: true }));
   flagAlias(aliased, '--net', '--network');
   assert.equal(parseCommandLine(aliased, ['--net', 'x']).options['network'], 'x');
   assert.equal(parseCommandLine(aliased, ['--net=y']).options['network'], 'y');
   assert.ok(parseCommandLine(aliased, ['--net=y']).given.has('network'));
-  assert.ok(!aliased.helpInformation().includes('--net '));
+  assert.equal(parseCommandLine(aliased, ['--old', 'z']).options['old'], 'z');
+  const verb = { usage: '', summary: '', args: { min: 0 }, flags() {}, run: () => Promise.resolve(0) };
+  const help = helpText('x', verb, aliased);
+  assert.match(help, /--network name/);
+  assert.doesNotMatch(help, /--net |--old/);
 });
 
 test('help stops the reading, wherever it stands', () => {

@@ -1,14 +1,14 @@
 /** Help texts: of a verb, of a group of verbs, of the program; two columns, wrapped to the terminal's width. */
-import type { Command, Option } from 'commander';
 import type { Verb } from '../verb.ts';
 import { TOP_VERBS, VERB_GROUPS, type VerbGroup } from '../verbs.ts';
+import type { Flag, FlagTable } from './flag-table.ts';
 
 const DEFAULT_WIDTH = 80;
 
 /** Text of `mydock VERB --help`; `path` is how the verb was called, `width` in cells (default 80). */
-export function helpText(path: string, verb: Verb<never>, flags: Command, width = DEFAULT_WIDTH): string {
+export function helpText(path: string, verb: Verb<never>, flags: FlagTable, width = DEFAULT_WIDTH): string {
   const usage = `Usage:  mydock ${path} ${verb.usage}\n\n${verb.summary}\n`;
-  return flags.options.length === 0 ? usage : `${usage}\nOptions:\n${flagColumns(flags.options, width)}\n`;
+  return flags.flags.length === 0 ? usage : `${usage}\nOptions:\n${flagColumns(flags.flags, width)}\n`;
 }
 
 /** Text of `mydock GROUP --help`. */
@@ -19,7 +19,7 @@ export function groupHelp(name: string, group: VerbGroup): string {
 }
 
 /** Text of `mydock --help`. */
-export function programHelp(program: Command, width = DEFAULT_WIDTH): string {
+export function programHelp(program: FlagTable, width = DEFAULT_WIDTH): string {
   return [
     'Usage:  mydock [OPTIONS] COMMAND',
     '',
@@ -32,7 +32,7 @@ export function programHelp(program: Command, width = DEFAULT_WIDTH): string {
     namedColumns(Object.entries(VERB_GROUPS)),
     '',
     'Global Options:',
-    flagColumns(program.options, width),
+    flagColumns(program.flags, width),
     '',
     "Run 'mydock COMMAND --help' for more information on a command.",
     '',
@@ -46,22 +46,23 @@ function namedColumns(entries: readonly [string, { summary: string }][]): string
     .join('\n');
 }
 
-function flagColumns(flags: readonly Option[], width: number): string {
+function flagColumns(flags: readonly Flag[], width: number): string {
   const rows = flags
-    .toSorted((a, b) => (a.name() < b.name() ? -1 : 1))
+    .filter(({ hidden }) => !hidden)
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
     .map((option) => ({ left: leftColumn(option), right: option.description + defaultNote(option) }));
   const indent = Math.max(...rows.map((row) => row.left.length)) + 3;
   return rows.map(({ left, right }) => left.padEnd(indent) + wrap(right, indent, width)).join('\n');
 }
 
 /** `  -m, --memory bytes`: the value's type stands in the declared flags as `<bytes>`. */
-function leftColumn(option: Option): string {
-  const type = /<(.+)>/.exec(option.flags)?.[1];
+function leftColumn(option: Flag): string {
+  const type = /<(.+)>/.exec(option.declaration)?.[1];
   const short = option.short === undefined ? '      ' : `  ${option.short}, `;
   return short + option.long + (type === undefined ? '' : ` ${type}`);
 }
 
-function defaultNote(option: Option): string {
+function defaultNote(option: Flag): string {
   const value: unknown = option.defaultValue;
   const none =
     option.negate || value === undefined || value === false || value === '' || Array.isArray(value);
