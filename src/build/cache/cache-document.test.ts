@@ -19,10 +19,10 @@ const layer = (digit: string) => ({
 
 test('a cache reads as it was written, each layer once', () => {
   const records: CacheRecord[] = [
-    { key: hex('1'), aliases: [hex('2')], layer: layer('a') },
-    { key: hex('3'), aliases: [], layer: undefined },
-    { key: hex('4'), aliases: [], layer: layer('a') },
-    { key: hex('5'), aliases: [], layer: layer('b') },
+    { key: hex('1'), definition: hex('d'), aliases: [hex('2')], layer: layer('a') },
+    { key: hex('3'), definition: hex('d'), aliases: [], layer: undefined },
+    { key: hex('4'), definition: hex('d'), aliases: [], layer: layer('a') },
+    { key: hex('5'), definition: hex('d'), aliases: [], layer: layer('b') },
   ];
   const { bytes, blobs } = formatCache(records);
   assert.deepEqual(parseCache(bytes), records);
@@ -31,7 +31,7 @@ test('a cache reads as it was written, each layer once', () => {
 
 test('what is no cache is refused with the place', () => {
   const whole = JSON.parse(
-    formatCache([{ key: hex('1'), aliases: [], layer: layer('a') }]).bytes.toString(),
+    formatCache([{ key: hex('1'), definition: hex('d'), aliases: [], layer: layer('a') }]).bytes.toString(),
   ) as { layers: object[]; records: object[] };
   const cases: [object, RegExp][] = [
     [{ ...whole, version: 2 }, /"version": expected 1/],
@@ -53,6 +53,7 @@ test('what is no cache is refused with the place', () => {
 const trail = (...digits: string[]): CacheTrail[] =>
   digits.map((digit) => ({
     key: hex(digit),
+    definition: hex('d'),
     aliases: [hex('9'), hex('8')],
     layer: { diffId: layer(digit).diffId, sizeBytes: 1 },
   }));

@@ -36,6 +36,8 @@ export interface CacheLayer {
 
 export interface CacheRecord {
   key: string;
+  /** See StepRecord; undefined in caches that do not tell. */
+  definition: string | undefined;
   /** Other keys that find it. */
   aliases: readonly string[];
   /** Undefined: the step changes nothing. */
@@ -45,13 +47,14 @@ export interface CacheRecord {
 /** Layers in the order in which records name them first. Every layer must have a blob. */
 export function formatCache(records: readonly CacheRecord[]): { bytes: Buffer; blobs: CacheBlob[] } {
   const layers = new Map<DiffID, { index: number; blob: CacheBlob }>();
-  const lines = records.map(({ key, aliases, layer }) => {
+  const lines = records.map((record) => {
+    const { layer } = record;
     if (layer !== undefined && !layers.has(layer.diffId)) {
       if (layer.blob === undefined) throw new TypeError(`layer ${layer.diffId} of a cache has no blob`);
       layers.set(layer.diffId, { index: layers.size, blob: layer.blob });
     }
     const index = layer === undefined ? undefined : layers.get(layer.diffId)?.index;
-    return recordLine(key, aliases, index);
+    return recordLine(record, index);
   });
   const document = {
     version: VERSION,
@@ -88,9 +91,10 @@ export function parseCache(bytes: Uint8Array): CacheRecord[] {
 export function formatInline(records: readonly CacheRecord[], diffIds: readonly DiffID[]): unknown {
   return {
     version: VERSION,
-    records: records.map(({ key, aliases, layer }) =>
-      recordLine(key, aliases, layer === undefined ? undefined : diffIds.indexOf(layer.diffId)),
-    ),
+    records: records.map((record) => {
+      const { layer } = record;
+      return recordLine(record, layer === undefined ? undefined : diffIds.indexOf(layer.diffId));
+    }),
   };
 }
 
@@ -110,9 +114,10 @@ export function parseInline(config: ImageConfig, blobs: readonly Descriptor[]): 
   return parseRecords(json, layers);
 }
 
-function recordLine(key: string, aliases: readonly string[], layer: number | undefined) {
+function recordLine({ key, definition, aliases }: CacheRecord, layer: number | undefined) {
   return {
     key,
+    ...(definition === undefined ? {} : { definition }),
     ...(aliases.length === 0 ? {} : { aliases: [...aliases].sort() }),
     ...(layer === undefined ? {} : { layer }),
   };
@@ -125,13 +130,17 @@ function parseRecords(json: JsonReader, layers: readonly CacheLayer[]): CacheRec
   }
   return records.map((record) => {
     const key = record.string('key') ?? '';
+    const definition = record.string('definition');
     const aliases = record.strings('aliases') ?? [];
     const index = record.integer('layer');
     const layer = index === undefined ? undefined : layers[index];
     if (index !== undefined && layer === undefined) record.fail('layer', 'the number of a layer');
-    if (aliases.length > MAX_ALIASES || ![key, ...aliases].every((text) => KEY.test(text))) {
+    if (
+      aliases.length > MAX_ALIASES ||
+      ![key, definition ?? key, ...aliases].every((text) => KEY.test(text))
+    ) {
       record.fail('key', 'keys of 64 hex digits');
     }
-    return { key, aliases, layer };
+    return { key, definition, aliases, layer };
   });
 }

@@ -71,7 +71,9 @@ export async function packCacheMounts(
       });
       if (layer === undefined) continue;
       holds.push({ layer, hold: await packing.images.hold({ layers: [layer.diffId] }) });
-      trail.push({ key: cacheMountKey(mount), aliases: [], layer });
+      const key = cacheMountKey(mount);
+      // No step has that definition: nobody looks for a step because of a mount.
+      trail.push({ key, definition: key, aliases: [], layer });
     }
     return { trail, release };
   } catch (error) {

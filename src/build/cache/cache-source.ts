@@ -11,6 +11,8 @@ export interface CachedStep {
 }
 
 export interface CacheSource {
+  /** False where no key of a step like this can be found, whatever lies below it: see StepRecord. */
+  mayHave(definition: string): boolean | Promise<boolean>;
   find(key: string, signal: AbortSignal): Promise<CachedStep | undefined>;
   /** It promised a layer that it could not bring: what it says is not to be believed any more. */
   readonly broken?: boolean;

@@ -137,10 +137,11 @@ function layersOf(trail: readonly CacheTrail[], records: readonly CacheRecord[])
 }
 
 function withBlobs(records: readonly CacheRecord[], blobs: ReadonlyMap<DiffID, CacheBlob>): CacheRecord[] {
-  return records.flatMap(({ key, aliases, layer }): CacheRecord[] => {
-    if (layer === undefined) return [{ key, aliases, layer }];
+  return records.flatMap((record): CacheRecord[] => {
+    const { layer } = record;
+    if (layer === undefined) return [record];
     const blob = blobs.get(layer.diffId);
-    return blob === undefined ? [] : [{ key, aliases, layer: { diffId: layer.diffId, blob } }];
+    return blob === undefined ? [] : [{ ...record, layer: { diffId: layer.diffId, blob } }];
   });
 }
 

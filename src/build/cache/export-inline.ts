@@ -29,8 +29,9 @@ export function recordsOf(
 ): CacheRecord[] {
   return trail
     .filter(({ layer }) => layer === undefined || diffIds === undefined || diffIds.has(layer.diffId))
-    .map(({ key, aliases, layer }) => ({
+    .map(({ key, definition, aliases, layer }) => ({
       key,
+      definition,
       aliases: [...aliases].sort(),
       layer: layer === undefined ? undefined : { diffId: layer.diffId, blob: undefined },
     }))

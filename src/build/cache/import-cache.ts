@@ -41,6 +41,7 @@ export class ImportCache implements CacheSource {
   readonly #options: ImportCacheOptions;
   readonly #opened: Promise<OpenedCache | undefined>;
   #records: Map<string, CacheRecord> | undefined;
+  #definitions: ReadonlySet<string | undefined> | undefined;
   /** One object a layer, whatever the records: what brings it, does so once. */
   readonly #layers = new Map<DiffID, Promise<BuiltLayer | undefined>>();
   readonly #holds: Hold[] = [];
@@ -73,6 +74,14 @@ export class ImportCache implements CacheSource {
       vertex.complete();
       return undefined;
     }
+  }
+
+  /** One that does not tell of definitions may have anything. */
+  async mayHave(definition: string): Promise<boolean> {
+    const opened = await this.#opened;
+    if (opened === undefined || opened.records.length === 0) return false;
+    this.#definitions ??= new Set(opened.records.map((record) => record.definition));
+    return this.#definitions.has(definition) || this.#definitions.has(undefined);
   }
 
   async find(key: string): Promise<CachedStep | undefined> {

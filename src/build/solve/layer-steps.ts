@@ -75,7 +75,7 @@ export class LayerSteps {
   async perform(work: LayerWork, vertex: ProgressVertex): Promise<StepOutcome> {
     const { cache, noCache, pipelined, signal } = this.#options;
     signal.throwIfAborted();
-    const mayHave = !noCache && cache.mayHave(work.definition);
+    const mayHave = !noCache && (await cache.mayHave(work.definition));
     if (mayHave) {
       const hit = await step('build/find', work.description, () => this.#find(work));
       if (hit !== undefined) return this.#use(vertex, hit);
@@ -93,9 +93,9 @@ export class LayerSteps {
     const { cache } = this.#options;
     const chain = await this.#chain(work);
     const quick = work.identity === undefined ? undefined : quickKey(work.definition, chain, work.identity);
-    const known = quick === undefined ? undefined : await cache.find(quick);
+    const known = quick === undefined ? undefined : await cache.find(quick, work.definition);
     if (known !== undefined) return known;
-    const found = await cache.find(stepKey(work.definition, chain, await work.content()));
+    const found = await cache.find(stepKey(work.definition, chain, await work.content()), work.definition);
     if (found !== undefined && quick !== undefined) {
       stepSync('build/alias', work.description, () => cache.alias(quick, found.key));
     }
@@ -123,7 +123,7 @@ export class LayerSteps {
         work.identity === undefined
           ? undefined
           : quickKey(work.definition, await this.#chain(work), work.identity);
-      await this.#options.cache.take(turn.result, quick);
+      await this.#options.cache.take(turn.result, work.definition, quick);
       return this.#use(vertex, turn.result);
     }
     try {

@@ -81,6 +81,8 @@ export interface CacheMountUse {
 /** Which cached steps a build used and made, for `--cache-to`. */
 export interface CacheTrail {
   key: string;
+  /** Of the step, as StepRecord has it; undefined for what no step looks for. */
+  definition: string | undefined;
   /** Other keys by which this build would have found it. */
   aliases: readonly string[];
   /** Undefined: the step changes nothing. */

@@ -74,7 +74,7 @@ async function merge(
   const definition = definitionKey({ kind: 'squash' });
   const key = stepKey(definition, chainOf(below), chainOf([...below, ...above]));
   const description = `squashed ${above.length} layers`;
-  const known = await cache.find(key);
+  const known = await cache.find(key, definition);
   if (known?.layer !== undefined) {
     vertex.cached();
     return known.layer;

@@ -29,14 +29,22 @@ export class StepCacheUse {
   readonly #holds: Hold[] = [];
   readonly #ends: (() => void)[] = [];
   readonly #mounts = new Map<string, CacheMountUse>();
-  readonly #trail = new Map<string, { layer: BuiltLayer | undefined; aliases: Set<string> }>();
+  readonly #trail = new Map<
+    string,
+    { definition: string; layer: BuiltLayer | undefined; aliases: Set<string> }
+  >();
 
   constructor(options: StepCacheUseOptions) {
     this.#options = options;
   }
 
   get trail(): readonly CacheTrail[] {
-    return [...this.#trail].map(([key, { layer, aliases }]) => ({ key, layer, aliases: [...aliases] }));
+    return [...this.#trail].map(([key, { definition, layer, aliases }]) => ({
+      key,
+      definition,
+      layer,
+      aliases: [...aliases],
+    }));
   }
 
   get mounts(): readonly CacheMountUse[] {
@@ -58,20 +66,23 @@ export class StepCacheUse {
   }
 
   /** False where no key of this definition can be found anywhere. */
-  mayHave(definition: string): boolean {
-    return this.#options.imports.length > 0 || this.#options.cache.mayHave(definition);
+  async mayHave(definition: string): Promise<boolean> {
+    if (this.#options.cache.mayHave(definition)) return true;
+    for (const source of this.#options.imports) if (await source.mayHave(definition)) return true;
+    return false;
   }
 
-  async find(key: string): Promise<CachedStep | undefined> {
+  /** `definition`: of the step that is looked for. */
+  async find(key: string, definition: string): Promise<CachedStep | undefined> {
     const found = (await this.#findHere(key)) ?? (await this.#findElsewhere(key));
-    if (found !== undefined) this.#remember(found.key, found.layer, key);
+    if (found !== undefined) this.#remember({ ...found, definition }, key);
     return found;
   }
 
   /** Takes what another build, or another stage of this one, did just now. `alias`: as of `alias`. */
-  async take({ key, layer }: CachedStep, alias: string | undefined): Promise<void> {
-    if (layer !== undefined) await this.hold(layer);
-    this.#remember(key, layer, alias ?? key);
+  async take(step: CachedStep, definition: string, alias: string | undefined): Promise<void> {
+    if (step.layer !== undefined) await this.hold(step.layer);
+    this.#remember({ ...step, definition }, alias ?? step.key);
   }
 
   /** A record's layer may be removed in the moment between finding and holding it. */
@@ -113,7 +124,7 @@ export class StepCacheUse {
       cache.store(step);
       this.#ends.push(cache.keep(step.key));
     }
-    this.#remember(step.key, step.layer, step.key);
+    this.#remember(step, step.key);
   }
 
   alias(alias: string, key: string): void {
@@ -122,10 +133,10 @@ export class StepCacheUse {
     if (alias !== key) this.#trail.get(key)?.aliases.add(alias);
   }
 
-  #remember(key: string, layer: BuiltLayer | undefined, foundBy: string): void {
+  #remember({ key, layer, definition }: CachedStep & { definition: string }, foundBy: string): void {
     const aliases = this.#trail.get(key)?.aliases ?? new Set();
     if (foundBy !== key) aliases.add(foundBy);
-    this.#trail.set(key, { layer, aliases });
+    this.#trail.set(key, { definition, layer, aliases });
   }
 
   async release(): Promise<void> {
