@@ -20,7 +20,9 @@ export interface BuildWarning {
 export class ProgressVertex {
   readonly digest: string;
   readonly #send: (status: BuildStatus) => void;
-  readonly #vertex: BuildVertex;
+  #vertex: BuildVertex;
+  /** As an earlier try left it; clients have that still. */
+  #before: BuildVertex | undefined;
 
   constructor(vertex: BuildVertex, send: (status: BuildStatus) => void) {
     this.digest = vertex.digest;
@@ -38,18 +40,32 @@ export class ProgressVertex {
   }
 
   start(): void {
-    if (this.#vertex.started === undefined) this.#change({ started: now() });
+    if (this.#vertex.started !== undefined) return;
+    // What has run to its end is not shown a second time, unless it has something to say.
+    if (this.#before?.completed !== undefined && this.#before.cached !== true) {
+      this.#vertex.started = now();
+      return;
+    }
+    this.#change({ started: now() });
+  }
+
+  /** Another try of the same build comes to the step: it is announced already. */
+  again(): void {
+    const { digest, name, inputs, completed, error } = this.#vertex;
+    // A step that was given up begins anew.
+    this.#before = completed !== undefined && error === undefined ? this.#vertex : undefined;
+    this.#vertex = { digest, name, ...(inputs === undefined ? {} : { inputs }) };
   }
 
   /** Its result was there already. */
   cached(): void {
     const at = now();
-    this.#change({ started: this.#vertex.started ?? at, completed: at, cached: true });
+    this.#end({ started: this.#vertex.started ?? at, completed: at, cached: true });
   }
 
   complete(): void {
     const at = now();
-    this.#change({ started: this.#vertex.started ?? at, completed: at });
+    this.#end({ started: this.#vertex.started ?? at, completed: at });
   }
 
   fail(error: unknown): void {
@@ -102,7 +118,16 @@ export class ProgressVertex {
     });
   }
 
+  /** Unknown to clients only where it is otherwise than in the try before. */
+  #end(change: Partial<BuildVertex>): void {
+    const before = this.#before;
+    const known = before !== undefined && (change.cached === true || before.cached !== true);
+    if (known) Object.assign(this.#vertex, change);
+    else this.#change(change);
+  }
+
   #change(change: Partial<BuildVertex>): void {
+    this.#before = undefined;
     Object.assign(this.#vertex, change);
     this.#send({ vertexes: [{ ...this.#vertex }] });
   }
@@ -112,6 +137,10 @@ export class Progress {
   readonly #send: (status: BuildStatus) => void;
   readonly #seed: string;
   #count = 0;
+  /** Of all tries so far, by their names. */
+  readonly #vertices = new Map<string, ProgressVertex[]>();
+  /** Those of each name that this try has come to; undefined in the first one. */
+  #taken: Map<string, number> | undefined;
 
   /** `seed`: anything that no other build has, for the digests of its vertices. */
   constructor(send: (status: BuildStatus) => void, seed: string) {
@@ -121,6 +150,26 @@ export class Progress {
 
   /** Announces a step that has not begun. */
   vertex(name: string, inputs: readonly ProgressVertex[] = []): ProgressVertex {
+    const named = this.#vertices.get(name) ?? [];
+    this.#vertices.set(name, named);
+    const number = this.#taken?.get(name) ?? 0;
+    this.#taken?.set(name, number + 1);
+    const known = this.#taken === undefined ? undefined : named[number];
+    if (known !== undefined) {
+      known.again();
+      return known;
+    }
+    const vertex = this.#announce(name, inputs);
+    named.push(vertex);
+    return vertex;
+  }
+
+  /** The build is tried again: steps of the same names are those that were told of. */
+  again(): void {
+    this.#taken = new Map();
+  }
+
+  #announce(name: string, inputs: readonly ProgressVertex[]): ProgressVertex {
     const hash = createHash('sha256')
       .update(`${this.#seed}\0${this.#count++}\0${name}`)
       .digest('hex');

@@ -33,6 +33,7 @@ export async function solve(
       } catch (error) {
         if (io.signal.aborted || !usable.some(({ broken }) => broken === true)) throw error;
         tries.again = true;
+        io.progress.again();
       }
     }
   } catch (error) {

@@ -80,6 +80,8 @@ export class PlainPrinter implements BuildPrinter {
     const { started, completed, cached, error } = shown.step;
     // Its name alone is worth a line.
     if (shown.index === 0) this.#waiting.add(shown);
+    // A build that is tried again comes to its steps once more.
+    if (completed === undefined) shown.ended = false;
     if (completed === undefined || shown.ended) return;
     if (error !== undefined) this.#say(shown, isCanceled(shown.step) ? 'CANCELED' : `ERROR: ${error}`);
     else if (cached) this.#say(shown, 'CACHED');
