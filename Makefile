@@ -48,7 +48,7 @@ BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/differenc
 ISAL := dist/libisal.so.2
 BINARIES := dist/mydock-runtime dist/addon.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
 
-.PHONY: help build install uninstall check check-native test test-corpus test-vm test-vm-quick fuzz compatibility demo bench messages clean native-tests
+.PHONY: help build install uninstall check check-native test test-corpus test-vm test-vm-quick fuzz compatibility demo bench bench-growth bench-docs messages clean native-tests
 # The list below is made from the `## ` comments of the targets.
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -248,8 +248,16 @@ compatibility: build build/.test-packages ## Write docs/compatibility.md from wh
 demo: build ## Build an image, run it, fetch a page from it, clean up
 	@$(NODE) test/demo/main.ts
 
+# Results are kept in build/bench: BENCH_KEYS measures some rows anew, BENCH_RESUME=1 what an interrupted run has not measured.
+BENCH = $(NODE) test/bench/main.ts $(if $(BENCH_OUT),--out $(BENCH_OUT)) $(if $(BENCH_RESUME),--resume) $(BENCH_KEYS)
 bench: build build/.test-packages ## Time mydock beside Docker and Podman (BENCH_OUT=file writes the table there)
-	@$(NODE) test/bench/main.ts $(if $(BENCH_OUT),--out $(BENCH_OUT))
+	@$(BENCH)
+
+bench-growth: build build/.test-packages ## How costs grow with the work, ten minutes (BENCH_OUT=file: its plots/ too)
+	@$(BENCH) --growth
+
+bench-docs: build build/.test-packages ## Measure all of docs/benchmarks.md anew: table and plots
+	@$(NODE) test/bench/main.ts --all --out docs/benchmarks.md $(if $(BENCH_RESUME),--resume)
 
 # The generator is no dependency of the project: what it wrote is committed, and only a change of the .proto files needs it.
 build/protoc/node_modules/.bin/protoc-gen-es: | $(NODE)

@@ -18,6 +18,8 @@ export interface Engine {
   /** The command and its global flags. */
   readonly command: readonly string[];
   readonly env: NodeJS.ProcessEnv;
+  /** Where the Engine API is served; undefined where it is not. */
+  readonly socket?: string | undefined;
   /** Flags of `pull` for a registry without TLS. */
   readonly pullFlags: readonly string[];
   /** Whether its client's `build` uses BuildKit where it is told to; others than Docker's build as they always do. */
@@ -31,7 +33,7 @@ export interface Engine {
   stop(): Promise<void>;
 }
 
-const onPath = (name: string): boolean =>
+export const hasProgram = (name: string): boolean =>
   (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, name)));
 
 /** Runs an engine's command to its end; throws with its output where it fails. Output goes nowhere else. */
@@ -67,6 +69,7 @@ class DaemonEngine implements Engine {
   version = '';
   readonly command: readonly string[];
   readonly env: NodeJS.ProcessEnv;
+  readonly socket: string;
   readonly pullFlags = [];
   readonly hasBuildkit: boolean;
   readonly pruneBuilds = ['builder', 'prune', '-af'];
@@ -79,6 +82,7 @@ class DaemonEngine implements Engine {
     const host = `unix://${options.socket}`;
     this.#options = options;
     this.name = options.name;
+    this.socket = options.socket;
     this.hasBuildkit = options.buildx !== null;
     this.command = options.command;
     this.daemonNames = options.daemonNames;
@@ -127,6 +131,7 @@ class Podman implements Engine {
   version = '';
   readonly command: readonly string[];
   readonly env = process.env;
+  readonly socket = undefined;
   readonly pullFlags = ['--tls-verify=false'];
   readonly hasBuildkit = true;
   readonly pruneBuilds = ['image', 'prune', '-f'];
@@ -136,7 +141,7 @@ class Podman implements Engine {
   constructor(folder: string) {
     const storage = ['--root', join(folder, 'root'), '--runroot', '/run/podman-bench'];
     // crun refuses machines that have both versions of cgroups mounted.
-    const isHybrid = existsSync('/sys/fs/cgroup/unified') && onPath('runc');
+    const isHybrid = existsSync('/sys/fs/cgroup/unified') && hasProgram('runc');
     const runtime = isHybrid ? ['--runtime', 'runc'] : [];
     const manager = ['--cgroup-manager', 'cgroupfs', '--events-backend', 'none'];
     this.command = ['podman', ...storage, ...runtime, ...manager];
@@ -179,7 +184,7 @@ export function engines(folder: string): Engine[] {
       folder: join(folder, 'mydock'),
     }),
   ];
-  if (onPath('dockerd') && onPath('docker')) {
+  if (hasProgram('dockerd') && hasProgram('docker')) {
     found.push(
       new DaemonEngine({
         name: 'Docker',
@@ -212,6 +217,6 @@ export function engines(folder: string): Engine[] {
       }),
     );
   }
-  if (onPath('podman')) found.push(new Podman(join(folder, 'podman')));
+  if (hasProgram('podman')) found.push(new Podman(join(folder, 'podman')));
   return found;
 }

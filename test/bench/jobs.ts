@@ -5,8 +5,10 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { drive, type Engine } from './engines.ts';
+import { apiCycleMs } from './api-cycle.ts';
+import { drive, type Engine, hasProgram } from './engines.ts';
 import { memoryOf } from './memory.ts';
+import { execMs, keepRunning, removeAll, stopMs } from './running.ts';
 import { timedMs } from './timed.ts';
 
 export interface Job {
@@ -14,6 +16,9 @@ export interface Job {
   readonly title: string;
   readonly unit: 'ms' | 's' | 'MB';
   readonly rounds: number;
+  /** Before the first round, and behind the last one; not timed. */
+  prepare?(engine: Engine): Promise<void>;
+  finish?(engine: Engine): void;
   /** Undefined: the engine has nothing to measure here. */
   measure(engine: Engine): Promise<number | undefined>;
 }
@@ -26,18 +31,9 @@ export interface References {
 
 const PARALLEL = 40;
 const MEMORY_CONTAINERS = 10;
+const LISTED_CONTAINERS = 100;
 const STDOUT_PIECE_BYTES = 10_000_000;
 const STDOUT_PIECES = 100;
-
-function removeAll(engine: Engine): void {
-  const ids = drive(engine, 'ps', '-aq')
-    .split('\n')
-    .filter((id) => id !== '');
-  if (ids.length === 0) return;
-  // Killed first: some engines wait for the stop timeout before they remove by force.
-  drive(engine, 'kill', ...ids);
-  drive(engine, 'rm', '-f', ...ids);
-}
 
 async function pull(engine: Engine, reference: string): Promise<number> {
   const elapsedMs = await timedMs(engine, ['pull', '-q', ...engine.pullFlags, reference]);
@@ -104,6 +100,49 @@ export function jobs({ busybox, debian, large }: References): Job[] {
     },
     run('run', '`run --rm busybox true`, bridge'),
     run('run-none', '`run --rm --network none busybox true`', '--network', 'none'),
+    {
+      key: 'docker-cli',
+      title: '`docker run --rm busybox true`: the same client for both daemons',
+      unit: 'ms',
+      rounds: 15,
+      measure: async (engine) =>
+        engine.socket === undefined || !hasProgram('docker')
+          ? undefined
+          : await timedMs({ ...engine, name: engine.name, command: ['docker'], env: engine.env }, [
+              ...['run', '--rm', busybox, 'true'],
+            ]),
+    },
+    {
+      key: 'api-cycle',
+      title: 'create, start, wait and remove through the API',
+      unit: 'ms',
+      rounds: 25,
+      measure: (engine) => apiCycleMs(engine, busybox),
+    },
+    {
+      key: 'exec',
+      title: '`exec` of `true`',
+      unit: 'ms',
+      rounds: 15,
+      measure: (engine) => execMs(engine, busybox),
+      finish: removeAll,
+    },
+    {
+      key: 'stop',
+      title: '`stop` of a container that obeys at once',
+      unit: 'ms',
+      rounds: 11,
+      measure: (engine) => stopMs(engine, busybox),
+    },
+    {
+      key: 'ps',
+      title: `\`ps\` with ${LISTED_CONTAINERS} running`,
+      unit: 'ms',
+      rounds: 15,
+      prepare: (engine) => keepRunning(engine, busybox, LISTED_CONTAINERS),
+      measure: (engine) => timedMs(engine, ['ps']),
+      finish: removeAll,
+    },
     {
       key: 'parallel',
       title: `${PARALLEL} \`run -d\` in parallel`,

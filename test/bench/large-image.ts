@@ -44,6 +44,11 @@ function layerEntries(number: number): TarEntry[] {
 }
 
 export async function largeImage(): Promise<Image> {
+  return await largeImageOf(LAYERS);
+}
+
+/** The same with the first so many of its layers. */
+export async function largeImageOf(count: number): Promise<Image> {
   const folder = await cached('bench-large-2', async (path) => {
     console.log('making the large image (once)');
     mkdirSync(path);
@@ -54,7 +59,7 @@ export async function largeImage(): Promise<Image> {
     }
     return Promise.resolve();
   });
-  const layers = Array.from({ length: LAYERS }, (_, number) => ({
+  const layers = Array.from({ length: count }, (_, number) => ({
     diffId: readFileSync(join(folder, `${number}.diffid`), 'utf8'),
     compression: 'gzip' as const,
     data: readFileSync(join(folder, `${number}.gz`)),

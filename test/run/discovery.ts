@@ -21,7 +21,7 @@ export function filesBelow(folder: string, suffix: string): string[] {
 }
 
 export function unitTests(): string[] {
-  return ['src', 'test/fixtures', 'test/native'].flatMap((folder) => filesBelow(folder, '.test.ts'));
+  return ['src', 'test/bench', 'test/fixtures', 'test/native'].flatMap((folder) => filesBelow(folder, '.test.ts'));
 }
 
 export function integrationTests(): string[] {
