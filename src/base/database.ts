@@ -89,8 +89,9 @@ export function holdDatabase(path: string): Database {
   return db;
 }
 
-/** Runs `body` in one transaction: all of it lasts or none of it. Not re-entrant. */
+/** Runs `body` in one transaction: all of it lasts or none of it. Inside another one it is a part of that. */
 export function transaction<T>(db: Database, body: () => T): T {
+  if (db.isTransaction) return body();
   db.exec('BEGIN IMMEDIATE');
   try {
     const result = body();

@@ -7,6 +7,7 @@ import { mkdirSync } from 'node:fs';
 import type { ContainerConfig, ContainerCreateRequest, ContainerCreateResponse } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
 import { API_VERSION, compareApiVersions } from '../api/version.ts';
+import { transaction } from '../base/database.ts';
 import { InvalidParameterError, NotFoundError } from '../base/errors.ts';
 import { step, stepSync } from '../base/steps.ts';
 import { parsePlatform } from '../image/platform.ts';
@@ -16,7 +17,7 @@ import { validateCreate } from '../oci/validate.ts';
 import { collectMounts, createVolumes, type RequestedMount, realMountHost } from '../volume/mount-points.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
-import { fillNewVolumes } from './fill-volumes.ts';
+import { expectFilling, fillNewVolumes } from './fill-volumes.ts';
 import { mergeHealthcheck } from './health-rules.ts';
 import { withLimitDefaults } from './limit-defaults.ts';
 import { requestedLinks } from './links.ts';
@@ -104,24 +105,30 @@ export async function createContainer(
     stoppedByUser: false,
     sandbox: null,
   };
-  let container: Container | undefined;
+  const made: { container?: Container } = {};
   try {
-    // First of all: a record without them, where a crash comes in between, would be a container that lacks its mounts.
-    stepSync('create/volumes', id, () =>
-      createVolumes(options.limitMounts?.(mounts) ?? mounts, engine.volumes, id, record.mounts),
-    );
-    const userNamespace = takeUserNamespace(id);
-    if (userNamespace !== undefined) {
-      refuseUserNamespace(runtime);
-      record.userNamespace = userNamespace;
-    }
-    container = stepSync('create/record', id, () => engine.containers.add(record));
-    await prepare(engine, container);
+    makeHome(engine, id);
+    // The container, its volumes and its range come to last together. The folders are made before: what has no record
+    // is removed when a daemon starts.
+    const container = transaction(engine.database, () => {
+      stepSync('create/volumes', id, () => {
+        createVolumes(options.limitMounts?.(mounts) ?? mounts, engine.volumes, id, record.mounts);
+        expectFilling(engine, record.mounts);
+      });
+      const userNamespace = takeUserNamespace(id);
+      if (userNamespace !== undefined) {
+        refuseUserNamespace(runtime);
+        record.userNamespace = userNamespace;
+      }
+      made.container = stepSync('create/record', id, () => engine.containers.add(record));
+      return made.container;
+    });
+    await step('create/fill', id, () => fillNewVolumes(engine, container));
+    engine.events.container(container, 'create');
   } catch (error) {
-    await undo(engine, record, container);
+    await undo(engine, record, made.container);
     throw error;
   }
-  engine.events.container(container, 'create');
   return { Id: id, Warnings: [...judged.warnings, ...asked.warnings, ...healthWarnings] };
 }
 
@@ -220,11 +227,9 @@ function withProtocol(port: string): string {
   return port.includes('/') ? port : `${port}/tcp`;
 }
 
-/** Folder, and what the image puts into new volumes. */
-async function prepare(engine: EngineContext, container: Container): Promise<void> {
-  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
-  stepSync('create/home', container.id, () => mkdirSync(paths.home, { recursive: true, mode: 0o710 }));
-  await step('create/fill', container.id, () => fillNewVolumes(engine, container));
+function makeHome({ settings }: EngineContext, id: string): void {
+  const { home } = containerPaths(settings.dataRoot, settings.execRoot, id);
+  stepSync('create/home', id, () => mkdirSync(home, { recursive: true, mode: 0o710 }));
 }
 
 async function undo(
@@ -236,5 +241,6 @@ async function undo(
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, record.id);
   removeHome(paths);
   await releaseVolumes(engine, record, true);
+  for (const { type, name } of record.mounts) if (type === 'volume') engine.volumes.removeUnrecorded(name);
   releaseRange(engine, record);
 }

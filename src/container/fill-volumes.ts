@@ -5,10 +5,14 @@ import { withImageTree } from './changes.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 
+/** To be called before a new container is stored: where a crash comes before they are filled, its first start does it. */
+export function expectFilling({ volumes }: EngineContext, mounts: readonly ContainerMountPoint[]): void {
+  for (const { name } of mounts.filter(fillsWhole)) volumes.expectFilling(name);
+}
+
 /** Fills those of a new container. */
 export async function fillNewVolumes(engine: EngineContext, container: Container): Promise<void> {
   const mounts = container.record.mounts.filter(fillsWhole);
-  for (const { name } of mounts) engine.volumes.expectFilling(name);
   await fill(engine, container, mounts, `create ${container.id}`);
 }
 

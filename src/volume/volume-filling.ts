@@ -17,6 +17,11 @@ const FILLING = 'filling';
 /** A filling that is still to be done: that has not begun, or was cut short and of which nothing is left. */
 const UNFILLED = 'unfilled';
 
+/** Whether a name beside `_data` only says how far the filling is. */
+export function isFillingMark(name: string): boolean {
+  return name === FILLING || name === UNFILLED;
+}
+
 /** Where a volume's content and the markers beside it lie. */
 export interface FillableVolume {
   name: string;

@@ -21,6 +21,7 @@ import { snapshotNames } from './snapshot-folder.ts';
 import {
   type FillableVolume,
   forgetFilling,
+  isFillingMark,
   isHalfFilled,
   isUnfilled,
   markUnfilled,
@@ -256,6 +257,14 @@ export class VolumeStore {
     this.#events?.publish('volume', 'destroy', name, { driver: 'local' });
   }
 
+  /** The folder of a volume whose record did not come to last, where it holds nothing. */
+  removeUnrecorded(name: string): void {
+    const folder = this.#folder(name);
+    if (this.has(name) || !existsSync(folder)) return;
+    removeEmpty(folder);
+    this.#events?.publish('volume', 'destroy', name, { driver: 'local' });
+  }
+
   /** What is mounted in its folder would be emptied with it. */
   #requireUnused(name: string): void {
     const users = this.references(name);
@@ -382,8 +391,8 @@ function renameIfThere(from: string, to: string): void {
 function removeEmpty(folder: string): void {
   if (mountPointsBelow(folder).length > 0) return;
   const names = readdirSync(folder);
-  if (names.some((name) => name !== '_data')) return;
-  if (names.length > 0 && readdirSync(join(folder, '_data')).length > 0) return;
+  if (names.some((name) => name !== '_data' && !isFillingMark(name))) return;
+  if (names.includes('_data') && readdirSync(join(folder, '_data')).length > 0) return;
   rmSync(folder, { recursive: true });
 }
 
