@@ -6,6 +6,7 @@ import http2, {
   type Http2Server,
   type Http2Session,
   type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Duplex } from 'node:stream';
@@ -39,11 +40,16 @@ type Method = (call: ServerCall) => Promise<void>;
 export class GrpcServices {
   readonly #methods = new Map<string, Method>();
   readonly #onFailure: (call: string, failure: GrpcError) => void;
+  readonly #headers: () => OutgoingHttpHeaders;
   #server: Http2Server | undefined;
 
-  /** `onFailure` hears of calls that end with an error, for a log. */
-  constructor(onFailure: (call: string, failure: GrpcError) => void = () => undefined) {
+  /** `onFailure` hears of calls that end with an error, for a log; `headers` are those of every answer. */
+  constructor(
+    onFailure: (call: string, failure: GrpcError) => void = () => undefined,
+    headers: () => OutgoingHttpHeaders = () => ({}),
+  ) {
     this.#onFailure = onFailure;
+    this.#headers = headers;
   }
 
   unary<I extends DescMessage, O extends DescMessage>(
@@ -116,7 +122,8 @@ export class GrpcServices {
       return;
     }
     let failure: GrpcError | undefined;
-    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    const answer = { ...this.#headers(), ':status': 200, 'content-type': 'application/grpc' };
+    stream.respond(answer, { waitForTrailers: true });
     stream.on('wantTrailers', () => {
       if (!stream.destroyed && !stream.closed) stream.sendTrailers(trailers(failure));
     });

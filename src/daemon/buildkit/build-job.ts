@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
+import type { BuildStatus } from '../../api/build-status.ts';
 import { GrpcError } from '../../api/grpc/status.ts';
 import { Progress } from '../../build/progress.ts';
 import type { BuiltImage, SolvedBuild } from '../../build/solve/solved.ts';
@@ -26,6 +27,8 @@ export interface JobOrder {
   cacheFrom: readonly CacheSpec[];
   cacheTo: readonly CacheSpec[];
   outputs: readonly OutputSpec[];
+  /** Hears of all that the client may read of its progress. */
+  onStatus?: (status: BuildStatus) => void;
 }
 
 /** What one order has beside its attributes. */
@@ -66,7 +69,11 @@ export class BuildJob {
     this.#shared = results;
     this.#order = order;
     this.#session = session;
-    this.#progress = new Progress(this.status.add, `${ref}\0${randomBytes(8).toString('hex')}`);
+    const tell = (status: BuildStatus): void => {
+      this.status.add(status);
+      order.onStatus?.(status);
+    };
+    this.#progress = new Progress(tell, `${ref}\0${randomBytes(8).toString('hex')}`);
     const { promise, resolve, reject } = Promise.withResolvers<string | undefined>();
     this.#returned = promise;
     this.#settle = { resolve, reject };

@@ -4,9 +4,11 @@ import { GrpcServices } from '../../api/grpc/server.ts';
 import { log } from '../../base/log.ts';
 import type { BuildBackend } from '../routes/build/backend.ts';
 import { addBridge } from './bridge.ts';
+import { BuildHistory } from './build-history.ts';
 import { BuildJobs } from './build-jobs.ts';
 import { BuildResults } from './build-results.ts';
 import { addControl } from './control.ts';
+import { addHistory } from './history-service.ts';
 import { type SessionHeaders, SessionRegistry } from './session/session-registry.ts';
 import { TraceBuilds } from './trace-build.ts';
 
@@ -14,15 +16,19 @@ export class BuildkitConnections {
   readonly sessions = new SessionRegistry();
   readonly jobs = new BuildJobs();
   readonly traces: TraceBuilds;
-  readonly #services = new GrpcServices((call, { code, message }) =>
-    log.debug({ call, code, error: message }, 'call failed'),
+  readonly #services = new GrpcServices(
+    (call, { code, message }) => log.debug({ call, code, error: message }, 'call failed'),
+    // By which clients tell for how long a build has been running.
+    () => ({ 'buildkit-current-timestamp': new Date().toISOString() }),
   );
 
   constructor(backend: BuildBackend) {
-    const parts = { backend, sessions: this.sessions, jobs: this.jobs, results: new BuildResults() };
+    const history = new BuildHistory();
+    const parts = { backend, sessions: this.sessions, jobs: this.jobs, results: new BuildResults(), history };
     this.traces = new TraceBuilds(parts);
     addControl(this.#services, parts);
     addBridge(this.#services, parts);
+    addHistory(this.#services, history);
   }
 
   /** Throws where no such session can be opened; `takeOver` gives the connection, which is the session's from then on. */

@@ -1,6 +1,7 @@
 /** BuildKit's Control service: builds and their progress, the cache, and what does the builds. */
 import { Duplex, PassThrough } from 'node:stream';
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { BuildStatus } from '../../api/build-status.ts';
 import {
   type BytesMessage,
   Control,
@@ -10,15 +11,17 @@ import {
 import type { Definition } from '../../api/buildkit/types_pb.ts';
 import type { WorkerRecordSchema } from '../../api/buildkit/worker_pb.ts';
 import type { GrpcServices, ServerCallContext } from '../../api/grpc/server.ts';
-import { GrpcError } from '../../api/grpc/status.ts';
+import { asGrpcError, GrpcError } from '../../api/grpc/status.ts';
 import { InvalidParameterError } from '../../base/errors.ts';
 import { MYDOCK_VERSION } from '../../base/version.ts';
 import type { BuildCacheEntry } from '../../build/builder.ts';
 import { cacheFilter } from '../../build/cache/cache-filter.ts';
 import type { CacheSpec } from '../../build/solve-request.ts';
 import type { BuildBackend } from '../routes/build/backend.ts';
+import type { BuildHistory } from './build-history.ts';
 import { BuildJob } from './build-job.ts';
 import type { BuildJobs } from './build-jobs.ts';
+import { timestamp } from './build-record.ts';
 import { type BuildResults, resultOf } from './build-results.ts';
 import { outputsOf } from './exporters.ts';
 import { clientCache } from './frontend-attributes.ts';
@@ -30,21 +33,29 @@ export interface ControlParts {
   sessions: SessionRegistry;
   jobs: BuildJobs;
   results: BuildResults;
+  history: BuildHistory;
 }
 
 const NANOSECONDS = 1_000_000n;
 
 export function addControl(services: GrpcServices, parts: ControlParts): void {
-  const { backend, jobs, sessions } = parts;
+  const { backend, jobs, sessions, history } = parts;
   services
     .unary(Control.method.solve, async (request, call) => ({
-      exporterResponse: await solve(parts, request, call).catch((error: unknown) => {
+      exporterResponse: await recorded(parts, request, call).catch((error: unknown) => {
         jobs.refuse(request.ref, error);
         throw error;
       }),
     }))
     .stream(Control.method.status, async function* (requests, { signal }) {
-      const job = await jobs.get((await first(requests)).ref, signal);
+      const { ref } = await first(requests);
+      // One that has ended, and whose progress was read, is told from its record.
+      const past = jobs.find(ref)?.status.taken === false ? undefined : history.progressOf(ref);
+      if (past !== undefined) {
+        for (const status of past) yield statusMessage(status);
+        return;
+      }
+      const job = await jobs.get(ref, signal);
       for await (const status of job.status.read(signal)) yield statusMessage(status);
     })
     .unary(Control.method.info, async () => ({ buildkitVersion: version() }))
@@ -58,16 +69,7 @@ export function addControl(services: GrpcServices, parts: ControlParts): void {
       const { entries } = await backend.prune(pruneRequest(request), signal);
       yield* entries.map(usageRecord);
     })
-    .stream(Control.method.session, (requests, call) => overCall(sessions, requests, call))
-    .stream(Control.method.listenBuildHistory, async function* (requests) {
-      const { ref } = await first(requests);
-      // Clients that ask for one of their own builds would take an empty answer for a build that left no record.
-      if (ref !== '') throw new GrpcError('Unimplemented', 'no history of builds is kept');
-      yield* [];
-    })
-    .unary(Control.method.updateBuildHistory, async ({ ref }) => {
-      throw new GrpcError('NotFound', `no build ${ref}: no history of builds is kept`);
-    });
+    .stream(Control.method.session, (requests, call) => overCall(sessions, requests, call));
 }
 
 export function version(): { package: string; version: string; revision: string } {
@@ -79,6 +81,8 @@ export function workerRecord(backend: BuildBackend): MessageInitShape<typeof Wor
     id: 'mydock',
     labels: {
       'org.mobyproject.buildkit.worker.executor': 'mydock',
+      // Clients put it into `--add-host name:host-gateway` themselves.
+      'org.mobyproject.buildkit.worker.moby.host-gateway-ip': backend.hostGateway(),
       // Clients take it for a sign of what daemons without it cannot do: outputs and caches of all types, several platforms.
       'org.mobyproject.buildkit.worker.snapshotter': 'mydock',
     },
@@ -91,13 +95,34 @@ export function workerRecord(backend: BuildBackend): MessageInitShape<typeof Wor
   };
 }
 
-async function solve(
+async function recorded(
   parts: ControlParts,
   request: SolveRequest,
   call: ServerCallContext,
 ): Promise<Record<string, string>> {
-  const { sessions, jobs } = parts;
   refuseUnbuilt(request);
+  // Of what clients do for themselves, and of an order that is there already, there is nothing to look back at.
+  if (request.internal || parts.jobs.find(request.ref) !== undefined)
+    return await solve(parts, request, call);
+  const { history } = parts;
+  const record = history.begin(request);
+  try {
+    const response = await solve(parts, request, call, (status) => record.add(status));
+    history.end(record, { response });
+    return response;
+  } catch (error) {
+    history.end(record, { error: asGrpcError(error) });
+    throw error;
+  }
+}
+
+async function solve(
+  parts: ControlParts,
+  request: SolveRequest,
+  call: ServerCallContext,
+  onStatus: (status: BuildStatus) => void = () => undefined,
+): Promise<Record<string, string>> {
+  const { sessions, jobs } = parts;
   const session = request.session === '' ? undefined : await sessions.get(request.session, call.signal);
   const { cache } = request;
   const order = {
@@ -118,6 +143,7 @@ async function solve(
       ...(cache?.exports ?? []).map(cacheSpec),
     ],
     outputs: outputsOf(exportersOf(request)),
+    onStatus,
   };
   const job = new BuildJob(request.ref, parts, order, session);
   const cancel = (): void => job.cancel(call.signal.reason);
@@ -153,13 +179,6 @@ function refuseUnbuilt(request: SolveRequest): void {
   }
   if ((request.sourcePolicy?.rules.length ?? 0) > 0 || request.sourcePolicySession !== '') {
     throw new GrpcError('Unimplemented', 'not implemented: source policies');
-  }
-  // Their folder is the client's, who serves it as a store of blobs of its own.
-  if (request.cache?.exports.some(({ type }) => type === 'local') === true) {
-    throw new GrpcError(
-      'Unimplemented',
-      "not implemented: caches of type local over BuildKit's protocol; use type=registry or type=inline",
-    );
   }
   if (request.frontend !== '') requireDockerfile(request.frontend, request.frontendAttrs);
 }
@@ -244,11 +263,6 @@ function usageRecord(entry: BuildCacheEntry): MessageInitShape<typeof UsageRecor
     createdAt: timestamp(entry.createdMs),
     ...(entry.lastUsedMs === undefined ? {} : { lastUsedAt: timestamp(entry.lastUsedMs) }),
   };
-}
-
-function timestamp(ms: number): { seconds: bigint; nanos: number } {
-  const seconds = Math.floor(ms / 1000);
-  return { seconds: BigInt(seconds), nanos: Math.trunc((ms - seconds * 1000) * 1e6) };
 }
 
 async function first<T>(requests: AsyncGenerator<T>): Promise<T> {
