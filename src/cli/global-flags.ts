@@ -12,6 +12,7 @@ export interface GlobalOptions {
   config?: string;
   debug?: boolean;
   logLevel?: string;
+  trace?: string;
   version: boolean;
 }
 
@@ -26,6 +27,7 @@ export function globalFlags(): FlagTable {
   stringFlag(program, '--tlscert <string>', 'TLS certificate of this client');
   stringFlag(program, '--tlskey <string>', 'TLS key of this client');
   optionalBoolFlag(program, '--tlsverify', "Use TLS and verify the daemon's certificate");
+  stringFlag(program, '--trace <file>', 'Write where the time goes, as Chrome trace events');
   boolFlag(program, '-v, --version', 'Print the version and end');
   return program;
 }

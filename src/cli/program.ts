@@ -1,4 +1,5 @@
 /** One run of the program, from the words of the command line to the exit code. */
+import { beginSpan } from '../base/spans.ts';
 import type { Client } from '../client/client.ts';
 import { ConnectionError } from '../client/client-error.ts';
 import { CliError, FlagError } from './cli-error.ts';
@@ -24,6 +25,7 @@ async function dispatch(words: readonly string[], io: Io, cut: Promise<number>):
   const program = globalFlags();
   const line = readGlobals(program, words);
   const options = line.options as unknown as GlobalOptions;
+  await beginTrace(options, line.args, io);
   if (line.help) return print(io, programHelp(program));
   if (options.version) return await printVersion(io);
   const [first, ...rest] = line.args;
@@ -39,6 +41,19 @@ async function dispatch(words: readonly string[], io: Io, cut: Promise<number>):
   const found = findVerb(line.args);
   if (found === undefined) return unknownOrGroup(line.args, io);
   return await runVerb(found, options, io, cut);
+}
+
+/** Ends with the process. */
+async function beginTrace(options: GlobalOptions, args: readonly string[], io: Io): Promise<void> {
+  const path = options.trace ?? io.env['MYDOCK_TRACE'];
+  if (!path) return;
+  const { startTrace } = await import('../base/trace.ts');
+  startTrace({
+    path,
+    name: ['mydock', ...args.slice(0, 1)].join(' '),
+    launchedUs: Number(io.env['MYDOCK_LAUNCHED_US']) || undefined,
+    onFailure: (message) => printError(io, `mydock: ${message}`),
+  });
 }
 
 function readGlobals(program: FlagTable, words: readonly string[]): ParsedLine {
@@ -103,12 +118,17 @@ async function runVerb(
   io: Io,
   cut: Promise<number>,
 ): Promise<number> {
+  const loaded = beginSpan('cli', 'load the verb');
   const verb = await found.entry.load();
+  loaded();
+  const parsed = beginSpan('cli', 'read the flags');
   const flags = flagsOf(verb);
   const line = readLine(found, verb, flags);
   if (line.help) return print(io, helpText(found.path, verb, flags, io.stdout.columns));
   requireArguments(found.path, verb, line.args.length);
+  parsed();
   const { openClient } = await import('./open-client.ts');
+  const done = beginSpan('cli', found.path);
   let client: Client | undefined;
   try {
     client = await openClient(globals, io);
@@ -119,6 +139,7 @@ async function runVerb(
   } finally {
     client?.close();
     io.closeInput();
+    done();
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { API_VERSION } from '../api/version.ts';
+import { beginSpan, spansAreWanted } from '../base/spans.ts';
 import { ApiError, ConnectionError } from './client-error.ts';
 import type { Dial } from './dial.ts';
 import type { Host } from './host.ts';
@@ -90,6 +91,7 @@ export class Client {
     return await this.#withVersion(repeatable, async (prefix) => {
       const answer = await this.#send(this.#request(method, prefix + path, options));
       if (answer.status >= 400) throw await apiError(answer);
+      if (spansAreWanted()) answer.body.once('close', beginSpan('answer', `${method} ${path}: body`));
       return answer;
     });
   }
@@ -220,11 +222,15 @@ export class Client {
   }
 
   async #exchange(connection: HttpConnection, request: HttpRequest): Promise<HttpAnswer> {
+    const path = request.path.split('?', 1)[0] ?? '';
+    const ended = beginSpan('request', `${request.method} ${path}`);
     try {
       const answer = await connection.exchange(request);
       this.#server = answer.headers['server'] ?? this.#server;
+      ended({ status: answer.status });
       return answer;
     } catch (error) {
+      ended({ error: (error as Error).message });
       throw connectionError(this.host, error as Error);
     }
   }
