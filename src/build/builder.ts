@@ -111,6 +111,8 @@ export interface BuilderOptions {
   events: Pick<EventBus, 'publish'>;
   /** Platforms that this machine runs by emulation, too; best first. */
   platforms: () => Platform[];
+  /** What `host-gateway` stands for in a step's hosts file. */
+  hostGateway: () => string;
   failedSteps: FailedStepShells;
 }
 
@@ -231,6 +233,11 @@ export class Builder {
   /** What this machine can run, best first. */
   platforms(): Platform[] {
     return this.#options.platforms();
+  }
+
+  /** The address by which steps on the default bridge reach this machine. */
+  hostGateway(): string {
+    return this.#options.hostGateway();
   }
 
   async cacheEntries(): Promise<BuildCacheEntry[]> {

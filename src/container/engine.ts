@@ -38,6 +38,7 @@ import { type ListOptions, listContainers } from './list.ts';
 import { logFile } from './log-config.ts';
 import { clearLogFiles } from './log-files.ts';
 import { type LogLine, type LogRange, readLog } from './log-reader.ts';
+import { defaultGateway } from './network-files.ts';
 import { containerPaths } from './paths.ts';
 import { pauseContainer, unpauseContainer } from './pause.ts';
 import { pruneContainers } from './prune.ts';
@@ -324,6 +325,11 @@ export class ContainerEngine {
   /** What builds run their RUN steps with. */
   stepRunner(): EngineStepRunner {
     return new EngineStepRunner(this.#context);
+  }
+
+  /** By which address what is on the default bridge reaches this machine. */
+  hostGateway(): string {
+    return defaultGateway(this.#context);
   }
 
   /** What two images or containers do not have in common. */

@@ -83,6 +83,11 @@ export function hostGateway(engine: EngineContext, sandbox: Sandbox | null): str
     const own = gateway || ipv6Gateway;
     if (own !== '' && tryFindNetwork(engine, networkId)?.driver === 'bridge') return own;
   }
+  return defaultGateway(engine);
+}
+
+/** The host's address on the default bridge. */
+export function defaultGateway(engine: EngineContext): string {
   return tryFindNetwork(engine, 'bridge')?.pools[0]?.gateway || '127.0.0.1';
 }
 

@@ -92,6 +92,7 @@ export async function composeBuilder(parts: BuildComposition): Promise<ComposedB
       return await exporting(...job);
     },
     platforms: () => runs.platforms(),
+    hostGateway: () => engine.hostGateway(),
     failedSteps: runs,
   });
   return {

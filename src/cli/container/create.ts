@@ -60,6 +60,9 @@ export async function createContainer(
   }
 }
 
+/** There is none of the name, or none for the platform. */
+const NOT_HERE = /no such image|does not match the specified platform/i;
+
 async function createOrPull(
   client: Client,
   io: Io,
@@ -78,7 +81,7 @@ async function createOrPull(
   try {
     return await create();
   } catch (error) {
-    const missing = isNotFound(error) && /no such image/i.test(error.message);
+    const missing = isNotFound(error) && NOT_HERE.test(error.message);
     if (!missing || choices.pull !== 'missing') throw error;
     if (!choices.quiet) {
       printError(io, `Unable to find image '${parseReference(image).familiar}' locally`);

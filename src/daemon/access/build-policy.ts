@@ -6,6 +6,7 @@
 
 import type { ContextSpec, OutputSpec, SolveRequest } from '../../build/solve-request.ts';
 import { isUserDefined } from '../../container/network-mode.ts';
+import { excessOfHostConfig } from './create-policy.ts';
 import { beyond, requireOperation } from './guard.ts';
 import type { VisibleObjects } from './visible.ts';
 
@@ -16,6 +17,8 @@ export function limitBuild(request: SolveRequest, visible: VisibleObjects): Solv
   if (entitlement !== undefined) throw beyond(scope, `building with the entitlement ${entitlement}`);
   if (request.cgroupParent !== '') throw beyond(scope, 'building below a cgroup parent');
   if (request.keepFailed) throw beyond(scope, 'keeping failed steps');
+  const excess = excessOfHostConfig({ Ulimits: [...request.ulimits] });
+  if (excess !== undefined) throw beyond(scope, `building with ${excess}`);
   for (const context of [request.context, ...Object.values(request.namedContexts)]) {
     requireContext(context, visible);
   }

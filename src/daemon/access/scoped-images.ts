@@ -85,6 +85,7 @@ export function scopedBuild(engine: BuildBackend, visible: VisibleObjects): Buil
   return {
     contextFolders: false,
     platforms: () => engine.platforms(),
+    hostGateway: () => engine.hostGateway(),
     solve: async (request, io, listener) => await engine.solve(limitedBuild(request, visible), io, listener),
     export: async (solved, outputs, io, auth) => {
       for (const output of outputs) {
