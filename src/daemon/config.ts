@@ -83,6 +83,8 @@ export interface DaemonConfig extends NetworkConfig, SecurityConfig, LimitsConfi
   tlsCert: string;
   tlsKey: string;
   pidFile: string;
+  /** Where a trace goes (base/trace.ts); empty: nowhere. */
+  trace: string;
 }
 
 const DIRECTIVES: readonly Directive<keyof DaemonConfig>[] = [
@@ -189,6 +191,13 @@ const DIRECTIVES: readonly Directive<keyof DaemonConfig>[] = [
   directive('tlscert', 'tlscert', 'tlsCert', 'text', 'Certificate of the daemon'),
   directive('tlskey', 'tlskey', 'tlsKey', 'text', 'Key of the daemon'),
   directive('pidfile', 'pidfile', 'pidFile', 'text', 'File that holds the process ID'),
+  directive(
+    'trace',
+    'trace',
+    'trace',
+    'text',
+    'File for a trace of all that is done, as Chrome trace events',
+  ),
 ];
 
 const SHORT_FLAGS: Record<string, string> = { host: '-H', group: '-G', 'log-level': '-l' };
@@ -232,6 +241,7 @@ function defaults(): DaemonConfig {
     tlsCert: '/etc/mydock/cert.pem',
     tlsKey: '/etc/mydock/key.pem',
     pidFile: '',
+    trace: '',
   };
 }
 

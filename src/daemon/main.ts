@@ -7,6 +7,7 @@ import { CommanderError } from 'commander';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { rehearseMigration } from '../base/migration.ts';
+import { startTrace, type Trace } from '../base/trace.ts';
 import { addon } from '../native/addon.ts';
 import { type DaemonConfig, daemonCommand, readConfig } from './config.ts';
 import { listenAddresses } from './listen-address.ts';
@@ -56,12 +57,22 @@ async function main(): Promise<number> {
   if (validateOnly === true) return validate(config);
   addon().setProcessName('mydockd');
   reportFaults();
+  let trace: Trace | undefined;
   try {
+    if (config.trace !== '') {
+      trace = startTrace({
+        path: config.trace,
+        name: 'mydockd',
+        onFailure: (message) => log.warn({ trace: config.trace }, message),
+      });
+    }
     await serve(config, { takeover: takeover === true });
     return 0;
   } catch (error) {
     log.fatal({ error: errorMessage(error) }, 'mydockd cannot run');
     return 1;
+  } finally {
+    trace?.end();
   }
 }
 

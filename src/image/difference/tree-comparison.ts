@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { EngineError, type ErrorKind, InternalError, UnavailableError } from '../../base/errors.ts';
+import { beginSpan } from '../../base/spans.ts';
 import { libraryDirectory } from '../../native/addon.ts';
 import type { TreeDifference } from './compare-trees.ts';
 import type { MountedTreeOptions } from './mounted-tree.ts';
@@ -60,6 +61,7 @@ export async function compareMountedTrees(
     Atomics.store(new Int32Array(stop), 0, 1);
   };
   signal.addEventListener('abort', onAbort, { once: true });
+  const ended = beginSpan('worker', 'difference-worker');
   try {
     const answer = await answerOf(worker);
     signal.throwIfAborted();
@@ -70,6 +72,7 @@ export async function compareMountedTrees(
     };
     throw new EngineError(kind, message);
   } finally {
+    ended();
     signal.removeEventListener('abort', onAbort);
   }
 }

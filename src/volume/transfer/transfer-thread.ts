@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { InternalError, UnavailableError } from '../../base/errors.ts';
+import { beginSpan } from '../../base/spans.ts';
 import { fromWireError } from '../../image/layers/work/worker-protocol.ts';
 import { Semaphore } from '../../image/semaphore.ts';
 import { libraryDirectory } from '../../native/addon.ts';
@@ -59,7 +60,10 @@ class TransferThread {
   #written: Promise<void> = Promise.resolve();
   #wake: (() => void) | undefined;
 
+  readonly #ended: () => void;
+
   constructor(job: TransferJob, hooks: TransferHooks) {
+    this.#ended = beginSpan('worker', `transfer-worker: ${job.kind}`);
     this.#hooks = hooks;
     this.#worker = new Worker(workerFile(), {
       name: `volume-${job.kind}`,
@@ -89,6 +93,7 @@ class TransferThread {
     try {
       await promise;
     } finally {
+      this.#ended();
       signal.removeEventListener('abort', onAbort);
       this.#done ||= this.#failure !== undefined;
       this.#wake?.();

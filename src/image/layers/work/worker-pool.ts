@@ -9,6 +9,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { InternalError } from '../../../base/errors.ts';
+import { beginSpan } from '../../../base/spans.ts';
 import { libraryDirectory } from '../../../native/addon.ts';
 import type { FileExtent, GrowingFile } from './growing-file.ts';
 import {
@@ -201,6 +202,7 @@ class Thread {
     clearTimeout(this.#timer);
     this.#worker.ref();
     let onAbort: (() => void) | undefined;
+    const ended = beginSpan('worker', `layer-worker: ${job.kind}`);
     try {
       return await new Promise<JobResult>((resolve, reject) => {
         const current: Current = {
@@ -223,6 +225,7 @@ class Thread {
     } finally {
       if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
       this.#current = undefined;
+      ended();
     }
   }
 
