@@ -30,7 +30,7 @@ RUNTIME_C := $(wildcard native/runtime/*.c native/runtime/*/*.c)
 ADDON_C := $(wildcard native/addon/*.c)
 INIT_C := $(wildcard native/init/*.c)
 NATIVE_TESTS := $(patsubst test/native/%.c,build/native-tests/%,$(wildcard test/native/*.c))
-C_FILES := $(wildcard native/*/*.[ch] native/*/*/*.[ch] test/native/*.[ch] test/native/*/*.[ch] test/fixtures/*.c)
+C_FILES := $(wildcard native/*/*.[ch] native/*/*/*.[ch] test/native/*.[ch] test/native/*/*.[ch] test/fixtures/*.c test/faults/native/*.c)
 # Targets of the fuzzers; one of them contains supervisor.c, and stands between it and processes.
 FUZZ_TARGETS_C := $(filter-out %/libfuzzer.c,$(wildcard test/native/fuzz/*.c))
 FUZZED_C := $(COMMON_C) $(filter-out native/runtime/main.c native/runtime/supervisor/supervisor.c,$(RUNTIME_C))
@@ -48,7 +48,7 @@ BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/differenc
 ISAL := dist/libisal.so.2
 BINARIES := dist/mydock-runtime dist/addon.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
 
-.PHONY: help build install uninstall check check-native test test-corpus test-vm test-vm-quick fuzz compatibility demo bench bench-growth bench-docs messages clean native-tests
+.PHONY: help build install uninstall check check-native test test-faults test-corpus test-vm test-vm-quick fuzz compatibility demo bench bench-growth bench-docs messages clean native-tests
 # The list below is made from the `## ` comments of the targets.
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -154,11 +154,19 @@ fuzz: build/fuzz/fuzzer ## Fuzz config.json, seccomp, the supervisor, systemd's 
 		if [ $$status != 0 ]; then grep -a -A 3 'does not hold\|ERROR\|runtime error' build/fuzz/$$target.log; exit 1; fi; \
 	done
 
+# The runtime with marks at which test/faults strikes; in the product they are nothing.
+build/faults/%.o: %.c | build/.packages node_modules/.mydock
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -DMYDOCK_FAULTS -MMD -MP -c -o $@ $<
+
+build/faults/mydock-runtime: $(patsubst %.c,build/faults/%.o,$(RUNTIME_C) $(COMMON_C) test/faults/native/fault_mark.c)
+	$(Q)$(call link,-static,$(RUNTIME_LIBS))
+
 # The whole program under the sanitizers, for the tests that drive it.
 build/sanitized/mydock-runtime: $(call object,sanitized,$(RUNTIME_C) $(COMMON_C))
 	$(Q)$(call link,$(SANITIZE),$(RUNTIME_LIBS))
 
--include $(wildcard build/fuzz/*/*/*.d build/fuzz/*/*/*/*.d build/native-tests/*.d build/static/*/*.d build/static/*/*/*.d build/shared/*/*.d build/sanitized/*/*.d build/sanitized/*/*/*.d)
+-include $(wildcard build/fuzz/*/*/*.d build/fuzz/*/*/*/*.d build/faults/*/*/*.d build/faults/*/*/*/*.d build/native-tests/*.d build/static/*/*.d build/static/*/*/*.d build/shared/*/*.d build/sanitized/*/*.d build/sanitized/*/*/*.d)
 
 # --- bundles and launchers ------------------------------------------------------------------------------------------
 
@@ -226,8 +234,11 @@ check-native: build native-tests build/sanitized/mydock-runtime build/.test-pack
 	@MYDOCK_TEST_RUNTIME=$(CURDIR)/build/sanitized/mydock-runtime ASAN_OPTIONS=detect_leaks=0 \
 		$(NODE) test/run/main.ts test/native
 
-test: build native-tests build/.test-packages ## All tests: unit, native, integration (ONLY=substring picks files)
+test: build native-tests build/faults/mydock-runtime build/.test-packages ## All tests: unit, native, integration (ONLY=substring picks files)
 	@$(NODE) test/run/main.ts $(ONLY)
+
+test-faults: build build/faults/mydock-runtime build/.test-packages ## Kill daemon, supervisors and runtime at every step of operations (ONLY=, POINTS=substring)
+	@$(NODE) --disable-warning=ExperimentalWarning test/faults/main.ts '$(ONLY)' '$(POINTS)'
 
 test-corpus: build build/.test-packages ## Build and run Dockerfiles that install Debian's packages (downloads 220 MB, once)
 	@$(NODE) test/fixtures/apt-archive.ts

@@ -116,6 +116,7 @@ function listeners(): string[] {
 const CHANGING = [
   /^mydock\.db-(wal|shm)$/,
   /^layers\/erofs\/images\//,
+  /^layers\/[^/]+\/[^/]+\/synced$/,
   /^seccomp\//,
   /^images\//,
   /^netns\//,

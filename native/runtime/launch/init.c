@@ -26,6 +26,7 @@
 #define _GNU_SOURCE
 #include "init.h"
 #include "../../common/cleanup.h"
+#include "../../common/fault_mark.h"
 #include "child.h"
 #include "console.h"
 #include "devices.h"
@@ -144,6 +145,7 @@ static int init_label(const struct init *init, struct init_state *state, struct 
 
 static int init_finish(const struct init *init, struct init_state *state, struct error **err) {
     const struct config *config = init->container->config;
+    fault_mark("init/filled");
     if (rootfs_enter(config, state->root, err) < 0 ||
         mounts_finish(config, &state->mounts, err) < 0 || masks_apply(config, state->root, err) < 0)
         return -1;
@@ -153,6 +155,7 @@ static int init_finish(const struct init *init, struct init_state *state, struct
 static int init_become(const struct init *init, struct init_state *state, struct error **err) {
     const struct config_process *process = &init->container->config->process;
     const struct launch_options *options = init->options;
+    fault_mark("init/entered");
     const int keep[] = {init->sync_fd, state->console.master, options->start_socket};
     if (identity_limits(process, err) < 0 ||
         identity_personality(init->container->config, err) < 0 ||
@@ -237,9 +240,12 @@ static int init_execute(const struct init *init, const struct init_state *state,
 static void __attribute__((noreturn))
 init_go_on(const struct init *init, struct init_state *state) {
     struct error *err = NULL;
+    fault_mark("init/opened");
     if (init_set_up(init, state, &err) < 0)
         sync_fail(init->sync_fd, err);
+    fault_mark("init/set-up");
     int sync_fd = init_wait(init, state);
+    fault_mark("init/execute");
     init_execute(init, state, &err);
     sync_fail(sync_fd, err);
 }

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "launch.h"
 #include "../../common/cleanup.h"
+#include "../../common/fault_mark.h"
 #include "capabilities.h"
 #include "child_await.h"
 #include "filter_listener.h"
@@ -77,6 +78,7 @@ static int launch_await_ready(struct launch_container *container, struct launch_
                               struct error **err) {
     struct sync_message message;
     int result;
+    fault_mark("launch/limited");
     do {
         result = launch_receive(init, &message, &init->console_fd, err);
         if (result == 0 && message.type == SYNC_MOUNTED)
@@ -174,6 +176,7 @@ static int launch_fork(struct launch_container *container, const struct launch_o
     }
     container->existed = true;
     container->init_pid = pid;
+    fault_mark("launch/forked");
     *init = (struct launch_process){.pid = pid, .console_fd = -1, .sync_fd = ends[0]};
     /* The limits are written while the child mounts: on two processors it costs no time. They bind
      * before SYNC_GO, and nothing of the image runs until then. */
@@ -187,6 +190,7 @@ static int launch_fork(struct launch_container *container, const struct launch_o
     } else if (launch_await_ready(container, init, err) == 0) {
         if (launch_settle(container, init, stdio, err) == 0) {
             cgroup_settle(container->cgroup);
+            fault_mark("launch/ready");
             container->init_sync_fd = init->sync_fd;
             return 0;
         }
@@ -231,6 +235,7 @@ static int launch_prepare(struct launch_container *container, const struct launc
         launch_name_cgroup(container, options->systemd_cgroup, &request, err) < 0 ||
         cgroup_create(&request, &container->cgroup, err) < 0)
         return -1;
+    fault_mark("launch/cgroups-made");
     return cgroup_limit_devices(container->cgroup, &container->config->resources, err);
 }
 
@@ -274,6 +279,7 @@ int launch_start(struct launch_container *container, struct launch_process *init
         result = message.type == SYNC_END ? 0 : sync_adopt(&message, err);
     else
         launch_signal(container, SIGKILL, NULL);
+    fault_mark("launch/executing");
     close(steal_fd(&init->sync_fd));
     container->init_sync_fd = -1;
     if (result == 0) {

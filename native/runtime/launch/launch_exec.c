@@ -15,6 +15,7 @@
 #define _GNU_SOURCE
 #include "launch_exec.h"
 #include "../../common/cleanup.h"
+#include "../../common/fault_mark.h"
 #include "capabilities.h"
 #include "child.h"
 #include "exec.h"
@@ -98,6 +99,7 @@ static void __attribute__((noreturn)) exec_second(const struct exec_request *req
     if (exec_second_set_up(request, &console, &err) < 0 ||
         (request->container->outlives && child_outlive(&err) < 0))
         sync_fail(request->sync_fd, err);
+    fault_mark("exec/set-up");
     /* EPIPE: the supervisor is gone; nobody would own this process. */
     if (sync_send(request->sync_fd, SYNC_READY, 0, console.master) < 0)
         _exit(125);
@@ -207,8 +209,10 @@ static int exec_first_set_up(struct exec_request *request, struct error **err) {
 
 static void __attribute__((noreturn)) exec_first(struct exec_request *request) {
     struct error *err = NULL;
+    fault_mark("exec/forked");
     if (exec_first_set_up(request, &err) < 0)
         sync_fail(request->sync_fd, err);
+    fault_mark("exec/entered");
     /* exit_signal stays 0: with CLONE_PARENT the second inherits SIGCHLD from the first (clone(2)).
      */
     pid_t pid;
@@ -228,6 +232,7 @@ static void __attribute__((noreturn)) exec_first(struct exec_request *request) {
         error_set(&err, errno, "clone", "in the container's pid namespace");
         sync_fail(request->sync_fd, err);
     }
+    fault_mark("exec/born");
     sync_send(request->sync_fd, SYNC_PID, pid, -1);
     _exit(0);
 }

@@ -1,5 +1,6 @@
 /* Commands from the daemon: see commands.h. */
 #include "commands.h"
+#include "../../common/fault_mark.h"
 #include "../../common/protocol.h"
 #include "../../common/warn.h"
 #include "attach.h"
@@ -38,6 +39,7 @@ static bool run_kill(struct supervisor *supervisor, const json_t *payload) {
     struct error *err = NULL;
     struct runtime *runtime = supervisor->runtime;
     struct process *process = process_find(supervisor, name);
+    fault_mark("supervisor/kill");
     if (all && runtime != NULL) {
         if (runtime->operations->kill_all(runtime, (int)number, &err) != 0)
             warn("kill all: %s", err == NULL ? "out of memory" : err->message);
@@ -84,6 +86,7 @@ static bool run_exec(struct supervisor *supervisor, const json_t *payload) {
     while (*last != NULL)
         last = &(*last)->next;
     *last = process;
+    fault_mark("supervisor/exec-declared");
     return true;
 }
 
@@ -94,6 +97,7 @@ static bool run_start_exec(struct supervisor *supervisor, const json_t *payload)
     struct process *process = process_find(supervisor, name);
     if (process != NULL && process->state == PROCESS_DECLARED) {
         process_exec(process);
+        fault_mark("supervisor/exec-started");
         return true;
     }
     struct error *err = NULL;

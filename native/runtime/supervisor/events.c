@@ -1,6 +1,7 @@
 /* Events to the daemon: see events.h. */
 #include "events.h"
 #include "../../common/protocol.h"
+#include "../../common/step_times.h"
 #include "control.h"
 #include "json_text.h"
 
@@ -30,9 +31,23 @@ void events_status(struct supervisor *supervisor, struct connection *connection)
     control_send(connection, PROTOCOL_STATUS, payload);
 }
 
+void events_steps(struct supervisor *supervisor) {
+    struct step_time times[STEP_TIMES_MAX];
+    unsigned count = step_times_take(times);
+    if (count == 0)
+        return;
+    json_t *list = json_array();
+    for (unsigned index = 0; index < count; index++)
+        json_array_append_new(list, json_pack("{s:s, s:i, s:I}", "label", times[index].label,
+                                              "process", (int)times[index].process, "atUs",
+                                              (json_int_t)times[index].at_us));
+    control_broadcast(supervisor, PROTOCOL_STEPS, json_pack("{s:o}", "steps", list));
+}
+
 void events_started(const struct process *process) {
     json_t *payload = json_pack("{s:s, s:i, s:o}", "process", process->name, "pid",
                                 (int)process->pid, "startedAt", time_value(&process->started_at));
+    events_steps(process->supervisor);
     control_broadcast(process->supervisor, PROTOCOL_STARTED, payload);
 }
 
@@ -44,6 +59,7 @@ void events_failed(struct supervisor *supervisor, const char *process, const str
         json_pack("{s:s, s:i, s:o, s:o, s:s, s:o}", "process", process, "exitCode", why->exit_code,
                   "step", json_text(why->step), "object", json_text(why->object), "errno",
                   error_name(why->number), "message", json_text(why->message));
+    events_steps(supervisor);
     control_broadcast(supervisor, PROTOCOL_FAILED, payload);
 }
 
@@ -52,6 +68,7 @@ void events_exited(const struct process *process, bool oom_killed) {
         json_pack("{s:s, s:i, s:i, s:b, s:o}", "process", process->name, "exitCode",
                   process_exit_code(process), "signal", process_signal(process), "oomKilled",
                   oom_killed, "exitedAt", time_value(&process->exited_at));
+    events_steps(process->supervisor);
     control_broadcast(process->supervisor, PROTOCOL_EXITED, payload);
 }
 

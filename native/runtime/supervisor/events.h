@@ -13,6 +13,8 @@ void events_started(const struct process *process);
 /* err NULL: memory ran out. */
 void events_failed(struct supervisor *supervisor, const char *process, const struct error *err);
 void events_exited(const struct process *process, bool oom_killed);
+/* The times of marks passed since the last call, where they are kept. */
+void events_steps(struct supervisor *supervisor);
 /* The container is out of memory. */
 void events_oom(struct supervisor *supervisor);
 void events_detached(struct supervisor *supervisor, const char *process, json_int_t attachment,

@@ -1,6 +1,7 @@
 /* The exit record: see exit_record.h. */
 #define _GNU_SOURCE
 #include "exit_record.h"
+#include "../../common/fault_mark.h"
 #include "json_text.h"
 #include "timestamp.h"
 #include <errno.h>
@@ -35,6 +36,7 @@ static int write_once(const char *path, const char *temporary, const char *text)
     ssize_t written = write(fd, text, length);
     int number = written == (ssize_t)length ? 0 : written < 0 ? errno : ENOSPC;
     close(fd);
+    fault_mark("supervisor/exit-written");
     if (number == 0 && rename(temporary, path) == 0)
         return 0;
     if (number == 0)

@@ -1,6 +1,7 @@
 /* The life of a container's supervisor, from create to exit: see supervisor.h. */
 #include "supervisor.h"
 #include "../../common/cleanup.h"
+#include "../../common/fault_mark.h"
 #include "../../common/protocol.h"
 #include "../../common/warn.h"
 #include "attach.h"
@@ -46,7 +47,9 @@ static void leave(struct supervisor *supervisor, const struct exit_record *recor
     supervisor->state = SUPERVISOR_LEAVING;
     supervisor->changed = true;
     oom_watch_end(supervisor);
+    fault_mark("supervisor/leave");
     runtime_destroy(supervisor->runtime);
+    fault_mark("supervisor/cgroups-removed");
     supervisor->runtime = NULL;
     log_close(supervisor->log);
     supervisor->log = NULL;
@@ -55,7 +58,9 @@ static void leave(struct supervisor *supervisor, const struct exit_record *recor
         exit_record_write(supervisor->config.exit_record, record, &err) != 0)
         warn("%s", err == NULL ? "write exit record: out of memory" : err->message);
     error_free(err);
+    fault_mark("supervisor/exit-recorded");
     control_unlisten(supervisor);
+    fault_mark("supervisor/unlistened");
     loop_disarm(&supervisor->loop, &supervisor->leave_cgroups);
     loop_arm(&supervisor->loop, &supervisor->farewell, FAREWELL_MS);
 }
@@ -118,6 +123,7 @@ static void finish(struct supervisor *supervisor) {
                                  .exited_at = init->exited_at};
     leave(supervisor, &record);
     events_exited(init, record.oom_killed);
+    fault_mark("supervisor/exit-told");
 }
 
 /* --- starting
@@ -136,6 +142,7 @@ void supervisor_start(struct supervisor *supervisor) {
     struct launch_process launched = supervisor->launched;
     struct runtime *runtime = supervisor->runtime;
     struct error *err = NULL;
+    fault_mark("supervisor/start");
     if (runtime->operations->start(runtime, &launched, &err) != 0) {
         supervisor_abort(supervisor, err);
         return;
@@ -143,7 +150,9 @@ void supervisor_start(struct supervisor *supervisor) {
     clock_gettime(CLOCK_REALTIME, &init->started_at);
     supervisor->state = SUPERVISOR_RUNNING;
     supervisor->warm = true;
+    fault_mark("supervisor/started");
     events_started(init);
+    fault_mark("supervisor/start-told");
     loop_arm(&supervisor->loop, &supervisor->leave_cgroups, LEAVE_CGROUPS_MS);
 }
 
@@ -173,6 +182,7 @@ static int create(struct supervisor *supervisor, const char *bundle, struct erro
     const struct supervisor_config *config = &supervisor->config;
     if (config->log_wanted && open_log(supervisor, err) != 0)
         return -1;
+    fault_mark("supervisor/log-opened");
     struct process *init = process_new(supervisor, "", NULL, config->stdin_open);
     if (init == NULL)
         return error_set(err, ENOMEM, "create", "");
@@ -191,6 +201,7 @@ static int create(struct supervisor *supervisor, const char *bundle, struct erro
     streams_close_child(&child);
     if (result != 0)
         return -1;
+    fault_mark("supervisor/created");
     init->pid = launched->pid;
     init->state = PROCESS_ALIVE;
     oom_watch_begin(supervisor);
@@ -358,6 +369,7 @@ int supervisor_run(const char *bundle) {
     mallopt(M_TRIM_THRESHOLD, MAPPED_BLOCK_BYTES);
     mallopt(M_TOP_PAD, HEAP_STEP_BYTES);
     leave_daemon();
+    fault_mark("supervisor/begin");
     cleanup_free char *path = realpath(bundle, NULL);
     if (path == NULL || chdir("/") != 0)
         error_set(&err, errno, "open bundle", bundle);
@@ -369,6 +381,7 @@ int supervisor_run(const char *bundle) {
     } else if (create(&supervisor, path, &err) != 0) {
         supervisor_abort(&supervisor, err);
     } else {
+        fault_mark("supervisor/listening");
         events_status(&supervisor, supervisor.connections);
     }
     supervisor.changed = true;
