@@ -78,6 +78,11 @@ enum protocol_type {
     /* {}: the container is out of memory: the kernel killed one of its processes, or, without OOM
      * killer, makes them wait. Before the EXITED that may follow from it. */
     PROTOCOL_OOM = 69,
+    /* {"steps"}: where the time went, for a trace, in a supervisor that was started with
+     * MYDOCK_STEP_TIMES in its environment: [{"label","process","atUs"}], what was passed since the
+     * last such message and when, in microseconds of Unix time, by which process as it is numbered
+     * itself. Before STARTED, FAILED and EXITED. */
+    PROTOCOL_STEPS = 70,
 };
 
 #endif

@@ -7,6 +7,7 @@ import { connect, Socket } from 'node:net';
 import { join } from 'node:path';
 import { errorMessage, InternalError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { spansAreWanted } from '../base/spans.ts';
 import { addon } from '../native/addon.ts';
 import { descriptorOf } from '../native/descriptor.ts';
 import {
@@ -63,7 +64,7 @@ export class Supervisor {
       pid = addon().spawn({
         file: runtime,
         args: ['mydock-runtime', 'supervise', '--bundle', bundle],
-        env: [],
+        env: spansAreWanted() ? ['MYDOCK_STEP_TIMES=1'] : [],
         cwd: '/',
         fds: [nowhere, nowhere, stderr, far],
       });

@@ -7,6 +7,7 @@ import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { handleExit, lostRun } from './exit.ts';
 import { containerPaths } from './paths.ts';
+import { tellRuntimeSteps } from './runtime-steps.ts';
 import { checkVersion, type SupervisorHandlers } from './supervisor.ts';
 
 export interface StartOutcome {
@@ -55,6 +56,9 @@ export function superviseHandlers(
               readExitRecord(engine, container) ?? fromEvent(container, message.payload),
             );
           } else container.execs.get(message.payload.process)?.exited(message.payload.exitCode);
+          break;
+        case 'steps':
+          tellRuntimeSteps(container.id, message.payload);
           break;
         case 'oom':
           container.oomKilled = true;

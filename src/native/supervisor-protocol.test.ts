@@ -72,6 +72,12 @@ const events: { readonly [K in keyof Events]: Events[K] } = {
   },
   detached: { process: '', attachment: 7, reason: 'detached' },
   oom: {},
+  steps: {
+    steps: [
+      { label: 'launch/forked', process: 4242, atUs: 1795219158123456 },
+      { label: 'init/filled', process: 1, atUs: 1795219158123999 },
+    ],
+  },
 };
 
 for (const [name, payload] of Object.entries(commands)) {

@@ -97,6 +97,12 @@ export interface Events {
    * Before the `exited` that may follow from it.
    */
   oom: Record<string, never>;
+  /**
+   * Where the time went, for a trace, in a supervisor that was started with MYDOCK_STEP_TIMES in its environment: what
+   * was passed since the last such message and when, in microseconds of Unix time, by which process as it is numbered
+   * itself. Before `started`, `failed` and `exited`.
+   */
+  steps: { steps: { label: string; process: number; atUs: number }[] };
 }
 
 export const COMMAND_TYPES: { readonly [K in keyof Commands]: number } = {
@@ -116,6 +122,7 @@ export const EVENT_TYPES: { readonly [K in keyof Events]: number } = {
   exited: 67,
   detached: 68,
   oom: 69,
+  steps: 70,
 };
 
 /** What becomes of the output of the init. */

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "common/protocol.h"
+#include "common/step_times.h"
 #include "runtime/supervisor/attach.h"
 #include "runtime/supervisor/control.h"
 #include "runtime/supervisor/events.h"
@@ -97,6 +98,43 @@ static void expect_nothing(void) {
     CHECK(recv(daemon_fd, &byte, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
 }
 
+/* The numbers of the fixture in the place of those that this process passes. */
+static void test_steps(void) {
+    unsigned char got[FIXTURE_MAX] = {0};
+    setenv("MYDOCK_STEP_TIMES", "1", 1);
+    step_times_begin();
+    CHECK(getenv("MYDOCK_STEP_TIMES") == NULL);
+    step_times_mark("launch/forked");
+    pid_t child = fork();
+    if (child == 0) {
+        step_times_mark("init/filled");
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    events_steps(&supervisor);
+    run_loop();
+    CHECK(recv(daemon_fd, got, sizeof(got) - 1, MSG_DONTWAIT) > 8);
+    json_t *payload = json_loads((const char *)got + 8, 0, NULL);
+    const char *labels[2];
+    int processes[2];
+    json_int_t times[2];
+    CHECK(json_unpack(payload, "{s:[{s:s, s:i, s:I}, {s:s, s:i, s:I}]!}", "steps", "label",
+                      &labels[0], "process", &processes[0], "atUs", &times[0], "label", &labels[1],
+                      "process", &processes[1], "atUs", &times[1]) == 0);
+    CHECK(strcmp(labels[0], "launch/forked") == 0 && processes[0] == getpid());
+    CHECK(strcmp(labels[1], "init/filled") == 0 && processes[1] == child);
+    CHECK(times[0] > 1000000000000000 && times[1] >= times[0]);
+    json_decref(payload);
+    /* Taken once. */
+    events_steps(&supervisor);
+    expect_nothing();
+    for (int count = 0; count < 2 * STEP_TIMES_MAX; count++)
+        step_times_mark("launch/forked");
+    struct step_time taken[STEP_TIMES_MAX];
+    CHECK(step_times_take(taken) == STEP_TIMES_MAX && step_times_take(taken) == 0);
+}
+
 static void test_events(void) {
     struct process *init = supervisor.init;
     struct process *exec = process_new(&supervisor, "exec-1", NULL, false);
@@ -124,6 +162,8 @@ static void test_events(void) {
     expect_event("detached");
     events_oom(&supervisor);
     expect_event("oom");
+    events_steps(&supervisor);
+    expect_nothing();
     supervisor.execs = NULL;
     process_free(exec);
 }
@@ -232,6 +272,8 @@ int main(void) {
         supervisor.init->state = PROCESS_ALIVE;
         test_attach(split == 1);
     }
+    /* The last: from there on marks are kept. */
+    test_steps();
     control_close_all(&supervisor);
     control_sweep(&supervisor);
     process_free(supervisor.init);
