@@ -8,9 +8,10 @@ import type { GrpcServices, ServerCallContext } from '../../api/grpc/server.ts';
 import { codeOf, GrpcError } from '../../api/grpc/status.ts';
 import type { BuildJob } from './build-job.ts';
 import { resultDefinition } from './build-results.ts';
-import { type ControlParts, cacheSpec, inputResults, requireDockerfile, workerRecord } from './control.ts';
+import { type ControlParts, cacheSpec, inputResults, requireDockerfile } from './control.ts';
 import { describedSubrequests, isSubrequest } from './frontend-attributes.ts';
 import { readResultFile, readResultFolder, statResultFile } from './result-files.ts';
+import { workerRecord } from './worker-record.ts';
 
 /** Which build a call belongs to. */
 const BUILD_HEADER = 'buildkit-controlapi-buildid';

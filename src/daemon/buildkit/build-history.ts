@@ -3,7 +3,6 @@
  * kept in memory, of a bounded size: gone with the daemon, the oldest first, pinned ones last.
  */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { BuildStatus } from '../../api/build-status.ts';
 import {
   type BuildHistoryEventSchema,
   BuildHistoryEventType,
@@ -119,10 +118,8 @@ export class BuildHistory {
     this.#remove(record);
   }
 
-  /** The progress of one that has ended; undefined where there is none. */
-  progressOf(ref: string): readonly BuildStatus[] | undefined {
-    const record = this.#records.get(ref);
-    return record?.ended === true ? record.progress : undefined;
+  find(ref: string): BuildRecord | undefined {
+    return this.#records.get(ref);
   }
 
   /** What records name by its digest. Throws NotFound. */

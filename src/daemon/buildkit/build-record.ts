@@ -31,6 +31,7 @@ export class BuildRecord {
   pinned = false;
   readonly #order: Order;
   readonly #progress: BuildStatus[] = [];
+  readonly #followers = new Set<() => void>();
   readonly #vertices = new Map<string, { cached: boolean; completed: boolean }>();
   #bytes = 0;
   #warnings = 0;
@@ -49,9 +50,33 @@ export class BuildRecord {
     return this.#bytes;
   }
 
-  /** In order, from the first on. */
-  get progress(): readonly BuildStatus[] {
-    return this.#progress;
+  /** What is kept of it, from the first on, until the build has ended. */
+  async *follow(signal: AbortSignal): AsyncGenerator<BuildStatus> {
+    for (let next = 0; !signal.aborted; ) {
+      for (; next < this.#progress.length; next++) {
+        const status = this.#progress[next];
+        if (status !== undefined) yield status;
+      }
+      if (this.ended) return;
+      await this.#grown(signal);
+    }
+  }
+
+  async #grown(signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const wake = (): void => {
+        this.#followers.delete(wake);
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      this.#followers.add(wake);
+      signal.addEventListener('abort', wake);
+      if (signal.aborted) wake();
+    });
+  }
+
+  #wake(): void {
+    for (const wake of [...this.#followers]) wake();
   }
 
   /** The error with its details, where that is its digest. */
@@ -71,6 +96,7 @@ export class BuildRecord {
     }
     this.#warnings += status.warnings?.length ?? 0;
     this.#keep(status);
+    this.#wake();
   }
 
   #keep(status: BuildStatus): void {
@@ -95,6 +121,7 @@ export class BuildRecord {
       blob: error === undefined ? undefined : errorBlob(error),
       response: 'response' in outcome ? outcome.response : {},
     };
+    this.#wake();
   }
 
   /** `running`, `completed`, `error` or `canceled`, as filters name them. */

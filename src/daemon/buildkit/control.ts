@@ -9,11 +9,9 @@ import {
   type UsageRecordSchema,
 } from '../../api/buildkit/control_pb.ts';
 import type { Definition } from '../../api/buildkit/types_pb.ts';
-import type { WorkerRecordSchema } from '../../api/buildkit/worker_pb.ts';
 import type { GrpcServices, ServerCallContext } from '../../api/grpc/server.ts';
 import { asGrpcError, GrpcError } from '../../api/grpc/status.ts';
 import { InvalidParameterError } from '../../base/errors.ts';
-import { MYDOCK_VERSION } from '../../base/version.ts';
 import type { BuildCacheEntry } from '../../build/builder.ts';
 import { cacheFilter } from '../../build/cache/cache-filter.ts';
 import type { CacheSpec } from '../../build/solve-request.ts';
@@ -27,6 +25,7 @@ import { outputsOf } from './exporters.ts';
 import { clientCache } from './frontend-attributes.ts';
 import type { SessionRegistry } from './session/session-registry.ts';
 import { statusMessage } from './status-messages.ts';
+import { version, workerRecord } from './worker-record.ts';
 
 export interface ControlParts {
   backend: BuildBackend;
@@ -49,10 +48,10 @@ export function addControl(services: GrpcServices, parts: ControlParts): void {
     }))
     .stream(Control.method.status, async function* (requests, { signal }) {
       const { ref } = await first(requests);
-      // One that has ended, and whose progress was read, is told from its record.
-      const past = jobs.find(ref)?.status.taken === false ? undefined : history.progressOf(ref);
-      if (past !== undefined) {
-        for (const status of past) yield statusMessage(status);
+      // Whoever comes first gets all of it as it happens, every other what is kept.
+      const record = jobs.find(ref)?.status.taken === false ? undefined : history.find(ref);
+      if (record !== undefined) {
+        for await (const status of record.follow(signal)) yield statusMessage(status);
         return;
       }
       const job = await jobs.get(ref, signal);
@@ -70,29 +69,6 @@ export function addControl(services: GrpcServices, parts: ControlParts): void {
       yield* entries.map(usageRecord);
     })
     .stream(Control.method.session, (requests, call) => overCall(sessions, requests, call));
-}
-
-export function version(): { package: string; version: string; revision: string } {
-  return { package: 'mydock', version: `v${MYDOCK_VERSION}`, revision: '' };
-}
-
-export function workerRecord(backend: BuildBackend): MessageInitShape<typeof WorkerRecordSchema> {
-  return {
-    id: 'mydock',
-    labels: {
-      'org.mobyproject.buildkit.worker.executor': 'mydock',
-      // Clients put it into `--add-host name:host-gateway` themselves.
-      'org.mobyproject.buildkit.worker.moby.host-gateway-ip': backend.hostGateway(),
-      // Clients take it for a sign of what daemons without it cannot do: outputs and caches of all types, several platforms.
-      'org.mobyproject.buildkit.worker.snapshotter': 'mydock',
-    },
-    platforms: backend.platforms().map(({ os, architecture, variant }) => ({
-      os,
-      architecture,
-      ...(variant === undefined ? {} : { variant }),
-    })),
-    buildkitVersion: version(),
-  };
 }
 
 async function recorded(
