@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { type Filters, InvalidFilterError, parseFilters } from '../api/filters.ts';
 import { compareApiVersions } from '../api/version.ts';
 import { InvalidParameterError } from '../base/errors.ts';
+import { BodyBuffer } from './body-buffer.ts';
 
 /** Bodies of JSON requests; contexts and archives are streams and not counted here. */
 const JSON_BODY_MAX_BYTES = 8 * 1024 * 1024;
@@ -44,6 +45,8 @@ export class ApiRequest {
     this.params = fields.params;
     this.signal = fields.signal;
     this.upgrade = fields.upgrade;
+    // A body that breaks off is told to whoever reads it at that moment, and else to nobody.
+    fields.message.on('error', () => undefined);
     refuseNul(fields.query, 'query parameter');
     refuseNul(Object.entries(fields.params), 'path parameter');
   }
@@ -109,7 +112,9 @@ export class ApiRequest {
       );
     }
     if (isNestedDeeper(body, JSON_DEPTH_MAX)) {
-      throw new InvalidParameterError(`invalid JSON in request body: nested deeper than ${JSON_DEPTH_MAX} levels`);
+      throw new InvalidParameterError(
+        `invalid JSON in request body: nested deeper than ${JSON_DEPTH_MAX} levels`,
+      );
     }
     let value: unknown;
     try {
@@ -139,14 +144,18 @@ export class ApiRequest {
   }
 
   async #streamBody(): Promise<Buffer> {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    for await (const chunk of this.message as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length > JSON_BODY_MAX_BYTES) throw tooLarge();
-      chunks.push(chunk);
+    const body = new BodyBuffer();
+    try {
+      // A body that is refused must not take the connection along: the answer goes out on it.
+      const pieces: AsyncIterable<Buffer> = this.message.iterator({ destroyOnReturn: false });
+      for await (const piece of pieces) {
+        if (body.length + piece.length > JSON_BODY_MAX_BYTES) throw tooLarge();
+        body.add(piece);
+      }
+      return body.bytes();
+    } finally {
+      body.release();
     }
-    return Buffer.concat(chunks, length);
   }
 
   /** Node hands the body of an upgrade request over with the stream: cut it off by its length. */
@@ -159,21 +168,27 @@ export class ApiRequest {
     const length = Number(this.header('content-length') ?? 0);
     if (!Number.isInteger(length) || length < 0) throw new InvalidParameterError('invalid Content-Length');
     if (length > JSON_BODY_MAX_BYTES) throw tooLarge();
-    while (upgrade.head.length < length) {
-      const chunk = await nextChunk(upgrade.socket);
-      if (chunk === null) throw new InvalidParameterError('request body ended early: unexpected EOF');
-      upgrade.head = Buffer.concat([upgrade.head, chunk]);
+    const body = new BodyBuffer();
+    try {
+      body.add(upgrade.head);
+      while (body.length < length) {
+        const piece = await nextChunk(upgrade.socket);
+        if (piece === null) throw new InvalidParameterError('request body ended early: unexpected EOF');
+        body.add(piece);
+      }
+      upgrade.head = body.bytes().subarray(length);
+      return body.bytes().subarray(0, length);
+    } finally {
+      body.release();
     }
-    const body = upgrade.head.subarray(0, length);
-    upgrade.head = upgrade.head.subarray(length);
-    return body;
   }
 }
 
 /** What C and the kernel take for the end of a name: no name, path or value of the API holds one. */
 function refuseNul(parameters: Iterable<[string, string]>, what: string): void {
   for (const [name, value] of parameters) {
-    if (value.includes('\0')) throw new InvalidParameterError(`invalid ${what} "${name}": it holds a NUL character`);
+    if (value.includes('\0'))
+      throw new InvalidParameterError(`invalid ${what} "${name}": it holds a NUL character`);
   }
 }
 

@@ -123,6 +123,8 @@ function bodyOf(request: ApiRequest): Readable {
     throw new InvalidParameterError('an archive cannot be sent with an upgrade request');
   }
   const body = new PassThrough();
+  // One that breaks off is told to whoever reads it; after a refusal that is nobody.
+  body.on('error', () => undefined);
   request.message.once('error', (error) => body.destroy(error));
   request.message.once('close', () => {
     if (!request.message.complete)
