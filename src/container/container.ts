@@ -6,6 +6,7 @@ import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { Mutex } from '../base/mutex.ts';
 import type { ExecSession } from './exec.ts';
+import { FreezeGate } from './freeze-gate.ts';
 import type { HealthMonitor } from './health-monitor.ts';
 import type { ContainerRecord, RecordTable } from './record.ts';
 import type { RootView } from './root-view.ts';
@@ -27,6 +28,7 @@ export class Container {
   readonly record: ContainerRecord;
   /** Serialises start, stop, remove and the like. */
   readonly mutex = new Mutex();
+  readonly freezeGate = new FreezeGate();
   readonly execs = new Map<string, ExecSession>();
   readonly pendingAttachments = new Set<PendingAttachment>();
   /** Who looks into its root filesystem (root-view.ts), and whether that is mounted by this daemon. */

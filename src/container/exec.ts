@@ -149,37 +149,7 @@ export async function startExec(
   const { container, request } = session;
   const tty = request.Tty === true;
   try {
-    requireExecStartable(session);
-    // Removed from the kernel, it could not be applied; see DefaultApparmor.
-    if (container.record.apparmorProfile === DEFAULT_APPARMOR_PROFILE) await engine.apparmor.require();
-    const supervisor = container.supervisor;
-    if (supervisor === undefined) throw new ConflictError(`container ${container.id} is not running`);
-    session.state = { status: 'starting' };
-    const spec = execSpec(engine, session, start);
-    stepSync('exec/create', container.id, () =>
-      supervisor.send('exec', {
-        process: session.id,
-        spec,
-        stdin: request.AttachStdin === true && connection !== null,
-      }),
-    );
-    if (connection !== null) {
-      stepSync('exec/attach', container.id, () =>
-        lendTo(supervisor, session.id, connection, {
-          stdin: request.AttachStdin === true,
-          stdout: request.AttachStdout === true,
-          stderr: request.AttachStderr === true,
-          detachKeys: tty ? session.detachKeys : [],
-          framed: !tty,
-        }),
-      );
-    }
-    // Before the start: a short command's end may be heard in the same read as its beginning.
-    engine.events.container(container, `exec_start: ${(request.Cmd ?? []).join(' ')}`, {
-      execID: session.id,
-    });
-    stepSync('exec/command', container.id, () => supervisor.send('startExec', { process: session.id }));
-    await step('exec/executing', container.id, () => session.executing);
+    await container.freezeGate.start(() => execute(engine, session, start, connection));
     connection?.release();
   } catch (error) {
     if (session.state.status === 'starting') session.state = { status: 'ended', pid: 0, exitCode: 126 };
@@ -189,6 +159,48 @@ export async function startExec(
     await connection.write(tty ? text : encodeFrame(STREAM_STDOUT, text));
     connection.close();
   }
+}
+
+/** Resolves when the program executes. */
+async function execute(
+  engine: EngineContext,
+  session: ExecSession,
+  start: ExecStartRequest,
+  connection: ClientConnection | null,
+): Promise<void> {
+  const { container, request } = session;
+  const tty = request.Tty === true;
+  requireExecStartable(session);
+  // Removed from the kernel, it could not be applied; see DefaultApparmor.
+  if (container.record.apparmorProfile === DEFAULT_APPARMOR_PROFILE) await engine.apparmor.require();
+  const supervisor = container.supervisor;
+  if (supervisor === undefined) throw new ConflictError(`container ${container.id} is not running`);
+  session.state = { status: 'starting' };
+  const spec = execSpec(engine, session, start);
+  stepSync('exec/create', container.id, () =>
+    supervisor.send('exec', {
+      process: session.id,
+      spec,
+      stdin: request.AttachStdin === true && connection !== null,
+    }),
+  );
+  if (connection !== null) {
+    stepSync('exec/attach', container.id, () =>
+      lendTo(supervisor, session.id, connection, {
+        stdin: request.AttachStdin === true,
+        stdout: request.AttachStdout === true,
+        stderr: request.AttachStderr === true,
+        detachKeys: tty ? session.detachKeys : [],
+        framed: !tty,
+      }),
+    );
+  }
+  // Before the start: a short command's end may be heard in the same read as its beginning.
+  engine.events.container(container, `exec_start: ${(request.Cmd ?? []).join(' ')}`, {
+    execID: session.id,
+  });
+  stepSync('exec/command', container.id, () => supervisor.send('startExec', { process: session.id }));
+  await step('exec/executing', container.id, () => session.executing);
 }
 
 function execSpec(engine: EngineContext, session: ExecSession, start: ExecStartRequest): Process {

@@ -19,10 +19,12 @@ export function cgroupOf(engine: EngineContext, container: Container): Container
 export async function pauseContainer(engine: EngineContext, container: Container): Promise<void> {
   requirePausable(container.record.state, container.id);
   const cgroup = cgroupOf(engine, container);
-  await step('pause/freeze', container.id, () => freeze(cgroup));
-  // It may have ended, or been killed, while it froze.
-  requirePausable(container.record.state, container.id);
-  stepSync('pause/record', container.id, () => container.transition({ to: 'paused' }));
+  await container.freezeGate.freeze(async () => {
+    await step('pause/freeze', container.id, () => freeze(cgroup));
+    // It may have ended, or been killed, while it froze.
+    requirePausable(container.record.state, container.id);
+    stepSync('pause/record', container.id, () => container.transition({ to: 'paused' }));
+  });
   engine.events.container(container, 'pause');
 }
 

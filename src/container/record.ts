@@ -47,6 +47,8 @@ export interface ContainerRecord {
   restartCount: number;
   /** A user stopped it: `unless-stopped` leaves it so when the daemon starts. */
   stoppedByUser: boolean;
+  /** Its removal, once it has begun, is with its anonymous volumes. */
+  removesVolumes?: boolean;
   /** Its network namespace while it runs, where that is its own. */
   sandbox: Sandbox | null;
   /** SHA-256 of the resolv.conf that its run began with: what somebody has changed since is left alone. */

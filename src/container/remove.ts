@@ -46,6 +46,8 @@ export async function removeContainer(
   clearTimeout(container.restartTimer);
   await container.teardown;
   const { id } = container;
+  // For the next daemon, where this one does not come to the end.
+  container.record.removesVolumes = options.volumes;
   stepSync('remove/record', id, () => container.transition({ to: 'removing' }));
   await step('remove/views', id, () => endViews(container));
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);

@@ -263,10 +263,13 @@ function sweepHomes(engine: EngineContext): void {
 }
 
 async function finishRemoval(engine: EngineContext, container: Container): Promise<void> {
-  const { state, hostConfig } = container.record;
+  const { state, hostConfig, removesVolumes } = container.record;
   const ended = state.status === 'exited' && endOf(state).finishedAt !== '';
   if (state.status !== 'removing' && !(hostConfig.AutoRemove === true && ended)) return;
   await container.mutex.run(() =>
-    removeContainer(engine, container, { force: false, volumes: hostConfig.AutoRemove === true }),
+    removeContainer(engine, container, {
+      force: false,
+      volumes: hostConfig.AutoRemove === true || removesVolumes === true,
+    }),
   );
 }

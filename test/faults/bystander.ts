@@ -18,7 +18,7 @@ interface Described {
 
 export class Bystander {
   readonly #daemon: FaultedDaemon;
-  readonly #id: string;
+  readonly id: string;
   #pid = 0;
   #startedAt = '';
   /** Lines that were judged already, and bytes of the log that they took. */
@@ -27,7 +27,7 @@ export class Bystander {
 
   private constructor(daemon: FaultedDaemon, id: string) {
     this.#daemon = daemon;
-    this.#id = id;
+    this.id = id;
   }
 
   static async start(daemon: FaultedDaemon): Promise<Bystander> {
@@ -73,11 +73,11 @@ export class Bystander {
   }
 
   async #describe(): Promise<Described> {
-    return (await this.#daemon.ask('GET', `/containers/${this.#id}/json`)).json<Described>();
+    return (await this.#daemon.ask('GET', `/containers/${this.id}/json`)).json<Described>();
   }
 
   #readLog(): string[] {
-    const path = join(this.#daemon.dataRoot, 'containers', this.#id, `${this.#id}-json.log`);
+    const path = join(this.#daemon.dataRoot, 'containers', this.id, `${this.id}-json.log`);
     const text = readFileSync(path).subarray(this.#position).toString();
     const whole = text.slice(0, text.lastIndexOf('\n') + 1);
     this.#position += Buffer.byteLength(whole);

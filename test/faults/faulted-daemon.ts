@@ -2,7 +2,7 @@
  * A daemon that can be struck: a copy of the built programs (a build beside a long run must not change them), with the
  * module that hears labelled steps preloaded, and the Engine API to it. Needs the sandbox of test/run/sandbox.sh.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import {
   closeSync,
   cpSync,
@@ -34,6 +34,7 @@ const PROGRAMS = [
   'mydock-runtime',
   'mydock-init',
 ];
+const STRIKE_MODULE = 'strike-module.mjs';
 /** Time after an operation in which what it does behind its answer begins. */
 const QUIET_MS = 60;
 
@@ -76,6 +77,7 @@ export class FaultedDaemon {
     for (const name of PROGRAMS) cpSync(join(ROOT, 'dist', name), join(daemon.#programs, name));
     if (options.runtime !== undefined)
       cpSync(options.runtime, join(daemon.#programs, 'mydock-runtime'), { force: true });
+    daemon.#bundleStrikeModule();
     try {
       await daemon.launch();
       await daemon.#bringBusybox();
@@ -84,6 +86,15 @@ export class FaultedDaemon {
       await daemon.close();
       throw error;
     }
+  }
+
+  /** Node would take the types out of it at every start. */
+  #bundleStrikeModule(): void {
+    execFileSync(join(ROOT, `node_modules/@esbuild/linux-${process.arch}/bin/esbuild`), [
+      join(import.meta.dirname, 'strike-module.ts'),
+      ...['--bundle', '--platform=node', '--format=esm', '--log-level=warning'],
+      `--outfile=${join(this.#programs, STRIKE_MODULE)}`,
+    ]);
   }
 
   async #bringBusybox(): Promise<void> {
@@ -124,7 +135,7 @@ export class FaultedDaemon {
       process.execPath,
       [
         '--disable-warning=ExperimentalWarning',
-        `--import=${join(import.meta.dirname, 'strike-module.ts')}`,
+        `--import=${join(this.#programs, STRIKE_MODULE)}`,
         join(this.#programs, 'mydockd.cjs'),
         ...['--data-root', this.dataRoot, '--exec-root', this.execRoot],
         ...['--host', `unix://${this.socket}`, '--group', 'root'],

@@ -31,6 +31,11 @@ export class Judge {
     return judge;
   }
 
+  /** ID of the container that is not to be struck. */
+  get bystander(): string {
+    return this.#bystander.id;
+  }
+
   /** Takes the machine as it is, once it has come to rest, for how it is to be. */
   async remember(): Promise<void> {
     let last = this.#look();

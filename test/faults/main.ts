@@ -16,10 +16,16 @@ const SANDBOX_NAME = `mydock-faults-${process.pid}-`;
 /** Of one sandbox: its daemon does not grow old, and a few run at a time. */
 const SCENARIOS_EACH = 5;
 
-async function runIn(command: readonly string[]): Promise<boolean> {
+async function runIn(command: readonly string[], interrupt: AbortSignal): Promise<boolean> {
   const [file = '', ...args] = command;
   const child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit'] });
-  return await new Promise((resolve) => child.once('exit', (code) => resolve(code === 0)));
+  const stop = (): void => {
+    child.kill('SIGKILL');
+  };
+  interrupt.addEventListener('abort', stop);
+  const code = await new Promise((resolve) => child.once('exit', resolve));
+  interrupt.removeEventListener('abort', stop);
+  return code === 0;
 }
 
 async function main(): Promise<boolean> {
@@ -32,12 +38,15 @@ async function main(): Promise<boolean> {
   const sandbox = sandboxes(SANDBOX_NAME, scratch);
   const queue: string[][] = [];
   for (let at = 0; at < names.length; at += SCENARIOS_EACH) queue.push(names.slice(at, at + SCENARIOS_EACH));
+  const interrupt = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupt.abort());
   let good = true;
   const worker = async (): Promise<void> => {
     for (let part = queue.shift(); part !== undefined; part = queue.shift()) {
+      if (interrupt.signal.aborted) return;
       const script = join(import.meta.dirname, 'in-sandbox.ts');
       const flags = ['--disable-warning=ExperimentalWarning', script, `--points=${points}`];
-      good = (await runIn(sandbox(process.execPath, ...flags, ...part))) && good;
+      good = (await runIn(sandbox(process.execPath, ...flags, ...part), interrupt.signal)) && good;
     }
   };
   try {
@@ -46,7 +55,7 @@ async function main(): Promise<boolean> {
     spawnSync(SANDBOX, ['--sweep', SANDBOX_NAME], { stdio: 'inherit' });
     rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });
   }
-  return good;
+  return good && !interrupt.signal.aborted;
 }
 
 process.exitCode = (await main()) ? 0 : 1;

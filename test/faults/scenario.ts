@@ -6,6 +6,8 @@ import type { FaultedDaemon } from './faulted-daemon.ts';
 
 export interface Scenario {
   readonly name: string;
+  /** The runtime takes part: it is struck as well. */
+  readonly runtime?: true;
   /** What there is before, all of it acknowledged. */
   prepare?(daemon: FaultedDaemon): Promise<void>;
   /**

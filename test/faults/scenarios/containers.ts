@@ -68,6 +68,7 @@ export const containerScenarios: readonly Scenario[] = [
   },
   {
     name: 'start',
+    runtime: true,
     async prepare(daemon) {
       await makeNetwork(daemon, 'xnet');
       await create(daemon, 'xo', {
@@ -88,9 +89,10 @@ export const containerScenarios: readonly Scenario[] = [
   },
   {
     name: 'run --rm',
+    runtime: true,
     async operate(daemon, again) {
       // What was struck may have come to its end, with nobody who would make it again but this.
-      if (again) await daemon.ask('DELETE', '/containers/xo?force=1', { allowed: [404] });
+      if (again) await daemon.ask('DELETE', '/containers/xo?force=1&v=1', { allowed: [404] });
       await create(daemon, 'xo', {
         Cmd: ['true'],
         Volumes: { '/var/www': {} },
@@ -106,6 +108,7 @@ export const containerScenarios: readonly Scenario[] = [
   },
   {
     name: 'stop',
+    runtime: true,
     prepare: (daemon) => run(daemon, 'xo', { ...published(18_081), Volumes: { '/data': {} } }),
     operate: (daemon) => daemon.ask('POST', '/containers/xo/stop?t=20', { allowed: [304] }),
     ...isThere('xo'),
@@ -114,6 +117,7 @@ export const containerScenarios: readonly Scenario[] = [
   },
   {
     name: 'kill',
+    runtime: true,
     prepare: (daemon) => run(daemon, 'xo', published(18_081)),
     async operate(daemon, again) {
       await daemon.ask('POST', '/containers/xo/kill', { allowed: again ? [409] : [] });
@@ -125,6 +129,7 @@ export const containerScenarios: readonly Scenario[] = [
   },
   {
     name: 'kill of a paused one',
+    runtime: true,
     async prepare(daemon) {
       await run(daemon, 'xo');
       await daemon.ask('POST', '/containers/xo/pause');
@@ -147,6 +152,7 @@ export const containerScenarios: readonly Scenario[] = [
   },
   {
     name: 'restart by policy',
+    runtime: true,
     async prepare(daemon) {
       await run(daemon, 'xo', { HostConfig: { RestartPolicy: { Name: 'always' } } });
     },
@@ -185,6 +191,7 @@ export const containerScenarios: readonly Scenario[] = [
   },
   {
     name: 'forced removal',
+    runtime: true,
     prepare: (daemon) => run(daemon, 'xo', { ...published(18_081), Volumes: { '/one': {} } }),
     operate: (daemon) => daemon.ask('DELETE', '/containers/xo?v=1&force=1', { allowed: [404] }),
     ...isGone('xo'),
@@ -233,6 +240,7 @@ export const containerScenarios: readonly Scenario[] = [
   },
   {
     name: 'exec',
+    runtime: true,
     prepare: (daemon) => run(daemon, 'xo'),
     async operate(daemon) {
       require((await output(daemon, 'xo', ['echo', 'heard'])) === 'heard', 'another output');
