@@ -87,6 +87,21 @@ describe('values of flags', () => {
     assert.deepEqual(remoteContext('https://h/x.git#main'), { kind: 'git', url: 'https://h/x.git#main' });
     assert.deepEqual(remoteContext('https://h/x.tgz'), { kind: 'http', url: 'https://h/x.tgz' });
     assert.equal(remoteContext('../other'), undefined);
+    const digest = `sha256:${'a'.repeat(64)}`;
+    assert.deepEqual(remoteContext(`oci-layout://../out:v1@${digest}`), {
+      kind: 'oci-layout',
+      path: '../out',
+      tag: 'v1',
+      digest,
+    });
+    assert.deepEqual(remoteContext('oci-layout:///a:b/out'), {
+      kind: 'oci-layout',
+      path: '/a:b/out',
+      tag: '',
+      digest: '',
+    });
+    assert.throws(() => remoteContext('oci-layout://out@sha256:12'), /invalid digest "sha256:12"/);
+    assert.throws(() => remoteContext('oci-layout://:v1'), /needs a folder/);
     assert.deepEqual(['.', 'git@h:a/b', 'github.com/a/b', 'github'].map(isAddress), [
       false,
       true,

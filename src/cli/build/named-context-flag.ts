@@ -1,5 +1,7 @@
 /** `--build-context name=value`: a folder, or an address of an image, a layout, a stage, a repository or a tar. */
 
+import { type LayoutAddress, parseLayout } from './oci-layout.ts';
+
 export interface NamedContext {
   readonly name: string;
   readonly value: string;
@@ -8,7 +10,8 @@ export interface NamedContext {
 /** What the daemon is told of a context that is no folder of this machine. */
 export type RemoteContext =
   | { kind: 'image'; reference: string }
-  | { kind: 'oci-layout'; path: string; reference: string }
+  /** Looked up and served here. */
+  | ({ kind: 'oci-layout' } & LayoutAddress)
   | { kind: 'stage'; name: string }
   | { kind: 'git'; url: string }
   | { kind: 'http'; url: string };
@@ -18,6 +21,8 @@ export function parseNamedContext(text: string): NamedContext {
   const name = text.slice(0, Math.max(equals, 0)).trim();
   const value = text.slice(equals + 1);
   if (name === '' || value === '') throw new Error('it must be name=value');
+  // What is wrong with it is told of the flag.
+  remoteContext(value);
   return { name, value };
 }
 
@@ -30,11 +35,7 @@ export function remoteContext(value: string): RemoteContext | undefined {
   const stage = after('target:');
   if (stage !== undefined) return { kind: 'stage', name: stage };
   const layout = after('oci-layout://');
-  if (layout !== undefined) {
-    const at = layout.search(/[@:](?!.*\/)/);
-    const path = at < 0 ? layout : layout.slice(0, at);
-    return { kind: 'oci-layout', path, reference: at < 0 ? '' : layout.slice(at) };
-  }
+  if (layout !== undefined) return { kind: 'oci-layout', ...parseLayout(layout) };
   if (isGitAddress(value)) return { kind: 'git', url: value };
   return /^https?:\/\//.test(value) ? { kind: 'http', url: value } : undefined;
 }

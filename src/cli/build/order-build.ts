@@ -21,6 +21,7 @@ import type { BuildOptions } from './build-options.ts';
 import { type BuildQueryValues, buildQuery } from './build-query.ts';
 import { progressMode } from './check-options.ts';
 import { remoteContext } from './named-context-flag.ts';
+import { layoutDigest } from './oci-layout.ts';
 import { askedOfOtherEngine, OTHER_ENGINE, refuseOtherEngine } from './other-engine.ts';
 import { planOutputs } from './output-flag.ts';
 import { openPrinter } from './progress/build-printer.ts';
@@ -95,8 +96,8 @@ interface Order {
 
 async function send(order: Order, context: SentContext, byName: boolean): Promise<BuildOutcome> {
   const { client, io, options, query, sinks } = order;
-  const { contexts, uploads } = await namedContexts(options, io, byName);
-  const parts = { secrets: options.secret, ssh: options.ssh, sinks, uploads };
+  const { contexts, uploads, layouts } = await namedContexts(options, io, byName);
+  const parts = { secrets: options.secret, ssh: options.ssh, sinks, uploads, layouts };
   if (context.body !== undefined) await refuseOtherEngine(client);
   const session = needsSession(parts)
     ? await (await import('./session/open-session.ts')).openSession(client, io, parts)
@@ -129,13 +130,19 @@ async function namedContexts(
   { buildContext }: BuildOptions,
   io: Io,
   byName: boolean,
-): Promise<{ contexts: Record<string, unknown>; uploads: SessionParts['uploads'] }> {
+): Promise<{ contexts: Record<string, unknown> } & Pick<SessionParts, 'uploads' | 'layouts'>> {
   const contexts: Record<string, unknown> = {};
   const uploads = new Map<string, () => Promise<AsyncIterable<Uint8Array>>>();
+  const layouts = new Map<string, string>();
   for (const [index, { name, value }] of buildContext.entries()) {
     const remote = remoteContext(value);
     const folder = resolve(io.cwd, value);
-    if (remote !== undefined) contexts[name] = remote;
+    if (remote?.kind === 'oci-layout') {
+      const store = `layout-${index}`;
+      const path = resolve(io.cwd, remote.path);
+      contexts[name] = { kind: 'oci-layout', store, digest: layoutDigest(path, remote) };
+      layouts.set(store, path);
+    } else if (remote !== undefined) contexts[name] = remote;
     else if (byName) contexts[name] = { kind: 'folder', ...(await contextFolder(folder)) };
     else {
       const id = `context-${index}`;
@@ -143,7 +150,7 @@ async function namedContexts(
       uploads.set(id, () => packContext(folder, { dockerfile: '' }));
     }
   }
-  return { contexts, uploads };
+  return { contexts, uploads, layouts };
 }
 
 interface MetadataAux {

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { DescMethod } from '@bufbuild/protobuf';
+import { Content } from '../../../api/buildkit/content_pb.ts';
 import { Auth, FileSend } from '../../../api/buildkit/filesync_pb.ts';
 import { Health, HealthCheckResponse_ServingStatus } from '../../../api/buildkit/health_pb.ts';
 import { Secrets } from '../../../api/buildkit/secrets_pb.ts';
@@ -14,6 +15,7 @@ import { GrpcServices } from '../../../api/grpc/server.ts';
 import type { Client } from '../../../client/client.ts';
 import type { Io } from '../../io.ts';
 import { credentialsFor } from './session-credentials.ts';
+import { layoutBlobSize, readLayoutBlob } from './session-layouts.ts';
 import { receiveOutput } from './session-outputs.ts';
 import type { SessionParts } from './session-parts.ts';
 import { SessionSecrets } from './session-secrets.ts';
@@ -52,6 +54,19 @@ export async function openSession(client: Client, io: Io, parts: SessionParts): 
   if (parts.uploads.size > 0) {
     services.stream(Upload.method.pull, (_, call) => sendUpload(parts.uploads, call));
     methods.push(Upload.method.pull);
+  }
+  if (parts.layouts.size > 0) {
+    services.unary(Content.method.info, async ({ digest }, call) => {
+      const size = BigInt(await layoutBlobSize(parts.layouts, digest, call));
+      return { info: { digest, size } };
+    });
+    services.stream(Content.method.read, async function* (requests, call) {
+      for await (const request of requests) {
+        yield* readLayoutBlob(parts.layouts, request, call);
+        return;
+      }
+    });
+    methods.push(Content.method.info, Content.method.read);
   }
   const id = randomUUID().replaceAll('-', '');
   const connection = await client.upgrade('/session', 'h2c', {
