@@ -9,6 +9,7 @@ import {
   fchmodSync,
   fsyncSync,
   openSync,
+  readdirSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -60,6 +61,13 @@ export function syncDirectory(directory: string): void {
     fsyncSync(fd);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** Removes what interrupted writes left in a directory, which nothing is written to meanwhile. */
+export function removeTemporaryFiles(directory: string): void {
+  for (const name of readdirSync(directory)) {
+    if (name.startsWith(TEMPORARY_PREFIX)) rmSync(join(directory, name), { force: true });
   }
 }
 

@@ -54,6 +54,7 @@ import { socketRoutes } from './routes/sockets/routes.ts';
 import { containerSecurity } from './security/container-security.ts';
 import { cdiFolders, securityDefaults } from './security-config.ts';
 import { checkSystem } from './system-check.ts';
+import { continueWaits } from './takeover/pending-waits.ts';
 
 export interface Daemon {
   router: Router;
@@ -63,6 +64,8 @@ export interface Daemon {
   startByPolicy(): Promise<void>;
   /** Lets go of everything; containers live on. With `keepCarried`, so do connections to ports that this process carries. */
   close(keepCarried?: boolean): Promise<void>;
+  /** Goes on with waits of another daemon (takeover/pending-waits.ts). */
+  continueWaits(waits: ReadonlyMap<string, number>): void;
   /** Sockets of such connections. */
   carried(): number;
 }
@@ -246,6 +249,8 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     startByPolicy: () => engine.startByPolicy(),
     close: (keepCarried = false) =>
       close({ engine, networks, build, snapshotter, contentStore, database, lock, runtimePath }, keepCarried),
+    continueWaits: (waits) =>
+      continueWaits({ events, wait: (id, condition, signal) => engine.wait(id, condition, signal) }, waits),
     carried: () => networks.carried,
   };
 }

@@ -80,6 +80,18 @@ export async function switchProtocol(request: ApiRequest, protocol: string): Pro
   return socket;
 }
 
+/** A second descriptor of a connection whose request is being answered; this process is done with it. */
+export function passConnection(response: ServerResponse, socket: Socket): number | undefined {
+  const own = socket instanceof TLSSocket || socket.destroyed ? -1 : descriptorOf(socket);
+  if (own < 0) return undefined;
+  const fd = addon().duplicate(own);
+  taken.add(socket);
+  detachFromParser(response, socket);
+  socket.on('error', () => undefined);
+  socket.destroy();
+  return fd;
+}
+
 /** Ends the HTTP parser's hold on a socket whose request it has parsed. */
 function detachFromParser(response: ServerResponse, socket: Socket): void {
   response.detachSocket(socket);

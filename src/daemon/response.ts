@@ -6,14 +6,16 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type HijackedConnection, hijack, switchProtocol } from './hijack.ts';
+import { type HijackedConnection, hijack, passConnection, switchProtocol } from './hijack.ts';
 import { httpStatus } from './http-status.ts';
 import type { ApiRequest } from './request.ts';
+import type { PendingWait } from './takeover/pending-waits.ts';
 
 export class ApiResponse {
   readonly #response: ServerResponse | null;
   readonly #socket: Socket;
   #answered = false;
+  #pending: (() => PendingWait) | undefined;
 
   /** `response` is null for an upgrade request: what is not a hijack is then written to the bare socket. */
   constructor(response: ServerResponse | null, socket: Socket) {
@@ -70,12 +72,34 @@ export class ApiResponse {
     return switchProtocol(request, protocol);
   }
 
+  /** Of an answer whose head has gone out: what another daemon must know to give the rest of it. */
+  canPass(pending: () => PendingWait): void {
+    this.#pending = pending;
+  }
+
+  /**
+   * Takes the connection away from this process: a descriptor for the daemon that goes on with the answer, and what it
+   * must know. Undefined where the connection has no plain descriptor (TLS), or is not at such a point.
+   */
+  pass(): { fd: number; pending: PendingWait; chunked: boolean } | undefined {
+    if (this.#pending === undefined || this.#response === null || this.#response.writableLength > 0) {
+      return undefined;
+    }
+    const pending = this.#pending();
+    const chunked = this.#response.req.httpVersion !== '1.0';
+    const fd = passConnection(this.#response, this.#socket);
+    return fd === undefined ? undefined : { fd, pending, chunked };
+  }
+
   error(error: unknown): void {
     const { status, message } = httpStatus(error);
     if (status === 304) this.empty(304);
     else this.json(status, { message });
   }
 }
+
+/** Of messages that may wait for a client that does not read. */
+const BACKLOG_MAX_BYTES = 16 * 1024 * 1024;
 
 /** A body that is written piece by piece, with the client's speed as the limit. */
 export class ResponseStream {
@@ -100,9 +124,14 @@ export class ResponseStream {
     }
   }
 
-  /** One JSON message and a line end, as Docker's progress streams have them. Does not wait for the client. */
+  /**
+   * One JSON message and a line end, as Docker's progress streams have them. Does not wait for the client: one that lags
+   * 16 MiB behind loses its connection, and what is done for it ends as if it had gone.
+   */
   message(value: unknown): void {
-    if (!this.#out.destroyed) this.#out.write(`${JSON.stringify(value)}\r\n`);
+    if (this.#out.destroyed) return;
+    if (this.#out.writableLength > BACKLOG_MAX_BYTES) this.#out.destroy();
+    else this.#out.write(`${JSON.stringify(value)}\r\n`);
   }
 
   end(): void {

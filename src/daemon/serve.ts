@@ -51,13 +51,14 @@ export async function serve(config: DaemonConfig, { takeover }: { takeover: bool
     await requireFreePath(address.path);
   }
   // Its log on disk stays while anybody has it open: a full disk has no room for another.
-  const held = claim === undefined ? undefined : holdDatabase(join(config.dataRoot, DATABASE_FILE));
+  let held = claim === undefined ? undefined : holdDatabase(join(config.dataRoot, DATABASE_FILE));
   let handed = await claim?.take();
   let successorOf: Claim | undefined = claim;
   const ended = untilSignal();
   for (;;) {
     const running = await open(config, addresses, handed, successorOf);
     held?.close();
+    held = undefined;
     const successor = await untilEnd(running, ended);
     if (successor === undefined) return;
     handed = await handOver(running, successor);
@@ -88,12 +89,15 @@ async function open(
     await daemon.sockets.restore(server);
   } catch (error) {
     // What was handed over is its owner's again.
-    await server.close({ keepFiles: handed !== undefined });
+    server.stopAccepting({ keepFiles: handed !== undefined });
+    await server.close();
     await daemon.close();
     throw error;
   }
   server.dropHanded();
   dropInherited();
+  server.adopt(handed?.idle ?? new Map());
+  daemon.continueWaits(handed?.wait ?? new Map());
   writePidFile(config, handed !== undefined);
   claim?.serving();
   const offer = await TakeoverOffer.open(
@@ -112,7 +116,9 @@ async function untilEnd(running: Running, ended: Promise<string>): Promise<Succe
   if (typeof end !== 'string') return end;
   log.info({ signal: end }, 'mydockd ends; containers go on');
   offer.close();
-  await server.close({ graceMs: GRACE_MS });
+  server.stopAccepting();
+  await server.underWay.settle(GRACE_MS);
+  await server.close();
   await daemon.close();
   rmSync(pidFileOf(config), { force: true });
   return undefined;
@@ -126,8 +132,13 @@ async function handOver(running: Running, successor: Successor): Promise<HandedS
   const began = performance.now();
   const listen = server.duplicates();
   offer.close();
-  await server.close({ reason: REPLACED, graceMs: PAUSE_GRACE_MS, keepFiles: true });
-  const handed = { listen, port: duplicates() };
+  const wait = server.underWay.passWaits();
+  const idle = server.passIdle();
+  server.stopAccepting({ keepFiles: true });
+  await server.underWay.settle(PAUSE_GRACE_MS);
+  for (const [key, fd] of server.passIdle()) idle.set(key, fd);
+  await server.close(REPLACED);
+  const handed = { listen, port: duplicates(), idle, wait };
   await daemon.close(true);
   const closedMs = performance.now() - began;
   try {

@@ -12,6 +12,7 @@ import type { TLSSocket } from 'node:tls';
 import { API_VERSION } from '../api/version.ts';
 import { errorMessage, InvalidParameterError, UnavailableError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { beginSpan } from '../base/spans.ts';
 import { addon } from '../native/addon.ts';
 import { descriptorOf } from '../native/descriptor.ts';
 import { ConnectionLimit } from './connection-limit.ts';
@@ -29,6 +30,7 @@ import {
   type SocketFile,
   type SocketOwner,
 } from './socket-file.ts';
+import { adoptConnection, IdleConnections } from './takeover/idle-connections.ts';
 import { RequestsUnderWay } from './takeover/under-way.ts';
 
 /** Clients are let in with a certificate that `ca` has signed, and no others. */
@@ -80,6 +82,7 @@ export const STANDARD_HEADERS = {
 interface Listening {
   readonly key: string;
   readonly server: Server;
+  readonly idle: IdleConnections;
   readonly file: SocketFile | null;
 }
 
@@ -104,6 +107,7 @@ export class ApiServer {
   readonly #servers: Listening[] = [];
   readonly #handed: Map<string, number>;
   readonly underWay = new RequestsUnderWay();
+  #passed = 0;
   /** The request of each connection that is being answered, behind those that came before it. */
   readonly #current = new WeakMap<Socket, Promise<void>>();
 
@@ -115,11 +119,9 @@ export class ApiServer {
 
   /** Starts listening. Throws, naming the address, where it is taken. */
   async listen(address: ListenAddress): Promise<void> {
-    const server = this.#createServer(
-      this.#own,
-      address.kind === 'unix' ? null : address.tls,
-      this.#ownConnections,
-    );
+    const idle = new IdleConnections();
+    const tls = address.kind === 'unix' ? null : address.tls;
+    const server = this.#createServer(this.#own, tls, this.#ownConnections, idle);
     const key = listenKey(address);
     const handed = this.#takeHanded(key);
     let file: SocketFile | null = null;
@@ -137,19 +139,21 @@ export class ApiServer {
         });
       });
     }
-    this.#servers.push({ key, server, file });
+    this.#servers.push({ key, server, idle, file });
   }
 
   /** A Unix socket with other routes than the daemon's own. Throws as `listenOnPath`. */
   async listenScoped(path: string, owner: SocketOwner, entrance: Entrance): Promise<Listener> {
-    const server = this.#createServer(entrance, null, new ConnectionLimit(SCOPED_CONNECTIONS_SHARE));
+    const idle = new IdleConnections();
+    const server = this.#createServer(entrance, null, new ConnectionLimit(SCOPED_CONNECTIONS_SHARE), idle);
     const connections = new Set<Socket>();
     server.on('connection', (socket: Socket) => {
       connections.add(socket);
       socket.once('close', () => connections.delete(socket));
     });
     const key = `scoped:${path}`;
-    const listening = { key, server, file: await listenOnPath(server, path, owner, this.#takeHanded(key)) };
+    const file = await listenOnPath(server, path, owner, this.#takeHanded(key));
+    const listening = { key, server, idle, file };
     this.#servers.push(listening);
     return {
       close: () => {
@@ -173,25 +177,42 @@ export class ApiServer {
     return new Map(handles.map(([key, fd]) => [key, addon().duplicate(fd)]));
   }
 
+  /** Takes idle connections away from this process: descriptors by a key that `adopt` knows. May be called again. */
+  passIdle(): Map<string, number> {
+    const passed = this.#servers.flatMap(({ key, idle }) => idle.pass().map((fd) => ({ key, fd })));
+    this.#passed += passed.length;
+    return new Map(passed.map(({ key, fd }, index) => [`${this.#passed - index}#${key}`, fd]));
+  }
+
+  /** Goes on with idle connections of another daemon. */
+  adopt(connections: ReadonlyMap<string, number>): void {
+    for (const [name, fd] of connections) {
+      const key = name.slice(name.indexOf('#') + 1);
+      const listening = this.#servers.find((one) => one.key === key);
+      if (listening === undefined) closeSync(fd);
+      else adoptConnection(listening.server, fd);
+    }
+  }
+
   /** Closes the sockets of the daemon before that are not listened on any more. */
   dropHanded(): void {
     for (const fd of this.#handed.values()) closeSync(fd);
     this.#handed.clear();
   }
 
-  /**
-   * Stops accepting, gives requests `graceMs` to be answered, ends what is left with `reason`, and all connections
-   * that are not hijacked. `keepFiles`: somebody else listens on the sockets by now.
-   */
-  async close({ reason = 'mydockd ends', graceMs = 0, keepFiles = false } = {}): Promise<void> {
+  /** Stops listening. `keepFiles`: somebody else listens on the sockets by now. Connections go on. */
+  stopAccepting({ keepFiles = false } = {}): void {
     for (const { server, file } of this.#servers) {
-      server.close();
+      if (server.listening) server.close();
       if (file !== null && !keepFiles) removeSocketFile(file);
-      if (server instanceof http.Server || server instanceof https.Server) server.closeIdleConnections();
     }
-    await this.underWay.settle(graceMs);
+  }
+
+  /** Ends what is under way with `reason`, and all connections that are not hijacked. */
+  async close(reason = 'mydockd ends'): Promise<void> {
     await this.underWay.end(new UnavailableError(reason), FAREWELL_MS);
     for (const { server } of this.#servers) {
+      if (server.listening) server.close();
       if (server instanceof http.Server || server instanceof https.Server) server.closeAllConnections();
     }
   }
@@ -202,17 +223,23 @@ export class ApiServer {
     return fd;
   }
 
-  #createServer(entrance: Entrance, tls: TlsFiles | null, limit: ConnectionLimit): Server {
+  #createServer(
+    entrance: Entrance,
+    tls: TlsFiles | null,
+    limit: ConnectionLimit,
+    idle: IdleConnections,
+  ): Server {
     const server = tls === null ? http.createServer(OPTIONS) : createTlsServer(tls);
+    if (tls === null) idle.watch(server);
     limit.watch(server, tls !== null);
     server.on('request', (message: IncomingMessage, response: ServerResponse) => {
-      this.#inOrder(limit, message, message.socket, () =>
+      this.#inOrder({ limit, idle }, message, message.socket, () =>
         this.#dispatch(entrance, message, response, message.socket, null),
       );
     });
     server.on('upgrade', (message: IncomingMessage, socket: Socket, head: Buffer) => {
       socket.on('error', () => socket.destroy());
-      this.#inOrder(limit, message, socket, () =>
+      this.#inOrder({ limit, idle }, message, socket, () =>
         this.#dispatch(entrance, message, null, socket, { socket, head }),
       );
     });
@@ -225,7 +252,7 @@ export class ApiServer {
    * run as one.
    */
   #inOrder(
-    limit: ConnectionLimit,
+    { limit, idle }: { limit: ConnectionLimit; idle: IdleConnections },
     message: IncomingMessage,
     socket: Socket,
     dispatch: () => Promise<void>,
@@ -233,6 +260,7 @@ export class ApiServer {
     const before = this.#current.get(socket);
     const answered = limit.begin(socket);
     if (answered === false) return;
+    idle.begin(socket);
     const run = async (): Promise<void> => {
       if (before !== undefined) await before;
       if (isHijacked(socket)) {
@@ -247,7 +275,9 @@ export class ApiServer {
     const done = run().finally(() => {
       // A stream goes on after its request.
       if (!isHijacked(socket)) answered();
-      if (this.#current.get(socket) === done) this.#current.delete(socket);
+      if (this.#current.get(socket) !== done) return;
+      this.#current.delete(socket);
+      idle.answered(socket, message.complete && !isHijacked(socket));
     });
     this.#current.set(socket, done);
   }
@@ -270,7 +300,8 @@ export class ApiServer {
     }
     const answer = new ApiResponse(response, socket);
     const started = performance.now();
-    const done = this.underWay.begin(pathOf(message), controller);
+    const ended = beginSpan('request', `${message.method} ${pathOf(message)}`);
+    const done = this.underWay.begin(pathOf(message), controller, answer);
     try {
       const url = URL.parse(message.url ?? '/', 'http://mydock');
       if (url === null) throw new InvalidParameterError('the request target is no URL');
@@ -294,6 +325,10 @@ export class ApiServer {
       if (gone && !(error instanceof UnavailableError)) socket.destroy();
       else this.#fail(name, message, answer, socket, error);
     } finally {
+      ended({
+        ...(response === null ? {} : { status: response.statusCode }),
+        ...(name === '' ? {} : { socket: name }),
+      });
       done();
     }
   }

@@ -95,6 +95,11 @@ export class Daemon implements EnginePlace {
    * `args` come in addition. Rejects with what it said where it ends instead: the running one then is the old one.
    */
   async takeOver(args: readonly string[] = []): Promise<void> {
+    await this.takeOverWhile(async () => undefined, args);
+  }
+
+  /** The same; `use` runs when the new one serves, and before the first one must have ended. */
+  async takeOverWhile(use: () => Promise<void>, args: readonly string[] = []): Promise<void> {
     const before = this.#process;
     assert.ok(before !== undefined, 'a daemon runs');
     const [file = '', ...words] = daemonCommand(this, [...this.#args, '--takeover', ...args]);
@@ -106,15 +111,18 @@ export class Daemon implements EnginePlace {
       env: { ...process.env, HOME: this.home },
     });
     closeSync(log);
+    const pidFile = join(this.execRoot, 'mydockd.pid');
     await eventually(
       'the daemon is taken over',
       () => {
-        if (child.exitCode === null) return before.exitCode !== null;
+        if (child.exitCode === null) return readFileSync(pidFile, 'utf8').trim() === String(child.pid);
         throw new Error(readFileSync(logPath, 'utf8').slice(from));
       },
       timeLimitMs(60_000),
     );
     this.#process = child;
+    await use();
+    await eventually('the first daemon ends', () => before.exitCode !== null, timeLimitMs(60_000));
   }
 
   /** Ends the daemon's process: `SIGKILL` as a crash would, `SIGTERM` as an orderly stop. */

@@ -16,11 +16,6 @@ export const TAKEOVER_SOCKET = 'takeover.sock';
 /** Raised where a daemon could not understand the other one any more. */
 export const TAKEOVER_PROTOCOL = 1;
 
-/** One listening socket: `unix:PATH`, `tcp:HOST:PORT`, `fd:N` in the order of systemd, or `scoped:PATH`. */
-export interface HandedSocket {
-  readonly key: string;
-}
-
 /** Successor to predecessor. */
 export type Request =
   | { ask: 'takeover'; protocol: number; pid: number; version: string; dataRoot: string }
@@ -28,12 +23,16 @@ export type Request =
   | { ask: 'go' }
   | { ask: 'serving' };
 
+/** What is handed over, in this order. */
+export const HANDED_KINDS = ['listen', 'port', 'idle', 'wait'] as const;
+export type HandedKind = (typeof HANDED_KINDS)[number];
+
 /** Predecessor to successor. */
 export type Answer =
   | { answer: 'refused'; reason: string }
   | { answer: 'agreed'; pid: number; version: string; listeners: string[] }
-  /** Listening sockets (`listen`) or bound ports (`port`), as many as `keys`. */
-  | { answer: 'sockets'; kind: 'listen' | 'port'; keys: string[]; fds: number }
+  /** Listening sockets, bound ports, idle clients, or clients that wait for an exit code: as many as `keys`. */
+  | { answer: 'sockets'; kind: HandedKind; keys: string[]; fds: number }
   /** All is given, and the data root is free. */
   | { answer: 'given' };
 

@@ -2,7 +2,7 @@
  * The successor's side of a takeover. It asks only when all that can be looked at beforehand is in order, so that the
  * running daemon stops for nothing but the change itself.
  */
-import { closeSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { errorMessage, UnavailableError } from '../../base/errors.ts';
@@ -55,7 +55,7 @@ export class Claim {
 
   /** Makes the predecessor let go of everything; returns when it has. Throws Unavailable where it does not. */
   async take(): Promise<HandedSockets> {
-    const handed: HandedSockets = { listen: new Map(), port: new Map() };
+    const handed: HandedSockets = { listen: new Map(), port: new Map(), idle: new Map(), wait: new Map() };
     try {
       sendLine(this.#socket, { ask: 'go' });
       for (;;) {
@@ -81,11 +81,6 @@ export class Claim {
     }
     this.#socket.destroy();
   }
-}
-
-/** Closes sockets that listen on what this daemon does not want. */
-export function closeAll(fds: Iterable<number>): void {
-  for (const fd of fds) closeSync(fd);
 }
 
 function unexpected(message: Answer): UnavailableError {

@@ -15,6 +15,8 @@ import { removeSocketFile, type SocketFile } from '../socket-file.ts';
 import {
   type Answer,
   FDS_AT_ONCE,
+  HANDED_KINDS,
+  type HandedKind,
   LineReader,
   type Request,
   sendLine,
@@ -23,10 +25,7 @@ import {
 } from './channel.ts';
 
 /** All that a successor gets, as second descriptors by key; this process keeps them until the successor serves. */
-export interface HandedSockets {
-  listen: Map<string, number>;
-  port: Map<string, number>;
-}
+export type HandedSockets = Record<HandedKind, Map<string, number>>;
 
 export interface TakeoverParts {
   execRoot: string;
@@ -178,7 +177,7 @@ function answer(socket: Socket, message: Answer): void {
 }
 
 function give(socket: Socket, sockets: HandedSockets): void {
-  for (const kind of ['listen', 'port'] as const) {
+  for (const kind of HANDED_KINDS) {
     const all = [...sockets[kind]];
     for (let at = 0; at < all.length; at += FDS_AT_ONCE) {
       const some = all.slice(at, at + FDS_AT_ONCE);
@@ -196,6 +195,6 @@ function within(promise: Promise<boolean>, timeoutMs: number): Promise<boolean> 
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-export function closeHanded({ listen, port }: HandedSockets): void {
-  for (const fd of [...listen.values(), ...port.values()]) closeSync(fd);
+export function closeHanded(sockets: HandedSockets): void {
+  for (const kind of HANDED_KINDS) for (const fd of sockets[kind].values()) closeSync(fd);
 }

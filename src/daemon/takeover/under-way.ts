@@ -3,6 +3,10 @@
  * themselves are waited for, those that would not (events, followed logs, waits) are ended.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errorMessage } from '../../base/errors.ts';
+import { log } from '../../base/log.ts';
+import type { ApiResponse } from '../response.ts';
+import { waitKey } from './pending-waits.ts';
 
 /** Streams without an end of their own, and sessions. */
 const ENDLESS =
@@ -12,14 +16,15 @@ const POLL_MS = 5;
 interface UnderWay {
   readonly endless: boolean;
   readonly controller: AbortController;
+  readonly answer: ApiResponse;
 }
 
 export class RequestsUnderWay {
   readonly #requests = new Set<UnderWay>();
 
   /** To be called with the request's path when it begins; what it gives when it has been answered. */
-  begin(path: string, controller: AbortController): () => void {
-    const request = { endless: ENDLESS.test(path), controller };
+  begin(path: string, controller: AbortController, answer: ApiResponse): () => void {
+    const request = { endless: ENDLESS.test(path), controller, answer };
     this.#requests.add(request);
     return () => this.#requests.delete(request);
   }
@@ -37,6 +42,21 @@ export class RequestsUnderWay {
       await sleep(POLL_MS);
     }
     return true;
+  }
+
+  /** Takes the connections of waits away from this process, for another one to answer: descriptors by `waitKey`. */
+  passWaits(): Map<string, number> {
+    const passed = new Map<string, number>();
+    for (const { answer } of this.#requests) {
+      try {
+        const one = answer.pass();
+        if (one !== undefined) passed.set(waitKey(one.pending, one.chunked, passed.size), one.fd);
+      } catch (error) {
+        // The client gets the end of its connection instead of an answer.
+        log.warn({ error: errorMessage(error) }, 'a wait cannot be handed over');
+      }
+    }
+    return passed;
   }
 
   /** Ends all of them, and gives their handlers `timeoutMs` to say so to the client. */

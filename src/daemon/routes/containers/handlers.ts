@@ -70,8 +70,10 @@ export function containerHandlers(backend: ContainersBackend): ContainerHandlers
 
     wait: async (request, response) => {
       // The subscription stands before the headers go out, so that no exit after them is missed.
-      const waiting = backend.wait(request.param('id'), request.text('condition'), request.signal);
+      const [reference, condition] = [request.param('id'), request.text('condition')];
+      const waiting = backend.wait(reference, condition, request.signal);
       const stream = response.stream(200, 'application/json');
+      response.canPass(() => ({ id: backend.inspect(reference).Id, condition }));
       try {
         const { exitCode } = await waiting;
         stream.message({ StatusCode: exitCode });
