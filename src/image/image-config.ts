@@ -133,13 +133,12 @@ export function configPlatform(config: ImageConfig): Platform {
 /** Chain IDs of a stack of layers, base first (OCI image-spec config.md, "Layer ChainID"). */
 export function chainIds(diffIds: readonly DiffID[]): string[] {
   const chain: string[] = [];
-  for (const diffId of diffIds) {
-    const below = chain.at(-1);
-    chain.push(
-      below === undefined
-        ? diffId
-        : `sha256:${createHash('sha256').update(`${below} ${diffId}`).digest('hex')}`,
-    );
-  }
+  for (const diffId of diffIds) chain.push(chainAfter(chain.at(-1) ?? '', diffId));
   return chain;
+}
+
+/** The chain ID with one layer more; `below` is empty below the first. */
+export function chainAfter(below: string, diffId: DiffID): string {
+  if (below === '') return diffId;
+  return `sha256:${createHash('sha256').update(`${below} ${diffId}`).digest('hex')}`;
 }

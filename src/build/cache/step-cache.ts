@@ -147,6 +147,11 @@ export class StepCache implements CacheSource, CacheStore {
     return await this.#options.images.hold({ layers: [layer] });
   }
 
+  /** Removes those that neither an image nor a record nor a build has. */
+  async collect(layers: Iterable<DiffID>): Promise<void> {
+    await this.#options.images.collectLayers(layers);
+  }
+
   forget(key: string): void {
     this.#db.prepare('DELETE FROM build_steps WHERE key = ?').run(key);
   }

@@ -8,7 +8,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { TEMPORARY_PREFIX, writeFileAtomic } from '../../base/atomic-file.ts';
+import { removeTemporaryFiles, TEMPORARY_PREFIX, writeFileAtomic } from '../../base/atomic-file.ts';
 import { diskUsage } from '../../base/disk-usage.ts';
 import { log } from '../../base/log.ts';
 import { step, stepSync } from '../../base/steps.ts';
@@ -81,10 +81,11 @@ export class CacheMounts implements CacheStore {
     }
   }
 
-  /** What is no cache: interrupted makings and removals. */
+  /** What is no cache: interrupted makings, removals and records. */
   async sweep(): Promise<void> {
     for (const name of readdirSync(this.#directory)) {
-      if (!this.#instances.has(name) && !this.#making.has(name)) await this.#discard(name);
+      if (this.#instances.has(name)) removeTemporaryFiles(join(this.#directory, name));
+      else if (!this.#making.has(name)) await this.#discard(name);
     }
   }
 

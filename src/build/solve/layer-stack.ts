@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { DiffID } from '../../image/digest.ts';
-import { chainIds } from '../../image/image-config.ts';
+import { chainAfter, chainIds } from '../../image/image-config.ts';
 import type { UpperDirectory } from '../../image/layers/snapshotter.ts';
 import type { PendingLayer, StackedLayer } from '../run/run-step.ts';
 import type { BuiltLayer } from './solved.ts';
@@ -23,21 +23,32 @@ export class LayerStack {
   readonly #base: readonly BuiltLayer[];
   readonly #entries: Entry[] = [];
   #lineage = '';
+  /** ChainID of the base and of so many entries. */
+  #chain: string;
+  #chained = 0;
 
   /** `base`: layers that other images may share, so that it pays to merge them. */
   constructor(base: readonly BuiltLayer[], above: readonly BuiltLayer[] = []) {
     this.#base = base;
+    this.#chain = chainOf(base);
     for (const layer of above) this.#entries.push({ kind: 'stored', layer });
   }
 
   /** Names what the stack is, by its layers where those are known, else by how it came to be. */
   get lineage(): string {
-    const layers: BuiltLayer[] = [...this.#base];
-    for (const { layer } of this.#entries) {
-      if (layer === undefined) return `steps ${this.#lineage}`;
-      if (layer !== null) layers.push(layer);
+    const chain = this.#knownChain();
+    return chain === undefined ? `steps ${this.#lineage}` : `layers ${chain}`;
+  }
+
+  /** Undefined as long as an entry is not stored. Each entry is hashed once, however many steps ask. */
+  #knownChain(): string | undefined {
+    for (;;) {
+      const entry = this.#entries[this.#chained];
+      if (entry === undefined) return this.#chain;
+      if (entry.layer === undefined) return undefined;
+      if (entry.layer !== null) this.#chain = chainAfter(this.#chain, entry.layer.diffId);
+      this.#chained++;
     }
-    return `layers ${chainOf(layers)}`;
   }
 
   get baseLayers(): readonly BuiltLayer[] {
@@ -100,6 +111,8 @@ export class LayerStack {
 
   /** ChainID of all layers; empty without any. */
   async chain(): Promise<string> {
+    const known = this.#knownChain();
+    if (known !== undefined) return known;
     return chainOf([...this.#base, ...(await this.settleAbove())]);
   }
 

@@ -143,7 +143,7 @@ export class LayerSteps {
     vertex: ProgressVertex,
     lineage: string,
   ): Promise<{ outcome: StepOutcome; result: Promise<StepResult> }> {
-    const { slots, signal } = this.#options;
+    const { slots, signal, cache } = this.#options;
     const chain = this.#chain(work);
     // Awaited below; until then a failure of the layers below is nobody's.
     chain.catch(() => {});
@@ -160,8 +160,7 @@ export class LayerSteps {
       slots.release();
     }
     vertex.complete();
-    const result = this.#store(work, executed, chain, below);
-    result.catch(() => {});
+    const result = cache.settling(this.#store(work, executed, chain, below));
     const layer = result.then((stored) => stored.layer);
     const madeLayer = layer.then((one) => one !== undefined);
     madeLayer.catch(() => {});
@@ -183,6 +182,8 @@ export class LayerSteps {
   ): Promise<StepResult> {
     const committed = executed.kind === 'stored' ? executed.layer : await executed.pending.committed;
     const { cache, parts } = this.#options;
+    // Also where what lies below turns out not to be stored: it is collected then.
+    if (committed !== undefined) await cache.holdMade(committed.diffId);
     const stored =
       committed === undefined
         ? undefined
@@ -192,7 +193,6 @@ export class LayerSteps {
       stored === undefined || committed === undefined
         ? undefined
         : { ...stored, sizeBytes: committed.sizeBytes, cacheKey: key };
-    if (layer !== undefined) await cache.hold(layer);
     const { definition, description } = work;
     stepSync('build/record', description, () => cache.store({ key, definition, layer, description, parent }));
     if (work.identity !== undefined) {

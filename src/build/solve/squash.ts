@@ -86,9 +86,9 @@ async function merge(
       layers: above.map(({ diffId }) => diffId),
     };
     const committed = await mergeLayers(parts, request, signal);
+    await cache.holdMade(committed.diffId);
     const stored = await parts.images.keepBlob(committed);
     const layer = { ...stored, sizeBytes: committed.sizeBytes, cacheKey: key };
-    await cache.hold(layer);
     cache.store({ key, definition, layer, description, parent: above.at(-1)?.cacheKey });
     return layer;
   });

@@ -4,6 +4,7 @@
  */
 import { formatPlatform, type Platform } from '../../image/platform.ts';
 import type { Image } from '../../image/store/image-store.ts';
+import { explainDiskFull } from '../disk-full.ts';
 import type { ProgressVertex } from '../progress.ts';
 import { StageArguments } from './arguments.ts';
 import { displayName } from './base-images.ts';
@@ -95,7 +96,8 @@ class StageRun {
     try {
       return await body();
     } catch (error) {
-      throw placed(this.#context, place, error, vertex?.digest);
+      const { directory } = this.#context.parts.sources.work;
+      throw placed(this.#context, place, explainDiskFull(error, directory), vertex?.digest);
     }
   }
 

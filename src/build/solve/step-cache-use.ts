@@ -2,6 +2,7 @@
  * How one build uses the cache of steps: finds results here and in imported caches, holds what it found, stores what it
  * made, and writes down what it used. Imported caches are its caller's to release.
  */
+import type { DiffID } from '../../image/digest.ts';
 import type { Hold } from '../../image/store/image-store.ts';
 import type { CachedStep, CacheSource } from '../cache/cache-source.ts';
 import type { StepCache } from '../cache/step-cache.ts';
@@ -28,6 +29,8 @@ export class StepCacheUse {
   readonly #options: StepCacheUseOptions;
   readonly #holds: Hold[] = [];
   readonly #ends: (() => void)[] = [];
+  readonly #made = new Set<DiffID>();
+  readonly #storing = new Set<Promise<unknown>>();
   readonly #mounts = new Map<string, CacheMountUse>();
   readonly #trail = new Map<
     string,
@@ -81,7 +84,7 @@ export class StepCacheUse {
 
   /** Takes what another build, or another stage of this one, did just now. `alias`: as of `alias`. */
   async take(step: CachedStep, definition: string, alias: string | undefined): Promise<void> {
-    if (step.layer !== undefined) await this.hold(step.layer);
+    if (step.layer !== undefined) this.#holds.push(await this.#options.cache.hold(step.layer.diffId));
     this.#remember({ ...step, definition }, alias ?? step.key);
   }
 
@@ -113,9 +116,20 @@ export class StepCacheUse {
     return undefined;
   }
 
-  /** Keeps a layer that was just made. */
-  async hold(layer: BuiltLayer): Promise<void> {
-    this.#holds.push(await this.#options.cache.hold(layer.diffId));
+  /** Keeps a layer that a step has just made. At the end it goes where neither a record nor an image has come to need it. */
+  async holdMade(diffId: DiffID): Promise<void> {
+    this.#holds.push(await this.#options.cache.hold(diffId));
+    this.#made.add(diffId);
+  }
+
+  /** What stores a result goes on beside the steps that follow; `release` waits for it. Whoever needs it hears of its failure. */
+  settling<T>(storing: Promise<T>): Promise<T> {
+    const settled: Promise<unknown> = storing.then(
+      () => this.#storing.delete(settled),
+      () => this.#storing.delete(settled),
+    );
+    this.#storing.add(settled);
+    return storing;
   }
 
   store(step: DoneStep): void {
@@ -140,7 +154,10 @@ export class StepCacheUse {
   }
 
   async release(): Promise<void> {
+    await Promise.all(this.#storing);
     for (const end of this.#ends.splice(0)) end();
     for (const hold of this.#holds.splice(0)) await hold.release();
+    if (this.#made.size > 0) await this.#options.cache.collect(this.#made);
+    this.#made.clear();
   }
 }

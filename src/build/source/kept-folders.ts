@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../../base/atomic-file.ts';
+import { removeTemporaryFiles, writeFileAtomic } from '../../base/atomic-file.ts';
 import { diskUsage } from '../../base/disk-usage.ts';
 import { errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
@@ -174,10 +174,12 @@ export class KeptFolders implements CacheStore {
     }
   }
 
-  /** Removes folders that no record names: those of builds that a crash interrupted. */
+  /** Removes what a crash interrupted: folders that no record names, and records that were being written. */
   async sweep(): Promise<void> {
-    const unknown = readdirSync(this.#options.directory).filter((key) => !this.#infos.has(key));
-    await Promise.all(unknown.map((name) => this.#options.work.remove(join(this.#options.directory, name))));
+    const { directory } = this.#options;
+    for (const key of this.#infos.keys()) removeTemporaryFiles(join(directory, key));
+    const unknown = readdirSync(directory).filter((key) => !this.#infos.has(key));
+    await Promise.all(unknown.map((name) => this.#options.work.remove(join(directory, name))));
   }
 }
 

@@ -33,6 +33,11 @@ export class WorkFolders {
     chmodSync(resolve(directory), 0o700);
   }
 
+  /** Where they lie. */
+  get directory(): string {
+    return this.#root;
+  }
+
   /** An empty folder, mode 0755: only root reaches it. */
   create(): WorkFolder {
     const path = join(this.#root, randomBytes(8).toString('hex'));

@@ -36,6 +36,8 @@ export class LayerOutput {
   /** Takes tar bytes over: the chunk must not be changed any more. */
   async write(chunk: Buffer): Promise<void> {
     const room = this.#blob?.write(chunk);
+    // Where the target fails first, nobody awaits it.
+    room?.catch(() => undefined);
     this.#diffHash.update(chunk);
     this.#target.write(chunk);
     await room;

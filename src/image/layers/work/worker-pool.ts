@@ -191,7 +191,11 @@ class Thread {
     /* Descriptors come from the addon and from the main thread too, which Node's bookkeeping takes for mistakes. */
     this.#worker = new Worker(file, { name: 'layer-worker', trackUnmanagedFds: false });
     this.#worker.on('message', (message: FromWorker) => this.#message(message));
-    this.#worker.on('error', (error) => this.#died(new InternalError('a layer worker failed', error)));
+    // It ends a little later: until then it must not get more work.
+    this.#worker.on('error', (error) => {
+      onExit();
+      this.#died(new InternalError('a layer worker failed', error));
+    });
     this.#worker.on('exit', () => {
       onExit();
       this.#died(new InternalError('a layer worker ended in the middle of its work'));

@@ -133,8 +133,16 @@ export function toWireError(error: unknown): WireError {
   return {
     errorKind: error instanceof EngineError ? error.kind : undefined,
     message: errorMessage(error),
-    code: errnoCode(error),
+    code: codeOf(error),
   };
+}
+
+/** Its own, or that of what caused it: the text has all of them, and no causes travel. */
+function codeOf(error: unknown): string | undefined {
+  const code = errnoCode(error);
+  return code === undefined && error instanceof Error && error.cause !== undefined
+    ? codeOf(error.cause)
+    : code;
 }
 
 export function fromWireError(error: WireError): EngineError {
