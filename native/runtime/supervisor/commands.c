@@ -68,7 +68,8 @@ static bool run_resize(struct supervisor *supervisor, const json_t *payload) {
     return true;
 }
 
-static bool run_exec(struct supervisor *supervisor, const json_t *payload) {
+static bool run_exec(struct supervisor *supervisor, const struct connection *connection,
+                     const json_t *payload) {
     const char *name = text_of(payload, "process");
     json_t *spec = json_object_get(payload, "spec");
     bool with_stdin;
@@ -82,6 +83,7 @@ static bool run_exec(struct supervisor *supervisor, const json_t *payload) {
         events_failed(supervisor, name, NULL);
         return true;
     }
+    process->declarer = connection;
     struct process **last = &supervisor->execs;
     while (*last != NULL)
         last = &(*last)->next;
@@ -173,7 +175,7 @@ bool commands_run(struct supervisor *supervisor, struct connection *connection, 
     case PROTOCOL_RESIZE:
         return run_resize(supervisor, payload);
     case PROTOCOL_EXEC:
-        return run_exec(supervisor, payload);
+        return run_exec(supervisor, connection, payload);
     case PROTOCOL_START_EXEC:
         return run_start_exec(supervisor, payload);
     case PROTOCOL_ATTACH:

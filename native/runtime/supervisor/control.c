@@ -48,6 +48,7 @@ static void close_connection(struct connection *connection) {
     queue_clear(&connection->in);
     queue_clear(&connection->out);
     supervisor->changed = true;
+    supervisor_end_declared(supervisor, connection);
     if (!connection->first || supervisor->state != SUPERVISOR_CREATED)
         return;
     struct error *err = NULL;

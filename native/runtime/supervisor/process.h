@@ -57,6 +57,8 @@ struct process {
     /* "" for the init. */
     char *name;
     enum process_state state;
+    /* Who has declared it, and is to start it. */
+    const struct connection *declarer;
     pid_t pid;
     /* OCI process object of a declared exec, else NULL. */
     json_t *spec;

@@ -101,10 +101,9 @@ void supervisor_abort(struct supervisor *supervisor, struct error *err) {
     error_free(err);
 }
 
-/* An exec that waits for START_EXEC can no longer start. */
-static void end_declared(struct supervisor *supervisor) {
+void supervisor_end_declared(struct supervisor *supervisor, const struct connection *declarer) {
     for (struct process *exec = supervisor->execs; exec != NULL; exec = exec->next)
-        if (exec->state == PROCESS_DECLARED) {
+        if (exec->state == PROCESS_DECLARED && (declarer == NULL || exec->declarer == declarer)) {
             attach_finish_all(exec);
             exec->state = PROCESS_REPORTED;
         }
@@ -114,7 +113,7 @@ static void finish(struct supervisor *supervisor) {
     const struct process *init = supervisor->init;
     const struct runtime *runtime = supervisor->runtime;
     /* Those that were declared while the init's output was delivered. */
-    end_declared(supervisor);
+    supervisor_end_declared(supervisor, NULL);
     oom_watch_check(supervisor);
     struct exit_record record = {.exit_code = process_exit_code(init),
                                  .signal = process_signal(init),
@@ -236,7 +235,7 @@ static void init_ended(struct supervisor *supervisor) {
     struct runtime *runtime = supervisor->runtime;
     if (!runtime->operations->owns_pids(runtime))
         runtime->operations->kill_all(runtime, SIGKILL, NULL);
-    end_declared(supervisor);
+    supervisor_end_declared(supervisor, NULL);
 }
 
 static bool is_runtimes(struct runtime *runtime, pid_t pid, int status) {

@@ -72,6 +72,9 @@ int supervisor_run(const char *bundle);
 
 /* START: lets the init execute. */
 void supervisor_start(struct supervisor *supervisor);
+/* Execs that wait for START_EXEC can no longer start: those of one connection, which is gone, or,
+ * with NULL, all. Their clients are let go. */
+void supervisor_end_declared(struct supervisor *supervisor, const struct connection *declarer);
 /* The container will not run: kills what is there, records and reports why, leaves. Takes err over;
  * NULL is allowed where memory has run out. */
 void supervisor_abort(struct supervisor *supervisor, struct error *err);
