@@ -39,6 +39,8 @@ export interface SandboxRow {
   egress: EgressPolicy | null;
   /** The resolver's, once there is one. */
   dnsPorts: DnsPorts | null;
+  /** An endpoint is coming or going: routes, ports and policies may still be those of before. */
+  settling?: boolean;
   /** By prefix (`eth`), the number of the next interface. */
   nextInterface: Record<string, number>;
 }

@@ -107,12 +107,14 @@ export class Sandboxes {
       }
       egress.requireEnforceable(sandbox, [...before.map((row) => this.#networkOf(row.networkId)), network]);
       const chosen = chooseEndpoint(store, network, sandbox, settings, before);
+      sandbox.settling = true;
       stepSync('network/endpoint-row', containerId, () =>
         store.put(sandbox, [chosen.row], chosen.lastAddresses),
       );
       try {
         await this.#plug(sandbox, chosen.row);
         await this.#settle(sandbox, before, this.#rows(containerId));
+        this.#settled(sandbox);
       } catch (error) {
         await this.#disconnectQuietly(sandbox, chosen.row);
         throw error;
@@ -256,6 +258,11 @@ export class Sandboxes {
     await step('network/names', containerId, () => names.refresh(sandbox, after));
   }
 
+  #settled(sandbox: SandboxRow): void {
+    delete sandbox.settling;
+    stepSync('network/settled', sandbox.containerId, () => this.#parts.store.putSandbox(sandbox));
+  }
+
   async #setRoutes(
     sandbox: SandboxRow,
     before: readonly EndpointRow[],
@@ -270,6 +277,8 @@ export class Sandboxes {
     const { store, links, egress, names } = this.#parts;
     const before = this.#rows(row.containerId);
     const after = before.filter((other) => other !== row);
+    sandbox.settling = true;
+    stepSync('network/settling', row.containerId, () => this.#parts.store.putSandbox(sandbox));
     // What a container has done to its other interfaces does not keep it on this one.
     const { containerId } = row;
     await this.#logged(sandbox, 'has no default route', () =>
@@ -285,6 +294,7 @@ export class Sandboxes {
     await step('network/restrict', containerId, () => egress.restrict(sandbox, after, after));
     names.changed([row]);
     await step('network/names', containerId, () => names.refresh(sandbox, after));
+    this.#settled(sandbox);
   }
 
   async #detach(containerId: string): Promise<void> {
@@ -347,7 +357,20 @@ export class Sandboxes {
       );
     }
     publisher.restore(sandbox, rows);
+    if (sandbox.settling === true) {
+      await this.#logged(sandbox, 'is not settled after a change', () => this.#settleAnew(sandbox, rows));
+    }
     await this.#logged(sandbox, 'names cannot be resolved', () => names.refresh(sandbox, rows));
+  }
+
+  /** What an interrupted connect or disconnect has left half-way, in either direction. */
+  async #settleAnew(sandbox: SandboxRow, rows: readonly EndpointRow[]): Promise<void> {
+    const { links, publisher, egress } = this.#parts;
+    await links.setDefaultRoutes(sandbox.netnsPath, defaultRoutes(rows, this.#networkOf));
+    await publisher.withdraw(sandbox, rows);
+    await publisher.publish(sandbox, rows);
+    await egress.restrict(sandbox, rows, rows);
+    this.#settled(sandbox);
   }
 
   async #mendEndpoint(sandbox: SandboxRow, row: EndpointRow, cable: Link | undefined): Promise<void> {
