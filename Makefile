@@ -46,14 +46,14 @@ BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/differenc
 	dist/transfer-worker.cjs
 # ISA-L is a shared library in Debian: a copy lies beside the addon, which looks for it there.
 ISAL := dist/libisal.so.2
-BINARIES := dist/mydock-runtime dist/addon.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
+BINARIES := dist/mydock-runtime dist/addon.node dist/leave.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
 
 .PHONY: help build install uninstall check check-native test test-faults test-corpus test-vm test-vm-quick fuzz compatibility demo bench bench-growth bench-docs messages clean native-tests
 # The list below is made from the `## ` comments of the targets.
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
-build: $(BUNDLES) $(BINARIES) bin/mydock bin/mydockd ## Build bin/mydock and bin/mydockd, with all they need in dist/
+build: $(BUNDLES) $(BINARIES) dist/node bin/mydock bin/mydockd ## Build bin/mydock and bin/mydockd, with all they need in dist/
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
 
@@ -121,6 +121,10 @@ dist/addon.node: $(call object,shared,$(ADDON_C) $(COMMON_C)) $(ISAL)
 	@mkdir -p dist
 	$(Q)$(call link,-shared -fPIC,$(ISAL) -Wl$(comma)-rpath$(comma)'$$ORIGIN')
 
+dist/leave.node: $(call object,shared,$(wildcard native/leave/*.c))
+	@mkdir -p dist
+	$(Q)$(call link,-shared -fPIC)
+
 # A native test is one program over everything but the runtime's main(), under the sanitizers.
 build/native-tests/%: test/native/%.c $(call object,sanitized,$(COMMON_C) $(filter-out native/runtime/main.c,$(RUNTIME_C)))
 	@mkdir -p $(@D)
@@ -177,8 +181,8 @@ bundle = $(ESBUILD) $(1) --bundle --platform=node --format=cjs --target=node24 -
 	--define:import.meta.dirname=__dirname --define:import.meta.filename=__filename && \
 	if LC_ALL=C grep -nP '[^\x00-\x7F]' $@; then echo "$@ is not all ASCII: write \\u… in regular expressions"; rm $@; exit 1; fi
 
-dist/mydock.cjs: $(SOURCES) node_modules/.mydock
-	@$(call bundle,src/cli/main.ts)
+dist/mydock.cjs: $(SOURCES) src/cli/lazy-builtins.cjs node_modules/.mydock
+	@$(call bundle,src/cli/main.ts --banner:js="$$(cat src/cli/lazy-builtins.cjs)")
 dist/mydockd.cjs: $(SOURCES) node_modules/.mydock
 	@$(call bundle,src/daemon/main.ts)
 dist/layer-worker.cjs: $(SOURCES) node_modules/.mydock
@@ -188,13 +192,14 @@ dist/difference-worker.cjs: $(SOURCES) node_modules/.mydock
 dist/transfer-worker.cjs: $(SOURCES) node_modules/.mydock
 	@$(call bundle,src/volume/transfer/transfer-worker.ts)
 
-# Compiled code is kept beside the bundles, never in /tmp, where others could plant it. `--`: node reads no flag of ours.
-launcher = printf '%s\n' '\#!/bin/sh' 'export NODE_COMPILE_CACHE="$(2)/.compile-cache"' \
-	'exec "$(1)" -- "$(2)/$(3).cjs" "$$@"' > $(4) && chmod 755 $(4)
+# The launchers (native/launcher) find programs and Node from where they are.
+dist/node: node_modules/.mydock
+	@mkdir -p dist
+	$(Q)ln -sfn $(CURDIR)/$(NODE) $@
 
-bin/mydock bin/mydockd: Makefile node_modules/.mydock
+bin/mydock bin/mydockd: $(call object,static,$(wildcard native/launcher/*.c))
 	@mkdir -p bin
-	@$(call launcher,$(CURDIR)/$(NODE),$(CURDIR)/dist,$(@F),$@)
+	$(Q)$(call link,-static)
 
 # --- installing -----------------------------------------------------------------------------------------------------
 
@@ -204,9 +209,8 @@ install: build ## Install below PREFIX (default /usr/local; DESTDIR is honoured)
 	install -d $(LIB) $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(UNITDIR)
 	install -m 755 $(NODE) $(LIB)/node
 	install -m 755 $(filter-out %.node $(ISAL),$(BINARIES)) $(LIB)/
-	install -m 644 $(BUNDLES) dist/*.LEGAL.txt dist/addon.node $(ISAL) $(LIB)/
-	$(call launcher,$(PREFIX)/lib/mydock/node,$(PREFIX)/lib/mydock,mydock,$(DESTDIR)$(PREFIX)/bin/mydock)
-	$(call launcher,$(PREFIX)/lib/mydock/node,$(PREFIX)/lib/mydock,mydockd,$(DESTDIR)$(PREFIX)/bin/mydockd)
+	install -m 644 $(BUNDLES) dist/*.LEGAL.txt dist/addon.node dist/leave.node $(ISAL) $(LIB)/
+	install -m 755 bin/mydock bin/mydockd $(DESTDIR)$(PREFIX)/bin/
 	sed 's|@PREFIX@|$(PREFIX)|g' docs/systemd/mydock.service > $(DESTDIR)$(UNITDIR)/mydock.service
 	install -m 644 docs/systemd/mydock.socket $(DESTDIR)$(UNITDIR)/mydock.socket
 	@if [ -z "$(DESTDIR)" ] && ! getent group mydock > /dev/null; then groupadd --system mydock; fi

@@ -31,6 +31,23 @@ export interface Io {
 
 let stdinTouched = false;
 
+const gone = Promise.withResolvers<number>();
+const guarded = new Set<Output>();
+
+/** A reader that has gone away (`| head`) ends the program without a word, as SIGPIPE would: with this exit code. */
+export const readerGone: Promise<number> = gone.promise;
+
+/** Node makes its streams at the first touch, which takes a while: here that is the first output. */
+function guard(output: Output): Output {
+  if (guarded.has(output)) return output;
+  guarded.add(output);
+  output.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    gone.resolve(128 + 13);
+  });
+  return output;
+}
+
 /** The process's own streams. */
 export const processIo: Io = {
   get stdin(): Input {
@@ -38,10 +55,10 @@ export const processIo: Io = {
     return process.stdin;
   },
   get stdout(): Output {
-    return process.stdout;
+    return guard(process.stdout);
   },
   get stderr(): Output {
-    return process.stderr;
+    return guard(process.stderr);
   },
   get env() {
     return process.env;
