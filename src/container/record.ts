@@ -144,6 +144,8 @@ function upgradeNetworks(stored: ContainerRecord & BridgeOnly): ContainerRecord 
   const { networkingConfig: _, endpoint, ...record } = stored;
   record.networks ??= networksOfMode(record.hostConfig);
   record.links ??= [];
+  record.restartCount ??= 0;
+  record.stoppedByUser ??= false;
   record.sandbox ??= endpoint ? sandboxOf(endpoint) : null;
   return record;
 }
