@@ -1,0 +1,71 @@
+/**
+ * A daemon that is killed and started again while clients ask it for things. A call that ends while the daemon is killed
+ * has no answer, whatever came: it may have been done or not.
+ */
+import assert from 'node:assert/strict';
+import { type Answer, type Exchange, exchange } from '../conformance/exchange.ts';
+import type { Daemon } from '../integration/harness.ts';
+
+/** Thrown by calls that the daemon's death has cut off. */
+export class LostError extends Error {}
+
+export class UnsteadyDaemon {
+  readonly daemon: Daemon;
+  calls = 0;
+  kills = 0;
+  /** When the daemon was killed, in milliseconds of `Date.now`. */
+  readonly killedAtMs: number[] = [];
+  #up: Promise<void> = Promise.resolve();
+
+  constructor(daemon: Daemon) {
+    this.daemon = daemon;
+  }
+
+  /** Ends the daemon as a crash does, and starts it again. */
+  async kill(): Promise<void> {
+    this.kills += 1;
+    this.killedAtMs.push(Date.now());
+    this.#up = this.#again();
+    await this.#up;
+  }
+
+  async #again(): Promise<void> {
+    await this.daemon.stop('SIGKILL');
+    await this.daemon.launch();
+  }
+
+  /** Resolves once the daemon runs. */
+  async up(): Promise<void> {
+    await this.#up;
+  }
+
+  /** Throws Lost where the daemon was killed meanwhile. */
+  async call(wanted: Exchange): Promise<Answer> {
+    await this.up();
+    const kills = this.kills;
+    this.calls += 1;
+    try {
+      const answer = await exchange(this.daemon.socket, wanted);
+      if (this.kills === kills) return answer;
+    } catch (error) {
+      if (this.kills === kills) throw error;
+    }
+    throw new LostError(`${wanted.method} ${wanted.path}`);
+  }
+
+  /** A call that must have one of these statuses. */
+  async expect(
+    statuses: number | readonly number[],
+    method: string,
+    path: string,
+    body?: unknown,
+  ): Promise<Answer> {
+    const answer = await this.call({ method, path, ...(body === undefined ? {} : { body }) });
+    const allowed = typeof statuses === 'number' ? [statuses] : statuses;
+    assert.ok(
+      allowed.includes(answer.status),
+      `${method} ${path}: ${answer.status} instead of ${allowed.join(' or ')}: ${answer.text.slice(0, 500)}`,
+    );
+    return answer;
+  }
+}
