@@ -170,7 +170,7 @@ class TreeWriter {
         this.leaf(child.entry, at);
         continue;
       }
-      const resolved = this.#destination.resolve(at);
+      const resolved = this.#destination.follow(at);
       if (this.#destination.place(resolved)?.isDirectory !== true) {
         this.#destination.putDirectory(at, this.#attributes(child.entry), true);
         await this.unpacked(child, at);

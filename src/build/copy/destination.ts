@@ -81,6 +81,11 @@ export class Destination {
     return resolveInside(path, (at) => this.place(at)).path;
   }
 
+  /** The same for a path of which only the last name may be a link. */
+  follow(path: ByteString): ByteString {
+    return this.place(path)?.isLink === true ? this.resolve(path) : path;
+  }
+
   /**
    * Makes all directories of a path without links that are not there, as mkdir(2) does below directories with the
    * set-group-ID bit: without a `gid` they get the group above. Tells whether the last one was made.

@@ -39,6 +39,8 @@ export interface SelectionOptions {
 }
 
 const DEPTH_MAX = 4096;
+/** Each is kept in memory until the copy is written: an archive of a few megabytes can name more than there is memory for. */
+const ENTRIES_MAX = 2_000_000;
 
 /** In the order of the patterns, then of names. Throws InvalidParameter where a path is not there. */
 export async function selectMatches(
@@ -64,6 +66,7 @@ class Selection {
   readonly #excludes: IgnoreRules;
   #includes: IgnoreRules | undefined;
   readonly #turns: Turns;
+  #entries = 0;
 
   constructor(tree: SourceTree, files: TreeFiles, options: SelectionOptions) {
     this.#tree = tree;
@@ -137,7 +140,14 @@ class Selection {
       throw new InvalidParameterError(`/${utf8(entry.path)}: directories are nested too deeply`);
     await this.#turns.take();
     const children: SelectedNode[] = [];
-    for (const child of this.#files.list(entry.path)) {
+    const listed = this.#files.list(entry.path);
+    this.#entries += listed.length;
+    if (this.#entries > ENTRIES_MAX) {
+      throw new InvalidParameterError(
+        `${this.#tree.title}: more than ${ENTRIES_MAX} files and folders at once cannot be copied`,
+      );
+    }
+    for (const child of listed) {
       const path = (below === '' ? child.name : `${below}/${child.name}`) as ByteString;
       if (!child.isDirectory) {
         if (this.#isWanted(path)) children.push({ entry: child, implied: false });
