@@ -48,7 +48,7 @@ export class Bystander {
     const { State } = await bystander.#describe();
     bystander.#pid = State.Pid;
     bystander.#startedAt = State.StartedAt;
-    await eventually('the bystander answers', () => answers(), timeLimitMs(30_000));
+    await eventually('the bystander answers', () => answers(PORT), timeLimitMs(30_000));
     return bystander;
   }
 
@@ -66,7 +66,7 @@ export class Bystander {
     await eventually('the log grows', goesOn, timeLimitMs(5000)).catch(() =>
       wrong.push(`bystander: its log stands still at line ${this.#seen}`),
     );
-    await eventually('the port answers', () => answers(), timeLimitMs(5000)).catch(() =>
+    await eventually('the port answers', () => answers(PORT), timeLimitMs(5000)).catch(() =>
       wrong.push('bystander: its published port does not answer'),
     );
     return wrong;
@@ -92,9 +92,10 @@ export class Bystander {
   }
 }
 
-async function answers(): Promise<boolean> {
+/** Whether a published port answers with a page. */
+export async function answers(port: number): Promise<boolean> {
   return await new Promise((resolve) => {
-    const asked = request({ host: '127.0.0.1', port: PORT, path: '/', timeout: 1000 }, (response) => {
+    const asked = request({ host: '127.0.0.1', port, path: '/', timeout: 1000 }, (response) => {
       response.resume();
       response.once('end', () => resolve(response.statusCode === 200));
     });

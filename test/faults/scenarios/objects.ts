@@ -7,7 +7,7 @@ export interface Inspected {
   State: { Status: string; Running: boolean; Paused: boolean; Pid: number; ExitCode: number; Error: string };
   HostConfig: { Memory: number; PortBindings: Record<string, unknown> | null };
   NetworkSettings: {
-    Networks: Record<string, { IPAddress: string }>;
+    Networks: Record<string, { IPAddress: string; Gateway: string }>;
     Ports: Record<string, { HostPort: string }[] | null>;
   };
   Mounts: { Type: string; Name?: string }[];
