@@ -1,6 +1,6 @@
 /*
- * Processes seen from outside: waiting for the end of any of them, and the daemon's own name and
- * exit.
+ * Processes seen from outside: waiting for the end of any of them, and the daemon's own name,
+ * memory and exit.
  *
  * The wait costs no thread: a pidfd becomes readable when its process ends, and libuv polls it in
  * the event loop.
@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "module.h"
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -135,11 +136,21 @@ static napi_value set_process_name(napi_env env, napi_callback_info info) {
     return make_undefined(env);
 }
 
+/* Pages that the allocator keeps for later go back to the kernel: those of all arenas. */
+static napi_value trim_memory(napi_env env, napi_callback_info info) {
+    (void)info;
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+    return make_undefined(env);
+}
+
 napi_status register_process(napi_env env, napi_value exports) {
     static const struct addon_function functions[] = {
         {"waitForExit", wait_for_exit},
         {"exitNow", exit_now},
         {"setProcessName", set_process_name},
+        {"trimMemory", trim_memory},
     };
     return addon_export(env, exports, functions, sizeof functions / sizeof functions[0]);
 }

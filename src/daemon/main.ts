@@ -11,6 +11,7 @@ import { startTrace, type Trace } from '../base/trace.ts';
 import { addon } from '../native/addon.ts';
 import { type DaemonConfig, daemonCommand, readConfig } from './config.ts';
 import { listenAddresses } from './listen-address.ts';
+import { releaseMemoryWhenIdle } from './memory-release.ts';
 import { DATABASE_FILE, MIGRATIONS } from './migrations.ts';
 import { serve } from './serve.ts';
 
@@ -57,6 +58,7 @@ async function main(): Promise<number> {
   if (validateOnly === true) return validate(config);
   addon().setProcessName('mydockd');
   reportFaults();
+  releaseMemoryWhenIdle();
   let trace: Trace | undefined;
   try {
     if (config.trace !== '') {

@@ -199,6 +199,9 @@ export interface Addon {
 
   /** prctl(PR_SET_NAME) on the calling thread: what /proc/self/comm and ps show; cut to 15 bytes. */
   setProcessName(name: string): void;
+
+  /** malloc_trim(3): what the allocator keeps for later goes back to the kernel. */
+  trimMemory(): void;
 }
 
 /** Where addon.node and mydock-runtime lie: beside the bundle, or in dist/ when run from the sources. */

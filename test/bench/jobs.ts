@@ -29,6 +29,8 @@ export interface References {
   readonly large: string;
 }
 
+/** What its start has left behind is gone by then, of every engine. */
+const REST_MS = 20_000;
 const PARALLEL = 40;
 const MEMORY_CONTAINERS = 10;
 const LISTED_CONTAINERS = 100;
@@ -93,7 +95,7 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       unit: 'MB',
       rounds: 1,
       measure: async (engine) => {
-        await sleep(2000);
+        await sleep(REST_MS);
         const bytes = memoryOf(engine.daemonNames, 'resident');
         return bytes === undefined ? undefined : bytes / 1e6;
       },
