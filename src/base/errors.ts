@@ -94,9 +94,13 @@ export function errnoCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** https://www.sqlite.org/rescode.html#full */
+const SQLITE_FULL = 13;
+
 /** Whether the error, or what caused it, is that a file system has no room left. */
 export function isDiskFull(error: unknown): boolean {
   const code = errnoCode(error);
   if (code === 'ENOSPC' || code === 'EDQUOT') return true;
+  if (code === 'ERR_SQLITE_ERROR' && (error as { errcode?: unknown }).errcode === SQLITE_FULL) return true;
   return error instanceof Error && error.cause !== undefined && isDiskFull(error.cause);
 }

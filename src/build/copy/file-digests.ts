@@ -93,11 +93,19 @@ export class FileDigests {
     const row = this.#find.get(device, inode);
     if (row === undefined || !(row.files instanceof Uint8Array)) return undefined;
     if (Number(row.used_at) < Date.now() - USE_INTERVAL_MS) {
+      this.#used(device, inode);
+    }
+    return new KnownFiles(row.files);
+  }
+
+  #used(device: number, inode: string): void {
+    try {
       this.#db
         .prepare('UPDATE directories SET used_at = ? WHERE device = ? AND inode = ?')
         .run(Date.now(), device, inode);
+    } catch (error) {
+      log.warn({ err: error }, 'the use of digests of build contexts could not be written down');
     }
-    return new KnownFiles(row.files);
   }
 
   /** Replaces what is known of directories. */
@@ -109,7 +117,8 @@ export class FileDigests {
       }
       this.#db.exec('COMMIT');
     } catch (error) {
-      this.#db.exec('ROLLBACK');
+      // Where the disk is full, SQLite has ended the transaction already.
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
       log.warn({ err: error }, 'digests of build contexts could not be kept');
     }
   }
@@ -121,7 +130,11 @@ export class FileDigests {
   }
 
   rememberKey(selection: string, key: string): void {
-    this.#db.prepare('INSERT OR REPLACE INTO keys VALUES (?, ?, ?)').run(selection, Date.now(), key);
+    try {
+      this.#db.prepare('INSERT OR REPLACE INTO keys VALUES (?, ?, ?)').run(selection, Date.now(), key);
+    } catch (error) {
+      log.warn({ err: error }, 'the digest of a selection could not be kept');
+    }
   }
 
   /** Drops what was not used for the longest time, beyond the limit. */
