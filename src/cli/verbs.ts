@@ -254,6 +254,15 @@ export const VERB_GROUPS: Readonly<Record<string, VerbGroup>> = {
       ),
     },
   },
+  debug: {
+    summary: 'Find out what is wrong',
+    verbs: {
+      bundle: entry(
+        'Write an archive for a report: states, logs and settings, without secrets',
+        async () => (await import('./debug/bundle.ts')).bundle,
+      ),
+    },
+  },
   daemon: {
     summary: 'Manage the daemon on this machine',
     verbs: {

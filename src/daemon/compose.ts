@@ -42,6 +42,7 @@ import { composeImages } from './compose-images.ts';
 import { composeNetworks } from './compose-networks.ts';
 import type { DaemonConfig } from './config.ts';
 import { lockDataRoot } from './data-root-lock.ts';
+import { systemDiagnostics } from './diagnostics.ts';
 import { systemDiskUsage } from './disk-usage.ts';
 import { foreignDrops, systemInfo, systemVersion } from './info.ts';
 import { cgroupSettings, limitDefaults, requireSystemd } from './limits-config.ts';
@@ -202,6 +203,8 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
       events,
       diskUsage: (wanted) => systemDiskUsage(disk, wanted),
       check: (run) => checkSystem({ database, engine, images, networks, volumes, volumesRoot }, run),
+      diagnostics: () =>
+        systemDiagnostics({ config, containers: () => engine.all(), listeners: () => events.listeners }),
       login: (auth, signal) => checkCredentials(auth, registry, signal),
     },
     containers: engine,

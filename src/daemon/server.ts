@@ -20,6 +20,7 @@ import { isHijacked } from './hijack.ts';
 import { httpStatus } from './http-status.ts';
 import { peerOf } from './peer.ts';
 import { ApiRequest } from './request.ts';
+import { noteRequest } from './request-log.ts';
 import { ApiResponse } from './response.ts';
 import { type Router, splitVersion } from './router.ts';
 import {
@@ -302,6 +303,7 @@ export class ApiServer {
     const started = performance.now();
     const ended = beginSpan('request', `${message.method} ${pathOf(message)}`);
     const done = this.underWay.begin(pathOf(message), controller, answer);
+    const noted = noteRequest(message.method ?? 'GET', pathOf(message));
     try {
       const url = URL.parse(message.url ?? '/', 'http://mydock');
       if (url === null) throw new InvalidParameterError('the request target is no URL');
@@ -330,6 +332,7 @@ export class ApiServer {
         ...(name === '' ? {} : { socket: name }),
       });
       done();
+      noted();
     }
   }
 

@@ -122,6 +122,7 @@ const WRITE: Record<string, string> = {
 /** What hands out access is never handed out itself; and what repairs the whole data root. */
 const HOST: Record<string, string> = {
   'POST /system/check': 'system.check',
+  'GET /system/diagnostics': 'system.diagnostics',
   'GET /sockets': 'sockets.list',
   'POST /sockets/create': 'sockets.create',
   'GET /sockets/{name:.*}': 'sockets.inspect',

@@ -1,4 +1,5 @@
 /** Ping, version, info, events, disk usage and the check of credentials. */
+import type { SystemDiagnostics } from '../../../api/diagnostics.ts';
 import type { DiskUsage, SystemInfo, SystemVersion } from '../../../api/system.ts';
 import { InvalidParameterError, NotFoundError, UnavailableError } from '../../../base/errors.ts';
 import type { RegistryAuth } from '../../../image/registry/credentials.ts';
@@ -13,6 +14,7 @@ export interface SystemBackend {
   info(): Promise<SystemInfo>;
   events: EventsBackend;
   check: CheckBackend;
+  diagnostics(): SystemDiagnostics;
   diskUsage(wanted: ReadonlySet<DiskObject>): Promise<DiskUsage>;
   /** Returns a refresh token, or nothing where the registry gives none. Throws Unauthorized where it refuses. */
   login(auth: RegistryAuth, signal: AbortSignal): Promise<string>;
@@ -41,6 +43,11 @@ export function systemRoutes(backend: SystemBackend): Route[] {
     { method: 'GET', path: '/events', handle: eventsHandler(backend.events) },
     { method: 'GET', path: '/system/df', handle: diskUsageHandler(backend) },
     { method: 'POST', path: '/system/check', handle: checkHandler(backend.check) },
+    {
+      method: 'GET',
+      path: '/system/diagnostics',
+      handle: (_, response) => response.json(200, backend.diagnostics()),
+    },
     ...swarmRoutes(),
     { method: 'GET', path: '/plugins', handle: (_, response) => response.json(200, []) },
     { method: 'GET', path: '/plugins/{name:.*}/json', handle: noPlugin },
