@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { BuildMessage, BuildQuery } from '../../../api/build.ts';
 import type { BuildStatus } from '../../../api/build-status.ts';
 import { formatExcerpt } from '../../../api/source-excerpt.ts';
-import { errorMessage, InvalidParameterError } from '../../../base/errors.ts';
+import { EngineError, errorMessage, InvalidParameterError } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
 import { type ParsedBuildQuery, parseBuildQuery } from '../../../build/build-query.ts';
 import type { BuildIo, ExportOutcome } from '../../../build/builder.ts';
@@ -188,7 +188,7 @@ class BuildAnswer {
       this.#classic.fail();
       for (const message of this.#held.splice(0)) this.#send(message);
     }
-    if (this.#stream === undefined) throw error;
+    if (this.#stream === undefined) throw withExcerpt(error);
     const failure = this.#parsed.progress === 'classic' ? classicFailure(error) : statusFailure(error);
     log.debug({ error: failure.message }, 'build failed');
     // Clients print the error by itself, and scripts know its words: the place goes before it.
@@ -197,6 +197,15 @@ class BuildAnswer {
     }
     this.#send({ errorDetail: failure, error: failure.message });
   }
+}
+
+/** An error that is the whole answer brings its place along, behind the words that scripts know. */
+function withExcerpt(error: unknown): unknown {
+  if (!(error instanceof BuildError) || error.source === undefined) return error;
+  const excerpt = formatExcerpt(error.source);
+  return excerpt === ''
+    ? error
+    : new EngineError(error.kind, `${error.message}\n\n${excerpt.trimEnd()}`, error);
 }
 
 interface Failure {
