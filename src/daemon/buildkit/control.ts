@@ -87,9 +87,17 @@ async function recorded(
     history.end(record, { response });
     return response;
   } catch (error) {
-    history.end(record, { error: asGrpcError(error) });
+    history.end(record, { error: recordedError(error, call.signal) });
     throw error;
   }
+}
+
+/** A client that gives up ends its calls in any order, and hands back as failed what it has canceled. */
+function recordedError(error: unknown, signal: AbortSignal): GrpcError {
+  const { code, message, details } = asGrpcError(error);
+  const isCanceled = signal.aborted || /\bcontext canceled$/.test(message);
+  if (isCanceled) return new GrpcError('Canceled', 'context canceled');
+  return new GrpcError(code, message, details, error);
 }
 
 async function solve(
