@@ -66,7 +66,8 @@ export async function commitContainer(
     });
     return image;
   } finally {
-    await hold.release();
+    // An image leaves an empty layer out, and one that was refused leaves any: nobody else would take it away.
+    await hold.release([layer.diffId]);
   }
 }
 
