@@ -6,10 +6,8 @@ import {
   parsePublishedSelector,
   parsePublishSpec,
 } from '../api/port-spec.ts';
-import { ConflictError, errorMessage, InvalidParameterError } from '../base/errors.ts';
-import { log } from '../base/log.ts';
+import { ConflictError, InvalidParameterError } from '../base/errors.ts';
 import { step, stepSync } from '../base/steps.ts';
-import type { BoundPort, PortMapping, Sandbox } from '../network/model.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { networkKind } from './network-mode.ts';
@@ -42,18 +40,18 @@ export async function changePorts(
   }
   const change = plan(container, request);
   engine.networks.validatePorts(change.add);
-  const before = container.running ? record.sandbox : null;
-  if (before !== null) {
+  if (container.running && record.sandbox !== null) {
+    let restore = (): void => undefined;
+    const kept = {
+      store: () => {
+        restore = store(container, change);
+      },
+      restore: () => restore(),
+    };
     record.sandbox = await step('update/ports', container.id, () =>
-      engine.networks.changePorts(container.id, change),
+      engine.networks.changePorts(container.id, { ...change, kept }),
     );
-  }
-  try {
-    store(container, change);
-  } catch (error) {
-    if (before !== null) await putBack(engine, container, before);
-    throw error;
-  }
+  } else store(container, change);
   engine.events.container(container, 'update');
 }
 
@@ -78,9 +76,14 @@ function plan({ running, record }: Container, request: PortsRequest): PortChange
   );
 }
 
-function store(container: Container, change: PortChange): void {
+/** Returns what stores the ports of before. Where it throws, nothing has changed. */
+function store(container: Container, change: PortChange): () => void {
   const { config, hostConfig } = container.record;
   const before = { config: { ...config }, hostConfig: { ...hostConfig } };
+  const restore = (): void => {
+    Object.assign(config, before.config);
+    Object.assign(hostConfig, before.hostConfig);
+  };
   hostConfig.PortBindings = change.bindings;
   hostConfig.PublishAllPorts = change.publishAll;
   config.ExposedPorts = {
@@ -90,23 +93,11 @@ function store(container: Container, change: PortChange): void {
   try {
     stepSync('update/ports-record', container.id, () => container.save());
   } catch (error) {
-    Object.assign(config, before.config);
-    Object.assign(hostConfig, before.hostConfig);
+    restore();
     throw error;
   }
-}
-
-/** A change that cannot be stored is taken back, so that the next run is no surprise. */
-async function putBack(engine: EngineContext, container: Container, before: Sandbox): Promise<void> {
-  const now = container.record.sandbox?.ports ?? [];
-  const same = (a: BoundPort, b: BoundPort): boolean => JSON.stringify(a) === JSON.stringify(b);
-  const lost = before.ports.filter((port) => !now.some((other) => same(port, other)));
-  try {
-    container.record.sandbox = await engine.networks.changePorts(container.id, {
-      remove: now.filter((port) => !before.ports.some((other) => same(port, other))),
-      add: lost.map((port): PortMapping => ({ ...port })),
-    });
-  } catch (error) {
-    log.error({ container: container.id, error: errorMessage(error) }, 'published ports cannot be put back');
-  }
+  return () => {
+    restore();
+    container.save();
+  };
 }

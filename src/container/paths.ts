@@ -22,6 +22,11 @@ export function containersDirectory(dataRoot: string): string {
   return join(dataRoot, 'containers');
 }
 
+/** On the same file system: folders of containers that are no more, while they are taken apart. */
+export function removedDirectory(dataRoot: string): string {
+  return join(dataRoot, 'removed');
+}
+
 export function bundlesDirectory(execRoot: string): string {
   return join(execRoot, 'containers');
 }

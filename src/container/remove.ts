@@ -8,11 +8,11 @@ import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { containerPaths } from './paths.ts';
 import type { ContainerRecord } from './record.ts';
+import { discardHome } from './removed-homes.ts';
 import { endViews } from './root-view.ts';
 import { unmountRoot } from './rootfs.ts';
 import { isRunning } from './state.ts';
 import { endRun } from './stop.ts';
-import { removeHome } from './storage-options.ts';
 import { releaseRange } from './user-namespace-choice.ts';
 
 export interface RemoveOptions {
@@ -52,7 +52,7 @@ export async function removeContainer(
   await step('remove/views', id, () => endViews(container));
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   await step('remove/root', id, () => unmountRoot(engine, id));
-  stepSync('remove/home', id, () => removeHome(paths));
+  stepSync('remove/home', id, () => discardHome(engine.settings.dataRoot, paths));
   await step('remove/volumes', id, () => releaseVolumes(engine, container.record, options.volumes));
   stepSync('remove/delete', id, () => engine.containers.delete(container));
   releaseRange(engine, container.record);

@@ -26,6 +26,7 @@ import {
 } from './paths.ts';
 import { readPaused } from './pause.ts';
 import { removeContainer } from './remove.ts';
+import { sweepDiscarded } from './removed-homes.ts';
 import { shouldStartWithDaemon } from './restart-policy.ts';
 import { unmountRoot } from './rootfs.ts';
 import { startContainer } from './start.ts';
@@ -255,6 +256,7 @@ async function endStray(engine: EngineContext, id: string): Promise<void> {
 }
 
 function sweepHomes(engine: EngineContext): void {
+  sweepDiscarded(engine.settings.dataRoot);
   const directory = containersDirectory(engine.settings.dataRoot);
   for (const id of readdirSync(directory)) {
     if (engine.containers.find(id)?.id === id || engine.containers.isUnreadable(id)) continue;

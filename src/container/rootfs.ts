@@ -22,6 +22,8 @@ export async function mountRoot(engine: EngineContext, container: Container): Pr
     layers: container.record.layers,
     upper: paths.upper,
     work: paths.work,
+    // Removed at the end of its run, also by the daemon that finds it after a crash.
+    volatile: container.record.hostConfig.AutoRemove === true,
     target: paths.rootfs,
     ...(owners === undefined ? {} : { owners }),
   };

@@ -78,26 +78,11 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
   const { id } = container;
   stepSync('start/bundle', id, () => mkdirSync(paths.bundle, { recursive: true, mode: 0o700 }));
   const userNamespace = await step('start/user-namespace', id, () => enterUserNamespace(engine, container));
-  const [rootfs, network] = await Promise.all([
-    step('start/root', id, () => mountRoot(engine, container)),
+  const [rootfs, network] = await bothOf(
+    prepareRoot(engine, container, paths, userNamespace),
     step('start/network', id, () => attachNetworks(engine, container, userNamespace?.path)),
-  ]);
+  );
   stepSync('start/network-files', id, () => writeNetworkFiles(engine, container, paths));
-  stepSync('start/mount-points', id, () =>
-    asRootOf(userNamespace, () => {
-      makeBaseMountPoints(rootfs);
-      prepareWorkingDirectory(rootfs, container);
-    }),
-  );
-  if (userNamespace !== undefined) await step('start/fill', id, () => fillUnfilledVolumes(engine, container));
-  await step('start/mounts', id, () =>
-    prepareMounts(container.record.mounts, engine, {
-      user: id,
-      bundle: paths.bundle,
-      rootfs,
-      ...(userNamespace === undefined ? {} : { owners: ownersOf(userNamespace) }),
-    }),
-  );
   tellVolumesMounted(engine, container);
   const { mounts, release } = containerMounts(container.record.mounts, paths.bundle, engine.volumes);
   try {
@@ -122,6 +107,39 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
   } finally {
     release();
   }
+}
+
+/** Waits for both also where one fails: what undoes a start must not meet the other half of it at work. */
+async function bothOf<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([one, other]);
+  return [await one, await other];
+}
+
+/** The mounted root with the places for mounts in it, and their sources. */
+async function prepareRoot(
+  engine: EngineContext,
+  container: Container,
+  { bundle }: ContainerPaths,
+  userNamespace: EnteredUserNamespace | undefined,
+): Promise<string> {
+  const { id } = container;
+  const rootfs = await step('start/root', id, () => mountRoot(engine, container));
+  stepSync('start/mount-points', id, () =>
+    asRootOf(userNamespace, () => {
+      makeBaseMountPoints(rootfs);
+      prepareWorkingDirectory(rootfs, container);
+    }),
+  );
+  if (userNamespace !== undefined) await step('start/fill', id, () => fillUnfilledVolumes(engine, container));
+  await step('start/mounts', id, () =>
+    prepareMounts(container.record.mounts, engine, {
+      user: id,
+      bundle,
+      rootfs,
+      ...(userNamespace === undefined ? {} : { owners: ownersOf(userNamespace) }),
+    }),
+  );
+  return rootfs;
 }
 
 /** Docker makes a working directory that the image lacks. */

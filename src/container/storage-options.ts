@@ -59,12 +59,17 @@ export async function mountLimited(
   }
 }
 
-/** Removes a container's lasting folder, and gives its project back: one that cannot be given back is said and stays. */
+/** Removes a container's lasting folder, and gives its project back. */
 export function removeHome(paths: ContainerPaths): void {
+  liftHomeLimit(paths);
+  rmSync(paths.home, { recursive: true, force: true, maxRetries: 3 });
+}
+
+/** Gives the project of a container that goes back: one that cannot be given back is said and stays. */
+export function liftHomeLimit(paths: ContainerPaths): void {
   try {
     if (existsSync(paths.upper)) liftSizeLimit(paths.upper);
   } catch (error) {
     log.warn({ path: paths.upper, error: errorMessage(error) }, 'cannot lift the size limit of a container');
   }
-  rmSync(paths.home, { recursive: true, force: true, maxRetries: 3 });
 }

@@ -138,6 +138,14 @@ export interface EgressReport {
 }
 
 /** What the engine and the API need of networking. Errors are EngineErrors with Docker's texts. */
+/** What a running container is to publish besides, and no more. */
+export interface PortsChange {
+  add: readonly PortMapping[];
+  remove: readonly BoundPort[];
+  /** What the caller stores of it, which comes to last together with the change; `restore` where it fails after that. */
+  kept?: { store(): void; restore(): void };
+}
+
 export interface Networking {
   /** Checked whole before anything is made. Throws InvalidParameter, Conflict (name), Forbidden (overlaps), NotImplemented. */
   create(request: NetworkCreateRequest): Promise<NetworkCreateResponse>;
@@ -164,10 +172,7 @@ export interface Networking {
   /** Throws Forbidden where it is not on it. Returns the whole sandbox. */
   disconnect(containerId: string, network: string): Promise<Sandbox>;
   /** Publishes and withdraws ports of a running container, all or nothing. Throws NotFound for what is not published. */
-  changePorts(
-    containerId: string,
-    change: { add: readonly PortMapping[]; remove: readonly BoundPort[] },
-  ): Promise<Sandbox>;
+  changePorts(containerId: string, change: PortsChange): Promise<Sandbox>;
   /** The names that others find it by follow. */
   rename(containerId: string, name: string): void;
   /**

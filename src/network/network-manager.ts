@@ -34,6 +34,7 @@ import type {
   Networking,
   NetworkRecord,
   PortMapping,
+  PortsChange,
   Sandbox,
 } from './model.ts';
 import { NameService } from './name-service.ts';
@@ -211,10 +212,7 @@ export class NetworkManager implements Networking {
     return this.#sandboxes.disconnect(containerId, network);
   }
 
-  changePorts(
-    containerId: string,
-    change: { add: readonly PortMapping[]; remove: readonly BoundPort[] },
-  ): Promise<Sandbox> {
+  changePorts(containerId: string, change: PortsChange): Promise<Sandbox> {
     validatePorts(change.add);
     return this.#sandboxes.changePorts(containerId, change);
   }

@@ -164,6 +164,11 @@ export class NetworkStore {
     }
   }
 
+  /** What `body` stores, here and elsewhere in the database, lasts as one. */
+  together(body: () => void): void {
+    transaction(this.#db, body);
+  }
+
   putSandbox(sandbox: SandboxRow): void {
     this.#writeSandbox(sandbox);
     this.#sandboxes.set(sandbox.containerId, sandbox);

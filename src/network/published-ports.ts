@@ -11,7 +11,7 @@ import type { Firewall } from './firewall/firewall.ts';
 import type { PublishedPort } from './firewall/model.ts';
 import { addressIn, gatewayEndpoint } from './gateway-choice.ts';
 import { parseAddress } from './ip-address.ts';
-import type { BoundPort, NetworkRecord, PortMapping } from './model.ts';
+import type { BoundPort, NetworkRecord, PortMapping, PortsChange } from './model.ts';
 import type { EndpointRow, NetworkStore, SandboxRow } from './network-store.ts';
 import { ANY_IPV4, ANY_IPV6 } from './ports/port-rules.ts';
 import type { ForwardAddresses, Ports } from './ports/ports.ts';
@@ -152,12 +152,8 @@ export class PortPublisher {
    * Withdraws `remove` and publishes `add`, all or nothing. A number that is removed may be added again in the same
    * change. Throws NotFound for what is not published.
    */
-  async change(
-    sandbox: SandboxRow,
-    rows: readonly EndpointRow[],
-    change: { add: readonly PortMapping[]; remove: readonly BoundPort[] },
-  ): Promise<void> {
-    const { networkOf, ports, firewall, store } = this.#parts;
+  async change(sandbox: SandboxRow, rows: readonly EndpointRow[], change: PortsChange): Promise<void> {
+    const { networkOf, ports, firewall } = this.#parts;
     const removed = change.remove.map((port) => findBound(sandbox.ports, port));
     const target = portTarget(rows, networkOf);
     const before = { ports: sandbox.ports, mappings: sandbox.mappings };
@@ -165,7 +161,7 @@ export class PortPublisher {
     const keptMappings = removed.reduce((mappings, port) => withoutPort(mappings, port), before.mappings);
     if (target === undefined) {
       sandbox.mappings = [...keptMappings, ...change.add];
-      store.putSandbox(sandbox);
+      this.#store(sandbox, change.kept?.store);
       return;
     }
     await this.#programming(sandbox, target, async () => {
@@ -177,7 +173,7 @@ export class PortPublisher {
         added = bound.ports;
         sandbox.ports = [...kept, ...added];
         sandbox.mappings = [...keptMappings, ...bound.mappings];
-        stepSync('ports/row', sandbox.containerId, () => store.putSandbox(sandbox));
+        this.#store(sandbox, change.kept?.store);
         withdrawn = true;
         await step('ports/withdraw', sandbox.containerId, () =>
           firewall.withdraw(translations(removed, target)),
@@ -188,7 +184,7 @@ export class PortPublisher {
         ports.restore(removed, addressesOfTarget(target));
         sandbox.ports = before.ports;
         sandbox.mappings = before.mappings;
-        store.putSandbox(sandbox);
+        this.#store(sandbox, withdrawn ? change.kept?.restore : undefined);
         if (withdrawn) {
           await firewall.withdraw(translations(added, target));
           await firewall.publish(translations(removed, target));
@@ -196,6 +192,16 @@ export class PortPublisher {
         throw error;
       }
     });
+  }
+
+  #store(sandbox: SandboxRow, also: (() => void) | undefined): void {
+    const { store } = this.#parts;
+    stepSync('ports/row', sandbox.containerId, () =>
+      store.together(() => {
+        store.putSandbox(sandbox);
+        also?.();
+      }),
+    );
   }
 
   #bind(sandbox: SandboxRow, mappings: readonly PortMapping[], target: PortTarget): void {

@@ -26,7 +26,7 @@ import { defaultRoutes, sameRoutes } from './gateway-choice.ts';
 import { parseAddress } from './ip-address.ts';
 import type { LinkReaper } from './link-reaper.ts';
 import type { EndpointPlan, Link, NetworkLinks } from './links/network-links.ts';
-import type { AttachRequest, BoundPort, NetworkRecord, PortMapping, Sandbox } from './model.ts';
+import type { AttachRequest, NetworkRecord, PortsChange, Sandbox } from './model.ts';
 import type { NameService } from './name-service.ts';
 import type { NetnsPool } from './netns-pool.ts';
 import { removeNetns } from './netns-pool.ts';
@@ -136,10 +136,7 @@ export class Sandboxes {
     });
   }
 
-  changePorts(
-    containerId: string,
-    change: { add: readonly PortMapping[]; remove: readonly BoundPort[] },
-  ): Promise<Sandbox> {
+  changePorts(containerId: string, change: PortsChange): Promise<Sandbox> {
     return this.#serially(containerId, async () => {
       const sandbox = this.#require(containerId);
       await this.#parts.publisher.change(sandbox, this.#rows(containerId), change);
