@@ -44,7 +44,7 @@ export class Judge {
       const now = this.#look();
       equal = difference(last, now).length === 0 ? equal + 1 : 0;
       last = now;
-      return equal >= 15;
+      return equal >= 8;
     });
     this.#before = last;
   }

@@ -62,6 +62,7 @@ function supervisors(bystander: string): number[] {
 export function runtimeKilled(marks: RuntimeMarks): Strike<Point> {
   return {
     name: 'runtime killed at',
+    endsRuns: true,
     targets: (daemon, scenario) => passes(marks, daemon, scenario),
     title: pointName,
     async strike(daemon, scenario, point): Promise<Outcome> {
@@ -80,6 +81,8 @@ export function runtimeKilled(marks: RuntimeMarks): Strike<Point> {
 export function supervisorKilled(marks: RuntimeMarks, bystander: string): Strike<Point> {
   return {
     name: 'supervisor killed at',
+    endsRuns: true,
+    optional: true,
     async targets(daemon, scenario) {
       const all = await passes(marks, daemon, scenario);
       return all.filter(({ point }) => /^(init|exec)\//.test(point));

@@ -8,6 +8,8 @@ export interface Scenario {
   readonly name: string;
   /** The runtime takes part: it is struck as well. */
   readonly runtime?: true;
+  /** It leads to a run, which strikes at the runtime end, acknowledged or not. */
+  readonly runs?: true;
   /** What there is before, all of it acknowledged. */
   prepare?(daemon: FaultedDaemon): Promise<void>;
   /**

@@ -16,6 +16,10 @@ export interface Outcome {
 
 export interface Strike<Target = unknown> {
   readonly name: string;
+  /** A scenario may have no points for it. */
+  readonly optional?: true;
+  /** What is struck takes its container's run along. */
+  readonly endsRuns?: true;
   targets(daemon: FaultedDaemon, scenario: Scenario): Promise<Target[]>;
   title(target: Target): string;
   strike(daemon: FaultedDaemon, scenario: Scenario, target: Target): Promise<Outcome>;

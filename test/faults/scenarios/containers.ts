@@ -69,6 +69,7 @@ export const containerScenarios: readonly Scenario[] = [
   {
     name: 'start',
     runtime: true,
+    runs: true,
     async prepare(daemon) {
       await makeNetwork(daemon, 'xnet');
       await create(daemon, 'xo', {
@@ -153,6 +154,7 @@ export const containerScenarios: readonly Scenario[] = [
   {
     name: 'restart by policy',
     runtime: true,
+    runs: true,
     async prepare(daemon) {
       await run(daemon, 'xo', { HostConfig: { RestartPolicy: { Name: 'always' } } });
     },
@@ -231,8 +233,19 @@ export const containerScenarios: readonly Scenario[] = [
         body: { PublishAdd: ['127.0.0.1:18082:81'], PublishRemove: ['18081'] },
       });
     },
+    async keeps(daemon) {
+      const { HostConfig, NetworkSettings } = await inspect(daemon, 'xo');
+      const now = Object.entries(NetworkSettings.Ports).flatMap(([port, bound]) =>
+        bound?.length ? [port] : [],
+      );
+      const later = Object.keys(HostConfig.PortBindings ?? {});
+      require(now.join() === later.join(), `it has ${now.join()}, and later runs have ${later.join()}`);
+    },
     async holds(daemon) {
-      const { Ports } = (await inspect(daemon, 'xo')).NetworkSettings;
+      const { HostConfig, NetworkSettings } = await inspect(daemon, 'xo');
+      const { Ports } = NetworkSettings;
+      const later = Object.keys(HostConfig.PortBindings ?? {}).join();
+      require(later === '81/tcp', `ports of later runs are ${later}`);
       require(Ports['81/tcp']?.[0]?.HostPort === '18082', `its ports are ${JSON.stringify(Ports)}`);
       require((Ports['80/tcp'] ?? []).length === 0, 'the old port is published');
     },
@@ -241,6 +254,7 @@ export const containerScenarios: readonly Scenario[] = [
   {
     name: 'exec',
     runtime: true,
+    runs: true,
     prepare: (daemon) => run(daemon, 'xo'),
     async operate(daemon, again) {
       // It ends with its supervisor.
