@@ -72,9 +72,10 @@ describe('values of flags', () => {
     assert.throws(() => parseSecret('id=a,mode=1'), { message: /unexpected key "mode"/ });
     assert.throws(() => parseSecret('id=a,type=vault'), { message: /unsupported secret type "vault"/ });
     assert.throws(() => parseSecret('id=a,src=x,env=y'), { message: /not both/ });
-    assert.deepEqual(parseSsh('default'), { id: 'default' });
-    assert.deepEqual(parseSsh('git=/s'), { id: 'git', path: '/s' });
-    assert.throws(() => parseSsh('a=k1,k2'), { message: /keys, which are not loaded/ });
+    assert.deepEqual(parseSsh('default'), { id: 'default', paths: [] });
+    assert.deepEqual(parseSsh('git=/s'), { id: 'git', paths: ['/s'] });
+    assert.deepEqual(parseSsh('a=k1,k2'), { id: 'a', paths: ['k1', 'k2'] });
+    assert.throws(() => parseSsh('a=k1,'), { message: /a has an empty path/ });
   });
 
   test('caches and contexts', () => {

@@ -10,8 +10,8 @@ export interface SecretFlag {
 
 export interface SshFlag {
   readonly id: string;
-  /** A socket; undefined for `SSH_AUTH_SOCK`. */
-  readonly path?: string;
+  /** The socket of an agent, or files of keys; none for `SSH_AUTH_SOCK`. */
+  readonly paths: readonly string[];
 }
 
 export function parseSecret(text: string): SecretFlag {
@@ -34,11 +34,9 @@ export function parseSecret(text: string): SecretFlag {
 export function parseSsh(text: string): SshFlag {
   const equals = text.indexOf('=');
   const id = equals < 0 ? text : text.slice(0, equals);
-  if (id === '') throw new Error('it must be default or id[=socket]');
-  if (equals < 0) return { id };
-  const path = text.slice(equals + 1);
-  if (path === '') throw new Error(`${id} has an empty path`);
-  if (path.includes(','))
-    throw new Error('several files are keys, which are not loaded: name the socket of an agent');
-  return { id, path };
+  if (id === '') throw new Error('it must be default or id[=socket|key[,key]]');
+  if (equals < 0) return { id, paths: [] };
+  const paths = text.slice(equals + 1).split(',');
+  if (paths.includes('')) throw new Error(`${id} has an empty path`);
+  return { id, paths };
 }
