@@ -71,6 +71,13 @@ export function removeTemporaryFiles(directory: string): void {
   }
 }
 
+/** Removes what interrupted writes have left in `directory` itself. */
+export function sweepTemporary(directory: string): void {
+  for (const name of readdirSync(directory)) {
+    if (name.startsWith(TEMPORARY_PREFIX)) rmSync(join(directory, name), { force: true, recursive: true });
+  }
+}
+
 /** Makes the content of a file last, which something else has written. */
 export function syncFile(path: string): void {
   const fd = openSync(path, constants.O_RDONLY);

@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../base/atomic-file.ts';
+import { sweepTemporary, writeFileAtomic } from '../base/atomic-file.ts';
 import { type Database, openDatabase, settleDatabase } from '../base/database.ts';
 import { log } from '../base/log.ts';
 import { StepCache } from '../build/cache/step-cache.ts';
@@ -89,6 +89,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
   mkdirSync(config.execRoot, { recursive: true, mode: 0o711 });
   const lock = lockDataRoot(config.dataRoot);
+  sweepTemporary(config.dataRoot);
   keepMountsPrivate(join(config.execRoot, 'containers'));
   const database = openDatabase(join(config.dataRoot, DATABASE_FILE), MIGRATIONS);
   const host = readHostFacts();

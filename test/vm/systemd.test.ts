@@ -5,7 +5,7 @@
  * which has `make install` in build/vm-install.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, test } from 'node:test';
 import { busyboxTar } from '../fixtures/catalog.ts';
@@ -131,6 +131,63 @@ test('it is confined by the default AppArmor profile', async () => {
   const profile = 'mydock-default (enforce)';
   assert.equal(await ok('mydock', 'exec', 'lives', 'cat', '/proc/1/attr/current'), profile);
   assert.equal(await ok('mydock', 'exec', 'lives', 'cat', '/proc/self/attr/current'), profile);
+});
+
+test('what the unit sets is not passed on: privileged containers have all that the machine has', async (context) => {
+  const score = await run(['systemd-analyze', 'security', '--no-pager', 'mydock.service']);
+  context.diagnostic(score.stdout.trim().split('\n').at(-1) ?? '');
+  const field = (text: string, name: string): string =>
+    new RegExp(`^${name}:\\s*(\\S+)`, 'm').exec(text)?.[1] ?? '';
+  const inside = await ok(
+    'mydock',
+    'run',
+    '--rm',
+    '--privileged',
+    'busybox',
+    'cat',
+    '/proc/self/status',
+    '/proc/self/oom_score_adj',
+  );
+  const machine = readFileSync('/proc/1/status', 'utf8');
+  for (const name of ['CapBnd', 'NoNewPrivs', 'Seccomp', 'Seccomp_filters'])
+    assert.equal(field(inside, name), field(machine, name), name);
+  assert.match(inside, /\n0$/, 'the score of the daemon is its own');
+  const pid = await mainPid();
+  assert.equal(
+    readlinkSync(`/proc/${pid}/ns/mnt`),
+    readlinkSync('/proc/1/ns/mnt'),
+    "its mounts are the machine's",
+  );
+  await ok('mkdir', '-p', '/srv/shared');
+  await ok('mount', '--bind', '--make-rshared', '/srv/shared', '/srv/shared');
+  await ok(
+    'mydock',
+    'run',
+    '--rm',
+    '--privileged',
+    '-v',
+    '/srv/shared:/mnt:rshared',
+    'busybox',
+    'sh',
+    '-c',
+    'mkdir -p /mnt/inner && mount -t tmpfs tmpfs /mnt/inner && touch /mnt/inner/there',
+  );
+  assert.ok(
+    existsSync('/srv/shared/inner/there'),
+    'what it mounts below a shared folder is there for the machine',
+  );
+  await ok('umount', '-R', '/srv/shared');
+});
+
+test('a takeover beside the unit is refused; a restart of it keeps all clients', async () => {
+  const taken = await run(['mydockd', '--takeover', '--host', 'unix:///run/mydock.sock']);
+  assert.equal(taken.code, 1);
+  assert.match(taken.stdout + taken.stderr, /systemctl restart mydock\.service/);
+  const clients = Array.from({ length: 3 }, () => run(['mydock', 'ps', '-q'], { timeoutMs: 120_000 }));
+  await ok('systemctl', 'restart', 'mydock.service');
+  clients.push(run(['mydock', 'ps', '-q'], { timeoutMs: 120_000 }));
+  assert.equal((await clients.at(-1))?.code, 0);
+  await Promise.all(clients);
 });
 
 test('containers outlive a restart and a stop of the daemon', async () => {
