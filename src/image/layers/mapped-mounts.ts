@@ -76,6 +76,7 @@ export function mountMappedOverlay(
           : { empties: [inRoot(mount.empties[0]), inRoot(mount.empties[1])] as const }),
         upper: inWritten(mount.upper),
         work: inWritten(mount.work),
+        volatile: mount.volatile,
         target: mount.target,
       }),
     );

@@ -1,7 +1,8 @@
 /**
  * Root filesystems with overlayfs: one mount over the directories of unpacked layers, or over one mounted image.
  */
-import { close, constants, openSync } from 'node:fs';
+import { close, constants, openSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { errnoCode } from '../../base/errors.ts';
 import { addon } from '../../native/addon.ts';
 
@@ -27,11 +28,28 @@ export interface OverlayMount {
   empties?: readonly [string, string];
   upper: string | undefined;
   work: string | undefined;
+  /** See `MountRequest`. Of one with an upper directory alone. */
+  volatile?: boolean | undefined;
   target: string;
 }
 
 /** Without upper and work the mount is read-only. */
 export function mountOverlay(mount: OverlayMount): void {
+  if (mount.upper === undefined || mount.volatile !== true) {
+    mountWith(mount, OPTIONS);
+    return;
+  }
+  forgetVolatile(mount.work ?? '');
+  try {
+    mountWith(mount, [...OPTIONS, 'volatile']);
+  } catch (error) {
+    // Linux before 5.10 does not know the option.
+    if (errnoCode(error) !== 'EINVAL') throw error;
+    mountWith(mount, OPTIONS);
+  }
+}
+
+function mountWith(mount: OverlayMount, options: string[]): void {
   const writable = mount.upper !== undefined;
   const lowers = topmostFirst(mount.lowers);
   /* One lower is enough below an upper directory, a read-only overlay needs two. */
@@ -42,9 +60,14 @@ export function mountOverlay(mount: OverlayMount): void {
     upper: mount.upper ?? '',
     work: mount.work ?? '',
     target: mount.target,
-    options: OPTIONS,
+    options,
     attributes: writable ? 0 : MOUNT_ATTR_RDONLY,
   });
+}
+
+/** The mark of an earlier volatile mount, with which overlayfs refuses another one: it cannot know what was lost. */
+function forgetVolatile(work: string): void {
+  rmSync(join(work, 'work', 'incompat'), { recursive: true, force: true });
 }
 
 /**

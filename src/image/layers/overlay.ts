@@ -129,6 +129,7 @@ export class OverlaySnapshotter implements Snapshotter {
       empties: this.#empties,
       upper: request.upper,
       work: request.work,
+      volatile: request.volatile,
       target: request.target,
     };
     const { owners } = request;

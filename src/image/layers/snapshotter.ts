@@ -133,6 +133,11 @@ export interface MountRequest {
   /** Existing directories on one file system; both undefined for a read-only mount. */
   upper?: string;
   work?: string;
+  /**
+   * What is written is of no use after a crash of the machine: overlayfs writes nothing back, neither when the container
+   * asks for that nor at the end, where it would wait for all that others have written to the same file system.
+   */
+  volatile?: boolean;
   /** An existing empty directory. */
   target: string;
   /** Show the files as those of a user namespace; on the disk, also in `upper`, they stay as they are. */

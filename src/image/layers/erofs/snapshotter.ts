@@ -211,9 +211,9 @@ export class ErofsSnapshotter implements Snapshotter {
     return await this.#mounts.use(layerKey(diffId), target, (path) => this.#mountFiles(files, path));
   }
 
-  #mountRoot(lowers: readonly string[], { upper, work, target, owners }: MountRequest): void {
+  #mountRoot(lowers: readonly string[], { upper, work, volatile, target, owners }: MountRequest): void {
     const [image = ''] = lowers;
-    const mount = { lowers, upper, work, target };
+    const mount = { lowers, upper, work, volatile, target };
     const isPlain = upper === undefined && lowers.length === 1;
     if (owners === undefined) {
       if (isPlain) addon().mount(image, target, '', MS_BIND, '');

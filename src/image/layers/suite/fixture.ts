@@ -58,7 +58,10 @@ export class Fixture {
     return diffId;
   }
 
-  async mount(layers: DiffID[], writable?: { upper: string; work: string }): Promise<string> {
+  async mount(
+    layers: DiffID[],
+    writable?: { upper: string; work: string; volatile?: boolean },
+  ): Promise<string> {
     const target = this.newDirectory();
     await this.snapshotter.mount({ layers, target, ...writable });
     this.#mounts.push(target);

@@ -9,6 +9,16 @@ import { type SuiteDriver, tarOf, withFixture } from './fixture.ts';
 
 const MNT_DETACH = 2;
 
+function mountOptions(target: string): string[] {
+  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  return (
+    lines
+      .find((line) => line.split(' ')[4] === target)
+      ?.split(' ')
+      .at(-1) ?? ''
+  ).split(',');
+}
+
 export function mountTests(driver: SuiteDriver): void {
   test(
     'from scratch, read-only and writable',
@@ -26,6 +36,26 @@ export function mountTests(driver: SuiteDriver): void {
       await assert.rejects(fixture.snapshotter.mount({ layers: [], target, upper: writable.upper }), {
         kind: 'InvalidParameter',
       });
+    }),
+  );
+
+  test(
+    'a volatile mount can be made again over what it has written, also as a lasting one',
+    withFixture(driver, async (fixture) => {
+      const writable = fixture.writable();
+      const layer = await fixture.add(tarOf({ name: 'f', type: 'file', content: 'f' }));
+      for (const [round, isVolatile] of [true, true, false, true].entries()) {
+        const target = await fixture.mount([layer], { ...writable, volatile: isVolatile });
+        const options = mountOptions(target);
+        // Later kernels show it as `fsync=volatile`.
+        assert.equal(
+          options.some((option) => option.endsWith('volatile')),
+          isVolatile,
+        );
+        assert.equal(readdirSync(target).length, round + 1);
+        writeFileSync(join(target, `written-${round}`), 'x');
+        await fixture.unmount(target);
+      }
     }),
   );
 

@@ -1,0 +1,61 @@
+/**
+ * Lasting folders of removed containers: out of the way at once, under another name, and then taken apart, those of many
+ * files off this thread, so that neither the answer nor anybody else waits. What a daemon leaves, the next one removes.
+ */
+import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { errnoCode, errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import { removeTree } from '../volume/remove-tree.ts';
+import { type ContainerPaths, removedDirectory } from './paths.ts';
+import { liftHomeLimit, removeHome } from './storage-options.ts';
+
+/** The start of a container that comes right after a removal goes first. */
+const DELAY_MS = 50;
+/** Whoever removes faster than the disk does waits for it. */
+const WAITING_MAX = 64;
+
+let waiting = 0;
+let last: Promise<void> = Promise.resolve();
+
+/** Removes the folder. When this returns it is not there any more, though its space may come back a little later. */
+export function discardHome(dataRoot: string, paths: ContainerPaths): void {
+  if (waiting >= WAITING_MAX) {
+    removeHome(paths);
+    return;
+  }
+  liftHomeLimit(paths);
+  const target = join(removedDirectory(dataRoot), basename(paths.home));
+  try {
+    renameSync(paths.home, target);
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT' && makeDirectory(dataRoot)) discardHome(dataRoot, paths);
+    else removeHome(paths);
+    return;
+  }
+  waiting++;
+  last = Promise.all([last, new Promise((resolve) => setTimeout(resolve, DELAY_MS).unref())])
+    .then(() => removeTree(target))
+    .catch((error: unknown) => {
+      log.warn(
+        { path: target, error: errorMessage(error) },
+        'cannot remove the folder of a removed container',
+      );
+    })
+    .finally(() => {
+      waiting--;
+    });
+}
+
+/** Removes what an earlier daemon has left. */
+export function sweepDiscarded(dataRoot: string): void {
+  const directory = removedDirectory(dataRoot);
+  makeDirectory(dataRoot);
+  for (const name of readdirSync(directory))
+    rmSync(join(directory, name), { recursive: true, force: true, maxRetries: 3 });
+}
+
+/** False where it is there. */
+function makeDirectory(dataRoot: string): boolean {
+  return mkdirSync(removedDirectory(dataRoot), { recursive: true, mode: 0o700 }) !== undefined;
+}
