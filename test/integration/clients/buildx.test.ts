@@ -217,13 +217,6 @@ describe('docker buildx build', { skip: program === undefined ? 'no buildx is in
     }
   });
 
-  test('attestations that are asked for do not fail the build, which says that they are not made', async () => {
-    const asked = await built('--target', 'files', '--provenance=mode=max', '--sbom=true');
-    assert.match(asked, /attestations are not made: provenance, sbom/);
-    assert.doesNotMatch(await built('--target', 'files'), /attestations/);
-    assert.doesNotMatch(await built('--target', 'files', '--provenance=false'), /attestations/);
-  });
-
   test('a secret that is required and missing', async () => {
     const dockerfile = 'FROM busybox\nRUN --mount=type=secret,id=none,required=true cat /run/secrets/none\n';
     const { code, stderr } = await build(['-f', '-', folder], { stdin: dockerfile });
