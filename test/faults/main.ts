@@ -1,6 +1,6 @@
 /**
- * `make test-faults [ONLY=substring] [POINTS=substring]`: strikes at every labelled step of every scenario whose name
- * has the substring, a few sandboxes at a time. Prints what fails and a line a scenario; the exit status is 1 where
+ * `make test-faults [ONLY=substring,…] [POINTS=substring]`: strikes at every labelled step of every scenario whose name
+ * has one of the substrings, a few sandboxes at a time. Prints what fails and a line a scenario; the exit status is 1 where
  * anything failed.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -30,7 +30,10 @@ async function runIn(command: readonly string[], interrupt: AbortSignal): Promis
 
 async function main(): Promise<boolean> {
   const [only = '', points = ''] = process.argv.slice(2);
-  const names = SCENARIOS.map(({ name }) => name).filter((name) => name.includes(only));
+  const wanted = only.split(',');
+  const names = SCENARIOS.map(({ name }) => name).filter((name) =>
+    wanted.some((text) => name.includes(text)),
+  );
   if (names.length === 0) throw new Error(`no scenario has "${only}" in its name`);
   await prepareFixtures();
   process.env['MYDOCK_TEST_BUSYBOX'] = await busyboxProgram();

@@ -1,4 +1,5 @@
 /** Every operation that changes a container. */
+import { eventually } from '../../integration/command.ts';
 import { require, type Scenario } from '../scenario.ts';
 import {
   create,
@@ -158,14 +159,14 @@ export const containerScenarios: readonly Scenario[] = [
     async prepare(daemon) {
       await run(daemon, 'xo', { HostConfig: { RestartPolicy: { Name: 'always' } } });
     },
-    async operate(daemon) {
+    async operate(daemon, again) {
       const { State } = await inspect(daemon, 'xo');
-      if (State.Pid > 0) process.kill(State.Pid, 'SIGKILL');
-      for (;;) {
-        const now = await inspect(daemon, 'xo');
-        if (now.State.Running && now.State.Pid !== State.Pid) return;
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
+      // Nobody asks for it again: it has to come by itself.
+      if (!again) process.kill(State.Pid, 'SIGKILL');
+      await eventually('another run', async () => {
+        const now = (await inspect(daemon, 'xo')).State;
+        return now.Status === 'running' && (again || now.Pid !== State.Pid);
+      });
     },
     ...isThere('xo'),
     ...status('xo', 'running'),
