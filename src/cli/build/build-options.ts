@@ -138,7 +138,12 @@ export function buildFlags(command: FlagTable): void {
   listFlag(command, '--security-opt <list>', 'Refused, as Docker does on Linux');
   parsedFlag(command, '--shm-size <bytes>', 'Size of /dev/shm', parseBytes);
   boolFlag(command, '--squash', 'Make one layer of all that the build adds');
-  parsedListFlag(command, '--ssh <list>', "The user's ssh agent for RUN (default|id[=socket])", parseSsh);
+  parsedListFlag(
+    command,
+    '--ssh <list>',
+    "The user's ssh agent, or keys, for RUN (default|id[=socket|key])",
+    parseSsh,
+  );
   parsedListFlag(command, '-t, --tag <list>', 'Name of the image (name[:tag])', checkTag);
   stringFlag(command, '--target <string>', 'Stop at this stage');
   parsedListFlag(command, '--ulimit <list>', 'Limits of processes of RUN steps', parseUlimit);
@@ -157,6 +162,8 @@ function parseAllow(text: string): string {
 }
 
 export function parseProgress(text: string): ProgressMode {
+  // buildx has both.
+  if (text === 'none') return 'quiet';
   if (PROGRESS_MODES.includes(text)) return text as ProgressMode;
   throw new Error(`it must be one of ${PROGRESS_MODES.join(', ')}`);
 }

@@ -229,6 +229,8 @@ test('flags that cannot be: each has its own message, and the daemon is not aske
   }
   const wrong = await mydock(['build', folder], builder(), { env: { BUILDKIT_PROGRESS: 'x' } });
   assert.match(wrong.io.err(), /invalid value "x" of BUILDKIT_PROGRESS/);
+  const silent = await mydock(['build', '--progress', 'none', folder], builder());
+  assert.deepEqual([silent.exitCode, silent.io.out(), silent.io.err()], [0, '', '']);
   const noted = await mydock(['build', '--sbom', 'true', '--provenance', 'false', folder], builder());
   assert.equal(noted.exitCode, 0);
   assert.match(noted.io.err(), /^WARNING: --sbom true is accepted, but no attestation is made$/m);
