@@ -35,11 +35,11 @@ export interface OverlayMount {
 
 /** Without upper and work the mount is read-only. */
 export function mountOverlay(mount: OverlayMount): void {
+  if (mount.work !== undefined) forgetVolatile(mount.work);
   if (mount.upper === undefined || mount.volatile !== true) {
     mountWith(mount, OPTIONS);
     return;
   }
-  forgetVolatile(mount.work ?? '');
   try {
     mountWith(mount, [...OPTIONS, 'volatile']);
   } catch (error) {
@@ -65,7 +65,7 @@ function mountWith(mount: OverlayMount, options: string[]): void {
   });
 }
 
-/** The mark of an earlier volatile mount, with which overlayfs refuses another one: it cannot know what was lost. */
+/** The mark of an earlier volatile mount, with which overlayfs refuses any other: it cannot know what was lost. */
 function forgetVolatile(work: string): void {
   rmSync(join(work, 'work', 'incompat'), { recursive: true, force: true });
 }
