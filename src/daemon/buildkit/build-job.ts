@@ -99,6 +99,10 @@ export class BuildJob {
   /** Does what the attributes say. Returns the result's name, for `export`. */
   async solve(attributes: Attributes, given: SolveInputs, signal: AbortSignal): Promise<string> {
     if (this.signal.aborted) throw canceled(this.signal);
+    const unmade = unmadeAttestations(attributes);
+    if (unmade.length > 0) {
+      throw new GrpcError('Unimplemented', `not implemented: attestations (${unmade.join(', ')})`);
+    }
     const request = solveRequestOf({
       ...this.#order,
       attributes,
@@ -107,12 +111,6 @@ export class BuildJob {
         Object.entries(given.results).map(([name, ref]) => [name, this.#input(name, ref)]),
       ),
     });
-    const unmade = unmadeAttestations(attributes);
-    if (unmade.length > 0) {
-      const vertex = this.#progress.vertex('[internal] attestations');
-      vertex.warn({ rule: '', message: `[Warning] attestations are not made: ${unmade.join(', ')}` });
-      vertex.complete();
-    }
     return await this.run(request, signal);
   }
 

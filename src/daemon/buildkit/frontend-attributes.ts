@@ -1,8 +1,8 @@
 /**
  * A build as BuildKit's clients order it from the Dockerfile frontend: a flat map of attributes (`filename`,
  * `build-arg:NAME`, `context:NAME`, …; docs of BuildKit, "Dockerfile frontend"), made into a SolveRequest. Attributes
- * that mean nothing here are passed over: provenance and other attestations (`unmadeAttestations`), and what only tells
- * where a build comes from.
+ * that mean nothing here are passed over: what only tells where a build comes from. Attestations are not made
+ * (`unmadeAttestations`).
  */
 import type { Ulimit } from '../../api/host-config.ts';
 import { InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
