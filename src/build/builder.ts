@@ -22,6 +22,7 @@ import type { BuildSession } from './session.ts';
 import { credentialsFor } from './solve/base-images.ts';
 import type { BuildParts } from './solve/build-parts.ts';
 import { Executions } from './solve/executions.ts';
+import type { ResolveIo, SourceAnswer, SourceQuestion } from './solve/resolve-source.ts';
 import type { BuiltImage, SolvedBuild } from './solve/solved.ts';
 import type { StepListener } from './solve/step-listener.ts';
 import type { OutputSpec, SolveRequest } from './solve-request.ts';
@@ -228,6 +229,12 @@ export class Builder {
     await fetchRemote(layers, signal);
     const diffIds = layers.map(({ diffId }) => diffId);
     return await this.#options.parts.sources.openLayers(diffIds, 'result of the build');
+  }
+
+  /** What a source stands for, found as `solve` would find it. */
+  async resolveSource(question: SourceQuestion, io: ResolveIo): Promise<SourceAnswer> {
+    const { resolveSource } = await import('./solve/resolve-source.ts');
+    return await resolveSource(this.#options.parts, question, io);
   }
 
   /** What this machine can run, best first. */

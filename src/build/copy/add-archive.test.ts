@@ -93,6 +93,20 @@ for (const driver of ['erofs', 'overlay'] as const) {
       { name: 'implied/x', type: 'file', content: 'x' },
     );
 
+    test('folders in folders, four hundred deep', async () => {
+      const names = Array.from({ length: 400 }, (_, depth) => 'd/'.repeat(depth + 1));
+      const deep = tarOf(...names.map((name) => ({ name, type: 'directory' as const, mode: 0o755 })), {
+        name: `${names.at(-1)}f`,
+        type: 'file',
+        content: 'at the bottom',
+      });
+      const layer = await add({ 'a.tar': gzipSync(deep) }, {});
+      assert.ok(layer);
+      await mounted(layer.diffId, (root) => {
+        assert.equal(readFileSync(join(root, 'd', names.at(-1) ?? '', 'f'), 'utf8'), 'at the bottom');
+      });
+    });
+
     test('tars of all kinds are unpacked, with their owners, modes and times', async () => {
       const kinds = [tar, gzipSync(tar), zstdCompressSync(tar)];
       for (const program of ['bzip2', 'xz']) {

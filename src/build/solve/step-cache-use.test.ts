@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type DiffID, parseDiffID } from '../../image/digest.ts';
+import type { CacheSource } from '../cache/cache-source.ts';
+import type { StepCache } from '../cache/step-cache.ts';
+import { StepCacheUse } from './step-cache-use.ts';
+
+const layer = (digit: string): DiffID => parseDiffID(`sha256:${digit.repeat(64)}`);
+
+/** This machine's cache: what it was asked to keep and to collect, in order. */
+function machine(definitions: readonly string[] = []) {
+  const told: string[] = [];
+  const cache = {
+    mayHave: (definition: string) => definitions.includes(definition),
+    hold: async (diffId: DiffID) => {
+      told.push(`hold ${diffId.slice(7, 8)}`);
+      return { release: async () => void told.push(`let go of ${diffId.slice(7, 8)}`) };
+    },
+    collect: async (layers: Iterable<DiffID>) => {
+      told.push(`collect ${[...layers].map((diffId) => diffId.slice(7, 8)).join(' ')}`);
+    },
+  } as unknown as StepCache;
+  return { cache, told };
+}
+
+function use(cache: StepCache, imports: readonly CacheSource[] = []): StepCacheUse {
+  return new StepCacheUse({ cache, imports, keeps: true, signal: new AbortController().signal });
+}
+
+test('a step is looked for only where some cache knows of one like it', async () => {
+  const imported = (...definitions: string[]): CacheSource => ({
+    mayHave: async (definition) => definitions.includes(definition),
+    find: async () => undefined,
+  });
+  const { cache } = machine(['here']);
+  const caches = use(cache, [imported('there'), imported('elsewhere')]);
+  assert.deepEqual(
+    await Promise.all(['here', 'there', 'elsewhere', 'nowhere'].map((one) => caches.mayHave(one))),
+    [true, true, true, false],
+  );
+  assert.equal(await use(cache).mayHave('there'), false);
+});
+
+test('layers that were made are kept until all is stored, and collected once at the end', async () => {
+  const { cache, told } = machine();
+  const steps = use(cache);
+  await steps.holdMade(layer('1'));
+  const stored = Promise.withResolvers<void>();
+  const failed = Promise.withResolvers<void>();
+  steps.settling(stored.promise);
+  steps.settling(failed.promise).catch(() => undefined);
+  const released = steps.release();
+  await steps.holdMade(layer('2'));
+  failed.reject(new Error('the layer below'));
+  stored.resolve();
+  await released;
+  assert.deepEqual(told, ['hold 1', 'hold 2', 'let go of 1', 'let go of 2', 'collect 1 2']);
+  await steps.release();
+  assert.equal(told.length, 5);
+});
