@@ -21,6 +21,7 @@ import type { EngineContext } from './engine-context.ts';
 import { containerPaths } from './paths.ts';
 import { pauseContainer, unpauseContainer } from './pause.ts';
 import { withRoot } from './root-view.ts';
+import { requirePausable } from './state.ts';
 
 /** The digest of a tar without entries: such a layer is left out, as by Docker. */
 const EMPTY_LAYER = 'sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef';
@@ -96,7 +97,7 @@ async function commitUpper(
     if (!pause || container.record.state.status !== 'running') {
       return await engine.snapshotter.commit(upper, end, { exclude });
     }
-    await container.mutex.run(() => pauseContainer(engine, container));
+    await container.mutex.run(() => pauseForCommit(engine, container));
     try {
       return await engine.snapshotter.commit(upper, end, { exclude });
     } finally {
@@ -105,9 +106,24 @@ async function commitUpper(
   });
 }
 
+async function pauseForCommit(engine: EngineContext, container: Container): Promise<void> {
+  requirePausable(container.record.state, container.id);
+  container.record.pausedForCommit = true;
+  stepSync('commit/pause', container.id, () => container.save());
+  try {
+    await pauseContainer(engine, container);
+  } catch (error) {
+    delete container.record.pausedForCommit;
+    throw error;
+  }
+}
+
 /** Somebody may have resumed, killed or stopped it meanwhile. */
 function resume(engine: EngineContext, container: Container): void {
-  if (container.record.state.status !== 'paused') return;
+  if (container.record.state.status !== 'paused') {
+    delete container.record.pausedForCommit;
+    return;
+  }
   try {
     unpauseContainer(engine, container);
   } catch (error) {

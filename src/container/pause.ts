@@ -34,6 +34,7 @@ export function unpauseContainer(engine: EngineContext, container: Container): v
     throw new ConflictError(`Container ${container.id} is not paused`);
   }
   stepSync('unpause/thaw', container.id, () => thaw(cgroupOf(engine, container)));
+  delete container.record.pausedForCommit;
   stepSync('unpause/record', container.id, () => container.transition({ to: 'unpaused' }));
   engine.events.container(container, 'unpause');
 }
@@ -45,4 +46,8 @@ export function readPaused(engine: EngineContext, container: Container): void {
   const frozen = isFrozen(cgroupOf(engine, container));
   if (frozen && status === 'running') container.transition({ to: 'paused' });
   if (!frozen && status === 'paused') container.transition({ to: 'unpaused' });
+  if (container.record.pausedForCommit !== true) return;
+  // The commit has ended with its daemon.
+  if (frozen) unpauseContainer(engine, container);
+  else delete container.record.pausedForCommit;
 }

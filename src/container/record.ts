@@ -47,6 +47,8 @@ export interface ContainerRecord {
   restartCount: number;
   /** A user stopped it: `unless-stopped` leaves it so when the daemon starts. */
   stoppedByUser: boolean;
+  /** A commit has paused it, or is about to: it runs on after that, also under the next daemon. */
+  pausedForCommit?: boolean;
   /** Its removal, once it has begun, is with its anonymous volumes. */
   removesVolumes?: boolean;
   /** Its network namespace while it runs, where that is its own. */

@@ -64,6 +64,7 @@ export async function startContainer(engine: EngineContext, container: Container
   requireStartable(container.record.state, container.id);
   clearTimeout(container.restartTimer);
   container.oomKilled = false;
+  delete container.record.pausedForCommit;
   await container.teardown;
   try {
     await run(engine, container);
