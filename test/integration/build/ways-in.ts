@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { newestBuildxProgram } from '../../fixtures/buildkit-peer.ts';
 import { buildxProgram, composeProgram } from '../../fixtures/compose.ts';
 import { dockerProgram } from '../../fixtures/packages.ts';
-import type { Result } from '../command.ts';
+import { type Result, run } from '../command.ts';
 import type { Daemon } from '../harness.ts';
 
 export interface BuildOrder {
@@ -37,7 +37,7 @@ export async function otherWaysIn(): Promise<WayIn[]> {
   const compose = composeProgram();
   return [
     CLASSIC,
-    ...docker.map((program) => buildkitWay(program, buildx.at(-1))),
+    ...(await Promise.all(docker.map(async (program) => await buildkitWay(program, buildx.at(-1))))),
     ...buildx.map(buildxWay),
     ...(compose === undefined ? [] : [composeWay(compose)]),
   ];
@@ -65,18 +65,24 @@ const CLASSIC: WayIn = {
   },
 };
 
-function buildkitWay(program: string, buildx: string | undefined): WayIn {
+/** From version 23 on it calls buildx for it. */
+async function buildkitWay(program: string, buildx: string | undefined): Promise<WayIn> {
+  const { stdout } = await run([program, '--version']);
+  const isOld = Number(/version (\d+)/.exec(stdout)?.[1] ?? 0) < 23;
   const way: WayIn = {
     name: `${program} build with BuildKit`,
     ownLabels: undefined,
-    lacks: ({ contexts }) =>
-      Object.keys(contexts).length > 0 ? 'old ones have no --build-context' : undefined,
+    lacks: ({ contexts }) => {
+      if (!isOld) return buildx === undefined ? 'it needs buildx' : undefined;
+      return Object.keys(contexts).length > 0 ? 'it has no --build-context' : undefined;
+    },
     build: async (daemon, order) => {
       const config = join(daemon.folder, 'docker-config');
       const plugin = join(config, 'cli-plugins/docker-buildx');
       mkdirSync(join(config, 'cli-plugins'), { recursive: true });
       if (buildx !== undefined && !existsSync(plugin)) symlinkSync(buildx, plugin);
-      const words = ['build', '--progress', 'plain', ...flags(order), order.folder];
+      const contexts = pairs(order.contexts).flatMap((pair) => ['--build-context', pair]);
+      const words = ['build', '--progress', 'plain', ...flags(order), ...contexts, order.folder];
       const env = { DOCKER_BUILDKIT: '1', DOCKER_CONFIG: config };
       succeeded(way, await daemon.docker(program, words, { env, timeoutMs: order.timeoutMs }));
     },
