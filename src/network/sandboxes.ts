@@ -35,6 +35,9 @@ import type { EndpointRow, NetworkStore, SandboxRow } from './network-store.ts';
 import { addressesOf } from './network-store.ts';
 import type { PortPublisher } from './published-ports.ts';
 
+/** So that hundreds of containers do not wait one after the other for answers of the kernel. */
+const MENDED_AT_ONCE = 8;
+
 export interface SandboxParts {
   store: NetworkStore;
   catalog: NetworkCatalog;
@@ -159,10 +162,14 @@ export class Sandboxes {
     const { store, links } = this.#parts;
     const cables = new Map((await links.cables()).map((link) => [link.name, link]));
     const sandboxes = new Map<string, Sandbox>();
-    for (const sandbox of store.sandboxes()) {
-      await this.#serially(sandbox.containerId, () => this.#mend(sandbox, cables));
-      sandboxes.set(sandbox.containerId, this.#describe(sandbox));
-    }
+    const left = store.sandboxes().values();
+    const mender = async (): Promise<void> => {
+      for (const sandbox of left) {
+        await this.#serially(sandbox.containerId, () => this.#mend(sandbox, cables));
+        sandboxes.set(sandbox.containerId, this.#describe(sandbox));
+      }
+    };
+    await Promise.all(Array.from({ length: MENDED_AT_ONCE }, mender));
     return sandboxes;
   }
 

@@ -26,6 +26,7 @@ export interface UsedSubnet {
 /** Default routes are among them. What belongs to the interfaces `except` is not. */
 export async function usedSubnets(links: HostLinks, except: readonly string[]): Promise<UsedSubnet[]> {
   const names = new Map((await links.list()).map(({ index, name }) => [index, name]));
+  const left = new Set(except);
   const nameOf = (index: number): string => names.get(index) ?? 'a route';
   const fromRoutes = (await links.routes())
     .filter(({ type }) => !NEITHER_NETWORK_NOR_HOST.includes(type))
@@ -35,7 +36,7 @@ export async function usedSubnets(links: HostLinks, except: readonly string[]): 
     interface: nameOf(index),
   }));
   return [
-    ...[...fromRoutes, ...fromAddresses].filter((used) => !except.includes(used.interface)),
+    ...[...fromRoutes, ...fromAddresses].filter((used) => !left.has(used.interface)),
     ...RESOLVER_FILES.flatMap(nameServers),
   ];
 }

@@ -34,6 +34,8 @@ const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_AF_SPEC = 26;
 const IFLA_NET_NS_FD = 28;
+const IFLA_EXT_MASK = 29;
+const RTEXT_FILTER_SKIP_STATS = 8;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_KIND = 4;
@@ -321,8 +323,12 @@ export function getLink(request: NetlinkRequest, name: string): void {
   });
 }
 
+/** Without the counters, which the kernel would add up over all processors for every link. */
 export function dumpLinks(request: NetlinkRequest): void {
-  request.add('list links', RTM_GETLINK, NLM_F_DUMP, (writer) => writer.bytes(linkHeader(0)));
+  request.add('list links', RTM_GETLINK, NLM_F_DUMP, (writer) => {
+    writer.bytes(linkHeader(0));
+    writer.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+  });
 }
 
 export interface Link {
