@@ -28,6 +28,7 @@ import {
   listenOnPath,
   makeSocketFolder,
   removeSocketFile,
+  removeUnused,
   type SocketFile,
   type SocketOwner,
 } from './socket-file.ts';
@@ -197,7 +198,10 @@ export class ApiServer {
 
   /** Closes the sockets of the daemon before that are not listened on any more. */
   dropHanded(): void {
-    for (const fd of this.#handed.values()) closeSync(fd);
+    for (const [key, fd] of this.#handed) {
+      closeSync(fd);
+      removeUnused(key.slice(key.indexOf(':') + 1));
+    }
     this.#handed.clear();
   }
 

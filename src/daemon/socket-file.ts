@@ -127,6 +127,11 @@ export function removeSocketFile({ path, dev, ino }: SocketFile): void {
   if (stat?.isSocket() === true && stat.dev === dev && stat.ino === ino) rmSync(path, { force: true });
 }
 
+/** The same of a socket that another process has made and this one has closed. */
+export function removeUnused(path: string): void {
+  if (path.startsWith('/') && isSocket(path)) rmSync(path, { force: true });
+}
+
 function isSocket(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
 }

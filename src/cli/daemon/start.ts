@@ -28,6 +28,10 @@ export async function runDaemonStart(
 ): Promise<number> {
   const settings = daemonSettings(words, host);
   const address = listenerText(settings.listener);
+  if (words.includes('--takeover')) {
+    const { runTakeover } = await import('./takeover.ts');
+    return await runTakeover(io, settings, daemonArguments(words, host));
+  }
   if (await answers(settings.listener)) {
     printLine(io, `mydockd already runs on ${address}`);
     return 0;
@@ -38,11 +42,15 @@ export async function runDaemonStart(
     printLine(io, `${SERVICE} is started; mydockd listens on ${address}`);
     return 0;
   }
-  const ownRoot = words.some((word) => word.startsWith('--exec-root'));
-  const log = ownRoot ? join(settings.execRoot, 'mydockd.log') : DEFAULT_LOG;
+  const log = logOf(settings);
   const pid = await launchDaemon({ listener: settings.listener, args: daemonArguments(words, host), log });
   printLine(io, `mydockd runs on ${address} (pid ${pid}, log ${log})`);
   return 0;
+}
+
+/** Of a daemon that is not the machine's own, beside its other files. */
+export function logOf({ execRoot }: DaemonSettings): string {
+  return execRoot === DEFAULT_EXEC_ROOT ? DEFAULT_LOG : join(execRoot, 'mydockd.log');
 }
 
 /** Options given here would be the first start's alone, and systemd's next daemon would not know them. */

@@ -246,6 +246,29 @@ test('a successor that cannot start leaves everything to the one that runs', { s
   await daemon.ok('rm', '-f', 'kept');
 });
 
+test('`mydock daemon start --takeover` puts a new one in the background', { skip }, async () => {
+  const first = daemon.pid;
+  const args = [
+    ...['--exec-root', daemon.execRoot, '--data-root', daemon.dataRoot],
+    ...['--host', `unix://${daemon.socket}`, '--group', 'root'],
+  ];
+  await daemon.fails(
+    1,
+    /did not take over.*goes on.*no-such-flag/s,
+    'daemon',
+    'start',
+    '--takeover',
+    '--no-such-flag',
+    ...args,
+  );
+  const said = await daemon.ok('daemon', 'start', '--takeover', ...args);
+  const pid = Number(/pid (\d+)/.exec(said)?.[1]);
+  assert.notEqual(pid, first);
+  assert.equal((await daemon.api('GET', '/_ping')).status, 200);
+  await daemon.takeOver();
+  await eventually('it has ended', async () => (await run(['kill', '-0', String(pid)])).code !== 0);
+});
+
 test('nobody but root is given anything, and nothing where no daemon runs', { skip }, async () => {
   const { mode, uid } = statSync(join(daemon.execRoot, 'takeover.sock'));
   assert.deepEqual([(mode & 0o777).toString(8), uid], ['600', 0]);
