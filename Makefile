@@ -38,8 +38,9 @@ FUZZ_LINK := -Wl$(comma)--wrap=kill$(comma)--wrap=waitpid
 FUZZ_CC := clang-14
 FUZZ_CFLAGS := -std=gnu17 -O1 -g -Inative -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
-FUZZERS := config seccomp supervisor systemd oci
+FUZZERS := config seccomp supervisor systemd oci formats
 SECONDS ?= 60
+MINUTES ?= 60
 
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' ! -name '*-suite.ts')
 BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/difference-worker.cjs \
@@ -48,7 +49,7 @@ BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/differenc
 ISAL := dist/libisal.so.2
 BINARIES := dist/mydock-runtime dist/addon.node dist/leave.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
 
-.PHONY: help build install uninstall check check-native test test-faults test-corpus test-vm test-vm-quick fuzz compatibility demo bench bench-growth bench-docs messages clean native-tests
+.PHONY: help build install uninstall check check-native test test-faults test-soak test-corpus test-vm test-vm-quick fuzz compatibility demo bench bench-growth bench-docs messages clean native-tests
 # The list below is made from the `## ` comments of the targets.
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -148,23 +149,8 @@ build/fuzz/%.o: %.c | build/.packages build/.fuzz-packages
 build/fuzz/fuzzer: $(patsubst %.c,build/fuzz/%.o,$(FUZZED_C) $(wildcard test/native/fuzz/*.c))
 	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(FUZZ_LINK) -o $@ $^ $(RUNTIME_LIBS)
 
-fuzz: build/fuzz/fuzzer ## Fuzz config.json, seccomp, the supervisor, systemd's replies, the OCI files (SECONDS=60 each)
-	@for target in $(FUZZERS); do \
-		echo "fuzz $$target for $(SECONDS) s"; folder=$$(mktemp -d) && mkdir -p build/fuzz/corpus/$$target && \
-		MYDOCK_FUZZ_TARGET=$$target MYDOCK_FUZZ_FOLDER=$$folder nice build/fuzz/fuzzer -max_total_time=$(SECONDS) \
-			-detect_leaks=0 -timeout=20 -max_len=20000 -print_final_stats=1 -artifact_prefix=build/fuzz/$$target- \
-			build/fuzz/corpus/$$target test/native/fuzz/inputs/$$target > build/fuzz/$$target.log 2>&1; \
-		status=$$?; rm -rf $$folder; grep -a 'cov:' build/fuzz/$$target.log | tail -n 1; \
-		if [ $$status != 0 ]; then grep -a -A 3 'does not hold\|ERROR\|runtime error' build/fuzz/$$target.log; exit 1; fi; \
-	done
-
-# The runtime with marks at which test/faults strikes; in the product they are nothing.
-build/faults/%.o: %.c | build/.packages node_modules/.mydock
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) -DMYDOCK_FAULTS -MMD -MP -c -o $@ $<
-
-build/faults/mydock-runtime: $(patsubst %.c,build/faults/%.o,$(RUNTIME_C) $(COMMON_C) test/faults/native/fault_mark.c)
-	$(Q)$(call link,-static,$(RUNTIME_LIBS))
+fuzz: build/fuzz/fuzzer node_modules/.mydock ## Fuzz what reads strangers' bytes, in C and in TypeScript, two targets at a time (SECONDS=60 each)
+	@printf '%s\n' $(FUZZERS) | NODE=$(NODE) xargs -P 2 -I TARGET test/native/fuzz/run.sh TARGET $(SECONDS)
 
 # The whole program under the sanitizers, for the tests that drive it.
 build/sanitized/mydock-runtime: $(call object,sanitized,$(RUNTIME_C) $(COMMON_C))
@@ -243,6 +229,9 @@ test: build native-tests build/faults/mydock-runtime build/.test-packages ## All
 
 test-faults: build build/faults/mydock-runtime build/.test-packages ## Kill daemon, supervisors and runtime at every step of operations (ONLY=, POINTS=substring)
 	@$(NODE) --disable-warning=ExperimentalWarning test/faults/main.ts '$(ONLY)' '$(POINTS)'
+
+test-soak: build build/.test-packages ## Eight clients at random against a model, the daemon killed now and then (MINUTES=60, SEED=)
+	@MYDOCK_SOAK_MINUTES=$(MINUTES) $(if $(SEED),MYDOCK_SOAK_SEED=$(SEED)) $(NODE) --disable-warning=ExperimentalWarning test/soak/main.ts
 
 test-corpus: build build/.test-packages ## Build and run Dockerfiles that install Debian's packages (downloads 220 MB, once)
 	@$(NODE) test/fixtures/apt-archive.ts

@@ -21,11 +21,15 @@ export function filesBelow(folder: string, suffix: string): string[] {
 }
 
 export function unitTests(): string[] {
-  return ['src', 'test/bench', 'test/fixtures', 'test/native'].flatMap((folder) => filesBelow(folder, '.test.ts'));
+  return ['src', 'test/bench', 'test/fixtures', 'test/native', 'test/fuzz'].flatMap((folder) =>
+    filesBelow(folder, '.test.ts'),
+  );
 }
 
 export function integrationTests(): string[] {
-  return ['test/integration', 'test/conformance'].flatMap((folder) => filesBelow(folder, '.test.ts'));
+  return ['test/integration', 'test/conformance', 'test/soak'].flatMap((folder) =>
+    filesBelow(folder, '.test.ts'),
+  );
 }
 
 function nodeTest(files: readonly string[]): string[] {

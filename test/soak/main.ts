@@ -15,7 +15,14 @@ const scratch = mkdtempSync(join(tmpdir(), 'mydock-soak-'));
 try {
   await prepareFixtures();
   const test = join(import.meta.dirname, 'soak.test.ts');
-  const command = [name, scratch, process.execPath, '--disable-warning=ExperimentalWarning', test];
+  const command = [
+    name,
+    scratch,
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    '--test-force-exit',
+    test,
+  ];
   const env = { ...process.env, MYDOCK_TEST_BUSYBOX: await busyboxProgram() };
   const { status } = spawnSync(SANDBOX, command, { stdio: 'inherit', env });
   process.exitCode = status ?? 1;
