@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { busyboxImage } from '../fixtures/catalog.ts';
 import { type Registry, startRegistry } from '../fixtures/registry.ts';
 import { type ApiAnswer, apiRequest } from '../integration/api-request.ts';
@@ -35,6 +36,8 @@ const PROGRAMS = [
   'mydock-init',
 ];
 const STRIKE_MODULE = 'strike-module.mjs';
+/** A point may lie behind the answer. */
+const BEHIND_ANSWER_MS = timeLimitMs(3000);
 /** Time after an operation in which what it does behind its answer begins. */
 const QUIET_MS = 60;
 
@@ -192,16 +195,17 @@ export class FaultedDaemon {
     rmSync(heldFile(this.orderFile), { force: true });
   }
 
-  /** Waits until the daemon is held; false where `given up` settles first. */
-  async held(givenUp: Promise<unknown>): Promise<boolean> {
-    let over = false;
-    const end = (): void => {
-      over = true;
-    };
-    givenUp.then(end, end);
-    return await eventually('the daemon is held', () =>
-      existsSync(heldFile(this.orderFile)) ? { yes: true } : over ? { yes: false } : undefined,
-    ).then(({ yes }) => yes);
+  /** Waits until the daemon is held; false where it is not some time after `answered`. */
+  async held(answered: Promise<unknown>): Promise<boolean> {
+    let answeredAt = Number.POSITIVE_INFINITY;
+    void answered.then(() => {
+      answeredAt = performance.now();
+    });
+    while (!existsSync(heldFile(this.orderFile))) {
+      if (performance.now() > answeredAt + BEHIND_ANSWER_MS) return false;
+      await sleep(2);
+    }
+    return true;
   }
 
   /** The points that `operation` passes, in their order, with those behind its answer. */
@@ -213,7 +217,7 @@ export class FaultedDaemon {
       await operation();
       for (let before = -1, now = 0; now !== before; ) {
         before = readFileSync(path).length;
-        await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+        await sleep(QUIET_MS);
         now = readFileSync(path).length;
       }
     } finally {

@@ -10,7 +10,12 @@ import { Judge } from './judge.ts';
 import type { Point } from './order.ts';
 import { runScenario } from './run-scenario.ts';
 import { RuntimeMarks } from './runtime-marks.ts';
-import { daemonKilledMeanwhile, runtimeKilled, supervisorKilled } from './runtime-strikes.ts';
+import {
+  daemonKilledMeanwhile,
+  runtimeKilled,
+  supervisorKilled,
+  supervisorKilledMeanwhile,
+} from './runtime-strikes.ts';
 import type { Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 import { daemonKilled, type Strike } from './strikes.ts';
@@ -22,6 +27,7 @@ function strikesAt(scenario: Scenario, judge: Judge, marks: RuntimeMarks): Strik
     runtimeKilled(marks),
     supervisorKilled(marks, judge.bystander),
     daemonKilledMeanwhile(marks),
+    supervisorKilledMeanwhile(judge.bystander),
   ];
 }
 
@@ -42,6 +48,7 @@ async function main(): Promise<boolean> {
           onFailure: (failure) => console.log(`FAILED ${failure}`),
         });
         failed ||= failures.length > 0;
+        if (strikes === 0 && failures.length === 0) continue;
         const seconds = ((performance.now() - begunAt) / 1000).toFixed(1);
         const what = `${scenario.name}: ${kind.name.replace(/ at$/, '')}`;
         console.log(`${what}: ${strikes} strikes, ${failures.length} failed (${seconds} s)`);

@@ -9,7 +9,7 @@ import type { FaultedDaemon } from './faulted-daemon.ts';
 import { type Point, pointName } from './order.ts';
 import type { RuntimeMarks } from './runtime-marks.ts';
 import type { Scenario } from './scenario.ts';
-import { acknowledges, type Outcome, type Strike } from './strikes.ts';
+import { acknowledges, type Outcome, type Strike, whileHeld } from './strikes.ts';
 
 /** The mark may lie behind the answer. */
 const REACH_LIMIT_MS = timeLimitMs(3000);
@@ -98,6 +98,17 @@ export function supervisorKilled(marks: RuntimeMarks, bystander: string): Strike
       return { struck, acknowledged: await answered };
     },
   };
+}
+
+/** The supervisor dies while the daemon stands at a step. */
+export function supervisorKilledMeanwhile(bystander: string): Strike<Point> {
+  return whileHeld({
+    name: 'supervisor killed while the daemon is at',
+    endsRuns: true,
+    harm() {
+      for (const pid of supervisors(bystander)) process.kill(pid, 'SIGKILL');
+    },
+  });
 }
 
 /** The daemon dies while the runtime stands at the mark, and a new one begins before it goes on. */

@@ -51,3 +51,36 @@ export const daemonKilled: Strike<Point> = {
     return { struck, acknowledged };
   },
 };
+
+export interface Harm {
+  name: string;
+  endsRuns?: true;
+  /** Done while the daemon stands still at the point. */
+  harm(daemon: FaultedDaemon): void | Promise<void>;
+  /** Takes back what would hurt the judge too; the operation has come to its end, well or not. */
+  heal?(daemon: FaultedDaemon): void | Promise<void>;
+}
+
+/** Something that happens to the machine at every labelled step of the daemon, which lives on. */
+export function whileHeld({ name, endsRuns, harm, heal }: Harm): Strike<Point> {
+  return {
+    name,
+    ...(endsRuns === undefined ? {} : { endsRuns }),
+    targets: (daemon, scenario) => daemon.record(() => scenario.operate(daemon, false)),
+    title: pointName,
+    async strike(daemon, scenario, point) {
+      daemon.order({ kind: 'hold', ...point });
+      const operation = scenario.operate(daemon, false);
+      const answered = acknowledges(operation);
+      try {
+        const struck = await daemon.held(answered);
+        if (struck) await harm(daemon);
+        daemon.relax();
+        return { struck, acknowledged: await answered };
+      } finally {
+        daemon.relax();
+        await heal?.(daemon);
+      }
+    },
+  };
+}
