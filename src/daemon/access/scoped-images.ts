@@ -95,6 +95,12 @@ export function scopedBuild(engine: BuildBackend, visible: VisibleObjects): Buil
       return await engine.export(solved, outputs, io, auth);
     },
     openFiles: async (image, signal) => await engine.openFiles(image, signal),
+    resolveSource: async (question, io) =>
+      await engine.resolveSource(question, {
+        ...io,
+        cacheNamespace: scope.name,
+        requireImage: (name) => visible.requireImage(name),
+      }),
     // The same answers come over BuildKit's protocol, which is one operation with the build itself.
     cacheEntries: async () => {
       requireOperation(scope, { name: 'system.df', kind: 'read' });

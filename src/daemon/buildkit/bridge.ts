@@ -10,6 +10,7 @@ import type { BuildJob } from './build-job.ts';
 import { resultDefinition } from './build-results.ts';
 import { type ControlParts, cacheSpec, inputResults, requireDockerfile } from './control.ts';
 import { describedSubrequests, isSubrequest } from './frontend-attributes.ts';
+import { resolveImageConfig, resolveSourceMeta } from './resolve-sources.ts';
 import { readResultFile, readResultFolder, statResultFile } from './result-files.ts';
 import { workerRecord } from './worker-record.ts';
 
@@ -33,6 +34,9 @@ const FRONTEND_CAPABILITIES = [
   'readfile',
   'readdir',
   'statfile',
+  'resolveimage',
+  'resolveimage.resolvemode',
+  'source.metaresolver',
 ];
 
 /** The same of what builds can (solver/pb/caps.go): what clients look at before they order it. */
@@ -109,6 +113,12 @@ export function addBridge(services: GrpcServices, parts: ControlParts): void {
       }
       const value = { id, def: resultDefinition(id) };
       return { ref: id, result: { result: { case: 'ref' as const, value } } };
+    })
+    .unary(LLBBridge.method.resolveImageConfig, async (request, call) => {
+      return await resolveImageConfig(await jobOf(call), request, call.signal);
+    })
+    .unary(LLBBridge.method.resolveSourceMeta, async (request, call) => {
+      return await resolveSourceMeta(await jobOf(call), request, call.signal);
     })
     .unary(LLBBridge.method.evaluate, async ({ ref }, call) => {
       // A result is only there once all of it is done.

@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream';
 import type { BuildStatus } from '../../api/build-status.ts';
 import { GrpcError } from '../../api/grpc/status.ts';
 import { Progress } from '../../build/progress.ts';
+import type { SourceAnswer, SourceQuestion } from '../../build/solve/resolve-source.ts';
 import type { BuiltImage, SolvedBuild } from '../../build/solve/solved.ts';
 import type { CacheSpec, OutputSpec, SolveRequest } from '../../build/solve-request.ts';
 import type { SourceTree } from '../../build/source/source-tree.ts';
@@ -112,6 +113,21 @@ export class BuildJob {
       ),
     });
     return await this.run(request, signal);
+  }
+
+  /** What a source stands for, as a step of the build would find it. */
+  async resolve(question: SourceQuestion, caller: AbortSignal): Promise<SourceAnswer> {
+    if (this.signal.aborted) throw canceled(this.signal);
+    const signal = AbortSignal.any([this.signal, caller]);
+    try {
+      return await this.#backend.resolveSource(question, {
+        session: this.#session,
+        progress: this.#progress,
+        signal,
+      });
+    } catch (error) {
+      throw signal.aborted ? canceled(signal) : buildFailure(error);
+    }
   }
 
   /** Does what the request says, with `body` for a context that is one. Returns the result's name. */

@@ -4,7 +4,14 @@ import type { Builder, FailedStepShells } from '../../../build/builder.ts';
 export interface BuildBackend
   extends Pick<
     Builder,
-    'solve' | 'export' | 'openFiles' | 'platforms' | 'hostGateway' | 'cacheEntries' | 'prune'
+    | 'solve'
+    | 'export'
+    | 'openFiles'
+    | 'resolveSource'
+    | 'platforms'
+    | 'hostGateway'
+    | 'cacheEntries'
+    | 'prune'
   > {
   /** Whether clients may name folders of this machine as contexts. */
   readonly contextFolders: boolean;
