@@ -228,6 +228,24 @@ test('layers that a container needs outlive their image, until it is gone', asyn
   assert.deepEqual(bench.snapshotter.layers(), []);
 });
 
+test('the users of layers are asked only for what no image has: removing one of many containers asks none of them', async () => {
+  using bench = new PullBench();
+  const [kept, free] = [await testLayer('kept'), await testLayer('free')];
+  addImage(bench, [kept], { references: ['app'] });
+  bench.snapshotter.stored.set(free.diffId, free.tar);
+  let asked = 0;
+  bench.images.setLayerUsers(() => {
+    asked += 1;
+    return [];
+  });
+  await bench.images.collectLayers([kept.diffId]);
+  assert.equal(asked, 0);
+  assert.deepEqual(bench.snapshotter.layers().sort(), [kept.diffId, free.diffId].sort());
+  await bench.images.collectLayers([kept.diffId, free.diffId]);
+  assert.equal(asked, 1);
+  assert.deepEqual(bench.snapshotter.layers(), [kept.diffId]);
+});
+
 test('a hold keeps layers and blobs; what was to go meanwhile goes when it ends', async () => {
   using bench = new PullBench();
   const layer = await testLayer('x');
