@@ -16,6 +16,13 @@
  *
  * "process" names a process of the container: "" is its init, anything else is an exec ID chosen by
  * the daemon.
+ *
+ * Supervisors outlive daemons, so that builds of different age meet. Messages get fields, never
+ * lose them or change what they mean, and who does not know a field or an event passes over it. The
+ * version is raised with every new command, which a daemon sends to no supervisor older than that;
+ * "oldest" in STATUS (absent: 1) is raised where a supervisor no longer does what older daemons
+ * expect. STATUS, EXITED and KILL stay what they are for ever: whatever the versions, a container
+ * can be seen, ended and removed.
  */
 #ifndef MYDOCK_PROTOCOL_H
 #define MYDOCK_PROTOCOL_H

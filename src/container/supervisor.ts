@@ -5,13 +5,14 @@
 import { closeSync, openSync } from 'node:fs';
 import { connect, Socket } from 'node:net';
 import { join } from 'node:path';
-import { errorMessage, InternalError } from '../base/errors.ts';
+import { ConflictError, errorMessage, InternalError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { spansAreWanted } from '../base/spans.ts';
 import { addon } from '../native/addon.ts';
 import { descriptorOf } from '../native/descriptor.ts';
 import {
   COMMAND_TYPES,
+  COMMAND_VERSIONS,
   type Commands,
   EventDecoder,
   type EventMessage,
@@ -34,13 +35,18 @@ export class Supervisor {
   readonly #socket: Socket;
   readonly #fd: number;
   #open = true;
+  /** What it said of itself; undefined before its first message. */
+  #status: Events['status'] | undefined;
 
   private constructor(socket: Socket, fd: number, handlers: SupervisorHandlers) {
     this.#socket = socket;
     this.#fd = fd;
     const decoder = new EventDecoder();
     socket.on('data', (chunk: Buffer) => {
-      for (const message of decode(decoder, chunk, socket)) handle(handlers, message);
+      for (const message of decode(decoder, chunk, socket)) {
+        if (message.event === 'status') this.#status = message.payload;
+        handle(handlers, message);
+      }
     });
     socket.on('error', () => socket.destroy());
     socket.on('end', () => socket.destroy());
@@ -108,9 +114,13 @@ export class Supervisor {
     return this.#open;
   }
 
-  /** Sends a command, with the descriptor that belongs to it. Throws Internal where the supervisor is gone or stuck. */
+  /**
+   * Sends a command, with the descriptor that belongs to it. Throws Internal where the supervisor is gone or stuck, and
+   * Conflict where it is of a build that does not know the command, or that this one does not know.
+   */
   send<K extends keyof Commands>(command: K, payload: Commands[K], fds: number[] = []): void {
     if (!this.#open) throw new InternalError(`supervisor is gone: cannot send "${command}"`);
+    if (this.#status !== undefined) requireCommand(this.#status, command);
     try {
       addon().sendWithFds(this.#fd, encodeMessage(COMMAND_TYPES[command], payload), fds);
     } catch (error) {
@@ -143,13 +153,23 @@ function handle(handlers: SupervisorHandlers, message: EventMessage): void {
   }
 }
 
-/** Throws where the supervisor speaks another protocol than this build. */
-export function checkVersion(status: Events['status']): void {
-  if (status.version !== PROTOCOL_VERSION) {
-    throw new InternalError(
-      `supervisor of container ${status.id} speaks protocol ${status.version}, this build ${PROTOCOL_VERSION}`,
-    );
-  }
+/** A container of another build can always be ended. */
+function requireCommand({ id, version, oldest = 1 }: Events['status'], command: keyof Commands): void {
+  if (command === 'kill') return;
+  const needed = COMMAND_VERSIONS[command];
+  if (version >= needed && oldest <= PROTOCOL_VERSION) return;
+  const why =
+    version < needed
+      ? `its supervisor is of an older mydock (protocol ${version}, "${command}" needs ${needed})`
+      : `its supervisor is of a newer mydock (protocol ${oldest} at least, this one speaks ${PROTOCOL_VERSION})`;
+  throw new ConflictError(`container ${id}: ${why}: restart the container to go on with this version`);
+}
+
+/** Says in the log that builds of different age meet; what they cannot do is refused when it is asked for. */
+export function tellVersion({ id, version, oldest = 1 }: Events['status']): void {
+  if (version === PROTOCOL_VERSION) return;
+  const refused = oldest > PROTOCOL_VERSION;
+  log.warn({ container: id, version, own: PROTOCOL_VERSION, refused }, 'a supervisor is of another mydock');
 }
 
 /** The supervisor closes its connection a moment before it exits: take its exit status as soon as it is there. */

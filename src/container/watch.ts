@@ -8,7 +8,7 @@ import type { EngineContext } from './engine-context.ts';
 import { handleExit, lostRun } from './exit.ts';
 import { containerPaths } from './paths.ts';
 import { tellRuntimeSteps } from './runtime-steps.ts';
-import { checkVersion, type SupervisorHandlers } from './supervisor.ts';
+import { type SupervisorHandlers, tellVersion } from './supervisor.ts';
 
 export interface StartOutcome {
   started(event: Events['started']): void;
@@ -32,7 +32,7 @@ export function superviseHandlers(
     onEvent: (message) => {
       switch (message.event) {
         case 'status':
-          checkVersion(message.payload);
+          tellVersion(message.payload);
           break;
         case 'started':
           if (message.payload.process === '') {

@@ -13,6 +13,12 @@
  * connection that breaks the protocol, or leaves more than 1 MiB of events unread, is closed.
  *
  * "process" names a process of the container: "" is its init, anything else is an exec ID chosen by the daemon.
+ *
+ * Supervisors outlive daemons, so that builds of different age meet. Messages get fields, never lose them or change
+ * what they mean, and who does not know a field or an event passes over it. The version is raised with every new
+ * command, which a daemon sends to no supervisor older than that; "oldest" in STATUS (absent: 1) is raised where a
+ * supervisor no longer does what older daemons expect. STATUS, EXITED and KILL stay what they are for ever: whatever
+ * the versions, a container can be seen, ended and removed.
  */
 import type { Process } from '../oci/runtime-spec.ts';
 
@@ -62,6 +68,8 @@ export interface Events {
    * is empty before the start. */
   status: {
     version: number;
+    /** The oldest protocol that a daemon may speak with this supervisor. */
+    oldest?: number;
     id: string;
     pid: number;
     state: 'created' | 'running';
@@ -113,6 +121,17 @@ export const COMMAND_TYPES: { readonly [K in keyof Commands]: number } = {
   startExec: 5,
   attach: 6,
   detach: 7,
+};
+
+/** The version of the protocol that brought each command. */
+export const COMMAND_VERSIONS: { readonly [K in keyof Commands]: number } = {
+  start: 1,
+  kill: 1,
+  resize: 1,
+  exec: 1,
+  startExec: 1,
+  attach: 1,
+  detach: 1,
 };
 
 export const EVENT_TYPES: { readonly [K in keyof Events]: number } = {
