@@ -2,7 +2,6 @@
  * Files that are either there whole or not there: written under a temporary name in the same directory, synced,
  * renamed. Names that start with `.tmp-` are leftovers of an interrupted write; sweeps remove them.
  */
-import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -20,6 +19,8 @@ export const TEMPORARY_PREFIX = '.tmp-';
 
 /** A temporary name beside `path`, unique to this call. */
 export function temporaryPath(path: string): string {
+  // Loading it takes milliseconds, and most commands of the client write no file.
+  const { randomBytes } = process.getBuiltinModule('node:crypto');
   return join(
     dirname(path),
     `${TEMPORARY_PREFIX}${basename(path).slice(0, 64)}-${randomBytes(6).toString('hex')}`,

@@ -1,18 +1,16 @@
 /**
  * The main context of a build: a folder, which a daemon on this machine reads in place and others get as an archive; what
- * comes on stdin; or an address that the daemon fetches. With it goes the Dockerfile, where that lies elsewhere.
+ * comes on stdin; or an address that the daemon fetches. With it goes the Dockerfile, where that lies elsewhere. What packs
+ * archives is loaded only where one is sent.
  */
 import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { readText } from '../../client/client.ts';
 import { CliError } from '../cli-error.ts';
-import { cleanCommitSec, contextFolder } from '../context/folder.ts';
-import { readIgnoreFile } from '../context/ignore-file.ts';
-import { packContext } from '../context/pack.ts';
+import { contextFolder } from '../context/folder.ts';
 import type { Io } from '../io.ts';
 import { isAddress } from './named-context-flag.ts';
-import { stdinContext } from './stdin-context.ts';
 
 export interface SentContext {
   readonly query: {
@@ -55,6 +53,7 @@ function fromStdin(io: Io, file: string | undefined): BuildContext {
   return {
     named: async () => undefined,
     sent: async () => {
+      const { stdinContext } = await import('./stdin-context.ts');
       const { body, dockerfile } = await stdinContext(io, file);
       const query = dockerfile === undefined ? {} : { dockerfile };
       return { query, contentType: TAR, body };
@@ -93,11 +92,11 @@ async function fromFolder(io: Io, context: string, file: string | undefined): Pr
       const contextfolder = JSON.stringify(await contextFolder(folder));
       return { query: { contextfolder, dockerfile: inside }, contentType: TAR };
     },
-    sent: async () => ({
-      query: { dockerfile: inside },
-      contentType: TAR,
-      body: await packContext(folder, { dockerfile: inside }),
-    }),
+    sent: async () => {
+      const { packContext } = await import('../context/pack.ts');
+      const body = await packContext(folder, { dockerfile: inside });
+      return { query: { dockerfile: inside }, contentType: TAR, body };
+    },
   };
 }
 
@@ -113,6 +112,7 @@ function outside(folder: string, name: string, content: Buffer): BuildContext {
   return {
     folder,
     named: async () => {
+      const { readIgnoreFile } = await import('../context/ignore-file.ts');
       const { content: dockerignore, file } = await readIgnoreFile(folder, name);
       const proof = await contextFolder(folder);
       const named = file === undefined ? proof : { ...proof, dockerignore };
@@ -122,6 +122,7 @@ function outside(folder: string, name: string, content: Buffer): BuildContext {
     sent: async () => {
       // It travels inside the context under a name that no file there has.
       const dockerfile = `.dockerfile.${process.hrtime.bigint().toString(16)}`;
+      const { packContext } = await import('../context/pack.ts');
       const body = await packContext(folder, { dockerfile, dockerfileContent: content, ignoreFor: name });
       return { query: { dockerfile }, contentType: TAR, body };
     },
@@ -154,7 +155,9 @@ function missingDockerfile(path: string): CliError {
 export async function contextEpoch({ folder }: BuildContext): Promise<number | undefined> {
   if (folder === undefined) return undefined;
   for (let at = folder; ; at = dirname(at)) {
-    if (existsSync(join(at, '.git'))) return await cleanCommitSec(folder);
+    if (existsSync(join(at, '.git'))) {
+      return await (await import('../context/clean-commit.ts')).cleanCommitSec(folder);
+    }
     if (at === dirname(at)) return undefined;
   }
 }

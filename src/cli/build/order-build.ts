@@ -10,7 +10,6 @@ import { ApiError } from '../../client/client-error.ts';
 import { jsonLines } from '../../client/json-lines.ts';
 import { CliError } from '../cli-error.ts';
 import { contextFolder } from '../context/folder.ts';
-import { packContext } from '../context/pack.ts';
 import type { Io } from '../io.ts';
 import { proxyVariables } from '../options/proxies.ts';
 import { ConfigFile } from '../registry/config-file.ts';
@@ -147,7 +146,10 @@ async function namedContexts(
     else {
       const id = `context-${index}`;
       contexts[name] = { kind: 'upload', id };
-      uploads.set(id, () => packContext(folder, { dockerfile: '' }));
+      uploads.set(id, async () => {
+        const { packContext } = await import('../context/pack.ts');
+        return await packContext(folder, { dockerfile: '' });
+      });
     }
   }
   return { contexts, uploads, layouts };

@@ -10,7 +10,6 @@ import { BuildFailure } from './build-failure.ts';
 import type { BuildOptions } from './build-options.ts';
 import { isCheck, isQuestion } from './build-query.ts';
 import { checkOptions, noteAttestations, progressMode } from './check-options.ts';
-import { LockFile } from './lock-file.ts';
 import { type BuildOutcome, orderBuild } from './order-build.ts';
 import { checkReport, warningList } from './warnings.ts';
 
@@ -32,7 +31,8 @@ export async function runBuild(
 
 async function buildOnce(client: Client, io: Io, context: string, options: BuildOptions): Promise<number> {
   const opened = await openBuildContext(io, context, options.file);
-  const lock = LockFile.open(options, opened);
+  const keepsLock = options.lock || options.locked;
+  const lock = keepsLock ? (await import('./lock-file.ts')).LockFile.open(options, opened) : undefined;
   let outcome: BuildOutcome;
   try {
     outcome = await orderBuild(client, io, opened, options, lock?.order);

@@ -17,7 +17,8 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { extract } from 'tar-stream';
-import { cleanCommitSec, contextFolder } from './folder.ts';
+import { cleanCommitSec } from './clean-commit.ts';
+import { contextFolder } from './folder.ts';
 import { readIgnoreFile } from './ignore-file.ts';
 import { packContext } from './pack.ts';
 
