@@ -71,3 +71,9 @@ test('malformed references are refused with Docker’s texts', () => {
     assert.throws(() => parseReference(text), { kind: 'InvalidParameter', message }, text.slice(0, 80));
   }
 });
+
+test('a name of Docker Hub that looks like one of another registry keeps its domain', () => {
+  const reference = parseReference('docker.io/example.com/app:1');
+  assert.equal(familiarString(reference), 'docker.io/example.com/app:1');
+  assert.deepEqual(parseReference(familiarString(reference)), reference);
+});

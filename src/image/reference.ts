@@ -110,7 +110,9 @@ export function familiarName(reference: Reference): string {
   if (reference.domain !== DEFAULT_DOMAIN) return repositoryName(reference);
   const { path } = reference;
   const short = path.startsWith(OFFICIAL_PREFIX) ? path.slice(OFFICIAL_PREFIX.length) : path;
-  return short.includes('/') ? path : short;
+  if (!short.includes('/')) return short;
+  // Without Docker Hub's domain in front, a first part like `example.com` would be read as one.
+  return splitDomain(path).domain === DEFAULT_DOMAIN ? path : repositoryName(reference);
 }
 
 /** The familiar name with its tag and digest. */
