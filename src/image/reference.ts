@@ -112,7 +112,8 @@ export function familiarName(reference: Reference): string {
   const short = path.startsWith(OFFICIAL_PREFIX) ? path.slice(OFFICIAL_PREFIX.length) : path;
   if (!short.includes('/')) return short;
   // Without Docker Hub's domain in front, a first part like `example.com` would be read as one.
-  return splitDomain(path).domain === DEFAULT_DOMAIN ? path : repositoryName(reference);
+  const { domain, remainder } = splitDomain(path);
+  return domain === DEFAULT_DOMAIN && remainder === path ? path : repositoryName(reference);
 }
 
 /** The familiar name with its tag and digest. */
