@@ -12,8 +12,6 @@ const SANDBOXED: readonly string[] = [
   'src/image/layers/erofs/index-kernel.test.ts',
   'test/integration/container/isolation.test.ts',
   'test/integration/security/apparmor.test.ts',
-  // Emulators can be registered only in a machine of one's own.
-  'test/integration/build/emulated.test.ts',
   'test/integration/container/limits.test.ts',
   'test/integration/container/limit-defaults.test.ts',
   'test/integration/container/update.test.ts',
