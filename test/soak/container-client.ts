@@ -190,6 +190,7 @@ export class ContainerClient {
   }
 
   async #awaitEnd(model: ContainerModel, ends: Partial<ContainerModel>): Promise<void> {
+    let isHeard = true;
     for (;;) {
       try {
         const answer = await this.#daemon.expect(200, 'POST', `/containers/${model.id}/wait`);
@@ -197,10 +198,12 @@ export class ContainerClient {
         break;
       } catch (error) {
         if (!(error instanceof LostError)) throw error;
+        // The daemon may have told of the end to nobody.
+        isHeard = false;
       }
     }
     Object.assign(model, ends);
-    this.#events.acknowledge('container', 'die', model.id);
+    if (isHeard) this.#events.acknowledge('container', 'die', model.id);
   }
 
   async #awaitReady(model: ContainerModel): Promise<void> {
