@@ -153,6 +153,10 @@ export class ApiRequest {
         body.add(piece);
       }
       return body.bytes();
+    } catch (error) {
+      // The rest is read and dropped: unread, it would stand before the next request and the connection's end.
+      this.message.resume();
+      throw error;
     } finally {
       body.release();
     }

@@ -17,11 +17,16 @@ export function frame(message: Uint8Array): Buffer {
   return bytes;
 }
 
+/** So many small chunks are made one: each on its own costs a hundred times its byte. */
+const SMALL_CHUNKS = 256;
+
 /** Cuts a stream into its messages. Holds at most one incomplete message and the chunk that was pushed last. */
 export class FrameReader {
   readonly #maxBytes: number;
   #parts: Buffer[] = [];
   #length = 0;
+  /** Chunks at the end of `#parts` that were not made one yet. */
+  #small = 0;
 
   constructor(maxBytes: number = MESSAGE_MAX_BYTES) {
     this.#maxBytes = maxBytes;
@@ -31,6 +36,12 @@ export class FrameReader {
   *push(chunk: Buffer): Generator<Buffer> {
     this.#parts.push(chunk);
     this.#length += chunk.length;
+    this.#small += 1;
+    if (this.#small >= SMALL_CHUNKS) {
+      if (this.#parts.length >= SMALL_CHUNKS)
+        this.#parts.push(Buffer.concat(this.#parts.splice(-SMALL_CHUNKS)));
+      this.#small = 0;
+    }
     for (;;) {
       if (this.#length < HEAD_BYTES) return;
       const head = this.#peekHead();
