@@ -11,8 +11,7 @@ import { jsonLines } from '../../client/json-lines.ts';
 import { CliError } from '../cli-error.ts';
 import { contextFolder } from '../context/folder.ts';
 import type { Io } from '../io.ts';
-import { proxyVariables } from '../options/proxies.ts';
-import { ConfigFile } from '../registry/config-file.ts';
+import { configuredProxies } from '../options/proxies.ts';
 import { allRegistryHeaders } from '../registry/registry-auth.ts';
 import { type BuildContext, contextEpoch, type SentContext } from './build-context.ts';
 import { BuildFailure } from './build-failure.ts';
@@ -62,7 +61,13 @@ export async function orderBuild(
   const { outputs, sinks } = planOutputs(options.output, options, io);
   const epoch = await contextEpoch(context);
   const query: BuildQueryValues = {
-    ...buildQuery(options, outputs, io, configuredProxies(client, io)),
+    // A configuration that cannot be read is told of where credentials are looked for.
+    ...buildQuery(
+      options,
+      outputs,
+      io,
+      configuredProxies(client.host.url, io.env, () => undefined),
+    ),
     ...(epoch === undefined ? {} : { contextepoch: epoch }),
     ...(lock === undefined ? {} : { lock: lock.mode, lockcontent: lock.content }),
   };
@@ -78,11 +83,6 @@ export async function orderBuild(
     }
   }
   return await send(order, await context.sent(), false);
-}
-
-/** A configuration that cannot be read is told of where credentials are looked for. */
-function configuredProxies({ host }: Client, { env }: Io): Record<string, string> {
-  return proxyVariables(ConfigFile.readOrWarn(env, () => undefined).proxies, host.url);
 }
 
 interface Order {

@@ -7,12 +7,13 @@ import {
 import type { HostConfig, RestartPolicy, RestartPolicyName } from '../../api/host-config.ts';
 import { EGRESS_OPTION } from '../../api/networks.ts';
 import { CliError } from '../cli-error.ts';
-import type { Io } from '../io.ts';
+import { type Io, printError } from '../io.ts';
 import { environmentOf, keyValueMap, labelsOf } from '../options/environment.ts';
 import { parseMacAddress } from '../options/host-names.ts';
 import { deviceFlags } from '../options/limits.ts';
 import { chooseNetworks, type NetworkChoice } from '../options/network.ts';
 import { publishedPorts } from '../options/ports.ts';
+import { configuredProxies, withProxies } from '../options/proxies.ts';
 import { checkImage } from '../options/reference.ts';
 import { securityOptions } from '../options/security-opt.ts';
 import { tmpfsFlags, volumeFlags } from '../options/volumes.ts';
@@ -25,15 +26,21 @@ export interface AttachChoice {
   readonly stderr: boolean;
 }
 
-/** Throws `CliError` (125) for options that contradict each other or cannot be read. */
+/**
+ * For the daemon at `daemonAddress`, whose proxies of the user's configuration are in the environment. Throws `CliError`
+ * (125) for options that contradict each other or cannot be read.
+ */
 export function createRequest(
   image: string,
   command: readonly string[],
   options: ContainerOptions,
   io: Io,
+  daemonAddress: string,
 ): ContainerCreateRequest {
+  const proxies = configuredProxies(daemonAddress, io.env, (text) => printError(io, text));
   try {
-    return buildRequest(image, command, options, io);
+    const request = buildRequest(image, command, options, io);
+    return { ...request, Env: withProxies(request.Env ?? [], proxies) };
   } catch (error) {
     throw new CliError(error instanceof Error ? error.message : String(error), 125);
   }

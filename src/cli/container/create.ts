@@ -31,7 +31,8 @@ export async function runCreate(
   words: readonly string[],
   options: ContainerOptions,
 ): Promise<number> {
-  printLine(io, await createContainer(client, io, createRequest(image, words, options, io), options));
+  const request = createRequest(image, words, options, io, client.host.url);
+  printLine(io, await createContainer(client, io, request, options));
   return 0;
 }
 

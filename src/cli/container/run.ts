@@ -47,7 +47,7 @@ export async function runRun(
   if (options.detach && options.attach.length > 0) {
     throw new CliError('conflicting options: cannot specify both --attach and --detach');
   }
-  const request = createRequest(image, words, options, io);
+  const request = createRequest(image, words, options, io, client.host.url);
   if (options.detach) detachRequest(request);
   else requireTerminal(io, request);
   const id = await createContainer(client, io, request, options);
