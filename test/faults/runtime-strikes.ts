@@ -28,14 +28,21 @@ async function isReached(marks: RuntimeMarks, operation: Promise<unknown>): Prom
   return true;
 }
 
+async function comeToRest(marks: RuntimeMarks): Promise<void> {
+  for (let before = -1; before !== marks.passed.length; ) {
+    before = marks.passed.length;
+    await sleep(QUIET_MS);
+  }
+}
+
 async function passes(marks: RuntimeMarks, daemon: FaultedDaemon, scenario: Scenario): Promise<Point[]> {
-  marks.record();
   try {
+    // What a start before it has told may have marks behind that.
+    marks.record();
+    await comeToRest(marks);
+    marks.record();
     await scenario.operate(daemon, false);
-    for (let before = -1; before !== marks.passed.length; ) {
-      before = marks.passed.length;
-      await sleep(QUIET_MS);
-    }
+    await comeToRest(marks);
     return marks.passed;
   } finally {
     marks.relax();
