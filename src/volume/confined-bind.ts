@@ -7,8 +7,9 @@ import { closeSync, mkdirSync } from 'node:fs';
 import { posix } from 'node:path';
 import { errnoCode, InvalidParameterError } from '../base/errors.ts';
 import { addon } from '../native/addon.ts';
-import { at, O_PATH, openInRoot, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS } from './copy-tree.ts';
+import { at, O_PATH, openInRoot } from './copy-tree.ts';
 import type { ContainerMountPoint } from './mount-points.ts';
+import { RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS } from './open-directories.ts';
 import { mountPart } from './part-mount.ts';
 
 const AT_FDCWD = -100;

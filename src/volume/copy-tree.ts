@@ -1,7 +1,8 @@
 /**
  * Copies file trees between directories that others may change at the same time (a container's root, a volume, a
  * build context): everything is reached from open directories, one name at a time, and a link is copied, never
- * followed. Ownership, modes, times, extended attributes, hard links and device nodes are kept.
+ * followed. Ownership, modes, times, extended attributes, hard links and device nodes are kept. However deep a tree is,
+ * a bounded number of descriptors is open (open-directories.ts).
  */
 import {
   chmodSync,
@@ -24,17 +25,15 @@ import {
 import { setImmediate } from 'node:timers/promises';
 import { errnoCode, InvalidParameterError } from '../base/errors.ts';
 import { addon } from '../native/addon.ts';
+import { OPEN_DIRECTORY, OpenDirectories, openBeneath, RESOLVE_NO_MAGICLINKS } from './open-directories.ts';
 
 /** openat2(2). */
-export const RESOLVE_NO_MAGICLINKS = 0x02;
-export const RESOLVE_NO_SYMLINKS = 0x04;
-export const RESOLVE_BENEATH = 0x08;
 export const RESOLVE_IN_ROOT = 0x10;
 export const O_PATH = 0x200000;
 const AT_FDCWD = -100;
 
-const BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+/** PATH_MAX with its NUL is 4096. */
+const PATH_BYTES_MAX = 4095;
 /** What is copied of a file before others get a turn. */
 const PIECE_BYTES = 4 * 1024 * 1024;
 /** The loop gets a turn at least this often. */
@@ -64,7 +63,7 @@ export function openInRoot(root: string | number, path: string, flags: number): 
 
 /** Runs `body` with `path` of the host opened as a directory. */
 export function openDirectory(path: string): number {
-  return addon().openat2(AT_FDCWD, path, DIRECTORY, 0, 0);
+  return addon().openat2(AT_FDCWD, path, OPEN_DIRECTORY, 0, 0);
 }
 
 /** Path of `name` in an open directory; valid while `fd` is open. */
@@ -74,11 +73,19 @@ export function at(fd: number, name?: Uint8Array | string): Buffer {
   return Buffer.concat([Buffer.from(`${prefix}/`), typeof name === 'string' ? Buffer.from(name) : name]);
 }
 
+/** A directory of the target, by the names that lead to it from its root. */
+interface Place {
+  readonly above: Place | undefined;
+  readonly name: Buffer;
+}
+
 interface Walk {
   readonly options: CopyOptions;
+  readonly source: OpenDirectories;
+  readonly target: OpenDirectories;
   readonly targetRoot: number;
-  /** `dev:ino` of a source with several names to the path of its first copy. */
-  readonly links: Map<string, { parent: Buffer; name: Buffer }>;
+  /** `dev:ino` of a source with several names to the first copy: its directory and its name there. */
+  readonly links: Map<string, { parent: Place | undefined; name: Buffer }>;
   turn: number;
 }
 
@@ -91,9 +98,8 @@ export async function copyTree(
   target: number,
   options: CopyOptions & { root?: boolean } = {},
 ): Promise<void> {
-  const walk: Walk = { options, targetRoot: target, links: new Map(), turn: performance.now() };
-  await copyChildren(walk, source, target, '', Buffer.alloc(0));
-  if (options.root === true) applyAttributes(walk, source, target);
+  await walking(source, target, options, (walk) => copyChildren(walk, '', undefined));
+  if (options.root === true) applyAttributes(options, source, target);
 }
 
 /** Copies the one entry `name` of `source` to `targetName` in `target`; a directory with all that it holds. */
@@ -104,47 +110,63 @@ export async function copyEntry(
   targetName: Uint8Array | string,
   options: CopyOptions = {},
 ): Promise<void> {
-  const walk: Walk = { options, targetRoot: target, links: new Map(), turn: performance.now() };
-  await copyNamed(walk, source, Buffer.from(name), target, Buffer.from(targetName), '', Buffer.alloc(0));
+  await walking(source, target, options, (walk) =>
+    copyNamed(walk, Buffer.from(name), Buffer.from(targetName), '', undefined),
+  );
 }
 
-async function copyChildren(
-  walk: Walk,
+async function walking(
   source: number,
   target: number,
-  relative: string,
-  targetPath: Buffer,
-) {
-  for (const name of readdirSync(at(source), { encoding: 'buffer' })) {
+  options: CopyOptions,
+  body: (walk: Walk) => Promise<void>,
+): Promise<void> {
+  const walk: Walk = {
+    options,
+    source: new OpenDirectories(source),
+    target: new OpenDirectories(target),
+    targetRoot: target,
+    links: new Map(),
+    turn: performance.now(),
+  };
+  try {
+    await body(walk);
+  } finally {
+    walk.source.close();
+    walk.target.close();
+  }
+}
+
+/** `place` is that of the directory that is copied into; undefined for the root. */
+async function copyChildren(walk: Walk, relative: string, place: Place | undefined): Promise<void> {
+  for (const name of readdirSync(at(walk.source.fd), { encoding: 'buffer' })) {
     const path = relative === '' ? name.toString() : `${relative}/${name.toString()}`;
-    const isDirectory = (): boolean => lstatSync(at(source, name)).isDirectory();
+    const isDirectory = (): boolean => lstatSync(at(walk.source.fd, name)).isDirectory();
     if (walk.options.filter?.(path, isDirectory) === false) continue;
     await breathe(walk);
-    await copyNamed(walk, source, name, target, name, path, targetPath);
+    await copyNamed(walk, name, name, path, place);
   }
 }
 
 async function copyNamed(
   walk: Walk,
-  source: number,
   name: Buffer,
-  target: number,
   targetName: Buffer,
   relative: string,
-  targetPath: Buffer,
+  place: Place | undefined,
 ): Promise<void> {
+  const source = walk.source.fd;
+  const target = walk.target.fd;
   const stat = lstatSync(at(source, name), { bigint: true });
   if (stat.isDirectory()) {
-    const below =
-      targetPath.length === 0 ? targetName : Buffer.concat([targetPath, Buffer.from('/'), targetName]);
-    await copyDirectory(walk, source, name, target, targetName, relative, below);
+    await copyDirectory(walk, name, targetName, relative, { above: place, name: targetName });
     return;
   }
   removeOld(target, targetName);
   const key = `${stat.dev}:${stat.ino}`;
   const first = stat.nlink > 1n ? walk.links.get(key) : undefined;
-  if (first !== undefined && linkToFirst(walk, first, target, targetName)) return;
-  if (stat.nlink > 1n) walk.links.set(key, { parent: targetPath, name: targetName });
+  if (first !== undefined && linkToFirst(walk, first, targetName)) return;
+  if (stat.nlink > 1n) walk.links.set(key, { parent: place, name: targetName });
   const to = at(target, targetName);
   if (stat.isSymbolicLink()) {
     symlinkSync(readlinkSync(at(source, name), { encoding: 'buffer' }), to);
@@ -159,32 +181,22 @@ async function copyNamed(
   copyAttributes(walk, at(source, name), target, targetName, stat);
 }
 
+/** Where it fails, the walk ends, and closes what is open. */
 async function copyDirectory(
   walk: Walk,
-  source: number,
   name: Buffer,
-  target: number,
   targetName: Buffer,
   relative: string,
-  targetPath: Buffer,
+  place: Place,
 ): Promise<void> {
-  const from = openBeneath(source, name, DIRECTORY);
-  try {
-    makeDirectory(target, targetName);
-    const to = openBeneath(target, targetName, DIRECTORY);
-    try {
-      await copyChildren(walk, from, to, relative, targetPath);
-      applyAttributes(walk, from, to);
-    } finally {
-      closeSync(to);
-    }
-  } finally {
-    closeSync(from);
-  }
-}
-
-function openBeneath(directory: number, name: Uint8Array, flags: number): number {
-  return addon().openat2(directory, name, flags, 0, BENEATH);
+  const { source, target, options } = walk;
+  source.enter(name);
+  makeDirectory(target.fd, targetName);
+  target.enter(targetName);
+  await copyChildren(walk, relative, place);
+  applyAttributes(options, source.fd, target.fd);
+  target.leave();
+  source.leave();
 }
 
 function makeDirectory(target: number, name: Buffer): void {
@@ -213,30 +225,36 @@ function removeOld(target: number, name: Buffer): void {
 }
 
 /** False where the first copy is no longer where it was put. */
-function linkToFirst(
-  walk: Walk,
-  first: { parent: Buffer; name: Buffer },
-  target: number,
-  name: Buffer,
-): boolean {
-  let parent: number;
+function linkToFirst(walk: Walk, first: { parent: Place | undefined; name: Buffer }, name: Buffer): boolean {
+  const way = new OpenDirectories(walk.targetRoot);
   try {
-    parent = openBeneath(
-      walk.targetRoot,
-      first.parent.length === 0 ? Buffer.from('.') : first.parent,
-      DIRECTORY,
-    );
-  } catch {
-    return false;
-  }
-  try {
-    linkSync(at(parent, first.name), at(target, name));
+    for (const path of pathsOf(first.parent)) way.enter(path);
+    linkSync(at(way.fd, first.name), at(walk.target.fd, name));
     return true;
   } catch {
     return false;
   } finally {
-    closeSync(parent);
+    way.close();
   }
+}
+
+/** The way from the root down, in pieces that the kernel takes. */
+function pathsOf(place: Place | undefined): Buffer[] {
+  const names: Buffer[] = [];
+  for (let at = place; at !== undefined; at = at.above) names.push(at.name);
+  const paths: Buffer[] = [];
+  let piece: Buffer[] = [];
+  let length = 0;
+  for (const name of names.reverse()) {
+    if (length + name.length >= PATH_BYTES_MAX) {
+      paths.push(Buffer.concat(piece));
+      piece = [];
+      length = 0;
+    }
+    piece.push(name, Buffer.from('/'));
+    length += name.length + 1;
+  }
+  return piece.length === 0 ? paths : [...paths, Buffer.concat(piece)];
 }
 
 /** O_NONBLOCK: a fifo that was put in the file's place must not hang us. */
@@ -278,9 +296,8 @@ async function breathe(walk: Walk): Promise<void> {
 }
 
 /** Attributes of an open directory. */
-function applyAttributes(walk: Walk, from: number, to: number): void {
+function applyAttributes({ owner, mode }: CopyOptions, from: number, to: number): void {
   const stat = fstatSync(from, { bigint: true });
-  const { owner, mode } = walk.options;
   chownSync(at(to), owner?.uid ?? Number(stat.uid), owner?.gid ?? Number(stat.gid));
   chmodSync(at(to), mode ?? Number(stat.mode & 0o7777n));
   // The path must not end in the magic link: these calls do not follow.
@@ -336,19 +353,27 @@ export function emptyDirectory(
   fd: number,
   names: readonly Buffer[] = readdirSync(at(fd), { encoding: 'buffer' }),
 ): void {
-  for (const name of names) {
-    const stat = lstatSync(at(fd, name), { throwIfNoEntry: false });
-    if (stat === undefined) continue;
-    if (!stat.isDirectory()) {
-      unlinkSync(at(fd, name));
-      continue;
+  const walk = new OpenDirectories(fd);
+  /** What is still to be removed in each of the directories that the walk is in; the root has no name. */
+  const pending: { name: Buffer | undefined; names: Buffer[] }[] = [{ name: undefined, names: [...names] }];
+  try {
+    for (let level = pending.at(-1); level !== undefined; level = pending.at(-1)) {
+      const next = level.names.pop();
+      if (next !== undefined) {
+        const stat = lstatSync(at(walk.fd, next), { throwIfNoEntry: false });
+        if (stat === undefined) continue;
+        if (stat.isDirectory()) {
+          walk.enter(next);
+          pending.push({ name: next, names: readdirSync(at(walk.fd), { encoding: 'buffer' }) });
+        } else unlinkSync(at(walk.fd, next));
+        continue;
+      }
+      pending.pop();
+      if (level.name === undefined) continue;
+      walk.leave();
+      rmdirSync(at(walk.fd, level.name));
     }
-    const below = openBeneath(fd, name, DIRECTORY);
-    try {
-      emptyDirectory(below);
-    } finally {
-      closeSync(below);
-    }
-    rmdirSync(at(fd, name));
+  } finally {
+    walk.close();
   }
 }
