@@ -88,7 +88,7 @@ export function buildFlags(command: FlagTable): void {
   parsedListFlag(command, '--add-host <list>', 'Add a line to /etc/hosts (host:ip)', parseExtraHost);
   parsedListFlag(command, '--allow <list>', 'Let steps have network.host or security.insecure', parseAllow);
   listFlag(command, '--annotation <list>', 'Set an annotation of the image (key=value)');
-  listFlag(command, '--attest <list>', 'Accepted; attestations are not made');
+  listFlag(command, '--attest <list>', 'Refused unless disabled: attestations are not made');
   listFlag(command, '--build-arg <list>', 'Set a build-time variable');
   parsedListFlag(command, '--build-context <list>', 'A further context (name=path)', parseNamedContext);
   stringFlag(command, '--builder <string>', 'Accepted as "default": there is one builder');
@@ -128,12 +128,12 @@ export function buildFlags(command: FlagTable): void {
   parsedListFlag(command, '-o, --output <list>', 'Where the result goes (type=local,dest=path)', parseOutput);
   listFlag(command, '--platform <list>', 'Platforms of the image (os[/arch[/variant]])');
   parsedFlag(command, '--progress <string>', 'auto, plain, tty, rawjson or quiet', parseProgress);
-  stringFlag(command, '--provenance <string>', 'Accepted; attestations are not made');
+  stringFlag(command, '--provenance <string>', 'Refused unless false: attestations are not made');
   boolFlag(command, '--pull', 'Look for newer base images');
   boolFlag(command, '--push', 'Push the image (--output=type=registry)');
   boolFlag(command, '-q, --quiet', 'Print only the image ID');
   boolFlag(command, '--rm', 'Accepted: nothing of a step remains', true);
-  stringFlag(command, '--sbom <string>', 'Accepted; attestations are not made');
+  stringFlag(command, '--sbom <string>', 'Refused unless false: attestations are not made');
   parsedListFlag(command, '--secret <list>', 'A secret for RUN (id=name[,src=path|,env=name])', parseSecret);
   listFlag(command, '--security-opt <list>', 'Refused, as Docker does on Linux');
   parsedFlag(command, '--shm-size <bytes>', 'Size of /dev/shm', parseBytes);

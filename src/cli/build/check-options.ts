@@ -1,6 +1,6 @@
 /** What flags of a build mean together, judged before the daemon is asked. */
 import { CliError } from '../cli-error.ts';
-import { type Io, printError } from '../io.ts';
+import type { Io } from '../io.ts';
 import { type BuildOptions, type ProgressMode, parseProgress } from './build-options.ts';
 import { isCheck, isQuestion } from './build-query.ts';
 
@@ -15,6 +15,10 @@ export function checkOptions(options: BuildOptions, io: Io): void {
     refuse(`no builder "${builder}" found: there is one, "default"`);
   if (onError !== undefined && !(io.stdin.isTTY === true && io.stdout.isTTY === true)) {
     refuse('--on-error shell needs a terminal: stdin and stdout must be one');
+  }
+  const attestations = askedAttestations(options);
+  if (attestations.length > 0) {
+    refuse(`Attestations are not supported: ${attestations.join(', ')} (false turns them off)`);
   }
   if (quiet && options.progress !== undefined && options.progress !== 'quiet') {
     refuse(`progress=${options.progress} and quiet cannot be used together`);
@@ -34,15 +38,18 @@ export function checkOptions(options: BuildOptions, io: Io): void {
   if (verify && options.platform.join(',').includes(',')) refuse('--verify compares images of one platform');
 }
 
-/** Says which attestations are asked for and not made. */
-export function noteAttestations({ attest, provenance, sbom }: BuildOptions, io: Io): void {
-  const off = (value: string): boolean => /^(false|0|disabled=true)$/.test(value);
-  const asked = [
-    ...attest.filter((one) => !/disabled=true/.test(one)).map((one) => `--attest ${one}`),
-    ...(provenance === undefined || off(provenance) ? [] : [`--provenance ${provenance}`]),
-    ...(sbom === undefined || off(sbom) ? [] : [`--sbom ${sbom}`]),
+/** `true` or `false` as Go reads them; anything else are attributes of an attestation that is asked for. */
+const OFF = /^(0|f|F|false|False|FALSE)$/;
+
+/** Flags that ask for attestations, which are not made; those that turn them off ask for none. */
+function askedAttestations({ attest, provenance, sbom }: BuildOptions): string[] {
+  const on = (value: string): boolean =>
+    value !== '' && !OFF.test(value) && !/(^|,)disabled=true(,|$)/.test(value);
+  return [
+    ...attest.filter(on).map((value) => `--attest ${value}`),
+    ...(provenance !== undefined && on(provenance) ? [`--provenance=${provenance}`] : []),
+    ...(sbom !== undefined && on(sbom) ? [`--sbom=${sbom}`] : []),
   ];
-  for (const one of asked) printError(io, `WARNING: ${one} is accepted, but no attestation is made`);
 }
 
 /** How progress is shown: the flag, `BUILDKIT_PROGRESS`, or what stderr is. */

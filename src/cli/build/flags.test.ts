@@ -220,6 +220,11 @@ test('flags that cannot be: each has its own message, and the daemon is not aske
     [['-o', 'type=local'], /dest is required/],
     [['--secret', 'id=x,src=/no/such'], /cannot use secret x: stat \/no\/such: no such file/],
     [['--ssh', 'default'], /SSH_AUTH_SOCK is not set/],
+    [['--provenance', 'mode=max'], /Attestations are not supported: --provenance=mode=max/],
+    [
+      ['--sbom=true', '--attest', 'type=sbom'],
+      /: --attest type=sbom, --sbom=true \(false turns them off\)$/m,
+    ],
   ];
   for (const [flags, message] of refusals) {
     const { exitCode, io, calls } = await mydock(['build', ...flags, folder], builder());
@@ -231,10 +236,9 @@ test('flags that cannot be: each has its own message, and the daemon is not aske
   assert.match(wrong.io.err(), /invalid value "x" of BUILDKIT_PROGRESS/);
   const silent = await mydock(['build', '--progress', 'none', folder], builder());
   assert.deepEqual([silent.exitCode, silent.io.out(), silent.io.err()], [0, '', '']);
-  const noted = await mydock(['build', '--sbom', 'true', '--provenance', 'false', folder], builder());
-  assert.equal(noted.exitCode, 0);
-  assert.match(noted.io.err(), /^WARNING: --sbom true is accepted, but no attestation is made$/m);
-  assert.ok(!noted.io.err().includes('provenance'));
+  const off = ['--sbom', '0', '--provenance=false', '--attest', 'type=sbom,disabled=true'];
+  const without = await mydock(['build', '--progress', 'none', ...off, folder], builder());
+  assert.deepEqual([without.exitCode, without.io.err()], [0, '']);
 });
 
 describe('a daemon that is not mydockd', () => {

@@ -9,7 +9,7 @@ import { openBuildContext } from './build-context.ts';
 import { BuildFailure } from './build-failure.ts';
 import type { BuildOptions } from './build-options.ts';
 import { isCheck, isQuestion } from './build-query.ts';
-import { checkOptions, noteAttestations, progressMode } from './check-options.ts';
+import { checkOptions, progressMode } from './check-options.ts';
 import { type BuildOutcome, orderBuild } from './order-build.ts';
 import { checkReport, warningList } from './warnings.ts';
 
@@ -21,7 +21,6 @@ export async function runBuild(
   options: BuildOptions,
 ): Promise<number> {
   checkOptions(options, io);
-  noteAttestations(options, io);
   if (options.watch) {
     const { watchBuild } = await import('./watch-build.ts');
     return await watchBuild(io, context, options, () => buildOnce(client, io, context, options));
