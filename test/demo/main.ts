@@ -20,7 +20,8 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openDatabase } from '../../src/base/database.ts';
 import { log } from '../../src/base/log.ts';
-import { NETWORK_MIGRATIONS, NetworkManager } from '../../src/network/network-manager.ts';
+import { DATABASE_FILE, MIGRATIONS } from '../../src/daemon/migrations.ts';
+import { NetworkManager } from '../../src/network/network-manager.ts';
 import { busyboxProgram } from '../fixtures/packages.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -87,7 +88,7 @@ const bridges = (): string[] => readdirSync('/sys/class/net').filter((name) => n
 /** A daemon leaves bridge and rules for the next one, and for containers that outlive it; this one has no next. */
 async function removeNetwork(bridge: string): Promise<void> {
   log.level = 'error';
-  const database = openDatabase(join(folder, 'data/mydock.db'), [NETWORK_MIGRATIONS]);
+  const database = openDatabase(join(folder, 'data', DATABASE_FILE), MIGRATIONS);
   const instance = bridge.slice('mydock-'.length);
   const networks = await NetworkManager.open({
     database,
