@@ -22,6 +22,14 @@ struct removal {
 
 static int remove_contents(struct removal *removal, int fd, int depth);
 
+/* -1, with errno as the removal of a directory has left it, or, where there was none, with why the
+ * file could not be removed: EPERM, of one that is immutable. */
+static int failed(int refused) {
+    if (errno == ENOTDIR)
+        errno = refused;
+    return -1;
+}
+
 static int move_up(struct removal *removal, int parent, const char *name) {
     char flat[48];
     int result;
@@ -64,10 +72,11 @@ static int remove_contents(struct removal *removal, int fd, int depth) {
             found = true;
             if (unlinkat(fd, entry->d_name, 0) == 0 || errno == ENOENT)
                 continue;
-            if (errno != EISDIR && errno != EPERM)
+            int refused = errno;
+            if (refused != EISDIR && refused != EPERM)
                 result = -1;
-            else
-                result = remove_directory(removal, fd, entry->d_name, depth);
+            else if (remove_directory(removal, fd, entry->d_name, depth) != 0)
+                result = failed(refused);
         }
     } while (found && result == 0);
     int saved = errno;
@@ -79,11 +88,12 @@ static int remove_contents(struct removal *removal, int fd, int depth) {
 int archive_remove_tree_at(int parent, const char *name) {
     if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
         return 0;
-    if (errno != EISDIR && errno != EPERM)
+    int refused = errno;
+    if (refused != EISDIR && refused != EPERM)
         return -1;
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT ? 0 : -1;
+        return errno == ENOENT ? 0 : failed(refused);
     struct removal removal = {.top = fd};
     if (remove_contents(&removal, fd, 0) != 0)
         return -1;

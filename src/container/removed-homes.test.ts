@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,10 +29,31 @@ test('a removed container’s folder is gone at once, and its files soon', { tim
   while (readdirSync(removedDirectory(dataRoot)).length > 0) await sleep(20);
 });
 
-test('one that is not there is no error; what an earlier daemon has left is removed', () => {
+test('one that is not there is no error; what an earlier daemon has left is removed', {
+  timeout: 60_000,
+}, async () => {
   discardHome(dataRoot, containerPaths(dataRoot, '/nowhere', 'missing'));
   mkdirSync(join(removedDirectory(dataRoot), 'old/upper'), { recursive: true });
   writeFileSync(join(removedDirectory(dataRoot), 'old/upper/file'), 'x');
   sweepDiscarded(dataRoot);
-  assert.deepEqual(readdirSync(removedDirectory(dataRoot)), []);
+  while (readdirSync(removedDirectory(dataRoot)).length > 0) await sleep(20);
+});
+
+test('a file that cannot be removed stops neither a daemon’s start nor the removal of others', {
+  timeout: 60_000,
+}, async (context) => {
+  const directory = removedDirectory(dataRoot);
+  const stubborn = join(directory, 'a', 'file');
+  for (const name of ['a', 'b']) {
+    mkdirSync(join(directory, name));
+    writeFileSync(join(directory, name, 'file'), 'x');
+  }
+  if (spawnSync('chattr', ['+i', stubborn]).status !== 0) return context.skip('no immutable files here');
+  try {
+    sweepDiscarded(dataRoot);
+    while (existsSync(join(directory, 'b'))) await sleep(20);
+    assert.ok(existsSync(stubborn));
+  } finally {
+    spawnSync('chattr', ['-i', stubborn]);
+  }
 });

@@ -2,7 +2,7 @@
  * Lasting folders of removed containers: out of the way at once, under another name, and then taken apart, those of many
  * files off this thread, so that neither the answer nor anybody else waits. What a daemon leaves, the next one removes.
  */
-import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { errnoCode, errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
@@ -33,26 +33,30 @@ export function discardHome(dataRoot: string, paths: ContainerPaths): void {
     else removeHome(paths);
     return;
   }
+  removeLater(target);
+}
+
+/**
+ * Removes what an earlier daemon has left, behind all else: neither a million files nor one that cannot be removed, as
+ * immutable ones, may keep a daemon from its containers.
+ */
+export function sweepDiscarded(dataRoot: string): void {
+  const directory = removedDirectory(dataRoot);
+  makeDirectory(dataRoot);
+  for (const name of readdirSync(directory)) removeLater(join(directory, name));
+}
+
+/** One tree after the other. What cannot be removed is said, and tried again by the next daemon. */
+function removeLater(path: string): void {
   waiting++;
   last = Promise.all([last, new Promise((resolve) => setTimeout(resolve, DELAY_MS).unref())])
-    .then(() => removeTree(target))
+    .then(() => removeTree(path))
     .catch((error: unknown) => {
-      log.warn(
-        { path: target, error: errorMessage(error) },
-        'cannot remove the folder of a removed container',
-      );
+      log.warn({ path, error: errorMessage(error) }, 'cannot remove the folder of a removed container');
     })
     .finally(() => {
       waiting--;
     });
-}
-
-/** Removes what an earlier daemon has left. */
-export function sweepDiscarded(dataRoot: string): void {
-  const directory = removedDirectory(dataRoot);
-  makeDirectory(dataRoot);
-  for (const name of readdirSync(directory))
-    rmSync(join(directory, name), { recursive: true, force: true, maxRetries: 3 });
 }
 
 /** False where it is there. */
