@@ -149,6 +149,14 @@ build/fuzz/%.o: %.c | build/.packages build/.fuzz-packages
 build/fuzz/fuzzer: $(patsubst %.c,build/fuzz/%.o,$(FUZZED_C) $(wildcard test/native/fuzz/*.c))
 	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(FUZZ_LINK) -o $@ $^ $(RUNTIME_LIBS)
 
+# The runtime with marks at which test/faults strikes; in the product they are nothing.
+build/faults/%.o: %.c | build/.packages node_modules/.mydock
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -DMYDOCK_FAULTS -MMD -MP -c -o $@ $<
+
+build/faults/mydock-runtime: $(patsubst %.c,build/faults/%.o,$(RUNTIME_C) $(COMMON_C) test/faults/native/fault_mark.c)
+	$(Q)$(call link,-static,$(RUNTIME_LIBS))
+
 fuzz: build/fuzz/fuzzer node_modules/.mydock ## Fuzz what reads strangers' bytes, in C and in TypeScript, two targets at a time (SECONDS=60 each)
 	@printf '%s\n' $(FUZZERS) | NODE=$(NODE) xargs -P 2 -I TARGET test/native/fuzz/run.sh TARGET $(SECONDS)
 
