@@ -20,12 +20,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { busyboxImage } from '../fixtures/catalog.ts';
 import { type Registry, startRegistry } from '../fixtures/registry.ts';
 import { type ApiAnswer, apiRequest } from '../integration/api-request.ts';
-import { eventually } from '../integration/command.ts';
+import { eventually, run } from '../integration/command.ts';
 import { ROOT } from '../run/discovery.ts';
 import { timeLimitMs } from '../run/time-limit.ts';
 import { heldFile, ORDER_VARIABLE, type Order, type Point } from './order.ts';
 
 const PROGRAMS = [
+  'mydock.cjs',
+  'leave.node',
   'mydockd.cjs',
   'layer-worker.cjs',
   'difference-worker.cjs',
@@ -235,6 +237,15 @@ export class FaultedDaemon {
     const error = answer.status === 200 ? /^\{"error.*/m.exec(answer.text) : null;
     if (failed || error !== null) throw new Refusal(`${method} ${path}`, answer);
     return answer;
+  }
+
+  /** Our client, for what it does in several requests; rejects with what it printed where it fails. */
+  async mydock(...args: readonly string[]): Promise<string> {
+    const program = join(this.#programs, 'mydock.cjs');
+    const env = { ...process.env, HOME: this.folder, DOCKER_HOST: `unix://${this.socket}` };
+    const { code, stdout, stderr } = await run([process.execPath, program, ...args], { env });
+    if (code !== 0) throw new Error(`mydock ${args.join(' ')}: ${code}: ${stderr.trim()}`);
+    return stdout;
   }
 
   async close(): Promise<void> {

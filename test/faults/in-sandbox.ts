@@ -1,6 +1,6 @@
 /**
- * Runs scenarios in the sandbox that this process was started in: `in-sandbox.ts [--points=TEXT] NAME...`. Prints every
- * failure in full and a line a scenario; the exit status is 1 where anything failed.
+ * Runs scenarios in the sandbox that this process was started in: `in-sandbox.ts [--points=TEXT] [--driver=NAME] NAME...`.
+ * Prints every failure in full and a line a scenario; the exit status is 1 where anything failed.
  */
 
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ import {
   supervisorKilled,
   supervisorKilledMeanwhile,
 } from './runtime-strikes.ts';
-import type { Scenario } from './scenario.ts';
+import { DRIVERS, type Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 import { daemonKilled, type Strike } from './strikes.ts';
 
@@ -34,9 +34,14 @@ function strikesAt(scenario: Scenario, judge: Judge, marks: RuntimeMarks): Strik
 async function main(): Promise<boolean> {
   const args = process.argv.slice(2);
   const points = args.find((arg) => arg.startsWith('--points='))?.slice('--points='.length) ?? '';
+  const driver = args.find((arg) => arg.startsWith('--driver='))?.slice('--driver='.length) ?? DRIVERS[0];
   const names = new Set(args.filter((arg) => !arg.startsWith('--')));
   const marks = new RuntimeMarks();
-  const daemon = await FaultedDaemon.start({ runtime: join(ROOT, 'build/faults/mydock-runtime') });
+  const daemon = await FaultedDaemon.start({
+    args: ['--storage-driver', driver],
+    runtime: join(ROOT, 'build/faults/mydock-runtime'),
+  });
+  const suffix = driver === DRIVERS[0] ? '' : ` (${driver})`;
   let failed = false;
   try {
     const judge = await Judge.begin(daemon);
@@ -45,12 +50,12 @@ async function main(): Promise<boolean> {
         const begunAt = performance.now();
         const { strikes, failures } = await runScenario(daemon, judge, scenario, kind, {
           picked: (title) => `${kind.name} ${title}`.includes(points),
-          onFailure: (failure) => console.log(`FAILED ${failure}`),
+          onFailure: (failure) => console.log(`FAILED ${failure}${suffix}`),
         });
         failed ||= failures.length > 0;
         if (strikes === 0 && failures.length === 0) continue;
         const seconds = ((performance.now() - begunAt) / 1000).toFixed(1);
-        const what = `${scenario.name}: ${kind.name.replace(/ at$/, '')}`;
+        const what = `${scenario.name}${suffix}: ${kind.name.replace(/ at$/, '')}`;
         console.log(`${what}: ${strikes} strikes, ${failures.length} failed (${seconds} s)`);
       }
     }

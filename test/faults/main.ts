@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { busyboxProgram } from '../fixtures/packages.ts';
 import { prepareFixtures } from '../fixtures/prepare.ts';
 import { SANDBOX, sandboxes } from '../run/discovery.ts';
+import { DRIVERS, type Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 
 const SANDBOX_NAME = `mydock-faults-${process.pid}-`;
@@ -28,19 +29,29 @@ async function runIn(command: readonly string[], interrupt: AbortSignal): Promis
   return code === 0;
 }
 
+const ofLayers = (scenarios: readonly Scenario[]): readonly Scenario[] =>
+  scenarios.filter(({ layers }) => layers === true);
+
+/** Words for `in-sandbox.ts`, for each of the sandboxes. */
+function parts(driver: string, scenarios: readonly Scenario[]): string[][] {
+  const found: string[][] = [];
+  for (let at = 0; at < scenarios.length; at += SCENARIOS_EACH) {
+    const names = scenarios.slice(at, at + SCENARIOS_EACH).map(({ name }) => name);
+    found.push([`--driver=${driver}`, ...names]);
+  }
+  return found;
+}
+
 async function main(): Promise<boolean> {
   const [only = '', points = ''] = process.argv.slice(2);
   const wanted = only.split(',');
-  const names = SCENARIOS.map(({ name }) => name).filter((name) =>
-    wanted.some((text) => name.includes(text)),
-  );
-  if (names.length === 0) throw new Error(`no scenario has "${only}" in its name`);
+  const picked = SCENARIOS.filter(({ name }) => wanted.some((text) => name.includes(text)));
+  if (picked.length === 0) throw new Error(`no scenario has "${only}" in its name`);
   await prepareFixtures();
   process.env['MYDOCK_TEST_BUSYBOX'] = await busyboxProgram();
   const scratch = mkdtempSync(join(tmpdir(), 'mydock-faults-'));
   const sandbox = sandboxes(SANDBOX_NAME, scratch);
-  const queue: string[][] = [];
-  for (let at = 0; at < names.length; at += SCENARIOS_EACH) queue.push(names.slice(at, at + SCENARIOS_EACH));
+  const queue = DRIVERS.flatMap((driver) => parts(driver, driver === DRIVERS[0] ? picked : ofLayers(picked)));
   const interrupt = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupt.abort());
   let good = true;

@@ -4,12 +4,17 @@
  */
 import type { FaultedDaemon } from './faulted-daemon.ts';
 
+/** Storage drivers; the first has all scenarios. */
+export const DRIVERS = ['erofs', 'overlay'] as const;
+
 export interface Scenario {
   readonly name: string;
   /** The runtime takes part: it is struck as well. */
   readonly runtime?: true;
   /** It leads to a run, which strikes at the runtime end, acknowledged or not. */
   readonly runs?: true;
+  /** It makes, reads or removes layers: it is struck with each storage driver. */
+  readonly layers?: true;
   /** What there is before, all of it acknowledged. */
   prepare?(daemon: FaultedDaemon): Promise<void>;
   /**

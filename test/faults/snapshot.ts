@@ -119,6 +119,7 @@ const CHANGING = [
   /^layers\/[^/]+\/[^/]+\/synced$/,
   /^seccomp\//,
   /^images\//,
+  /^build\/file-digests\.db/,
   /^netns\//,
   /^containers\/[^/]+\/rootfs\//,
   /-json\.log(\.\d+)?$/,

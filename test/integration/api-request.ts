@@ -12,7 +12,7 @@ export interface ApiAnswer {
   json<T>(): T;
 }
 
-/** One request. A string as body is sent as it is, all else as JSON; `headers` come on top of the type of that. */
+/** One request. A string or bytes as body are sent as they are, all else as JSON; `headers` come on top of the type of that. */
 export async function apiRequest(
   socketPath: string,
   method: string,
@@ -40,6 +40,7 @@ export async function apiRequest(
     outgoing.once('timeout', () =>
       outgoing.destroy(new Error(`${method} ${path}: no answer within ${LIMIT_MS} ms`)),
     );
-    outgoing.end(typeof body === 'string' || body === undefined ? body : JSON.stringify(body));
+    const isPlain = typeof body === 'string' || Buffer.isBuffer(body) || body === undefined;
+    outgoing.end(isPlain ? body : JSON.stringify(body));
   });
 }

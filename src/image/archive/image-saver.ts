@@ -3,6 +3,7 @@
  * gathered, all sizes are known before the first byte. The same images give the same bytes.
  */
 import { NotFoundError } from '../../base/errors.ts';
+import { step } from '../../base/steps.ts';
 import type { Platform } from '../platform.ts';
 import type { Hold } from '../store/image-holds.ts';
 import { archiveFiles } from './archive-files.ts';
@@ -26,7 +27,7 @@ export interface SaveRequest {
 export async function saveImages(deps: SaveDeps, request: SaveRequest): Promise<void> {
   const { names, platform, signal } = request;
   const selected = selectImages(deps.imageStore, names, platform);
-  const hold = await holdAll(deps, selected);
+  const hold = await step('save/hold', names[0], () => holdAll(deps, selected));
   try {
     const images: SavedImage[] = [];
     for (const { image, references } of selected) {
@@ -38,16 +39,18 @@ export async function saveImages(deps: SaveDeps, request: SaveRequest): Promise<
     const files = archiveFiles(deps, images, signal);
     const write = request.begin();
     // One piece is on its way while the next one is read and hashed.
-    let writing = Promise.resolve();
-    for await (const chunk of archiveBytes(files)) {
+    await step('save/write', names[0], async () => {
+      let writing = Promise.resolve();
+      for await (const chunk of archiveBytes(files)) {
+        await writing;
+        signal.throwIfAborted();
+        writing = write(chunk);
+        writing.catch(() => {
+          // Told by the next turn, or by the end.
+        });
+      }
       await writing;
-      signal.throwIfAborted();
-      writing = write(chunk);
-      writing.catch(() => {
-        // Told by the next turn, or by the end.
-      });
-    }
-    await writing;
+    });
     signal.throwIfAborted();
     for (const { image } of images) deps.imageStore.tell('save', image.id, image.id, image);
   } finally {

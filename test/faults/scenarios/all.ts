@@ -1,6 +1,8 @@
 /** All scenarios of strikes at the daemon. */
 import type { Scenario } from '../scenario.ts';
+import { buildScenarios } from './builds.ts';
 import { containerScenarios } from './containers.ts';
+import { imageScenarios } from './images.ts';
 import { networkScenarios } from './networks.ts';
 import { volumeScenarios } from './volumes.ts';
 
@@ -8,4 +10,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...containerScenarios,
   ...networkScenarios,
   ...volumeScenarios,
+  ...imageScenarios,
+  ...buildScenarios,
 ];

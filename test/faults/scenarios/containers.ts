@@ -284,6 +284,7 @@ export const containerScenarios: readonly Scenario[] = [
   },
   {
     name: 'commit',
+    layers: true,
     async prepare(daemon) {
       await run(daemon, 'xo');
       await output(daemon, 'xo', ['sh', '-c', 'echo written > /written']);

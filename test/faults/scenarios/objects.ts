@@ -90,7 +90,17 @@ export async function removeAll(daemon: FaultedDaemon): Promise<void> {
   const networks = (await daemon.ask('GET', '/networks')).json<{ Name: string }[]>();
   for (const { Name } of networks.filter((network) => network.Name.startsWith('x')))
     await daemon.ask('DELETE', `/networks/${Name}`);
-  const images = (await daemon.ask('GET', '/images/json')).json<{ RepoTags: string[] | null }[]>();
-  for (const tag of images.flatMap(({ RepoTags }) => RepoTags ?? []).filter((name) => name.startsWith('x')))
-    await daemon.ask('DELETE', `/images/${tag}?force=1`);
+  await removeImages(daemon);
+}
+
+/** Images of which a name begins with `x`, here or in a registry. */
+export async function removeImages(daemon: FaultedDaemon): Promise<void> {
+  const images = (await daemon.ask('GET', '/images/json?all=1')).json<
+    { Id: string; RepoTags: string[] | null; RepoDigests: string[] | null }[]
+  >();
+  for (const { Id, RepoTags, RepoDigests } of images) {
+    const names = [...(RepoTags ?? []), ...(RepoDigests ?? [])];
+    if (!names.some((name) => /^([^/]+:\d+\/)?x/.test(name))) continue;
+    await daemon.ask('DELETE', `/images/${Id}?force=1`, { allowed: [404] });
+  }
 }
