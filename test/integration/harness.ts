@@ -87,7 +87,7 @@ export class Daemon implements EnginePlace {
       },
       timeLimitMs(60_000),
     );
-    this.#firewallBefore ||= firewall();
+    this.#firewallBefore ||= firewall(this);
   }
 
   /**
@@ -225,7 +225,7 @@ export class Daemon implements EnginePlace {
   async #assertClean(when: string): Promise<void> {
     const found = (): string[] => [
       ...leftovers(this, this.#process !== undefined),
-      ...(firewall() === this.#firewallBefore ? [] : [`firewall changed:\n${firewall()}`]),
+      ...(firewall(this) === this.#firewallBefore ? [] : [`firewall changed:\n${firewall(this)}`]),
     ];
     await eventually('nothing is left', () => found().length === 0, timeLimitMs(30_000)).catch(() => {
       assert.deepEqual(found(), [], `left ${when}`);

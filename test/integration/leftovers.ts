@@ -4,6 +4,7 @@
  * is found is the engine's.
  */
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EnginePlace } from './engine.ts';
@@ -71,9 +72,19 @@ function interfaces(): string[] {
     .map((name) => `interface ${name}`);
 }
 
-/** The rules as text; equal before the first container and after the last. Empty where nft is not installed. */
-export function firewall(): string {
-  return readable(() => execFileSync('nft', ['--stateless', 'list', 'ruleset'], { encoding: 'utf8' })) ?? '';
+/**
+ * The rules as text; equal before the first container and after the last. Empty where nft is not installed. For one
+ * daemon, the tables of other daemons are left out.
+ */
+export function firewall(place?: EnginePlace): string {
+  const all =
+    readable(() => execFileSync('nft', ['--stateless', 'list', 'ruleset'], { encoding: 'utf8' })) ?? '';
+  if (place === undefined) return all;
+  // A daemon's tables are named after its exec root.
+  const own = `mydock_${createHash('sha256').update(place.execRoot).digest('hex').slice(0, 6)}`;
+  return all.replace(/^table \w+ (mydock_\w+) \{\n[\s\S]*?^\}\n/gm, (table, name: string) =>
+    name === own ? table : '',
+  );
 }
 
 function cgroups(): string[] {
