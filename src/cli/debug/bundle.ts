@@ -13,7 +13,7 @@ import { stringFlag } from '../flags/declare.ts';
 import { type Io, printLine } from '../io.ts';
 import { defineVerb } from '../verb.ts';
 import { daemonPart } from './daemon-part.ts';
-import { type HostPlaces, hostParts, limited } from './host-part.ts';
+import { type HostPlaces, hostParts, limited, storedRecords } from './host-part.ts';
 import { Redaction } from './redaction.ts';
 
 export interface BundleOptions {
@@ -33,7 +33,7 @@ export const bundle = defineVerb<BundleOptions>({
 const LEFT_OUT = `Left out, each replaced by ***:
   values of environment variables (names stay; PATH, HOME, LANG, TERM, HOSTNAME, TZ and PWD are kept)
   values of labels, annotations, options of drivers, volumes, networks and logs, sysctls
-  command lines after their first word, outputs of health checks
+  command lines after their first word, those of builds' steps too, outputs of health checks
   folders of the host that are mounted, after their first part, and addresses of mounted shares
   proxies, mirrors and labels of the daemon's configuration
   users and passwords in addresses, words behind password=, token= and the like, keys
@@ -77,6 +77,14 @@ async function collect(client: Client): Promise<Map<string, string>> {
   for (const [name, answer] of part.answers)
     files.set(name, `${JSON.stringify(redaction.object(answer), null, 2)}\n`);
   if (host.kind === 'unix') {
+    // A daemon that does not answer still has a log that repeats what it was given.
+    if (part.errors.length > 0) {
+      try {
+        for (const record of storedRecords(placesOf(part.answers).dataRoot)) redaction.object(record);
+      } catch (error) {
+        errors.push(`values of containers, to leave them out of the log: ${errorMessage(error)}`);
+      }
+    }
     for (const [name, look] of Object.entries(hostParts(placesOf(part.answers)))) {
       try {
         files.set(name, await look());

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import {
   closeSync,
+  existsSync,
   fstatSync,
   openSync,
   readdirSync,
@@ -22,6 +23,20 @@ const PROCESSES_MAX = 2000;
 export interface HostPlaces {
   dataRoot: string;
   execRoot: string;
+}
+
+/** What the database keeps of containers: to know what must not be in the bundle, and not to be put there. */
+export function storedRecords(dataRoot: string): unknown[] {
+  const path = join(dataRoot, 'mydock.db');
+  if (!existsSync(path)) return [];
+  const { DatabaseSync } = process.getBuiltinModule('node:sqlite');
+  const database = new DatabaseSync(path, { readOnly: true, timeout: COMMAND_MAX_MS });
+  try {
+    const rows = database.prepare('SELECT record FROM containers').all();
+    return rows.map((row) => JSON.parse(String(row['record'])) as unknown);
+  } finally {
+    database.close();
+  }
 }
 
 /** One file of the bundle each; a look that fails gives its error as the text. */

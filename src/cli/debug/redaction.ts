@@ -74,7 +74,21 @@ export class Redaction {
     if (VALUES.has(key)) return values.map((one) => this.#hide(one));
     if (!COMMANDS.has(key)) return values.map((one) => this.object(one, key));
     // The first word of a health check says only how the rest is run.
-    return values.map((one, index) => (index === 0 ? this.#text(String(one), '') : this.#hide(one)));
+    return values.map((one, index) => (index === 0 ? this.#program(String(one)) : this.#hide(one)));
+  }
+
+  /** Somebody may have given a whole command line as the program's name. */
+  #program(name: string): string {
+    const [word = ''] = name.split(/\s/, 1);
+    if (word === name) return redactPatterns(name);
+    this.#remember(name);
+    return `${word} ${REDACTED}`;
+  }
+
+  /** What a step of a build does: its number and instruction stay. */
+  #step(title: string): string {
+    const [, head = '', rest = ''] = /^((?:\[[^\]]*\] *)?[A-Z]*\b *)([\s\S]*)$/.exec(title) ?? [];
+    return `${head}${this.#hide(rest || (head === '' ? title : ''))}`;
   }
 
   #variable(line: string): string {
@@ -90,6 +104,8 @@ export class Redaction {
   }
 
   #text(value: string, key: string): string {
+    if (key === 'Path') return this.#program(value);
+    if (key === 'Description') return this.#step(value);
     if (TEXTS.has(key) || SECRET_NAME.test(key)) return this.#hide(value);
     return PATHS.has(key) ? this.#path(value) : redactPatterns(value);
   }
@@ -111,7 +127,11 @@ export class Redaction {
   }
 
   #remember(text: string): void {
-    if (text.length >= VALUE_MIN_LENGTH) this.#values.add(text);
+    if (text.length >= VALUE_MIN_LENGTH) {
+      this.#values.add(text);
+      // As it stands in files of JSON, such as the log.
+      this.#values.add(JSON.stringify(text).slice(1, -1));
+    }
     // The password of an address is one wherever it stands.
     for (const match of text.matchAll(/:\/\/[^\s/@]*:([^\s/@]{4,})@/g)) this.#values.add(match[1] ?? text);
   }
@@ -119,12 +139,16 @@ export class Redaction {
 
 /** Users and passwords in addresses, options and headers, whoever wrote them. */
 export function redactPatterns(text: string): string {
-  return text
-    .replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@"']*@/gi, `$1${REDACTED}@`)
-    .replace(
-      /\b((?:pass(?:word|wd)?|secret|token|credentials?|username|api_?key)\\?["']?\s*[=:]\s*\\?["']?)[^\s,;"'\\&]+/gi,
-      `$1${REDACTED}`,
-    )
-    .replace(/\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}/gi, `$1 ${REDACTED}`)
-    .replace(/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, REDACTED);
+  return (
+    text
+      .replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@"']*@/gi, `$1${REDACTED}@`)
+      // Without a scheme; an image's name:tag@digest is none.
+      .replace(/(?<![\w.%+/-])[\w.%+-]+:[^\s/@"'\\]+@(?!sha\d+:)(?=[\w[])/g, `${REDACTED}@`)
+      .replace(
+        /\b((?:pass(?:word|wd)?|secret|token|credentials?|username|api_?key)\\?["']?\s*[=:]\s*\\?["']?)[^\s,;"'\\&]+/gi,
+        `$1${REDACTED}`,
+      )
+      .replace(/\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}/gi, `$1 ${REDACTED}`)
+      .replace(/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, REDACTED)
+  );
 }

@@ -1,6 +1,6 @@
 /** `mydock debug bundle`: what is in it, and above all what is not. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
@@ -53,7 +53,7 @@ test('nothing secret is in it', { skip }, async () => {
   }
   writeFileSync(
     join(folder, 'Dockerfile'),
-    'FROM busybox\nARG KEY\nENV BAKED=PlantedBaked1\nLABEL l=PlantedImageLabel1\nRUN echo $KEY > /k\n',
+    'FROM busybox\nARG KEY\nENV BAKED=PlantedBaked1\nLABEL l=PlantedImageLabel1\nRUN echo $KEY > /k; echo PlantedStep1\n',
   );
   await daemon.ok('build', '-q', '--build-arg', 'KEY=PlantedArgument1', '-t', 'baked', folder);
   await daemon.ok(
@@ -109,13 +109,26 @@ test('nothing secret is in it', { skip }, async () => {
     'cannot use PlantedEnvironment1 with token=PlantedToken1\n',
     { flag: 'a' },
   );
+  await daemon.fails(
+    127,
+    /not found/,
+    ...['run', '--name', 'misled', '--entrypoint', 'no-such -c "PlantedProgram1"', 'busybox'],
+  );
+  // Refused by the daemon, which logs why.
+  await daemon.fails(
+    125,
+    /invalid/,
+    ...['run', '--log-driver', 'syslog', '--log-opt', 'syslog-address=tcp://u:PlantedLog1@127.0.0.1:1'],
+    'busybox',
+  );
+  writeFileSync(join(daemon.execRoot, 'mydockd.log'), daemon.log, { flag: 'a' });
   const files = await bundle('secrets.tar.gz');
   for (const [name, text] of files)
     assert.equal(PLANTED.exec(text)?.[0], undefined, `${name}: ${text.slice(0, 20_000)}`);
   assert.ok(![...files.values()].some((text) => text.includes(auth)));
   const inspect = [...files].filter(([name]) => name.startsWith('inspect/'));
-  assert.equal(inspect.length, 1);
-  assert.match(inspect[0]?.[1] ?? '', /"DB_PASSWORD=\*\*\*"/);
+  assert.equal(inspect.length, 2);
+  assert.ok(inspect.some(([, text]) => /"DB_PASSWORD=\*\*\*"/.test(text)));
   assert.match(files.get('daemon.log') ?? '', /cannot use \*\*\* with token=\*\*\*/);
   for (const name of [
     'README.txt',
@@ -152,6 +165,17 @@ test('a daemon that hangs, and one that does not run', { skip }, async () => {
   await daemon.stop();
   const files = await bundle('down.tar.gz');
   assert.match(files.get('README.txt') ?? '', /nobody listens on/);
+  // Then the usual places are looked at, which are the sandbox's own.
+  cpSync(join(daemon.dataRoot, 'mydock.db'), '/var/lib/mydock/mydock.db');
+  mkdirSync('/run/mydock', { recursive: true });
+  writeFileSync('/run/mydock/mydockd.log', 'cannot use PlantedEnvironment1, nor PlantedWord1\n');
+  try {
+    const usual = (await bundle('usual.tar.gz')).get('daemon.log') ?? '';
+    assert.match(usual, /cannot use \*\*\*, nor \*\*\*/);
+  } finally {
+    rmSync('/run/mydock', { recursive: true });
+    rmSync('/var/lib/mydock/mydock.db');
+  }
   await daemon.launch();
   await daemon.fails(1, /exists already/, 'debug', 'bundle', '-o', join(daemon.folder, 'down.tar.gz'));
   await daemon.removeContainers();
