@@ -46,7 +46,7 @@ export function inspectContainer(engine: EngineContext, container: Container): C
       Name: engine.snapshotter.driver,
       Data: { UpperDir: paths.upper, WorkDir: paths.work, MergedDir: paths.rootfs },
     },
-    Mounts: describeMounts(record.mounts, record.hostConfig),
+    Mounts: describeMounts(record.mounts, record.hostConfig, engine.volumes),
     Config: completeConfig(container),
     NetworkSettings: networkSettings(engine, container),
     ...openPorts(engine, container),
@@ -79,7 +79,7 @@ export function summarize(
     Status: statusText(record.state, facts.nowMs, record.health),
     HostConfig: { NetworkMode: record.hostConfig.NetworkMode ?? '' },
     NetworkSettings: { Networks: endpointsOf(engine, container) },
-    Mounts: describeMounts(record.mounts, record.hostConfig),
+    Mounts: describeMounts(record.mounts, record.hostConfig, engine.volumes),
     ...openPorts(engine, container),
   };
 }

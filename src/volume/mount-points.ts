@@ -200,10 +200,11 @@ export function mountedLayers(mounts: readonly ContainerMountPoint[]): DiffID[] 
   return mounts.flatMap(({ image }) => image?.layers ?? []);
 }
 
-/** As inspect and list show them; `--tmpfs` mounts stand in HostConfig.Tmpfs alone. */
+/** As inspect and list show them, volumes where `store` has them; `--tmpfs` mounts stand in HostConfig.Tmpfs alone. */
 export function describeMounts(
   mounts: readonly ContainerMountPoint[],
   hostConfig: Pick<HostConfig, 'Tmpfs'>,
+  store: Pick<VolumeStore, 'path'>,
 ): MountPoint[] {
   const short = new Set(Object.keys(hostConfig.Tmpfs ?? {}).map(cleanPath));
   return mounts
@@ -211,7 +212,7 @@ export function describeMounts(
     .map((mount) => ({
       Type: mount.type,
       ...(mount.name === '' ? {} : { Name: mount.name }),
-      Source: mount.image?.id ?? mount.source,
+      Source: mount.type === 'volume' ? store.path(mount.name) : (mount.image?.id ?? mount.source),
       Destination: mount.destination,
       ...(mount.type === 'volume' ? { Driver: 'local' } : {}),
       Mode: mount.mode,

@@ -169,11 +169,11 @@ function namesIn(folder: string): string[] {
 export function containerMounts(
   mounts: readonly ContainerMountPoint[],
   bundle: string,
-  volumes?: Pick<VolumeStore, 'hasForeignOwners'>,
+  volumes: Pick<VolumeStore, 'hasForeignOwners' | 'path'>,
 ): { mounts: ContainerMount[]; release(): void } {
   const parts: string[] = [];
   const sourceOf = (mount: ContainerMountPoint, index: number): string => {
-    const whole = mount.type === 'image' ? imagePath(bundle, index) : mount.source;
+    const whole = wholeSource(mount, imagePath(bundle, index), volumes);
     if (mount.subpath === '' && mount.confinedTo === undefined) return whole;
     const part = join(bundle, 'parts', String(index));
     if (mount.confinedTo === undefined) mountPart(whole, mount, part);
@@ -187,15 +187,19 @@ export function containerMounts(
   try {
     const made = mounts.map((mount, index) => ({
       ...containerMount(mount, sourceOf(mount, index)),
-      ...(mount.type === 'volume' && volumes?.hasForeignOwners(mount.name) !== true
-        ? { ownersInside: true }
-        : {}),
+      ...(mount.type === 'volume' && !volumes.hasForeignOwners(mount.name) ? { ownersInside: true } : {}),
     }));
     return { mounts: made, release };
   } catch (error) {
     release();
     throw error;
   }
+}
+
+/** A volume is where its store has it: the path that its container was made with may lie in another data root. */
+function wholeSource(mount: ContainerMountPoint, image: string, volumes: Pick<VolumeStore, 'path'>): string {
+  if (mount.type === 'image') return image;
+  return mount.type === 'volume' ? volumes.path(mount.name) : mount.source;
 }
 
 function containerMount(mount: ContainerMountPoint, source: string): ContainerMount {

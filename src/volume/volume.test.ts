@@ -316,7 +316,7 @@ test('the mounts of a container come together in order', async () => {
   assert.ok(lstatSync(made).isDirectory());
   assert.equal(readFileSync(join(store.path('named'), 'file'), 'utf8'), 'content');
   assert.deepEqual(store.references('shared'), ['c1', 'other']);
-  const { mounts: oci, release } = containerMounts(mounts, run.bundle);
+  const { mounts: oci, release } = containerMounts(mounts, run.bundle, store);
   release();
   await releaseMounts(mounts, sources, run);
   assert.deepEqual(
@@ -332,7 +332,7 @@ test('the mounts of a container come together in order', async () => {
       ['/image/volume', store.path(mounts[5]?.name ?? ''), false],
     ],
   );
-  assert.deepEqual(describeMounts(mounts, request.hostConfig)[1], {
+  assert.deepEqual(describeMounts(mounts, request.hostConfig, store)[1], {
     Type: 'volume',
     Name: 'named',
     Source: store.path('named'),
@@ -349,6 +349,19 @@ test('the mounts of a container come together in order', async () => {
   });
 });
 
+test("mounts of volumes are found in this data root, whichever a container's record was written in", () => {
+  const [mount] = createVolumes([parseBind('moved:/x', HOST)], store, 'c');
+  assert.ok(mount !== undefined);
+  const elsewhere = [{ ...mount, source: '/another/data-root/volumes/moved/_data' }];
+  const { mounts, release } = containerMounts(elsewhere, root, store);
+  release();
+  assert.deepEqual(
+    mounts.map((one) => one.type === 'bind' && one.source),
+    [store.path('moved')],
+  );
+  assert.equal(describeMounts(elsewhere, {}, store)[0]?.Source, store.path('moved'));
+});
+
 test('a part of a volume is pinned inside it', () => {
   const volume = store.create({ Name: 'parts' });
   mkdirSync(join(volume.Mountpoint, 'a'));
@@ -359,7 +372,7 @@ test('a part of a volume is pinned inside it', () => {
       store,
       'c',
     );
-  const { mounts, release } = containerMounts(spec('a'), root);
+  const { mounts, release } = containerMounts(spec('a'), root, store);
   const [mount] = mounts;
   assert.ok(mount?.type === 'bind');
   writeFileSync(join(volume.Mountpoint, 'a/file'), 'inside');
@@ -368,5 +381,8 @@ test('a part of a volume is pinned inside it', () => {
   assert.deepEqual(readdirSync(mount.source), []);
   release();
   assert.ok(!existsSync(mount.source));
-  assert.throws(() => containerMounts(spec('out'), root), /cannot access subpath "out" of volume parts/);
+  assert.throws(
+    () => containerMounts(spec('out'), root, store),
+    /cannot access subpath "out" of volume parts/,
+  );
 });
