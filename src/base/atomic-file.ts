@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { errnoCode } from './errors.ts';
 
 export const TEMPORARY_PREFIX = '.tmp-';
 
@@ -50,9 +51,17 @@ export function writeFileAtomic(
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
-    throw error;
+    throw withPath(error, path);
   }
   if (options.sync !== false) syncDirectory(dirname(path));
+}
+
+/** What the kernel says of a descriptor (a full disk) does not tell which file it was. */
+function withPath(error: unknown, path: string): unknown {
+  if (error instanceof Error && errnoCode(error) !== undefined && !('path' in error)) {
+    error.message += ` '${path}'`;
+  }
+  return error;
 }
 
 /** Makes renames inside `directory` last (fsync(2) on the directory). */

@@ -14,6 +14,11 @@ test('unknown verbs, flags and missing words end as Docker ends', async () => {
   const cases: [string[], number, string][] = [
     [['foo'], 1, "mydock: unknown command: mydock foo\n\nRun 'mydock --help' for more information\n"],
     [
+      ['compose', 'up'],
+      1,
+      "mydock: unknown command: mydock compose\n\nCompose works over the daemon's socket: DOCKER_HOST=unix:///run/mydock.sock docker compose\n\nRun 'mydock --help' for more information\n",
+    ],
+    [
       ['image', 'foo'],
       1,
       "mydock: unknown command: mydock image foo\n\nUsage:  mydock image\n\nRun 'mydock image --help' for more information\n",

@@ -2,6 +2,7 @@
 import { beginSpan } from '../base/spans.ts';
 import type { Client } from '../client/client.ts';
 import { ConnectionError } from '../client/client-error.ts';
+import { DEFAULT_SOCKET } from '../client/host.ts';
 import { CliError, FlagError } from './cli-error.ts';
 import { FlagTable } from './flags/flag-table.ts';
 import { type ParsedLine, parseCommandLine } from './flags/parse.ts';
@@ -11,6 +12,11 @@ import { type GlobalOptions, globalFlags } from './global-flags.ts';
 import { type Io, printError } from './io.ts';
 import type { Verb } from './verb.ts';
 import { TOP_VERBS, VERB_GROUPS, type VerbEntry } from './verbs.ts';
+
+/** Compose is a program of its own, and a user of Docker has it already. */
+const COMPOSE_HINT = `
+
+Compose works over the daemon's socket: DOCKER_HOST=unix://${DEFAULT_SOCKET} docker compose`;
 
 /** Resolves with the exit code; `cut` resolves early where the output's reader has gone. Never rejects. */
 export async function runProgram(words: readonly string[], io: Io, cut?: Promise<number>): Promise<number> {
@@ -96,7 +102,7 @@ function unknownOrGroup(words: readonly string[], io: Io): number {
   const path = group === undefined ? first : `${first} ${second}`;
   const usage = group === undefined ? '' : `\n\nUsage:  mydock ${first}`;
   const hint = group === undefined ? 'mydock' : `mydock ${first}`;
-  const message = `mydock: unknown command: mydock ${path}${usage}`;
+  const message = `mydock: unknown command: mydock ${path}${usage}${first === 'compose' ? COMPOSE_HINT : ''}`;
   throw new CliError(`${message}\n\nRun '${hint} --help' for more information`);
 }
 

@@ -3,7 +3,7 @@
  * bundle (`dist/mydockd.cjs`); it lives on when the client ends.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -54,6 +54,7 @@ export async function launchDaemon(launch: DaemonLaunch): Promise<number> {
   const program = daemonProgram();
   mkdirSync(dirname(launch.log), { recursive: true });
   const log = openSync(launch.log, 'a', 0o640);
+  const { size: logBytes } = fstatSync(log);
   let ended: string | undefined;
   // Behind `--` Node leaves all flags to the program; it would read an --env-file otherwise.
   const child = spawn(process.execPath, ['--', program, ...launch.args], {
@@ -74,13 +75,26 @@ export async function launchDaemon(launch: DaemonLaunch): Promise<number> {
     if (await answers(launch.listener)) return child.pid ?? 0;
     // Another client may have started one at the same time: then ours ends, and theirs answers a little later.
     if (ended !== undefined && !(await answersWithin(launch.listener, 500))) {
-      throw new Error(`the mydock daemon did not start: ${ended}; its log is ${launch.log}`);
+      const reason = lastWords(launch.log, logBytes);
+      throw new Error(`the mydock daemon did not start: ${reason ?? ended}; its log is ${launch.log}`);
     }
     await sleep(POLL_MS);
   }
   throw new Error(
     `the mydock daemon does not answer on ${listenerText(launch.listener)} after ${START_TIMEOUT_MS / 1000} s; its log is ${launch.log}`,
   );
+}
+
+/** Why a daemon has ended: the last line that it has put into its log, which had `from` bytes before. */
+function lastWords(log: string, from: number): string | undefined {
+  const line = readFileSync(log).subarray(from).toString('utf8').trimEnd().split('\n').at(-1) ?? '';
+  try {
+    const { error } = JSON.parse(line) as { error?: unknown };
+    return typeof error === 'string' ? error : undefined;
+  } catch {
+    // What is said before there is a log, of options and of the configuration, is text.
+    return line === '' ? undefined : line.replace(/^mydockd: /, '');
+  }
 }
 
 async function answersWithin(listener: Listener, timeoutMs: number): Promise<boolean> {

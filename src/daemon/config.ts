@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { errorMessage, InvalidParameterError } from '../base/errors.ts';
 import { LOG_LEVELS } from '../base/log.ts';
+import { MYDOCK_VERSION } from '../base/version.ts';
 import type { CacheBudget } from '../build/cache/cache-budget.ts';
 import { checkRuntimes, OWN_RUNTIME, type RuntimeConfig } from '../container/runtimes.ts';
 import { convertValue, type Directive, directive, REPEATABLE } from './directive.ts';
@@ -249,6 +250,8 @@ function defaults(): DaemonConfig {
 export function daemonCommand(): Command {
   const command = new Command('mydockd');
   command.description('The mydock daemon').helpOption('-h, --help', 'Print usage');
+  command.version(`mydockd version ${MYDOCK_VERSION}`, '-v, --version', 'Print the version and end');
+  command.showHelpAfterError("Run 'mydockd --help' for more information");
   command.option('--config-file <path>', 'Configuration file', DEFAULT_CONFIG_FILE);
   command.option('-D, --debug', 'Same as --log-level debug');
   command.option('--takeover', 'Replace the running daemon without a pause that clients notice');
