@@ -34,7 +34,10 @@ let stdinTouched = false;
 const gone = Promise.withResolvers<number>();
 const guarded = new Set<Output>();
 
-/** A reader that has gone away (`| head`) ends the program without a word, as SIGPIPE would: with this exit code. */
+/**
+ * Settles where nothing more can be written, which ends the program with this exit code: without a word where a reader
+ * has gone away (`| head`), as SIGPIPE would.
+ */
 export const readerGone: Promise<number> = gone.promise;
 
 /** Node makes its streams at the first touch, which takes a while: here that is the first output. */
@@ -42,8 +45,10 @@ function guard(output: Output): Output {
   if (guarded.has(output)) return output;
   guarded.add(output);
   output.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    gone.resolve(128 + 13);
+    if (error.code === 'EPIPE') return gone.resolve(128 + 13);
+    // A full disk, a terminal that hung up.
+    if (output !== process.stderr) printError(processIo, `cannot write the output: ${error.message}`);
+    gone.resolve(1);
   });
   return output;
 }

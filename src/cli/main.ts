@@ -7,8 +7,17 @@ import { leave } from './leave.ts';
 import { runProgram } from './program.ts';
 
 // The loop drains by itself: process.exit() may hang while a compiler thread works.
-process.once('beforeExit', leave);
+process.once('beforeExit', () => {
+  // None was set: the verb waits for what will never come, and has not succeeded.
+  process.exitCode ??= 1;
+  leave();
+});
+
+// Also where the verb was done before its last words could not be written: they count as not said.
+void readerGone.then((exitCode) => {
+  process.exitCode = exitCode;
+});
 
 void runProgram(process.argv.slice(2), processIo, readerGone).then((exitCode) => {
-  process.exitCode = exitCode;
+  process.exitCode ||= exitCode;
 });
