@@ -154,6 +154,18 @@ test('port and ps say what other hosts can reach, where it is asked for or peopl
   );
 });
 
+test('rm --force says what it has not found, and does not claim to have removed it', async () => {
+  const { io, exitCode } = await mydock(['rm', '-f', 'there', 'missing'], (request, response) => {
+    if (request.url.endsWith('/containers/missing?force=1')) {
+      return sendJson(response, { message: 'No such container: missing' }, 404);
+    }
+    sendJson(response, '', 204);
+  });
+  assert.equal(exitCode, 0);
+  assert.equal(io.out(), 'there\n');
+  assert.equal(io.err(), 'Error response from daemon: No such container: missing\n');
+});
+
 test('export refuses a terminal; top aligns its columns', async () => {
   const refused = await mydock(['export', 'c'], undefined, { terminal: { rows: 10, columns: 80 } });
   assert.equal(refused.io.err(), 'cowardly refusing to save to a terminal. Use the -o flag or redirect\n');

@@ -6,20 +6,21 @@ import { type Io, printLine } from '../io.ts';
 import { containerPath } from './lookup.ts';
 
 /**
- * Runs `action` for all names at once and prints, in their order, what each gives back (default its name). Throws
- * one `CliError` with every message where some failed.
+ * Runs `action` for all names at once and prints, in their order, what each gives back (default its name, for null
+ * nothing). Throws one `CliError` with every message where some failed.
  */
 export async function forEachName(
   io: Io,
   names: readonly string[],
-  action: (name: string) => Promise<string | undefined>,
+  action: (name: string) => Promise<string | undefined | null>,
 ): Promise<number> {
   const failures: string[] = [];
   const results = names.map((name) => Promise.resolve().then(() => action(name)));
   for (const result of results) result.catch(() => {});
   for (const [index, name] of names.entries()) {
     try {
-      printLine(io, (await results[index]) ?? name);
+      const line = await results[index];
+      if (line !== null) printLine(io, line ?? name);
     } catch (error) {
       failures.push(failureMessage(error));
     }

@@ -25,7 +25,7 @@ export const rm = defineVerb<RmOptions>({
   run: ({ client, io }, names, options) => runRm(client, io, names, options),
 });
 
-/** With `--force` a container that does not exist is reported and counts as removed. */
+/** With `--force` a container that does not exist is reported, and is no failure. */
 export function runRm(client: Client, io: Io, names: readonly string[], options: RmOptions): Promise<number> {
   return forEachName(io, names, async (name) => {
     const path = containerPath(name.replace(/^\/+/, ''));
@@ -40,6 +40,7 @@ export function runRm(client: Client, io: Io, names: readonly string[], options:
     } catch (error) {
       if (!options.force || !isNotFound(error)) throw error;
       printError(io, failureMessage(error));
+      return null;
     }
     return name;
   });

@@ -70,12 +70,13 @@ export function invalidFlagValue(flag: Flag, text: string, reason: string): Flag
   return new FlagError(`invalid argument "${text}" for "${name}" flag: ${reason}`);
 }
 
-/** A signed integer as Go's strconv reads it with base 0 (decimal, 0x, 0o, 0b). */
+/** A signed integer as Go's strconv reads it with base 0 (decimal, 0x, 0o, 0b, and octal after a 0). */
 export function parseInteger(text: string): number {
-  const value = /^[+-]?(\d+|0x[\da-f]+|0o[0-7]+|0b[01]+)$/i.test(text)
-    ? Number(text.replace(/^\+/, ''))
+  const valid = /^[+-]?(0|[1-9]\d*|0[0-7]+|0x[\da-f]+|0o[0-7]+|0b[01]+)$/i.test(text);
+  const magnitude = valid
+    ? Number(text.replace(/^[+-]?(0(?=\d))?/, (_, octal?: string) => (octal ? '0o' : '')))
     : Number.NaN;
-  const signed = Number.isNaN(value) && text.startsWith('-') ? -Number(text.slice(1)) : value;
+  const signed = text.startsWith('-') ? -magnitude : magnitude;
   if (!Number.isInteger(signed)) throw new Error(`strconv.ParseInt: parsing "${text}": invalid syntax`);
   if (Math.abs(signed) >= 2 ** 63) throw new Error(`strconv.ParseInt: parsing "${text}": value out of range`);
   return signed;

@@ -105,4 +105,17 @@ test('older names of flags are read, and not shown', () => {
 test('help stops the reading, wherever it stands', () => {
   assert.equal(parse(['-t', '--help', '--unknown']).help, true);
   assert.equal(parse(['image', '--help']).help, false);
+  assert.equal(parse(['-th']).help, true);
+  const named = table();
+  stringFlag(named, '-h, --hostname <string>', '');
+  assert.equal(parseCommandLine(named, ['-h', 'a']).options['hostname'], 'a');
+});
+
+test('integers are read as Go reads them', () => {
+  assert.deepEqual(
+    ['0', '10', '010', '+7', '-0x10', '0b11', '0o17'].map(parseInteger),
+    [0, 10, 8, 7, -16, 3, 15],
+  );
+  for (const text of ['08', '1.5', '', '0x', '--1', '1e3'])
+    assert.throws(() => parseInteger(text), /invalid syntax/);
 });

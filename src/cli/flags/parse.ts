@@ -12,7 +12,7 @@ export interface ParsedLine {
   readonly options: Record<string, unknown>;
   /** Names (`memory-swap`) of the flags that were given. */
   readonly given: ReadonlySet<string>;
-  /** `--help` was among the flags; the rest was not read. */
+  /** `--help`, or `-h` where that is no flag of the verb, was among the flags; the rest was not read. */
   readonly help: boolean;
 }
 
@@ -77,6 +77,10 @@ function shortFlags(walk: Walk, word: string, next: string | undefined): number 
   for (let at = 1; at < word.length; at++) {
     const flag = walk.table.find(`-${word[at]}`);
     const rest = word.slice(at + 1);
+    if (flag === undefined && word[at] === 'h') {
+      walk.help = true;
+      return 0;
+    }
     if (flag === undefined)
       throw new FlagError(`unknown shorthand flag: '${word[at]}' in -${word.slice(at)}`);
     if (!flag.required) {
