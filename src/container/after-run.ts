@@ -11,7 +11,13 @@ import { endOf } from './state.ts';
 /** To be called when the end is stored; returns at once. */
 export function afterRun(engine: EngineContext, container: Container, ranMs: number): void {
   if (container.record.state.status === 'restarting') scheduleRestart(engine, container, ranMs);
-  else if (container.record.hostConfig.AutoRemove === true && !container.keep) removeSoon(engine, container);
+  else if (container.record.hostConfig.AutoRemove === true && !isKept(container))
+    removeSoon(engine, container);
+}
+
+/** A restart is under way, by this daemon or from the one before it. */
+function isKept({ keep, record }: Container): boolean {
+  return keep || record.ending?.restarts === true;
 }
 
 function removeSoon(engine: EngineContext, container: Container): void {

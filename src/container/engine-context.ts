@@ -59,6 +59,8 @@ export interface EngineContext {
   restored(): boolean;
   /** False once the daemon shuts down: nothing is restarted then. */
   accepting(): boolean;
+  /** Aborted where stops that wait are left to the next daemon (`record.ending`), with the error of their callers. */
+  stopsGivenUp(): AbortSignal;
   /** What follows the end of a run of `ranMs` (after-run.ts): a restart, or removal for `--rm`. */
   afterRun(container: Container, ranMs: number): void;
 }

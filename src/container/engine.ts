@@ -51,13 +51,20 @@ import { startContainer } from './start.ts';
 import { isRunning, requireLive } from './state.ts';
 import { containerStats, type StatsOptions } from './stats.ts';
 import { EngineStepRunner } from './step-runner.ts';
-import { interruptStop, killContainer, restartContainer, type StopOptions, stopContainer } from './stop.ts';
+import {
+  continueEnding,
+  interruptStop,
+  killContainer,
+  restartContainer,
+  type StopOptions,
+  stopContainer,
+} from './stop.ts';
 import { topContainer } from './top.ts';
 import { type UpdateRequest, updateContainer } from './update.ts';
 
 export type ContainerEngineOptions = Omit<
   EngineContext,
-  'containers' | 'restored' | 'accepting' | 'afterRun'
+  'containers' | 'restored' | 'accepting' | 'stopsGivenUp' | 'afterRun'
 >;
 
 export class ContainerEngine {
@@ -67,6 +74,7 @@ export class ContainerEngine {
   #pruning = false;
   #restored = false;
   #accepting = true;
+  #stopsGivenUp = new AbortController();
 
   constructor(options: ContainerEngineOptions) {
     const context: EngineContext = {
@@ -74,6 +82,7 @@ export class ContainerEngine {
       containers: new ContainerSet(new RecordTable(options.database)),
       restored: () => this.#restored,
       accepting: () => this.#accepting,
+      stopsGivenUp: () => this.#stopsGivenUp.signal,
       afterRun: (container, ranMs) => afterRun(context, container, ranMs),
     };
     this.#context = context;
@@ -87,6 +96,7 @@ export class ContainerEngine {
 
   /** Brings what an earlier daemon has left in order. Call once, before the API answers. */
   async restore(): Promise<void> {
+    this.#execs.restore(this.#context);
     await restoreContainers(this.#context);
     this.#restored = true;
   }
@@ -96,18 +106,49 @@ export class ContainerEngine {
     return startByPolicy(this.#context);
   }
 
-  /** Lets go of all supervisors; the containers live on. */
-  shutdown(): void {
+  /** Leaves stops that wait for their containers to the next daemon; their callers get `reason`. */
+  giveUpStops(reason: Error): void {
+    this.#stopsGivenUp.abort(reason);
+    this.#stopsGivenUp = new AbortController();
+  }
+
+  /** Goes on with those after all. */
+  continueStops(): void {
+    for (const container of this.all()) continueEnding(this.#context, container);
+  }
+
+  /** From now on nothing begins by itself; false where what is under way has not ended after `timeoutMs`. */
+  async settle(timeoutMs: number): Promise<boolean> {
+    this.#quiet();
+    const { promise: late, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => resolve(false), timeoutMs);
+    const idle = this.all().map((container) => container.mutex.run(() => container.teardown));
+    try {
+      return await Promise.race([Promise.all(idle).then(() => true), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #quiet(): void {
     this.#accepting = false;
     for (const container of this.#context.containers.all()) {
       clearTimeout(container.restartTimer);
       container.healthMonitor?.stop();
+    }
+  }
+
+  /** Lets go of all supervisors; the containers live on. */
+  shutdown(): void {
+    this.#quiet();
+    for (const container of this.#context.containers.all()) {
       // Between changes of status, results are in memory only.
       if (container.record.health !== undefined) container.save();
       const supervisor = container.supervisor;
       container.supervisor = undefined;
       supervisor?.disconnect();
     }
+    this.#execs.store(this.#context.settings.execRoot);
   }
 
   /** Throws NotFound. */

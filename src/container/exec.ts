@@ -3,10 +3,11 @@
  * container stops or an hour after its end, so that its exit code can be asked for.
  */
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecCreateRequest, ExecInspectResponse, ExecStartRequest } from '../api/exec.ts';
 import { encodeFrame, STREAM_STDOUT } from '../api/stream.ts';
+import { writeFileAtomic } from '../base/atomic-file.ts';
 import {
   ConflictError,
   EngineError,
@@ -14,6 +15,7 @@ import {
   InvalidParameterError,
   NotFoundError,
 } from '../base/errors.ts';
+import { log } from '../base/log.ts';
 import { step, stepSync } from '../base/steps.ts';
 import type { Events } from '../native/supervisor-protocol.ts';
 import { DEFAULT_APPARMOR_PROFILE } from '../oci/apparmor-profile.ts';
@@ -39,8 +41,18 @@ type ExecState =
   | { status: 'running'; pid: number }
   | { status: 'ended'; pid: number; exitCode: number };
 
+/** What one daemon leaves to the next of a session. */
+interface StoredExec {
+  id: string;
+  containerId: string;
+  request: ExecCreateRequest;
+  state: ExecState;
+}
+
+const STORED_MAX = 5000;
+
 export class ExecSession {
-  readonly id = newId();
+  readonly id: string;
   readonly container: Container;
   readonly request: ExecCreateRequest;
   readonly detachKeys: number[];
@@ -53,7 +65,9 @@ export class ExecSession {
     container: Container,
     request: ExecCreateRequest,
     onEnd: (session: ExecSession, exitCode: number) => void,
+    id = newId(),
   ) {
+    this.id = id;
     this.container = container;
     this.request = request;
     this.detachKeys = parseDetachKeys(request.DetachKeys ?? '');
@@ -113,18 +127,80 @@ export class ExecSessions {
   create(engine: EngineContext, container: Container, request: ExecCreateRequest): ExecSession {
     requireRunning(container.record.state, container.id);
     if ((request.Cmd ?? []).length === 0) throw new InvalidParameterError('No exec command specified');
-    const session = new ExecSession(container, request, (ended, exitCode) => {
-      engine.events.container(container, 'exec_die', { execID: ended.id, exitCode: String(exitCode) });
-      container.execs.delete(ended.id);
-      setTimeout(() => this.#sessions.delete(ended.id), KEEP_ENDED_MS).unref();
-    });
-    this.#sessions.set(session.id, session);
-    container.execs.set(session.id, session);
+    const session = this.#add(engine, container, request);
     engine.events.container(container, `exec_create: ${(request.Cmd ?? []).join(' ')}`, {
       execID: session.id,
     });
     return session;
   }
+
+  #add(engine: EngineContext, container: Container, request: ExecCreateRequest, id?: string): ExecSession {
+    const onEnd = (ended: ExecSession, exitCode: number): void => {
+      engine.events.container(container, 'exec_die', { execID: ended.id, exitCode: String(exitCode) });
+      container.execs.delete(ended.id);
+      this.#forgetLater(ended);
+    };
+    const session = new ExecSession(container, request, onEnd, id);
+    this.#sessions.set(session.id, session);
+    container.execs.set(session.id, session);
+    return session;
+  }
+
+  #forgetLater({ id }: ExecSession): void {
+    setTimeout(() => this.#sessions.delete(id), KEEP_ENDED_MS).unref();
+  }
+
+  /** For the next daemon, whose clients ask for the exit codes of what they have started here. */
+  store(execRoot: string): void {
+    const stored = [...this.#sessions.values()]
+      .filter(({ container }) => container.running)
+      .slice(-STORED_MAX)
+      .map(
+        ({ id, container, request, state }): StoredExec => ({
+          id,
+          containerId: container.id,
+          request,
+          state,
+        }),
+      );
+    if (stored.length > 0) writeFileAtomic(sessionsFile(execRoot), JSON.stringify(stored), { sync: false });
+  }
+
+  /** Takes what the last daemon has stored. Call it before supervisors say which processes run. */
+  restore(engine: EngineContext): void {
+    const path = sessionsFile(engine.settings.execRoot);
+    if (!existsSync(path)) return;
+    try {
+      for (const stored of JSON.parse(readFileSync(path, 'utf8')) as StoredExec[])
+        this.#recall(engine, stored);
+    } catch (error) {
+      log.warn(
+        { path, error: errorMessage(error) },
+        'commands that the last mydockd has started are not known',
+      );
+    }
+    rmSync(path, { force: true });
+  }
+
+  #recall(engine: EngineContext, { id, containerId, request, state }: StoredExec): void {
+    const container = engine.containers.find(containerId);
+    if (container?.id !== containerId) return;
+    const session = this.#add(engine, container, request, id);
+    session.state = state;
+    if (state.status !== 'ended') return;
+    container.execs.delete(id);
+    this.#forgetLater(session);
+  }
+}
+
+function sessionsFile(execRoot: string): string {
+  return join(execRoot, 'execs.json');
+}
+
+/** Sessions of the last daemon whose processes have ended while there was none: nobody knows how. */
+export function endLostExecs(container: Container, running: readonly { process: string }[]): void {
+  const live = new Set(running.map(({ process }) => process));
+  for (const session of container.execs.values()) if (!live.has(session.id)) session.abandoned();
 }
 
 /** Checks that a session can start now; to be called before a connection is taken out of HTTP. */

@@ -38,6 +38,7 @@ export function handleExit(engine: EngineContext, container: Container, exit: Ex
   });
   if (end.oomKilled) engine.events.container(container, 'oom');
   const restart = willRestart(engine, container, end);
+  if (container.record.ending?.restarts !== true) delete container.record.ending;
   stepSync('exit/record', container.id, () =>
     container.transition({ to: restart ? 'restarting' : 'exited', end }),
   );

@@ -47,6 +47,8 @@ export interface ContainerRecord {
   restartCount: number;
   /** A user stopped it: `unless-stopped` leaves it so when the daemon starts. */
   stoppedByUser: boolean;
+  /** A stop waits for its run to end: the next daemon goes on with that. */
+  ending?: Ending;
   /** A commit has paused it, or is about to: it runs on after that, also under the next daemon. */
   pausedForCommit?: boolean;
   /** Its removal, once it has begun, is with its anonymous volumes. */
@@ -55,6 +57,15 @@ export interface ContainerRecord {
   sandbox: Sandbox | null;
   /** SHA-256 of the resolv.conf that its run began with: what somebody has changed since is left alone. */
   resolvConfHash?: string;
+}
+
+export interface Ending {
+  /** When its stop signal was sent. */
+  signalledAt: string;
+  /** Seconds after that before SIGKILL; negative: never. */
+  timeoutSec: number;
+  /** It is started again when it has ended. */
+  restarts: boolean;
 }
 
 export interface ContainerLink {

@@ -7,13 +7,14 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
-import type { EventMessage } from '../native/supervisor-protocol.ts';
+import type { EventMessage, ExitRecord } from '../native/supervisor-protocol.ts';
 import type { Sandbox } from '../network/model.ts';
 import { volumeNames } from '../volume/run-mounts.ts';
 import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import { sweepImageTrees } from './changes.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
+import { endLostExecs } from './exec.ts';
 import { handleExit, lostRun } from './exit.ts';
 import { watchHealth } from './health-monitor.ts';
 import { recallNetworks } from './network.ts';
@@ -31,6 +32,7 @@ import { shouldStartWithDaemon } from './restart-policy.ts';
 import { unmountRoot } from './rootfs.ts';
 import { startContainer } from './start.ts';
 import { endOf } from './state.ts';
+import { continueEnding } from './stop.ts';
 import { removeHome } from './storage-options.ts';
 import { Supervisor } from './supervisor.ts';
 import { holdsRange } from './user-namespace-choice.ts';
@@ -98,8 +100,9 @@ function adoptSandbox(engine: EngineContext, container: Container, sandbox: Sand
   recallNetworks(engine, container);
 }
 
-/** Starts what restart policies want up. To be called when the API answers. */
+/** Starts what restart policies want up, and goes on with stops under way. To be called when the API answers. */
 export async function startByPolicy(engine: EngineContext): Promise<void> {
+  for (const container of engine.containers.all()) continueEnding(engine, container);
   const wanted = engine.containers.all().filter((container) => wantsStart(container));
   const queue = startOrder(engine, wanted);
   const started = new Map<string, Promise<void>>();
@@ -142,8 +145,14 @@ function neededBy(engine: EngineContext, { record }: Container): string[] {
 }
 
 async function startOne(engine: EngineContext, container: Container): Promise<void> {
+  if (!engine.accepting()) return;
   try {
-    await container.mutex.run(() => startContainer(engine, container));
+    await container.mutex.run(async () => {
+      // Somebody was quicker than the queue.
+      if (!wantsStart(container)) return;
+      if (container.record.ending?.restarts === true) container.record.stoppedByUser = false;
+      await startContainer(engine, container);
+    });
   } catch (error) {
     log.error(
       { container: container.id, error: errorMessage(error) },
@@ -156,6 +165,8 @@ function wantsStart({ record, restartTimer }: Container): boolean {
   const { state, hostConfig, restartCount, stoppedByUser } = record;
   if (state.status === 'restarting') return restartTimer === undefined;
   if (state.status !== 'exited') return false;
+  // Between the two halves of a restart.
+  if (record.ending?.restarts === true) return true;
   return shouldStartWithDaemon(hostConfig.RestartPolicy, {
     exitCode: state.exitCode,
     restartCount,
@@ -188,9 +199,10 @@ async function takeOver(engine: EngineContext, container: Container): Promise<vo
   const supervisor = await Supervisor.connect(socket, {
     onEvent: (message: EventMessage) => {
       if (message.event === 'status') {
-        const { state, pid, startedAt } = message.payload;
+        const { state, pid, startedAt, processes } = message.payload;
         if (state === 'running' && !container.running)
           container.transition({ to: 'running', pid, startedAt });
+        endLostExecs(container, processes);
         status.resolve(state === 'running');
       }
       handlers.onEvent(message);
@@ -223,10 +235,25 @@ async function takeOver(engine: EngineContext, container: Container): Promise<vo
 }
 
 function settleEnded(engine: EngineContext, container: Container): void {
-  if (!container.running) return;
+  const left = readExitRecord(engine, container);
+  if (!container.running) {
+    if (left !== undefined && isUnrecorded(container, left)) settleUnrecorded(engine, container, left);
+    return;
+  }
   const exit =
-    readExitRecord(engine, container) ??
+    left ??
     lostRun(container, EXIT_CODE_UNKNOWN, 'the container ended while no daemon ran, and left no exit code');
+  handleExit(engine, container, exit);
+}
+
+/** The record's daemon died between the start of this run and the record of that; it has ended meanwhile. */
+function isUnrecorded({ record: { state } }: Container, { startedAt, exitedAt }: ExitRecord): boolean {
+  const hasRun = startedAt !== '' && Date.parse(startedAt) > 0;
+  return hasRun && state.status !== 'removing' && exitedAt !== endOf(state).finishedAt;
+}
+
+function settleUnrecorded(engine: EngineContext, container: Container, exit: ExitRecord): void {
+  engine.events.container(container, 'start');
   handleExit(engine, container, exit);
 }
 
@@ -265,8 +292,8 @@ function sweepHomes(engine: EngineContext): void {
 }
 
 async function finishRemoval(engine: EngineContext, container: Container): Promise<void> {
-  const { state, hostConfig, removesVolumes } = container.record;
-  const ended = state.status === 'exited' && endOf(state).finishedAt !== '';
+  const { state, hostConfig, removesVolumes, ending } = container.record;
+  const ended = state.status === 'exited' && endOf(state).finishedAt !== '' && ending?.restarts !== true;
   if (state.status !== 'removing' && !(hostConfig.AutoRemove === true && ended)) return;
   await container.mutex.run(() =>
     removeContainer(engine, container, {

@@ -65,6 +65,7 @@ export async function startContainer(engine: EngineContext, container: Container
   clearTimeout(container.restartTimer);
   container.oomKilled = false;
   delete container.record.pausedForCommit;
+  delete container.record.ending;
   await container.teardown;
   try {
     await run(engine, container);

@@ -20,6 +20,8 @@ export interface StopOptions {
   timeoutSec?: number | undefined;
   /** Name or number; undefined: the container's, or SIGTERM. */
   signal?: string | undefined;
+  /** It is started again afterwards, by the next daemon where this one does not come to that. */
+  restarts?: boolean | undefined;
 }
 
 /** Stops a container; the caller holds its mutex. Throws NotModified where it does not run. */
@@ -41,22 +43,53 @@ export async function endRun(
   const signal = parseSignal(options.signal || stopSignal(container));
   if (cancelRestart(container)) return;
   if (!container.running) throw new NotModifiedError(`container ${container.id} is not running`);
-  markStopped(container);
   const timeoutSec = options.timeoutSec ?? container.record.config.StopTimeout ?? DEFAULT_TIMEOUT_SEC;
-  const patience = new AbortController();
-  const exited = container.nextExit(patience.signal);
-  exited.catch(() => undefined);
-  container.stopping = true;
-  void exited.then(
-    () => {
-      container.stopping = false;
-    },
-    () => undefined,
-  );
+  const signalledAt = new Date().toISOString();
+  container.record.ending = { signalledAt, timeoutSec, restarts: options.restarts === true };
+  markStopped(container);
+  const ended = untilEnd(engine, container, timeoutSec < 0 ? undefined : timeoutSec * 1000);
   sendSignal(engine, container, signal);
   resume(engine, container, signal);
-  if (!(await within(exited, timeoutSec < 0 ? undefined : timeoutSec * 1000))) {
-    log.debug({ container: container.id, timeoutSec }, 'container did not stop in time: SIGKILL');
+  await ended;
+}
+
+/**
+ * Goes on with a stop or restart that another daemon has begun, or this one has given up. To be called when the API
+ * answers; returns at once.
+ */
+export function continueEnding(engine: EngineContext, container: Container): void {
+  const { ending } = container.record;
+  if (ending === undefined || !container.running) return;
+  const { signalledAt, timeoutSec, restarts } = ending;
+  // A clock that was set back makes it wait longer, and never longer than at first.
+  const waitedMs = Math.max(0, Date.now() - Date.parse(signalledAt));
+  const leftMs = timeoutSec < 0 ? undefined : Math.max(0, timeoutSec * 1000 - waitedMs);
+  log.info({ container: container.id, leftMs, restarts }, 'goes on with a stop that was under way');
+  const finish = async (): Promise<void> => {
+    if (container.running) await untilEnd(engine, container, leftMs);
+    engine.events.container(container, 'stop');
+    if (restarts) await startAgain(engine, container);
+  };
+  void container.mutex.run(finish).catch((error: unknown) => {
+    log.error({ container: container.id, error: errorMessage(error) }, 'cannot go on with a stop');
+  });
+}
+
+/** Waits for the end of a run whose stop signal is sent, or is about to be, and kills it after `patienceMs`. */
+async function untilEnd(
+  engine: EngineContext,
+  container: Container,
+  patienceMs: number | undefined,
+): Promise<void> {
+  const patience = new AbortController();
+  const exited = container.nextExit(AbortSignal.any([patience.signal, engine.stopsGivenUp()]));
+  container.stopping = true;
+  const over = (): void => {
+    container.stopping = false;
+  };
+  void exited.then(over, over);
+  if (!(await within(exited, patienceMs))) {
+    log.debug({ container: container.id, patienceMs }, 'container did not stop in time: SIGKILL');
     sendSignal(engine, container, SIGKILL);
     resume(engine, container, SIGKILL);
     if (!(await within(exited, KILL_PATIENCE_MS))) {
@@ -104,14 +137,18 @@ export async function restartContainer(
   container.keep = true;
   try {
     if (isRunning(container.record.state)) {
-      await stopContainer(engine, container, options);
+      await stopContainer(engine, container, { ...options, restarts: true });
     }
-    container.record.stoppedByUser = false;
-    container.restartDelayMs = 0;
-    await startContainer(engine, container);
+    await startAgain(engine, container);
   } finally {
     container.keep = false;
   }
+}
+
+async function startAgain(engine: EngineContext, container: Container): Promise<void> {
+  container.record.stoppedByUser = false;
+  container.restartDelayMs = 0;
+  await startContainer(engine, container);
   engine.events.container(container, 'restart');
 }
 

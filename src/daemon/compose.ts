@@ -4,6 +4,7 @@ import { closeSync, existsSync, mkdirSync, readFileSync, realpathSync } from 'no
 import { join } from 'node:path';
 import { sweepTemporary, writeFileAtomic } from '../base/atomic-file.ts';
 import { type Database, openDatabase, settleDatabase } from '../base/database.ts';
+import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { StepCache } from '../build/cache/step-cache.ts';
 import { apparmorHost, DefaultApparmor } from '../container/default-apparmor.ts';
@@ -63,6 +64,12 @@ export interface Daemon {
   sockets: ScopedSockets;
   /** Starts containers whose restart policy wants it. */
   startByPolicy(): Promise<void>;
+  /** Stops that wait for their containers are left to the next daemon; their callers get `reason`. */
+  giveUpStops(reason: Error): void;
+  /** There is no next daemon after all. */
+  continueStops(): void;
+  /** Nothing begins by itself any more; false where what is being done to containers has not ended in time. */
+  settle(timeoutMs: number): Promise<boolean>;
   /** Lets go of everything; containers live on. With `keepCarried`, so do connections to ports that this process carries. */
   close(keepCarried?: boolean): Promise<void>;
   /** Goes on with waits of another daemon (takeover/pending-waits.ts). */
@@ -251,6 +258,9 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     router,
     sockets,
     startByPolicy: () => engine.startByPolicy(),
+    giveUpStops: (reason) => engine.giveUpStops(reason),
+    continueStops: () => engine.continueStops(),
+    settle: (timeoutMs) => engine.settle(timeoutMs),
     close: (keepCarried = false) =>
       close({ engine, networks, build, snapshotter, contentStore, database, lock, runtimePath }, keepCarried),
     continueWaits: (waits) =>
@@ -270,17 +280,27 @@ interface Closed {
   runtimePath: string;
 }
 
+/** What fails (a full disk) keeps nobody from the rest: a successor waits for the lock. */
 async function close(parts: Closed, keepCarried: boolean): Promise<void> {
-  parts.engine.shutdown();
-  unmountAll(parts.runtimePath);
-  await parts.networks.close(keepCarried);
-  await parts.build.close();
-  await parts.snapshotter.close();
-  await parts.contentStore.close();
-  settleDatabase(parts.database);
-  // The process may stay, and nothing that it still does may be written beside a successor.
-  if (keepCarried) parts.database.close();
-  closeSync(parts.lock);
+  const ends: (() => Promise<void> | void)[] = [
+    () => parts.engine.shutdown(),
+    () => unmountAll(parts.runtimePath),
+    () => parts.networks.close(keepCarried),
+    () => parts.build.close(),
+    () => parts.snapshotter.close(),
+    () => parts.contentStore.close(),
+    () => settleDatabase(parts.database),
+    // The process may stay, and nothing that it still does may be written beside a successor.
+    () => (keepCarried ? parts.database.close() : undefined),
+    () => closeSync(parts.lock),
+  ];
+  for (const end of ends) {
+    try {
+      await end();
+    } catch (error) {
+      log.error({ error: errorMessage(error) }, 'a part of the daemon did not end in order');
+    }
+  }
 }
 
 type RunningUser = { record: ContainerRecord; running: boolean; volumesMounted: boolean };

@@ -6,13 +6,13 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { holdDatabase } from '../base/database.ts';
-import { errorMessage } from '../base/errors.ts';
+import { ConflictError, errorMessage, UnavailableError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { rehearseMigration, restoreBeforeMigration } from '../base/migration.ts';
 import { dropInherited, duplicates, inherit } from '../native/bound-ports.ts';
 import { composeDaemon, type Daemon } from './compose.ts';
 import type { DaemonConfig } from './config.ts';
-import { isLocked } from './data-root-lock.ts';
+import { dataRootFree } from './data-root-lock.ts';
 import { relayedConnections } from './hijack.ts';
 import { listenAddresses } from './listen-address.ts';
 import { DATABASE_FILE, MIGRATIONS } from './migrations.ts';
@@ -28,8 +28,11 @@ const SETTLE_MS = 10_000;
 /** The same from the moment on that nothing is accepted any more. */
 const PAUSE_GRACE_MS = 250;
 const SUCCESSOR_MAX_MS = 60_000;
-const LOCK_ATTEMPTS = 50;
-const LOCK_INTERVAL_MS = 100;
+/** For what was told to end, while the API goes on. */
+const GIVE_UP_MS = 20_000;
+/** The same once nothing is accepted any more. */
+const LET_GO_MS = 5000;
+const LOCK_MAX_MS = 5000;
 const LINGER_POLL_MS = 250;
 
 const REPLACED = 'mydockd is being replaced by another one: try again';
@@ -59,13 +62,12 @@ export async function serve(config: DaemonConfig, { takeover }: { takeover: bool
     const running = await open(config, addresses, handed, successorOf);
     held?.close();
     held = undefined;
-    const successor = await untilEnd(running, ended);
-    if (successor === undefined) return;
-    handed = await handOver(running, successor);
     successorOf = undefined;
-    if (handed === undefined) return await linger(running.daemon, ended);
-    log.error({ pid: successor.pid }, 'the mydockd that took over does not serve: this one goes on');
+    const outcome = await untilEnd(running, ended);
+    if (outcome === 'ended') return;
+    if (outcome === 'handed over') return await linger(running.daemon, ended);
     await takeBack(config);
+    handed = outcome;
   }
 }
 
@@ -81,6 +83,7 @@ async function open(
   handed: HandedSockets | undefined,
   claim: Claim | undefined,
 ): Promise<Running> {
+  if (claim !== undefined) await dataRootFree(config.dataRoot, LOCK_MAX_MS);
   inherit(handed?.port ?? new Map());
   const daemon = await composeDaemon(config);
   const server = new ApiServer(daemon.router, handed?.listen);
@@ -99,67 +102,103 @@ async function open(
   server.adopt(handed?.idle ?? new Map());
   daemon.continueWaits(handed?.wait ?? new Map());
   writePidFile(config, handed !== undefined);
-  claim?.serving();
   const offer = await TakeoverOffer.open(
     { ...config, listeners: () => server.keys() },
     (takeoverServer, path) => listenOnPath(takeoverServer, path, { uid: 0, gid: 0, mode: 0o600 }),
   );
+  claim?.serving();
   log.info({ pid: process.pid, hosts: config.hosts, dataRoot: config.dataRoot }, 'mydockd serves the API');
   return { config, daemon, server, offer };
 }
 
-/** The successor, or undefined where the daemon has ended. */
-async function untilEnd(running: Running, ended: Promise<string>): Promise<Successor | undefined> {
+/** What was to be handed over where a successor has let go of the data root and does not serve. */
+type Outcome = 'ended' | 'handed over' | HandedSockets;
+
+async function untilEnd(running: Running, ended: Promise<string>): Promise<Outcome> {
   const { config, daemon, server, offer } = running;
-  await daemon.startByPolicy();
-  const end = await Promise.race([ended, offer.successor]);
-  if (typeof end !== 'string') return end;
-  log.info({ signal: end }, 'mydockd ends; containers go on');
-  offer.close();
-  server.stopAccepting();
-  await server.underWay.settle(GRACE_MS);
-  await server.close();
-  await daemon.close();
-  rmSync(pidFileOf(config), { force: true });
-  return undefined;
+  void daemon.startByPolicy();
+  for (;;) {
+    const end = await Promise.race([ended, offer.successor]);
+    if (typeof end === 'string') {
+      log.info({ signal: end }, 'mydockd ends; containers go on');
+      offer.close();
+      server.stopAccepting();
+      await server.underWay.settle(GRACE_MS);
+      await server.close();
+      await daemon.close();
+      rmSync(pidFileOf(config), { force: true });
+      return 'ended';
+    }
+    const outcome = await handOver(running, end);
+    if (outcome !== 'refused') return outcome;
+    daemon.continueStops();
+    offer.renew();
+  }
 }
 
-/** Undefined where the successor serves; else all that it was to get. */
-async function handOver(running: Running, successor: Successor): Promise<HandedSockets | undefined> {
+async function handOver(running: Running, successor: Successor): Promise<Outcome | 'refused'> {
   const { daemon, server, offer } = running;
   log.info({ pid: successor.pid, version: successor.version }, 'another mydockd takes over');
-  await server.underWay.settle(SETTLE_MS);
+  const reason = new UnavailableError(REPLACED);
+  let listen: Map<string, number>;
+  try {
+    if (!(await server.underWay.settle(SETTLE_MS))) await giveUpLong(running, reason);
+    listen = server.duplicates();
+  } catch (error) {
+    log.error({ error: errorMessage(error) }, 'nothing is handed over');
+    successor.refuse(errorMessage(error));
+    return 'refused';
+  }
   const began = performance.now();
-  const listen = server.duplicates();
   offer.close();
   const wait = server.underWay.passWaits();
   const idle = server.passIdle();
   server.stopAccepting({ keepFiles: true });
   await server.underWay.settle(PAUSE_GRACE_MS);
   for (const [key, fd] of server.passIdle()) idle.set(key, fd);
-  await server.close(REPLACED);
+  daemon.giveUpStops(reason);
+  const requests = await server.close(reason, LET_GO_MS);
+  const settled = await daemon.settle(LET_GO_MS);
   const handed = { listen, port: duplicates(), idle, wait };
-  await daemon.close(true);
+  const whole = settled && requests.length === 0;
+  if (whole) await daemon.close(true);
+  else log.error({ requests }, 'what is under way does not end: this process does, as one that was killed');
   const closedMs = performance.now() - began;
   try {
     successor.give(handed);
   } catch (error) {
     log.error({ error: errorMessage(error) }, 'cannot hand over');
     successor.end();
+    if (!whole) await daemon.close(true);
     return handed;
   }
+  // The lock of the data root goes with the process: two daemons must not work at the same things.
+  if (!whole) return 'ended';
   const serves = await successor.serving(SUCCESSOR_MAX_MS);
   successor.end();
-  if (!serves) return handed;
+  if (!serves) {
+    log.error({ pid: successor.pid }, 'the mydockd that took over does not serve: this one goes on');
+    return handed;
+  }
   closeHanded(handed);
   log.info({ closedMs, servedMs: performance.now() - began }, 'handed over');
-  return undefined;
+  return 'handed over';
 }
 
-/** The data root as it was: a newer build may have brought it to its own schema. */
+/** Ends what takes long while the API goes on. Throws Conflict, naming it, where it does not end: nothing has changed then. */
+async function giveUpLong({ daemon, server }: Running, reason: Error): Promise<void> {
+  daemon.giveUpStops(reason);
+  const left = await server.underWay.giveUp(reason, GIVE_UP_MS);
+  if (left.length === 0) return;
+  throw new ConflictError(`${left.join(', ')} takes long and cannot be ended: try again, or restart mydockd`);
+}
+
+/**
+ * The data root as it was: a newer build may have brought it to its own schema. Throws Unavailable where the successor
+ * has it: it does not serve in time, and is alive, so that it is the one to go on.
+ */
 async function takeBack(config: DaemonConfig): Promise<void> {
-  for (let attempt = 0; attempt < LOCK_ATTEMPTS && isLocked(config.dataRoot); attempt++)
-    await sleep(LOCK_INTERVAL_MS);
+  await dataRootFree(config.dataRoot, LOCK_MAX_MS);
   restoreBeforeMigration(join(config.dataRoot, DATABASE_FILE), MIGRATIONS);
 }
 

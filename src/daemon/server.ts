@@ -213,13 +213,17 @@ export class ApiServer {
     }
   }
 
-  /** Ends what is under way with `reason`, and all connections that are not hijacked. */
-  async close(reason = 'mydockd ends'): Promise<void> {
-    await this.underWay.end(new UnavailableError(reason), FAREWELL_MS);
+  /**
+   * Ends what is under way with `reason`, and all connections that are not hijacked. Gives what is still being done
+   * after `timeoutMs`.
+   */
+  async close(reason = new UnavailableError('mydockd ends'), timeoutMs = 0): Promise<string[]> {
+    const left = await this.underWay.end(reason, FAREWELL_MS, timeoutMs);
     for (const { server } of this.#servers) {
       if (server.listening) server.close();
       if (server instanceof http.Server || server instanceof https.Server) server.closeAllConnections();
     }
+    return left;
   }
 
   #takeHanded(key: string): number | undefined {
@@ -306,7 +310,7 @@ export class ApiServer {
     const answer = new ApiResponse(response, socket);
     const started = performance.now();
     const ended = beginSpan('request', `${message.method} ${pathOf(message)}`);
-    const done = this.underWay.begin(pathOf(message), controller, answer);
+    const done = this.underWay.begin(message.method ?? 'GET', pathOf(message), controller, answer);
     const noted = noteRequest(message.method ?? 'GET', pathOf(message));
     try {
       const url = URL.parse(message.url ?? '/', 'http://mydock');

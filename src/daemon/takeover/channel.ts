@@ -33,7 +33,7 @@ export type Answer =
   | { answer: 'agreed'; pid: number; version: string; listeners: string[] }
   /** Listening sockets, bound ports, idle clients, or clients that wait for an exit code: as many as `keys`. */
   | { answer: 'sockets'; kind: HandedKind; keys: string[]; fds: number }
-  /** All is given, and the data root is free. */
+  /** All is given, and the data root is free, or is about to be. */
   | { answer: 'given' };
 
 const LINE_MAX_BYTES = 1024 * 1024;

@@ -13,8 +13,8 @@ import { type Answer, DescriptorReader, sendLine, TAKEOVER_PROTOCOL, TAKEOVER_SO
 import { closeHanded, type HandedSockets } from './offer.ts';
 
 const ANSWER_MAX_MS = 5000;
-/** Longer than the predecessor gives its requests. */
-const GIVEN_MAX_MS = 60_000;
+/** Longer than the predecessor gives its requests to end. */
+const GIVEN_MAX_MS = 120_000;
 
 /** What a daemon that is taken over has agreed to. */
 export class Claim {
@@ -61,6 +61,7 @@ export class Claim {
       for (;;) {
         const { message, fds } = await this.#reader.next(GIVEN_MAX_MS);
         if (message.answer === 'given') return handed;
+        if (message.answer === 'refused') throw new UnavailableError(`cannot take over: ${message.reason}`);
         if (message.answer !== 'sockets') throw unexpected(message);
         for (const [index, fd] of fds.entries())
           handed[message.kind].set(message.keys[index] ?? `?${fd}`, fd);

@@ -40,6 +40,8 @@ export interface Successor {
   readonly version: string;
   /** Sends what it gets. The data root is free by now. Throws where the successor is gone. */
   give(sockets: HandedSockets): void;
+  /** Tells it why it gets nothing, and lets it go. */
+  refuse(reason: string): void;
   /** True once it serves; false where it went away before. */
   serving(timeoutMs: number): Promise<boolean>;
   end(): void;
@@ -50,7 +52,7 @@ export class TakeoverOffer {
   readonly #server: Server;
   #file: SocketFile | undefined;
   #busy = false;
-  readonly #successor = Promise.withResolvers<Successor>();
+  #successor = Promise.withResolvers<Successor>();
 
   private constructor(parts: TakeoverParts) {
     this.#parts = parts;
@@ -75,6 +77,12 @@ export class TakeoverOffer {
   /** Resolves with the first successor that is ready. */
   get successor(): Promise<Successor> {
     return this.#successor.promise;
+  }
+
+  /** Asks for another successor, where the one that was ready got nothing. */
+  renew(): void {
+    this.#successor = Promise.withResolvers<Successor>();
+    this.#busy = false;
   }
 
   close(): void {
@@ -154,6 +162,7 @@ class Meeting {
         this.#ready.resolve({
           ...this.#identity,
           give: (sockets) => give(this.#socket, sockets),
+          refuse: this.#refuse,
           serving: (timeoutMs) => within(this.#serving.promise, timeoutMs),
           end: () => this.#socket.destroy(),
         });

@@ -14,6 +14,8 @@ const ENDLESS =
 const POLL_MS = 5;
 
 interface UnderWay {
+  /** For messages: method and path. */
+  readonly title: string;
   readonly endless: boolean;
   readonly controller: AbortController;
   readonly answer: ApiResponse;
@@ -22,26 +24,36 @@ interface UnderWay {
 export class RequestsUnderWay {
   readonly #requests = new Set<UnderWay>();
 
-  /** To be called with the request's path when it begins; what it gives when it has been answered. */
-  begin(path: string, controller: AbortController, answer: ApiResponse): () => void {
-    const request = { endless: ENDLESS.test(path), controller, answer };
+  /** To be called when a request begins; what it gives when it has been answered. */
+  begin(method: string, path: string, controller: AbortController, answer: ApiResponse): () => void {
+    const request = { title: `${method} ${path}`, endless: ENDLESS.test(path), controller, answer };
     this.#requests.add(request);
     return () => this.#requests.delete(request);
   }
 
-  get size(): number {
-    return this.#requests.size;
-  }
-
   /** Waits for those of now that end by themselves; false where some have not after `timeoutMs`. */
   async settle(timeoutMs: number): Promise<boolean> {
-    const waiting = [...this.#requests].filter(({ endless }) => !endless);
+    return (await this.#left(this.#withEnd(), timeoutMs)).length === 0;
+  }
+
+  /** Ends those of now that would end by themselves; gives the titles of those that have not after `timeoutMs`. */
+  async giveUp(reason: Error, timeoutMs: number): Promise<string[]> {
+    const given = this.#withEnd();
+    for (const { controller } of given) controller.abort(reason);
+    return (await this.#left(given, timeoutMs)).map(({ title }) => title);
+  }
+
+  #withEnd(): UnderWay[] {
+    return [...this.#requests].filter(({ endless }) => !endless);
+  }
+
+  async #left(waiting: readonly UnderWay[], timeoutMs: number): Promise<UnderWay[]> {
     const deadline = performance.now() + timeoutMs;
-    while (waiting.some((request) => this.#requests.has(request))) {
-      if (performance.now() > deadline) return false;
+    for (;;) {
+      const left = waiting.filter((request) => this.#requests.has(request));
+      if (left.length === 0 || performance.now() > deadline) return left;
       await sleep(POLL_MS);
     }
-    return true;
   }
 
   /** Takes the connections of waits away from this process, for another one to answer: descriptors by `waitKey`. */
@@ -59,10 +71,13 @@ export class RequestsUnderWay {
     return passed;
   }
 
-  /** Ends all of them, and gives their handlers `timeoutMs` to say so to the client. */
-  async end(reason: Error, timeoutMs: number): Promise<void> {
+  /**
+   * Ends all of them, and gives the handlers of streams `farewellMs` to say so to their clients, those that change
+   * something `timeoutMs`. Gives the titles of the latter that have not ended.
+   */
+  async end(reason: Error, farewellMs: number, timeoutMs: number): Promise<string[]> {
     for (const { controller } of this.#requests) controller.abort(reason);
-    const deadline = performance.now() + timeoutMs;
-    while (this.#requests.size > 0 && performance.now() < deadline) await sleep(POLL_MS);
+    await this.#left([...this.#requests], farewellMs);
+    return (await this.#left(this.#withEnd(), timeoutMs)).map(({ title }) => title);
   }
 }
