@@ -43,7 +43,7 @@ SECONDS ?= 60
 MINUTES ?= 60
 
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' ! -name '*-suite.ts')
-BUNDLES := dist/mydock.cjs dist/mydockd.cjs dist/layer-worker.cjs dist/difference-worker.cjs \
+BUNDLES := dist/mydock.cjs dist/mydock.pack dist/mydockd.cjs dist/layer-worker.cjs dist/difference-worker.cjs \
 	dist/transfer-worker.cjs
 # ISA-L is a shared library in Debian: a copy lies beside the addon, which looks for it there.
 ISAL := dist/libisal.so.2
@@ -170,13 +170,21 @@ build/sanitized/mydock-runtime: $(call object,sanitized,$(RUNTIME_C) $(COMMON_C)
 
 # One CommonJS file a program: ESM costs 20 ms at start-up for node:http alone. All ASCII and without comments: V8 keeps
 # a text with one other character at two bytes each, for as long as the program runs. Lines stay, for stack traces.
-bundle = $(ESBUILD) $(1) --bundle --platform=node --format=cjs --target=node24 --outfile=$@ --log-level=warning \
-	--minify-whitespace --line-limit=120 --legal-comments=linked \
-	--define:import.meta.dirname=__dirname --define:import.meta.filename=__filename && \
+ESBUILD_FLAGS := --platform=node --target=node24 --log-level=warning --minify-whitespace --line-limit=120 \
+	--define:import.meta.dirname=__dirname --define:import.meta.filename=__filename
+bundle = $(ESBUILD) $(1) --bundle --format=cjs --outfile=$@ $(ESBUILD_FLAGS) --legal-comments=linked && \
 	if LC_ALL=C grep -nP '[^\x00-\x7F]' $@; then echo "$@ is not all ASCII: write \\u… in regular expressions"; rm $@; exit 1; fi
 
-dist/mydock.cjs: $(SOURCES) src/cli/lazy-builtins.cjs node_modules/.mydock
-	@$(call bundle,src/cli/main.ts --banner:js="$$(cat src/cli/lazy-builtins.cjs)")
+# The client is split, so that each command reads, and V8 deserialises, no more than its part (src/cli/pack). esbuild
+# splits ES modules alone; those are CommonJS afterwards.
+dist/mydock.cjs: $(wildcard src/cli/pack/*.ts) Makefile node_modules/.mydock
+	@$(call bundle,src/cli/pack/boot.ts)
+dist/mydock.pack: $(SOURCES) Makefile node_modules/.mydock
+	@mkdir -p dist && rm -rf build/client
+	@$(ESBUILD) src/cli/main.ts src/cli/program.ts src/cli/io.ts --bundle --splitting --format=esm \
+		--outdir=build/client/split $(ESBUILD_FLAGS) --legal-comments=none
+	@$(ESBUILD) build/client/split/*.js --format=cjs --supported:dynamic-import=false --outdir=build/client/chunks $(ESBUILD_FLAGS)
+	@$(NODE) src/cli/pack/write-pack.ts build/client/chunks $@ > build/client/rehearsal.log
 dist/mydockd.cjs: $(SOURCES) node_modules/.mydock
 	@$(call bundle,src/daemon/main.ts)
 dist/layer-worker.cjs: $(SOURCES) node_modules/.mydock
@@ -235,8 +243,8 @@ check-native: build native-tests build/sanitized/mydock-runtime build/.test-pack
 test: build native-tests build/faults/mydock-runtime build/.test-packages ## All tests: unit, native, integration (ONLY=substring picks files)
 	@$(NODE) test/run/main.ts $(ONLY)
 
-test-faults: build build/faults/mydock-runtime build/.test-packages ## Kill daemon, supervisors and runtime at every step of operations (ONLY=, POINTS=substring)
-	@$(NODE) --disable-warning=ExperimentalWarning test/faults/main.ts '$(ONLY)' '$(POINTS)'
+test-faults: build build/faults/mydock-runtime build/.test-packages ## Kill daemon, supervisors and runtime at every step of operations, or take room away (ONLY=, POINTS=, KINDS=)
+	@$(NODE) --disable-warning=ExperimentalWarning test/faults/main.ts '$(ONLY)' '$(POINTS)' '$(KINDS)'
 
 test-soak: build build/.test-packages ## Eight clients at random against a model, the daemon killed now and then (MINUTES=60, SEED=)
 	@MYDOCK_SOAK_MINUTES=$(MINUTES) $(if $(SEED),MYDOCK_SOAK_SEED=$(SEED)) $(NODE) --disable-warning=ExperimentalWarning test/soak/main.ts

@@ -2,7 +2,7 @@
  * A daemon that can be struck: a copy of the built programs (a build beside a long run must not change them), with the
  * module that hears labelled steps preloaded, and the Engine API to it. Needs the sandbox of test/run/sandbox.sh.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
   cpSync,
@@ -27,6 +27,7 @@ import { heldFile, ORDER_VARIABLE, type Order, type Point } from './order.ts';
 
 const PROGRAMS = [
   'mydock.cjs',
+  'mydock.pack',
   'leave.node',
   'mydockd.cjs',
   'layer-worker.cjs',
@@ -60,6 +61,13 @@ export interface Asked {
   headers?: Record<string, string>;
 }
 
+export interface StartOptions {
+  args?: readonly string[];
+  /** Takes the place of the built mydock-runtime. */
+  runtime?: string;
+  beforeStart?: (daemon: FaultedDaemon) => void;
+}
+
 export class FaultedDaemon {
   readonly folder = mkdtempSync(join(tmpdir(), 'faults-'));
   readonly dataRoot = join(this.folder, 'data');
@@ -75,14 +83,15 @@ export class FaultedDaemon {
     this.#args = args;
   }
 
-  /** Starts one that has the busybox image as `busybox`; `runtime` takes the place of the built mydock-runtime. */
-  static async start(options: { args?: readonly string[]; runtime?: string } = {}): Promise<FaultedDaemon> {
+  /** Starts one that has the busybox image as `busybox`. */
+  static async start(options: StartOptions = {}): Promise<FaultedDaemon> {
     const daemon = new FaultedDaemon(options.args ?? []);
     mkdirSync(daemon.#programs);
     for (const name of PROGRAMS) cpSync(join(ROOT, 'dist', name), join(daemon.#programs, name));
     if (options.runtime !== undefined)
       cpSync(options.runtime, join(daemon.#programs, 'mydock-runtime'), { force: true });
     daemon.#bundleStrikeModule();
+    options.beforeStart?.(daemon);
     try {
       await daemon.launch();
       await daemon.#bringBusybox();
@@ -251,6 +260,8 @@ export class FaultedDaemon {
   async close(): Promise<void> {
     await this.kill();
     await this.#registry?.stop();
+    // It may be a file system of its own, or several.
+    while (spawnSync('umount', ['-l', this.dataRoot], { stdio: 'ignore' }).status === 0);
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

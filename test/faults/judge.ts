@@ -49,9 +49,9 @@ export class Judge {
     this.#before = last;
   }
 
-  /** At once after the strike. */
-  async lives(): Promise<string[]> {
-    return [...(await this.#check()), ...(await this.#bystander.judge())];
+  /** At once after the strike. With `losesLog` the bystander's log may have gaps. */
+  async lives(losesLog?: true): Promise<string[]> {
+    return [...(await this.#check()), ...(await this.#bystander.judge(losesLog))];
   }
 
   /** When all that the scenario has made is removed. */

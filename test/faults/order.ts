@@ -27,3 +27,8 @@ export function heldFile(orderFile: string): string {
 export function pointName({ point, occurrence }: Point): string {
   return occurrence === 1 ? point : `${point} (${occurrence}.)`;
 }
+
+/** Says by how many milliseconds the daemon's clock is wrong. */
+export function clockFile(orderFile: string): string {
+  return `${orderFile}.clock`;
+}

@@ -85,7 +85,7 @@ async function strikeOnce<Target>(
   target: Target,
 ): Promise<{ struck: boolean; lines: string[] }> {
   await scenario.prepare?.(daemon);
-  const { struck, acknowledged } = await kind.strike(daemon, scenario, target);
+  const { struck, acknowledged, wrong = [] } = await kind.strike(daemon, scenario, target);
   const mustHold = acknowledged && !(kind.endsRuns === true && scenario.runs === true);
   const keeps = (): Promise<void> => scenario.keeps?.(daemon) ?? Promise.resolve();
   const holds = (): Promise<void> => scenario.holds?.(daemon) ?? Promise.resolve();
@@ -93,7 +93,8 @@ async function strikeOnce<Target>(
     await scenario.operate(daemon, true);
   };
   const lines = [
-    ...(await judge.lives()),
+    ...wrong,
+    ...(await judge.lives(kind.losesLog)),
     ...(await complaint('what was there before', keeps)),
     ...(mustHold ? await complaint('what was acknowledged', holds) : []),
     ...(await complaint('the operation again', again)),

@@ -8,7 +8,8 @@ import { subscribe } from 'node:diagnostics_channel';
 import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { STEPS_CHANNEL, type StepEvent } from '../../src/base/steps.ts';
-import { heldFile, ORDER_VARIABLE, type Order, pointOf } from './order.ts';
+import { clockFile, heldFile, ORDER_VARIABLE, type Order, pointOf } from './order.ts';
+import { setClock } from './wrong-clock.ts';
 
 const HOLD_POLL_MS = 2;
 const HOLD_LIMIT_MS = 60_000;
@@ -41,6 +42,7 @@ function hold(file: string): void {
 }
 
 function hear(file: string, event: StepEvent): void {
+  setClock(clockFile(file));
   const now = currentOrder(file);
   if (now === undefined) return;
   const point = pointOf(event);
@@ -57,6 +59,7 @@ function hear(file: string, event: StepEvent): void {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10_000);
   }
   hold(file);
+  setClock(clockFile(file));
   rmSync(file, { force: true });
 }
 

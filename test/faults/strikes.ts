@@ -12,6 +12,8 @@ export interface Outcome {
   struck: boolean;
   /** The operation was acknowledged all the same: it must have happened. */
   acknowledged: boolean;
+  /** What the strike itself has to say. */
+  wrong?: readonly string[];
 }
 
 export interface Strike<Target = unknown> {
@@ -20,6 +22,8 @@ export interface Strike<Target = unknown> {
   readonly optional?: true;
   /** What is struck takes its container's run along. */
   readonly endsRuns?: true;
+  /** Lines of a container's log may be lost by it. */
+  readonly losesLog?: true;
   targets(daemon: FaultedDaemon, scenario: Scenario): Promise<Target[]>;
   title(target: Target): string;
   strike(daemon: FaultedDaemon, scenario: Scenario, target: Target): Promise<Outcome>;

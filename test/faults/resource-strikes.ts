@@ -1,0 +1,199 @@
+/**
+ * Strikes at what an operation needs of the machine, at its labelled steps: room on a disk, a disk that can be written,
+ * descriptors, processes, memory, and a clock that goes on evenly. The daemon lives on, or is started again where it was
+ * killed for its memory. An operation that fails must say what is missing.
+ *
+ * Both roots are small file systems of their own here (`mountRoots`), and the daemon is in cgroups of its own.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { errorMessage } from '../../src/base/errors.ts';
+import { timeLimitMs } from '../run/time-limit.ts';
+import type { FaultedDaemon } from './faulted-daemon.ts';
+import { clockFile, type Point, pointName } from './order.ts';
+import type { Strike } from './strikes.ts';
+
+/** An operation may wait for what is missing; it gets it after this time. */
+const MISSING_MS = timeLimitMs(5000);
+const ROOM_MIB = 256;
+const YEAR_MS = 365 * 86_400_000;
+const DAY_MS = 86_400_000;
+
+export interface Lack {
+  readonly name: string;
+  /** What an operation says that failed by it. */
+  readonly says: RegExp;
+  /** While it lasts, what containers write may be lost. */
+  readonly losesLog?: true;
+  /** It keeps what has failed from being taken back: the next start does that. */
+  readonly needsStart?: true;
+  begin(daemon: FaultedDaemon): void;
+  end(daemon: FaultedDaemon): void;
+}
+
+/** Before the daemon's first start. */
+export function mountRoots(daemon: FaultedDaemon): void {
+  for (const root of [daemon.dataRoot, daemon.execRoot]) {
+    mkdirSync(root, { recursive: true });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${ROOM_MIB}m,mode=711`, 'small', root]);
+  }
+}
+
+/** A file system in memory is as large as one says: here as large as what is in it. */
+function full(name: string, rootOf: (daemon: FaultedDaemon) => string): Lack {
+  return {
+    name,
+    says: /no space left on device|database or disk is full|disk .*is full/i,
+    losesLog: true,
+    needsStart: true,
+    begin(daemon) {
+      const root = rootOf(daemon);
+      const { blocks, bfree, bsize } = statfsSync(root);
+      resize(root, (blocks - bfree) * bsize);
+    },
+    end: (daemon) => resize(rootOf(daemon), ROOM_MIB << 20),
+  };
+}
+
+function resize(root: string, bytes: number): void {
+  execFileSync('mount', ['-o', `remount,size=${bytes}`, root]);
+}
+
+/** Files that are open stay as they are; whatever is opened or made cannot be written. */
+const READ_ONLY: Lack = {
+  name: 'read-only data root',
+  says: /read-only file system|readonly database/i,
+  needsStart: true,
+  begin({ dataRoot }) {
+    execFileSync('mount', ['--bind', dataRoot, dataRoot]);
+    execFileSync('mount', ['-o', 'remount,bind,ro', dataRoot]);
+  },
+  end: ({ dataRoot }) => execFileSync('umount', ['-l', dataRoot]),
+};
+
+/** `more` can be opened, and no others. */
+function noDescriptors(more: number): Lack {
+  return {
+    name: more === 0 ? 'no descriptors' : `${more} descriptors`,
+    says: /too many open files|EMFILE|unable to open database file|socket hang up|ECONNRESET/i,
+    begin: ({ pid }) => {
+      const open = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
+      let limit = 0;
+      for (let left = more; open.has(limit) || left > 0; limit++) if (!open.has(limit)) left -= 1;
+      setDescriptors(pid, limit);
+    },
+    end: ({ pid, running }) => {
+      if (running) setDescriptors(pid, hardLimit(pid));
+    },
+  };
+}
+
+function hardLimit(pid: number): number {
+  return Number(/^Max open files\s+\d+\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))?.[1]);
+}
+
+/** The soft limit. */
+function setDescriptors(pid: number, limit: number): void {
+  execFileSync('prlimit', [`--pid=${pid}`, `--nofile=${limit}:`]);
+}
+
+const PIDS = '/sys/fs/cgroup/pids/daemon';
+const MEMORY = '/sys/fs/cgroup/memory/daemon';
+
+/** The daemon's own cgroups, where v1 has the controllers; containers have others. */
+function enterCgroup(folder: string, pid: number): void {
+  if (!existsSync(folder)) mkdirSync(folder);
+  writeFileSync(join(folder, 'cgroup.procs'), String(pid));
+}
+
+const NO_PROCESSES: Lack = {
+  name: 'no processes',
+  says: /resource temporarily unavailable|EAGAIN|ERR_WORKER_INIT_FAILED/i,
+  begin({ pid }) {
+    enterCgroup(PIDS, pid);
+    writeFileSync(join(PIDS, 'pids.max'), readFileSync(join(PIDS, 'pids.current')));
+  },
+  end: () => writeFileSync(join(PIDS, 'pids.max'), 'max'),
+};
+
+const NO_MEMORY: Lack = {
+  name: 'no memory',
+  says: /socket hang up|ECONNRESET|aborted|EPIPE|cannot allocate memory|ENOMEM|ECONNREFUSED|ENOENT/i,
+  begin({ pid }) {
+    enterCgroup(MEMORY, pid);
+    // What is charged to it from now on, while it had all of its memory before: the next pages are too many.
+    writeFileSync(join(MEMORY, 'memory.limit_in_bytes'), String(64 << 10));
+  },
+  end: () => writeFileSync(join(MEMORY, 'memory.limit_in_bytes'), '-1'),
+};
+
+function clockJumps(name: string, offsetMs: number): Lack {
+  return {
+    name,
+    says: /^$/,
+    begin: ({ orderFile }) => writeFileSync(clockFile(orderFile), String(offsetMs)),
+    end: ({ orderFile }) => writeFileSync(clockFile(orderFile), '0'),
+  };
+}
+
+export const LACKS: readonly Lack[] = [
+  full('full data root', ({ dataRoot }) => dataRoot),
+  full('full exec root', ({ execRoot }) => execRoot),
+  READ_ONLY,
+  noDescriptors(0),
+  noDescriptors(3),
+  ...(existsSync('/sys/fs/cgroup/pids') ? [NO_PROCESSES] : []),
+  ...(existsSync('/sys/fs/cgroup/memory') ? [NO_MEMORY] : []),
+  clockJumps('clock a year ahead', YEAR_MS),
+  clockJumps('clock a day behind', -DAY_MS),
+];
+
+/** `most` of the beginnings of steps, evenly; what comes before a step's end comes after its beginning. */
+export function chosen(points: readonly Point[], most: number): Point[] {
+  const beginnings = points.filter(({ point }) => point.startsWith('begin '));
+  const stride = Math.max(1, beginnings.length / most);
+  return beginnings.filter((_, index) => Math.floor(index / stride) !== Math.floor((index - 1) / stride));
+}
+
+/** It lasts from the point to the operation's end. */
+export function lacking(lack: Lack, most: number): Strike<Point> {
+  return {
+    name: `${lack.name} at`,
+    ...(lack.losesLog === undefined ? {} : { losesLog: lack.losesLog }),
+    async targets(daemon, scenario) {
+      return chosen(await daemon.record(() => scenario.operate(daemon, false)), most);
+    },
+    title: pointName,
+    async strike(daemon, scenario, point) {
+      daemon.order({ kind: 'hold', ...point });
+      let failure: string | undefined;
+      const operation = scenario.operate(daemon, false).catch((error: unknown) => {
+        failure = errorMessage(error);
+      });
+      let begun = false;
+      try {
+        begun = await daemon.held(operation);
+        if (begun) lack.begin(daemon);
+        daemon.relax();
+        const waiting = new AbortController();
+        await Promise.race([operation, sleep(MISSING_MS, undefined, waiting).catch(() => undefined)]);
+        waiting.abort();
+      } finally {
+        daemon.relax();
+        if (begun) lack.end(daemon);
+      }
+      await operation;
+      const text = failure as string | undefined;
+      if (lack.needsStart === true && text !== undefined) await daemon.kill();
+      if (!daemon.running) await daemon.launch();
+      const isTold = text === undefined || lack.says.test(text);
+      return {
+        struck: begun,
+        acknowledged: text === undefined,
+        wrong: isTold ? [] : [`it does not say what is missing: ${text}`],
+      };
+    },
+  };
+}
