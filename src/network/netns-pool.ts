@@ -3,13 +3,14 @@
  * one, which then is off the way of a starting container.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode, errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { addon } from '../native/addon.ts';
 
 const MNT_DETACH = 2;
+const NSFS_MAGIC = 0x6e736673;
 const PING_GROUPS = '/proc/sys/net/ipv4/ping_group_range';
 
 /** Refilling waits this long, so that it does not compete with the start of the container that emptied the pool. */
@@ -36,7 +37,11 @@ export class NetnsPool {
    */
   async take(userNamespace?: string): Promise<string> {
     if (userNamespace !== undefined) return await this.#createOwned(userNamespace);
-    return this.#ready.shift() ?? (await this.#create());
+    for (let path = this.#ready.shift(); path !== undefined; path = this.#ready.shift()) {
+      if (isNamespace(path)) return path;
+      removeNetns(path);
+    }
+    return await this.#create();
   }
 
   /** Makes namespaces ahead until the pool is full, a little later and in the background. */
@@ -91,6 +96,16 @@ export class NetnsPool {
       removeNetns(path);
       throw error;
     }
+  }
+}
+
+/** False where somebody has unmounted or removed it behind the pool's back. */
+function isNamespace(path: string): boolean {
+  try {
+    return statfsSync(path).type === NSFS_MAGIC;
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return false;
+    throw error;
   }
 }
 
