@@ -1,6 +1,5 @@
 /** The end of the process, when nothing is left to do: without Node's own, which takes its heap apart block by block. */
 import { existsSync } from 'node:fs';
-import { flushCompileCache } from 'node:module';
 import { join } from 'node:path';
 
 /** Ends the process with its exit code where leave.node is beside the program; else returns, and Node ends it. */
@@ -10,8 +9,6 @@ export function leave(): void {
   const code = Number(process.exitCode ?? 0);
   const module: { exports: unknown } = { exports: {} };
   process.dlopen(module as NodeJS.Module, path);
-  // Writes only what is not there yet.
-  flushCompileCache();
   process.emit('exit', code);
   (module.exports as (code: number) => never)(code);
 }
