@@ -12,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statfsSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
@@ -28,12 +29,14 @@ import type { AttachRequest, Endpoint, PortMapping, Sandbox } from './model.ts';
 import { NETLINK_ROUTE, NetlinkConnection, NetlinkRequest } from './netlink/connection.ts';
 import * as route from './netlink/route.ts';
 import { NetnsAgent } from './netns-agent-fixture.ts';
-import { removeNetns } from './netns-pool.ts';
+import { NetnsPool, removeNetns } from './netns-pool.ts';
 import type { NetworkManagerOptions } from './network-manager.ts';
 import { NETWORK_MIGRATIONS, NetworkManager } from './network-manager.ts';
 import { OWN_NETNS } from './own-netns-fixture.ts';
 
 const BRIDGE_NETFILTER = '/proc/sys/net/bridge/bridge-nf-call-iptables';
+const NSFS_MAGIC = 0x6e736673;
+const MNT_DETACH = 2;
 if (OWN_NETNS.inside) suite();
 else it(OWN_NETNS.title, OWN_NETNS.options(), () => OWN_NETNS.run(import.meta.filename));
 
@@ -150,6 +153,31 @@ function suite(): void {
     removeNetns(join(directory, 'outside'));
     database.close();
     rmSync(directory, { recursive: true });
+  });
+
+  describe('namespaces made ahead', () => {
+    it('are not handed out once somebody has unmounted or removed them', async () => {
+      const folder = mkdtempSync(join(directory, 'pool-'));
+      const pool = new NetnsPool(folder, 2);
+      const ready = (): string[] =>
+        readdirSync(folder)
+          .map((name) => join(folder, name))
+          .filter((path) => statfsSync(path).type === NSFS_MAGIC);
+      pool.refill();
+      while (ready().length < 2) await sleep(10);
+      // What the last was made for notes it a moment later.
+      await sleep(50);
+      const [unmounted = '', removed = ''] = ready();
+      addon().unmount(unmounted, MNT_DETACH);
+      removeNetns(removed);
+      const path = await pool.take();
+      try {
+        assert.equal(statfsSync(path).type, NSFS_MAGIC);
+      } finally {
+        removeNetns(path);
+        await pool.close();
+      }
+    });
   });
 
   describe('the default bridge', () => {
