@@ -85,15 +85,15 @@ export async function launchDaemon(launch: DaemonLaunch): Promise<number> {
   );
 }
 
-/** Why a daemon has ended: the last line that it has put into its log, which had `from` bytes before. */
+/** Why a daemon has ended, as it has put it into its log, which had `from` bytes before. */
 function lastWords(log: string, from: number): string | undefined {
-  const line = readFileSync(log).subarray(from).toString('utf8').trimEnd().split('\n').at(-1) ?? '';
+  const said = readFileSync(log).subarray(from).toString('utf8').trimEnd();
   try {
-    const { error } = JSON.parse(line) as { error?: unknown };
+    const { error } = JSON.parse(said.slice(said.lastIndexOf('\n') + 1)) as { error?: unknown };
     return typeof error === 'string' ? error : undefined;
   } catch {
-    // What is said before there is a log, of options and of the configuration, is text.
-    return line === '' ? undefined : line.replace(/^mydockd: /, '');
+    // Of options and of the configuration it speaks before there is a log.
+    return /^(?:mydockd|error): (.*)$/m.exec(said)?.[1];
   }
 }
 

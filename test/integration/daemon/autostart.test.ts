@@ -26,4 +26,12 @@ test('the client starts the daemon itself, and `mydock daemon` manages it', {
   await succeeds('daemon', 'start');
   await succeeds('ps');
   await succeeds('daemon', 'stop');
+  const fails = async (reason: RegExp, ...args: string[]) => {
+    const { code, stderr } = await mydock('daemon', 'start', ...args);
+    assert.notEqual(code, 0);
+    assert.match(stderr, reason);
+  };
+  await fails(/did not start: unknown option '--no-such-flag'; its log is/, '--no-such-flag');
+  await fails(/did not start: configuration file \/nowhere does not exist; /, '--config-file', '/nowhere');
+  await fails(/did not start: .*nonsense.*; its log is/, '--storage-driver', 'nonsense');
 });
