@@ -253,6 +253,7 @@ function isUnrecorded({ record: { state } }: Container, { startedAt, exitedAt }:
 }
 
 function settleUnrecorded(engine: EngineContext, container: Container, exit: ExitRecord): void {
+  container.record.stoppedByUser = false;
   engine.events.container(container, 'start');
   handleExit(engine, container, exit);
 }

@@ -76,6 +76,7 @@ export class SoakClient {
       on('rename', 3, (model) => containers.rename(model)),
       on('update', 3, (model) => containers.update(model)),
       on('exec', 6, (model) => containers.exec(model)),
+      on('attach', 3, (model) => containers.attach(model)),
       on('logs', 5, (model) => containers.logs(model)),
       on('inspect', 6, (model) => containers.verify(model)),
       on('copy in', 4, (model) => containers.copyIn(model)),
@@ -125,6 +126,9 @@ export class SoakClient {
       ),
       any('remove network', 2, () => objects.removeNetwork()),
       on('connect', 4, (model) => objects.connect(model)),
+      any('prune volumes', 1, () => objects.pruneVolumes()),
+      any('prune networks', 1, () => objects.pruneNetworks()),
+      any('prune images', 1, () => objects.pruneImages()),
       any('shared', 8, () => shared.act(this.#random)),
     ];
   }

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { frames } from '../conformance/exchange.ts';
+import { Attachment } from './attachment.ts';
 import {
   answerOf,
   type ContainerModel,
@@ -12,6 +13,7 @@ import {
   expected,
   found,
   type Inspected,
+  NOT_STARTED,
   READY,
 } from './container-model.ts';
 import type { EventWatch } from './event-watch.ts';
@@ -79,6 +81,7 @@ export class ContainerClient {
         cpuShares: 0,
         files: new Map(files),
         networks: new Set(),
+        goneNetworks: new Set(),
       };
       this.containers.set(name, model);
     };
@@ -150,22 +153,59 @@ export class ContainerClient {
       await this.#change(model, 'start', 'start', {});
       return;
     }
+    if (model.goneNetworks.size > 0) {
+      await this.#failToStart(model);
+      return;
+    }
     const lines = model.lines + 1;
     const ends = { state: 'exited', exitCode: model.code, lines } as const;
     const runs = { state: 'running', exitCode: 0, lines } as const;
+    let attached: Attachment | undefined;
     try {
+      if (model.program === 'short' && this.#random.chance(30)) {
+        attached = await Attachment.begin(this.#daemon, model.id);
+      }
       await this.#daemon.expect(204, 'POST', `/containers/${model.id}/start`);
       this.#events.acknowledge('container', 'start', model.id);
     } catch (error) {
+      attached?.drop();
       if (!(error instanceof LostError)) throw error;
       await this.#settleStart(model, [ends, runs]);
       return;
     }
+    const said = await attached?.texts();
+    if (said !== undefined) assert.deepEqual(said, [`${READY}\n`], `attached to ${model.name}`);
     if (model.program === 'short') await this.#awaitEnd(model, ends);
     else {
       Object.assign(model, runs);
       await this.#awaitReady(model);
     }
+  }
+
+  /** On a network that is not there any more. */
+  async #failToStart(model: ContainerModel): Promise<void> {
+    const exitCode = NOT_STARTED;
+    try {
+      const { text } = await this.#daemon.expect(404, 'POST', `/containers/${model.id}/start`);
+      assert.match(text, /network \S+ not found/, `start of ${model.name}`);
+      model.exitCode = exitCode;
+    } catch (error) {
+      if (!(error instanceof LostError)) throw error;
+      await this.#settle(model, [{}, { exitCode }]);
+    }
+  }
+
+  /** Is shown what a running container has said, over a connection to its supervisor. */
+  async attach(model: ContainerModel): Promise<void> {
+    if (model.state !== 'running') return;
+    const isWhole = (body: Buffer): boolean => frames(body).length >= model.lines;
+    const path = `/containers/${model.id}/attach?logs=1&stream=1&stdout=1`;
+    const { body } = await this.#daemon.call({ method: 'POST', path, until: isWhole });
+    assert.deepEqual(
+      frames(body).map(({ text }) => text),
+      Array.from({ length: model.lines }, () => `${READY}\n`),
+      `attach to ${model.name}`,
+    );
   }
 
   /** A start that has no answer: not begun, or begun; a program that ends by itself may run on for a moment. */
@@ -322,13 +362,18 @@ export class ContainerClient {
     const code = this.#random.below(50);
     const status = answerOf('exec', model.state);
     const body = { Cmd: ['sh', '-c', `echo said; exit ${code}`], AttachStdout: true };
+    const { changes } = this.#daemon;
     try {
       const made = await this.#daemon.expect(status, 'POST', `/containers/${model.id}/exec`, body);
       if (status !== 201) return;
       const { Id } = made.json<{ Id: string }>();
       const output = await this.#daemon.expect(200, 'POST', `/exec/${Id}/start`, {});
       assert.deepEqual(frames(output.body), [{ stream: 1, text: 'said\n' }], `exec in ${model.name}`);
-      const after = (await this.#daemon.expect(200, 'GET', `/exec/${Id}/json`)).json<{
+      // Which commands there were is in the daemon's memory.
+      const inspected = await this.#daemon.expect([200, 404], 'GET', `/exec/${Id}/json`);
+      if (this.#daemon.changes !== changes) return;
+      assert.equal(inspected.status, 200, `exec in ${model.name} is known`);
+      const after = inspected.json<{
         ExitCode: number;
         Running: boolean;
       }>();

@@ -23,10 +23,14 @@ export interface ContainerModel {
   readonly files: Map<string, string>;
   /** Names of networks besides the one that it was made on. */
   readonly networks: Set<string>;
+  /** Those of them that were removed meanwhile: it cannot start until it is taken off them. */
+  readonly goneNetworks: Set<string>;
   readonly volume: string | undefined;
 }
 
 export const READY = 'ready';
+/** The exit code of a container that could not be started. */
+export const NOT_STARTED = 128;
 
 export function command(program: Program, code: number): string[] {
   const script =

@@ -103,7 +103,12 @@ export class EventWatch {
       socket.on('error', () => socket.destroy());
       socket.once('close', () => resolve());
       // From the daemon's start on, which comes before anybody can listen to it again.
-      const since = Math.floor((this.#daemon.killedAtMs.at(-1) ?? Date.now()) / 1000);
+      const changedAtMs = Math.max(
+        0,
+        this.#daemon.killedAtMs.at(-1) ?? 0,
+        this.#daemon.takenAtMs.at(-1) ?? 0,
+      );
+      const since = Math.floor((changedAtMs === 0 ? Date.now() : changedAtMs) / 1000);
       socket.write(`GET /events?since=${since} HTTP/1.0\r\nHost: x\r\n\r\n`);
       socket.on('data', (piece: string) => {
         text += piece;

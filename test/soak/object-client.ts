@@ -12,6 +12,8 @@ import { LostError, type UnsteadyDaemon } from './unsteady-daemon.ts';
 interface ImageModel {
   readonly id: string;
   readonly files: ReadonlyMap<string, string>;
+  /** It bears the client's label, which no other client's images do. */
+  readonly own: boolean;
 }
 
 export const BASE_IMAGE = 'busybox';
@@ -80,12 +82,12 @@ export class ObjectClient {
         {},
       );
       const { Id } = answer.json<{ Id: string }>();
-      this.images.set(tag, { id: Id, files: new Map(model.files) });
+      this.images.set(tag, { id: Id, files: new Map(model.files), own: true });
       this.#events.acknowledge('container', 'commit', model.id);
     } catch (error) {
       if (!(error instanceof LostError)) throw error;
       const id = await this.#there(`/images/${tag}/json`);
-      if (id !== undefined) this.images.set(tag, { id, files: new Map(model.files) });
+      if (id !== undefined) this.images.set(tag, { id, files: new Map(model.files), own: true });
     }
     await this.#containers.verify(model);
   }
@@ -94,7 +96,10 @@ export class ObjectClient {
     const tag = `${this.#name()}:latest`;
     const content = `built ${this.#random.below(1000)}`;
     const run = this.#random.chance(40) ? `RUN echo -n '${content}' > /ran\n` : '';
-    const Dockerfile = `FROM ${BASE_IMAGE}\nCOPY file /copied\n${run}`;
+    // Without the label, others may build the same image at the same time.
+    const own = this.#random.chance(30);
+    const label = own ? `LABEL soak=${this.#owner}\n` : '';
+    const Dockerfile = `FROM ${BASE_IMAGE}\nCOPY file /copied\n${run}${label}`;
     const files = new Map([['/copied', content], ...(run === '' ? [] : ([['/ran', content]] as const))]);
     try {
       const answer = await this.#daemon.expect(
@@ -110,7 +115,7 @@ export class ObjectClient {
     const lost = this.images.has(tag);
     const id = await this.#there(`/images/${tag}/json`);
     assert.ok(id !== undefined || !lost, `${tag} is there`);
-    if (id !== undefined) this.images.set(tag, { id, files });
+    if (id !== undefined) this.images.set(tag, { id, files, own });
   }
 
   async tag(): Promise<void> {
@@ -154,6 +159,34 @@ export class ObjectClient {
 
   #imageOf(model: ContainerModel): string | undefined {
     return this.images.get(model.image)?.id ?? this.#removed.get(model.image);
+  }
+
+  /** Removes those with the client's label that no container was made of, under all their names. */
+  async pruneImages(): Promise<void> {
+    const used = new Set(
+      [...this.#containers.containers.values()].map((container) => this.#imageOf(container)),
+    );
+    const unused = [...this.images].filter(([, { id, own }]) => own && !used.has(id));
+    try {
+      const path = `/images/prune?filters=${this.#filters({ dangling: ['0'] })}`;
+      const answer = await this.#daemon.expect([200, 409], 'POST', path);
+      if (answer.status === 409) return;
+      const { ImagesDeleted } = answer.json<{ ImagesDeleted: { Untagged?: string }[] | null }>();
+      const untagged = (ImagesDeleted ?? []).flatMap(({ Untagged }) => Untagged ?? []);
+      const tags = unused.map(([tag]) => tag);
+      assert.deepEqual(untagged.toSorted(), tags.toSorted(), `prune of the images of ${this.#owner}`);
+      for (const [tag, image] of unused) this.#forgetImage(tag, image);
+    } catch (error) {
+      if (!(error instanceof LostError)) throw error;
+      for (const [tag, image] of unused) {
+        if ((await this.#there(`/images/${tag}/json`)) === undefined) this.#forgetImage(tag, image);
+      }
+    }
+  }
+
+  /** Of a query: what has the client's label. */
+  #filters(more: Record<string, string[]>): string {
+    return encodeURIComponent(JSON.stringify({ label: [this.#containers.labelFilter], ...more }));
   }
 
   async verifyImage(): Promise<void> {
@@ -205,6 +238,32 @@ export class ObjectClient {
     assert.deepEqual((Volumes ?? []).map(({ Name }) => Name).sort(), [...this.volumes].sort());
   }
 
+  /** Removes those that no container has. */
+  async pruneVolumes(): Promise<void> {
+    const used = new Set([...this.#containers.containers.values()].map(({ volume }) => volume));
+    const unused = [...this.volumes].filter((name) => !used.has(name));
+    try {
+      const path = `/volumes/prune?filters=${this.#filters({ all: ['1'] })}`;
+      const answer = await this.#daemon.expect([200, 409], 'POST', path);
+      if (answer.status === 409) return;
+      const { VolumesDeleted } = answer.json<{ VolumesDeleted: string[] | null }>();
+      assert.deepEqual(
+        (VolumesDeleted ?? []).toSorted(),
+        unused.toSorted(),
+        `prune of the volumes of ${this.#owner}`,
+      );
+      for (const name of unused) {
+        this.volumes.delete(name);
+        this.#events.acknowledge('volume', 'destroy', name);
+      }
+    } catch (error) {
+      if (!(error instanceof LostError)) throw error;
+      for (const name of unused) {
+        if ((await this.#there(`/volumes/${name}`)) === undefined) this.volumes.delete(name);
+      }
+    }
+  }
+
   // --- networks ---
 
   async createNetwork(): Promise<void> {
@@ -231,26 +290,62 @@ export class ObjectClient {
 
   async removeNetwork(): Promise<void> {
     const [name = `${this.#owner}-none`, id] = this.#random.pick(this.networks) ?? [];
-    const users = [...this.#containers.containers.values()].filter(({ networks }) => networks.has(name));
-    const isActive = users.some(({ state }) => state === 'running' || state === 'paused');
+    const isActive = this.#isActive(name);
     const status = id === undefined ? 404 : isActive ? 403 : 204;
-    // A network that stopped containers are on can be removed; they then cannot start, which is not what is tested here.
-    if (users.length > 0 && !isActive) return;
     try {
       await this.#daemon.expect(status, 'DELETE', `/networks/${name}`);
       if (status !== 204 || id === undefined) return;
-      this.networks.delete(name);
+      this.#forgetNetwork(name);
       this.#events.acknowledge('network', 'destroy', id);
     } catch (error) {
       if (!(error instanceof LostError)) throw error;
       const there = await this.#there(`/networks/${name}`);
       if (status !== 204) assert.equal(there === undefined, status === 404, name);
-      else if (there === undefined) this.networks.delete(name);
+      else if (there === undefined) this.#forgetNetwork(name);
     }
   }
 
+  #isActive(network: string): boolean {
+    return [...this.#containers.containers.values()].some(
+      ({ networks, state }) => networks.has(network) && (state === 'running' || state === 'paused'),
+    );
+  }
+
+  /** Containers that do not run stay on it, in their records. */
+  #forgetNetwork(name: string): void {
+    this.networks.delete(name);
+    for (const { networks, goneNetworks } of this.#containers.containers.values()) {
+      if (networks.has(name)) goneNetworks.add(name);
+    }
+  }
+
+  /** Removes those that no running container is on. */
+  async pruneNetworks(): Promise<void> {
+    const unused = [...this.networks.keys()].filter((name) => !this.#isActive(name));
+    try {
+      const answer = await this.#daemon.expect(200, 'POST', `/networks/prune?filters=${this.#filters({})}`);
+      const { NetworksDeleted } = answer.json<{ NetworksDeleted: string[] | null }>();
+      assert.deepEqual(
+        (NetworksDeleted ?? []).toSorted(),
+        unused.toSorted(),
+        `prune of the networks of ${this.#owner}`,
+      );
+      for (const name of unused) {
+        this.#events.acknowledge('network', 'destroy', this.networks.get(name) ?? '');
+        this.#forgetNetwork(name);
+      }
+    } catch (error) {
+      if (!(error instanceof LostError)) throw error;
+      for (const name of unused) {
+        if ((await this.#there(`/networks/${name}`)) === undefined) this.#forgetNetwork(name);
+      }
+    }
+  }
+
+  /** Connects a container, or disconnects it where it is on the network, which need not be there any more. */
   async connect(model: ContainerModel): Promise<void> {
-    const name = this.#random.pick(this.networks.keys());
+    const gone = this.#random.pick(model.goneNetworks);
+    const name = gone ?? this.#random.pick(this.networks.keys());
     if (name === undefined) return;
     const isOn = model.networks.has(name);
     const verb = isOn ? 'disconnect' : 'connect';
@@ -262,6 +357,7 @@ export class ObjectClient {
     const change = (): void => {
       if (isOn) model.networks.delete(name);
       else model.networks.add(name);
+      model.goneNetworks.delete(name);
     };
     try {
       await this.#daemon.expect(200, 'POST', `/networks/${name}/${verb}`, { Container: model.id });

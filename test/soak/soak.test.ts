@@ -19,7 +19,9 @@ import { UnsteadyDaemon } from './unsteady-daemon.ts';
 const MINUTES = Number(process.env['MYDOCK_SOAK_MINUTES'] ?? 0.25);
 const SEED = Number(process.env['MYDOCK_SOAK_SEED'] ?? Date.now() % 1_000_000);
 const CLIENTS = 8;
-const KILL_AFTER_MS = { least: 3000, most: 15_000 };
+const CHANGE_AFTER_MS = { least: 3000, most: 15_000 };
+/** Of the times when the daemon does not go on: another takes over from it. Else it is killed. */
+const TAKEOVER_PERCENT = 40;
 const TELL_EVERY_MS = 30_000;
 /** What a daemon may have grown by when all is removed. */
 const GROWTH_MAX = { mebibytes: 150, descriptors: 20 };
@@ -31,12 +33,18 @@ function residentMiB(daemon: Daemon): number {
   return Number(kib) / 1024;
 }
 
-/** Kills the daemon at random moments until `signal` fires. */
-async function killNowAndThen(unsteady: UnsteadyDaemon, random: Random, signal: AbortSignal): Promise<void> {
+/** Kills or replaces the daemon at random moments until `signal` fires. */
+async function changeNowAndThen(
+  unsteady: UnsteadyDaemon,
+  random: Random,
+  signal: AbortSignal,
+): Promise<void> {
   while (!signal.aborted) {
-    const waitMs = KILL_AFTER_MS.least + random.below(KILL_AFTER_MS.most - KILL_AFTER_MS.least);
+    const waitMs = CHANGE_AFTER_MS.least + random.below(CHANGE_AFTER_MS.most - CHANGE_AFTER_MS.least);
     await sleep(waitMs, undefined, { signal }).catch(() => undefined);
-    if (!signal.aborted) await unsteady.kill();
+    if (signal.aborted) return;
+    if (random.chance(TAKEOVER_PERCENT)) await unsteady.takeOver();
+    else await unsteady.kill();
   }
 }
 
@@ -99,7 +107,7 @@ async function soak(daemon: Daemon): Promise<void> {
   const operations = (): number => clients.reduce((sum, client) => sum + client.operations, 0);
   const telling = setInterval(() => {
     process.stderr.write(
-      `${operations()} operations, ${unsteady.calls} calls, ${events.count} events, ${unsteady.kills} kills\n`,
+      `${operations()} operations, ${unsteady.calls} calls, ${events.count} events, ${unsteady.kills} kills, ${unsteady.takeovers} takeovers\n`,
     );
   }, TELL_EVERY_MS);
   const differences: string[] = [];
@@ -109,9 +117,9 @@ async function soak(daemon: Daemon): Promise<void> {
     end.abort();
   };
   try {
-    const killing = killNowAndThen(unsteady, new Random(SEED), end.signal).catch(note);
+    const changing = changeNowAndThen(unsteady, new Random(SEED), end.signal).catch(note);
     await Promise.all(clients.map((client) => client.work(end.signal).catch(note)));
-    await killing;
+    await changing;
     await unsteady.up();
     if (differences.length === 0) {
       for (const client of clients) await client.clear();
@@ -137,7 +145,9 @@ async function soak(daemon: Daemon): Promise<void> {
         : ''
     }`,
   );
-  process.stderr.write(`seed ${SEED}: ${operations()} operations, ${unsteady.kills} kills, no difference\n`);
+  process.stderr.write(
+    `seed ${SEED}: ${operations()} operations, ${unsteady.kills} kills, ${unsteady.takeovers} takeovers, no difference\n`,
+  );
   await assertNothingLeft(daemon, images);
   // The same work again, so that what is kept ready once is not taken for a leak.
   await daemon.stop();

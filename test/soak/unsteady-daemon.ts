@@ -1,6 +1,7 @@
 /**
- * A daemon that is killed and started again while clients ask it for things. A call that ends while the daemon is killed
- * has no answer, whatever came: it may have been done or not.
+ * A daemon that is killed and started again while clients ask it for things, or makes room for another one. A call that
+ * ends while the daemon is killed has no answer, whatever came: it may have been done or not. Those that meet a takeover
+ * are answered like all others.
  */
 import assert from 'node:assert/strict';
 import { type Answer, type Exchange, exchange } from '../conformance/exchange.ts';
@@ -13,8 +14,11 @@ export class UnsteadyDaemon {
   readonly daemon: Daemon;
   calls = 0;
   kills = 0;
+  takeovers = 0;
   /** When the daemon was killed, in milliseconds of `Date.now`. */
   readonly killedAtMs: number[] = [];
+  /** When one daemon began to take over from another. */
+  readonly takenAtMs: number[] = [];
   #up: Promise<void> = Promise.resolve();
 
   constructor(daemon: Daemon) {
@@ -27,6 +31,18 @@ export class UnsteadyDaemon {
     this.killedAtMs.push(Date.now());
     this.#up = this.#again();
     await this.#up;
+  }
+
+  /** Kills and takeovers that have begun. */
+  get changes(): number {
+    return this.kills + this.takeovers;
+  }
+
+  /** Lets another daemon take over. */
+  async takeOver(): Promise<void> {
+    this.takeovers += 1;
+    this.takenAtMs.push(Date.now());
+    await this.daemon.takeOver();
   }
 
   async #again(): Promise<void> {
