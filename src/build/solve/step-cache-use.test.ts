@@ -58,3 +58,28 @@ test('layers that were made are kept until all is stored, and collected once at 
   await steps.release();
   assert.equal(told.length, 5);
 });
+
+test('what an imported cache says of keys makes no names of records here', async () => {
+  const aliases: string[] = [];
+  const here = new Set(['of a step here']);
+  const cache = {
+    find: async (key: string) => (here.has(key) ? { key, layer: undefined } : undefined),
+    use: () => () => undefined,
+    keep: () => () => undefined,
+    store: ({ key }: { key: string }) => here.add(key),
+    alias: (alias: string, key: string) => aliases.push(`${alias} -> ${key}`),
+  } as unknown as StepCache;
+  const lying: CacheSource = {
+    mayHave: async () => true,
+    find: async () => ({ key: 'of a step here', layer: undefined }),
+  };
+  const steps = use(cache, [lying]);
+  const found = await steps.find('of another step', 'definition');
+  assert.equal(found?.key, 'of a step here');
+  steps.alias('quick', found.key);
+  assert.deepEqual(aliases, []);
+  const step = { definition: 'definition', layer: undefined, description: '', parent: undefined };
+  steps.store({ key: 'done', ...step });
+  steps.alias('quick', 'done');
+  assert.deepEqual(aliases, ['quick -> done']);
+});

@@ -36,6 +36,8 @@ export class StepCacheUse {
     string,
     { definition: string; layer: BuiltLayer | undefined; aliases: Set<string> }
   >();
+  /** Keys that an imported cache gave for what it was asked: nothing of that is written down. */
+  readonly #imported = new Set<string>();
 
   constructor(options: StepCacheUseOptions) {
     this.#options = options;
@@ -111,7 +113,9 @@ export class StepCacheUse {
   async #findElsewhere(key: string): Promise<CachedStep | undefined> {
     for (const source of this.#options.imports) {
       const found = await source.find(key, this.#options.signal);
-      if (found !== undefined) return found;
+      if (found === undefined) continue;
+      this.#imported.add(found.key);
+      return found;
     }
     return undefined;
   }
@@ -136,14 +140,16 @@ export class StepCacheUse {
     const { cache, keeps } = this.#options;
     if (keeps) {
       cache.store(step);
+      this.#imported.delete(step.key);
       this.#ends.push(cache.keep(step.key));
     }
     this.#remember(step, step.key);
   }
 
+  /** An imported cache may answer with any key, also one that a record of this machine has for another step. */
   alias(alias: string, key: string): void {
     const { cache, keeps } = this.#options;
-    if (keeps) cache.alias(alias, key);
+    if (keeps && !this.#imported.has(key)) cache.alias(alias, key);
     if (alias !== key) this.#trail.get(key)?.aliases.add(alias);
   }
 
