@@ -1,9 +1,10 @@
 /*
- * Reading a tree that others may change: names are opened below an open root and links are never
- * followed, a directory is listed with one call, and a file is read only while it is what was
- * listed. All are synchronous; what they cost is a few system calls a name.
+ * What there is in a tree that others may change: names are opened below an open root, links are
+ * never followed, and a directory is listed with one call. All are synchronous; what they cost is a
+ * few system calls a name. Contents are read by tree_read.c.
  */
 #define _GNU_SOURCE
+#include "tree.h"
 #include "module.h"
 #include <dirent.h>
 #include <errno.h>
@@ -18,31 +19,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/* Twin of TREE_FIELDS in src/native/tree.ts. */
-enum tree_field {
-    TREE_MODE,
-    TREE_UID,
-    TREE_GID,
-    TREE_LINKS,
-    TREE_MAJOR,
-    TREE_MINOR,
-    TREE_SIZE,
-    TREE_SECONDS,
-    TREE_NANOSECONDS,
-    TREE_CHANGE_SECONDS,
-    TREE_CHANGE_NANOSECONDS,
-    TREE_DEVICE,
-    TREE_INODE_HIGH,
-    TREE_INODE_LOW,
-    TREE_COUNT,
-};
-/* From here on, what tells that a file is still the one that was listed. */
-#define TREE_STATE_FROM TREE_SIZE
-
 /* Attributes of one directory's entries beyond this are refused (E2BIG). */
 #define TREE_XATTR_BYTES_MAX ((size_t)64 << 20)
 
-static void tree_fields(const struct stat *st, double *fields) {
+void tree_fields(const struct stat *st, double *fields) {
     fields[TREE_MODE] = st->st_mode;
     fields[TREE_UID] = st->st_uid;
     fields[TREE_GID] = st->st_gid;
@@ -59,8 +39,7 @@ static void tree_fields(const struct stat *st, double *fields) {
     fields[TREE_INODE_LOW] = (double)((uint64_t)st->st_ino & 0xffffffff);
 }
 
-/* Opens a path below the root, on which no component is a link; with O_PATH the last may be one. */
-static int tree_open(int root, const char *path, uint64_t flags) {
+int tree_open(int root, const char *path, uint64_t flags) {
     struct open_how how = {
         .flags = flags | O_NOFOLLOW | O_CLOEXEC,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
@@ -311,91 +290,10 @@ static napi_value tree_look(napi_env env, napi_callback_info info) {
     return result;
 }
 
-/* Whether a file still is what `state` says: the numbers of a listing from TREE_STATE_FROM on. */
-static bool is_unchanged(int fd, const double *state) {
-    struct stat st;
-    double fields[TREE_COUNT];
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-        return false;
-    tree_fields(&st, fields);
-    return memcmp(fields + TREE_STATE_FROM, state,
-                  (TREE_COUNT - TREE_STATE_FROM) * sizeof *fields) == 0;
-}
-
-static const double *state_argument(struct call *call, size_t index) {
-    void *data = NULL;
-    size_t length = 0;
-    napi_typedarray_type type = napi_int8_array;
-    if (!call->failed &&
-        napi_get_typedarray_info(call->env, call->arguments[index], &type, &length, &data, NULL,
-                                 NULL) == napi_ok &&
-        type == napi_float64_array && length >= TREE_COUNT - TREE_STATE_FROM)
-        return data;
-    call_type_error(call, "state", "a Float64Array of a file's state");
-    return NULL;
-}
-
-/* treeRead(rootFd, path, state, buffer): the whole of a file that fits; its length. ESTALE where it
- * is not, or no longer, what `state` says. */
-static napi_value tree_read(napi_env env, napi_callback_info info) {
-    struct call call = call_begin(env, info);
-    int root = call_int32(&call, 0, "rootFd");
-    cleanup_free char *path = call_string(&call, 1, "path");
-    const double *state = state_argument(&call, 2);
-    struct bytes buffer = call_bytes(&call, 3, "buffer");
-    if (call.failed)
-        return NULL;
-    cleanup_close int fd = tree_open(root, path, O_RDONLY | O_NONBLOCK);
-    if (fd < 0)
-        return throw_errno(env, errno, "openat2", path);
-    size_t size = (size_t)state[0];
-    if (size > buffer.length || !is_unchanged(fd, state))
-        return throw_errno(env, size > buffer.length ? EFBIG : ESTALE, "read", path);
-    size_t done = 0;
-    while (done < size) {
-        ssize_t got = read(fd, (uint8_t *)(uintptr_t)buffer.data + done, size - done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return throw_errno(env, errno, "read", path);
-        if (got == 0)
-            break;
-        done += (size_t)got;
-    }
-    if (done < size || !is_unchanged(fd, state))
-        return throw_errno(env, ESTALE, "read", path);
-    return make_int32(env, (int32_t)done);
-}
-
-/* treeOpen(rootFd, path, state): a descriptor of a file, at its start. */
-static napi_value tree_open_file(napi_env env, napi_callback_info info) {
-    struct call call = call_begin(env, info);
-    int root = call_int32(&call, 0, "rootFd");
-    cleanup_free char *path = call_string(&call, 1, "path");
-    const double *state = state_argument(&call, 2);
-    if (call.failed)
-        return NULL;
-    cleanup_close int fd = tree_open(root, path, O_RDONLY | O_NONBLOCK);
-    if (fd < 0)
-        return throw_errno(env, errno, "openat2", path);
-    if (!is_unchanged(fd, state))
-        return throw_errno(env, ESTALE, "open", path);
-    return make_int32(env, steal_fd(&fd));
-}
-
-/* treeUnchanged(fd, state) */
-static napi_value tree_unchanged(napi_env env, napi_callback_info info) {
-    struct call call = call_begin(env, info);
-    int fd = call_int32(&call, 0, "fd");
-    const double *state = state_argument(&call, 1);
-    if (call.failed)
-        return NULL;
-    return make_bool(env, is_unchanged(fd, state));
-}
-
 napi_status register_tree(napi_env env, napi_value exports) {
     static const struct addon_function functions[] = {
-        {"treeList", tree_list},      {"treeLook", tree_look},           {"treeRead", tree_read},
+        {"treeList", tree_list},      {"treeLook", tree_look},
+        {"treeRead", tree_read},      {"treeReadFiles", tree_read_files},
         {"treeOpen", tree_open_file}, {"treeUnchanged", tree_unchanged},
     };
     return addon_export(env, exports, functions, sizeof functions / sizeof functions[0]);

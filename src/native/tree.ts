@@ -1,11 +1,11 @@
 /**
- * The addon's functions for trees that others may change while they are read (native/addon/tree.c): names are opened
+ * The addon's functions for trees that others may change while they are read (native/addon/tree.h): names are opened
  * below an open root, links are never followed, and a file is read only while it is what was listed. Paths are byte
  * strings relative to the root, '' is the root itself. All are synchronous; errors carry `code` and `path`.
  */
 import { addon } from './addon.ts';
 
-/** Places in a listing's `fields`, `count` for each entry. Twin of enum tree_field in native/addon/tree.c. */
+/** Places in a listing's `fields`, `count` for each entry. Twin of enum tree_field in native/addon/tree.h. */
 export const TREE_FIELDS = {
   /** Type and permission bits, as in st_mode. */
   mode: 0,
@@ -29,6 +29,9 @@ export const TREE_FIELDS = {
 /** Where a file's state begins among its fields; it reaches to their end. */
 export const STATE_FROM = TREE_FIELDS.size;
 
+/** How many numbers that is. */
+export const STATE_COUNT = TREE_FIELDS.count - STATE_FROM;
+
 /** Attributes as [name, value, name, value, …]; names are byte strings. */
 export type TreeXattrs = (string | Uint8Array)[];
 
@@ -51,6 +54,19 @@ export interface TreeAddon {
   ): { fields: Float64Array; link: string; xattrs: TreeXattrs | null } | null;
   /** Reads the whole of a file that fits into `buffer`. ESTALE where it is not what `state` says, or no longer. */
   treeRead(rootFd: number, path: string | Uint8Array, state: Float64Array, buffer: Uint8Array): number;
+  /**
+   * Reads files of one directory into `buffer`, one behind the other, from the one of number `from` on as many as fit;
+   * returns their number. `names` have a NUL behind each, `states` are one behind the other. Empty files are not looked
+   * at. Errors as of `treeRead`; `path` is the name of the file, none where it is the directory's.
+   */
+  treeReadFiles(
+    rootFd: number,
+    directory: string | Uint8Array,
+    names: Uint8Array,
+    states: Float64Array,
+    from: number,
+    buffer: Uint8Array,
+  ): number;
   /** A descriptor of a file at its start; the caller closes it. */
   treeOpen(rootFd: number, path: string | Uint8Array, state: Float64Array): number;
   treeUnchanged(fd: number, state: Float64Array): boolean;

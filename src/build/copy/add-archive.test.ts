@@ -114,6 +114,7 @@ for (const driver of ['erofs', 'overlay'] as const) {
           kinds.push(execFileSync(program, ['-c'], { input: tar }));
         }
       }
+      const before = fixture.snapshotter.layers();
       const ids = new Set<DiffID>();
       for (const packed of kinds) {
         const layer = await add({ 'a.tar': packed }, {});
@@ -133,7 +134,7 @@ for (const driver of ['erofs', 'overlay'] as const) {
         assert.equal(statSync(join(root, 'd')).mtimeMs, EPOCH * 1000);
       });
       assert.deepEqual(fixture.trees(), []);
-      assert.deepEqual(fixture.snapshotter.layers(), [diffId], 'nothing is left of the archives');
+      assert.deepEqual(fixture.snapshotter.layers(), [...before, diffId], 'nothing is left of the archives');
     });
 
     test('--chown holds for all of it; without unpacking it is a file', async () => {

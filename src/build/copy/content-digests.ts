@@ -3,24 +3,26 @@
  * once, many by worker threads. What was read is remembered, where it will be found again.
  */
 
-import { createHash, hash as hashAtOnce } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { statfsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { setImmediate as turn } from 'node:timers/promises';
 import { InternalError } from '../../base/errors.ts';
 import { step } from '../../base/steps.ts';
 import type { ByteString } from '../../image/layers/tar/byte-string.ts';
-import { readTreeFile } from '../../image/layers/tree-content.ts';
+import { DIGEST_BYTES, digestTreeFiles } from '../../image/layers/tree-digests.ts';
 import { WorkerPool } from '../../image/layers/work/worker-pool.ts';
-import { TREE_FIELDS } from '../../native/tree.ts';
+import { STATE_COUNT, TREE_FIELDS } from '../../native/tree.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 import {
-  DIGEST_BYTES,
   type DigestedFile,
   type DirectoryIdentity,
   type FileDigests,
   isSettled,
+  type KnownFiles,
   trustedUntil,
 } from './file-digests.ts';
+import type { FileTable } from './file-table.ts';
 import type { Match, SelectedNode } from './selection.ts';
 import { type FileEntry, TreeFiles } from './tree-files.ts';
 import { Turns } from './turns.ts';
@@ -32,7 +34,8 @@ const AT_ONCE_FILES = 200;
 const BATCH_BYTES = 64 * 1024 * 1024;
 const BATCH_FILES = 4000;
 const BUFFER_BYTES = 256 * 1024;
-const REMEMBER_AT_ONCE = 500;
+/** Files that are written down in one transaction. */
+const REMEMBER_AT_ONCE = 20_000;
 /**
  * File systems (statfs(2)) where stat does not tell one content from another: on EROFS, squashfs, ISO 9660, UDF, cramfs
  * and romfs all that it says is of whoever made the image, and the next image that is mounted has the same device;
@@ -45,20 +48,18 @@ const EMPTY_DIGEST = createHash('sha256').digest();
 
 interface Directory {
   entry: FileEntry;
-  files: FileEntry[];
+  files: FileTable;
 }
 
 /** Files of one tree that were not remembered. */
 interface Unknown {
   tree: SourceTree;
-  /** When the tree was listed, before any of it was read. */
-  files: FileEntry[];
+  directories: Directory[];
 }
 
 export class ContentDigests {
   readonly #store: FileDigests;
   readonly #listedMs: number;
-  readonly #digests = new Map<FileEntry, Uint8Array>();
   readonly #directories = new Map<SourceTree, Directory[]>();
   #unknown: Unknown[] = [];
 
@@ -83,8 +84,8 @@ export class ContentDigests {
   #take(match: Match): void {
     const directories = this.#directories.get(match.tree) ?? [];
     this.#directories.set(match.tree, directories);
-    if (match.node.entry.isFile) directories.push({ entry: match.directory, files: [match.node.entry] });
-    else collect(match.node, directories);
+    if (match.kind === 'directory') collect(match.node, directories);
+    else if (match.file.isFile(0)) directories.push({ entry: match.directory, files: match.file });
   }
 
   /** Whether nothing has to be read. */
@@ -92,63 +93,83 @@ export class ContentDigests {
     return this.#unknown.length === 0;
   }
 
-  digest(entry: FileEntry): Uint8Array {
-    const digest = entry.sizeBytes === 0 ? EMPTY_DIGEST : this.#digests.get(entry);
-    if (digest === undefined) throw new InternalError(`no digest of ${JSON.stringify(entry.path)}`);
-    return digest;
-  }
-
   /** Reads what is not known. Throws InvalidParameter naming a file that is changed meanwhile. */
   async complete(signal: AbortSignal): Promise<void> {
-    for (const { tree, files } of this.#unknown) {
-      const digests = await digestFiles(tree, files, signal);
-      for (const [index, entry] of files.entries()) {
-        this.#digests.set(entry, digests.subarray(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES));
-      }
+    for (const { tree, directories } of this.#unknown) {
+      await digestFiles(tree, directories, signal);
       if (!isRemembered(tree)) continue;
-      await step('build/remember-digests', tree.title, () => this.#remember(tree, new Set(files)));
+      await step('build/remember-digests', tree.title, () => this.#remember(tree.path, directories));
     }
     this.#unknown = [];
   }
 
   async #lookUp(tree: SourceTree, directories: readonly Directory[], turns: Turns): Promise<void> {
     const mayBeKnown = isRemembered(tree);
-    const unknown: FileEntry[] = [];
-    for (const { entry, files } of directories) {
+    const unknown: Directory[] = [];
+    for (const directory of directories) {
       await turns.take();
+      const { entry, files } = directory;
       const known = mayBeKnown ? this.#store.known(identityOf(entry)) : undefined;
-      for (const file of files) {
-        if (file.sizeBytes === 0 || this.#digests.has(file)) continue;
-        const digest = known?.digest(file.state);
-        if (digest === undefined) unknown.push(file);
-        else this.#digests.set(file, digest);
-      }
+      if (known !== undefined) recall(files, known);
+      if (hasUnknown(files)) unknown.push(directory);
     }
-    if (unknown.length > 0) this.#unknown.push({ tree, files: unknown });
+    if (unknown.length > 0) this.#unknown.push({ tree, directories: unknown });
   }
 
-  async #remember(tree: SourceTree, read: ReadonlySet<FileEntry>): Promise<void> {
-    const untilMs = trustedUntil(tree.path, this.#listedMs);
+  async #remember(path: string, directories: readonly Directory[]): Promise<void> {
+    const untilMs = trustedUntil(path, this.#listedMs);
     let batch: { identity: DirectoryIdentity; files: DigestedFile[] }[] = [];
-    for (const { entry, files } of this.#directories.get(tree) ?? []) {
-      if (!files.some((file) => read.has(file))) continue;
-      batch.push({ identity: identityOf(entry), files: this.#settled(files, untilMs) });
-      if (batch.length < REMEMBER_AT_ONCE) continue;
+    let count = 0;
+    for (const { entry, files } of directories) {
+      const settled = settledFiles(files, untilMs);
+      batch.push({ identity: identityOf(entry), files: settled });
+      count += settled.length;
+      if (count < REMEMBER_AT_ONCE) continue;
       this.#store.remember(batch);
       batch = [];
+      count = 0;
       await turn();
     }
     if (batch.length > 0) this.#store.remember(batch);
   }
+}
 
-  #settled(files: readonly FileEntry[], untilMs: number): DigestedFile[] {
-    const settled: DigestedFile[] = [];
-    for (const file of files) {
-      const state = file.state;
-      if (file.sizeBytes > 0 && isSettled(state, untilMs)) settled.push({ state, digest: this.digest(file) });
-    }
-    return settled;
+/** The digest of a file that is known, or has no content. */
+export function digestOf(files: FileTable, index: number): Uint8Array {
+  const digest = files.sizeBytes(index) === 0 ? EMPTY_DIGEST : files.digest(index);
+  if (digest === undefined) throw new InternalError(`no digest of ${JSON.stringify(files.path(index))}`);
+  return digest;
+}
+
+/** Whether a file's digest has to be found out. */
+function isUnknown(files: FileTable, index: number): boolean {
+  return files.isFile(index) && files.sizeBytes(index) > 0 && !files.isKnown(index);
+}
+
+function hasUnknown(files: FileTable): boolean {
+  for (let index = 0; index < files.count; index++) if (isUnknown(files, index)) return true;
+  return false;
+}
+
+function recall(files: FileTable, known: KnownFiles): void {
+  const state = new Float64Array(STATE_COUNT);
+  for (let index = 0; index < files.count; index++) {
+    if (!isUnknown(files, index)) continue;
+    files.putState(index, state, 0);
+    const digest = known.digest(state);
+    if (digest !== undefined) files.setDigest(index, digest);
   }
+}
+
+function settledFiles(files: FileTable, untilMs: number): DigestedFile[] {
+  const settled: DigestedFile[] = [];
+  for (let index = 0; index < files.count; index++) {
+    const digest = files.digest(index);
+    if (digest === undefined) continue;
+    const state = files.state(index);
+    if (isSettled(state, untilMs)) settled.push({ state, digest });
+  }
+  return settled;
 }
 
 function isRemembered(tree: SourceTree): boolean {
@@ -156,12 +177,9 @@ function isRemembered(tree: SourceTree): boolean {
 }
 
 function collect(node: SelectedNode, directories: Directory[]): void {
-  const files: FileEntry[] = [];
-  for (const child of node.children ?? []) {
-    if (child.children !== undefined) collect(child, directories);
-    else if (child.entry.isFile) files.push(child.entry);
-  }
-  if (files.length > 0) directories.push({ entry: node.entry, files });
+  const { entry, files, folders } = node;
+  if (files.count > 0) directories.push({ entry, files });
+  for (const folder of folders) collect(folder, directories);
 }
 
 function identityOf(directory: FileEntry): DirectoryIdentity {
@@ -169,81 +187,132 @@ function identityOf(directory: FileEntry): DirectoryIdentity {
   return { device: directory.field(TREE_FIELDS.device), inode: `${high}:${low}` };
 }
 
+/** What is read at a time: some unknown files of a directory. */
+interface Part {
+  files: FileTable;
+  indexes: Uint32Array;
+  bytes: number;
+}
+
 async function digestFiles(
   tree: SourceTree,
-  files: readonly FileEntry[],
+  directories: readonly Directory[],
   signal: AbortSignal,
-): Promise<Buffer> {
-  const bytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
-  if (bytes <= AT_ONCE_BYTES && files.length <= AT_ONCE_FILES) return await digestHere(tree, files, signal);
+): Promise<void> {
+  const batches = batchesOf(directories);
+  const first = batches.next();
+  if (first.done === true) return;
+  const rest = batches.next();
+  const bytes = first.value.reduce((sum, part) => sum + part.bytes, 0);
+  const count = first.value.reduce((sum, part) => sum + part.indexes.length, 0);
+  if (rest.done === true && bytes <= AT_ONCE_BYTES && count <= AT_ONCE_FILES) {
+    await digestHere(tree, first.value, signal);
+    return;
+  }
+  const waiting = [first.value, ...(rest.done === true ? [] : [rest.value])];
+  const next = (): Part[] | undefined => {
+    const there = waiting.shift();
+    if (there !== undefined) return there;
+    const step = batches.next();
+    return step.done === true ? undefined : step.value;
+  };
+  await digestByWorkers(tree, next, signal);
+}
+
+/** Batches are made as workers take them: those of all files at once would take as much memory as the files' table. */
+async function digestByWorkers(
+  tree: SourceTree,
+  next: () => Part[] | undefined,
+  signal: AbortSignal,
+): Promise<void> {
   const pool = new WorkerPool();
   const failed = new AbortController();
-  try {
-    const jobs = [...batches(files)].map(async (batch) => {
-      const paths = batch.map(({ path }) => path).join('\0') as ByteString;
-      const job = { kind: 'hash', root: tree.path, paths, states: statesOf(batch) } as const;
-      const { digests } = await pool.run(job, {}, AbortSignal.any([signal, failed.signal]));
+  const either = AbortSignal.any([signal, failed.signal]);
+  const work = async (): Promise<void> => {
+    for (let parts = next(); parts !== undefined; parts = next()) {
+      const { digests } = await pool.run(
+        { kind: 'hash', root: tree.path, runs: parts.map(runOf) },
+        {},
+        either,
+      );
       if (digests === undefined) throw new InternalError('a layer worker gave no digests');
-      return digests;
-    });
-    try {
-      return Buffer.concat(await Promise.all(jobs));
-    } catch (error) {
-      failed.abort();
-      await Promise.allSettled(jobs);
-      throw error;
+      takeDigests(parts, digests);
     }
+  };
+  const working = Array.from({ length: availableParallelism() }, work);
+  try {
+    await Promise.all(working);
+  } catch (error) {
+    failed.abort();
+    await Promise.allSettled(working);
+    throw error;
   } finally {
     await pool.close();
   }
 }
 
-async function digestHere(
-  tree: SourceTree,
-  files: readonly FileEntry[],
-  signal: AbortSignal,
-): Promise<Buffer> {
-  const digests = Buffer.alloc(files.length * DIGEST_BYTES);
+async function digestHere(tree: SourceTree, parts: readonly Part[], signal: AbortSignal): Promise<void> {
+  const digests = Buffer.alloc(parts.reduce((sum, { indexes }) => sum + indexes.length, 0) * DIGEST_BYTES);
   const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   const reader = new TreeFiles(tree);
   const turns = new Turns(signal);
   try {
-    for (const [index, { path, state, sizeBytes }] of files.entries()) {
-      const file = { rootFd: reader.rootFd, path, state };
-      if (sizeBytes <= buffer.length) {
-        await readTreeFile(file, buffer, (piece) => {
-          hashAtOnce('sha256', piece, 'buffer').copy(digests, index * DIGEST_BYTES);
-        });
-      } else {
-        const hash = createHash('sha256');
-        await readTreeFile(file, buffer, (piece) => void hash.update(piece));
-        hash.digest().copy(digests, index * DIGEST_BYTES);
-      }
-      await turns.take();
+    let at = 0;
+    for (const part of parts) {
+      const run = { ...runOf(part), rootFd: reader.rootFd };
+      await digestTreeFiles(run, buffer, digests, at, () => turns.take());
+      at += part.indexes.length * DIGEST_BYTES;
     }
   } finally {
     reader.close();
   }
-  return digests;
+  takeDigests(parts, digests);
 }
 
-function* batches(files: readonly FileEntry[]): Generator<FileEntry[]> {
-  let batch: FileEntry[] = [];
+function runOf({ files, indexes }: Part): { directory: ByteString; names: Uint8Array; states: Float64Array } {
+  return { directory: files.directory, ...files.run(indexes) };
+}
+
+function takeDigests(parts: readonly Part[], digests: Uint8Array): void {
+  let at = 0;
+  for (const { files, indexes } of parts) {
+    for (const index of indexes) {
+      files.setDigest(index, digests.subarray(at, at + DIGEST_BYTES));
+      at += DIGEST_BYTES;
+    }
+  }
+}
+
+function* batchesOf(directories: readonly Directory[]): Generator<Part[]> {
+  let batch: Part[] = [];
   let bytes = 0;
-  for (const file of files) {
-    batch.push(file);
-    bytes += file.sizeBytes;
-    if (bytes < BATCH_BYTES && batch.length < BATCH_FILES) continue;
-    yield batch;
-    batch = [];
-    bytes = 0;
+  let count = 0;
+  for (const { files } of directories) {
+    for (const part of partsOf(files)) {
+      batch.push(part);
+      bytes += part.bytes;
+      count += part.indexes.length;
+      if (bytes < BATCH_BYTES && count < BATCH_FILES) continue;
+      yield batch;
+      batch = [];
+      bytes = 0;
+      count = 0;
+    }
   }
   if (batch.length > 0) yield batch;
 }
 
-function statesOf(files: readonly FileEntry[]): Float64Array {
-  const length = files[0]?.state.length ?? 0;
-  const states = new Float64Array(files.length * length);
-  for (const [index, file] of files.entries()) states.set(file.state, index * length);
-  return states;
+function* partsOf(files: FileTable): Generator<Part> {
+  let indexes: number[] = [];
+  let bytes = 0;
+  for (let index = 0; index < files.count; index++) {
+    if (!isUnknown(files, index)) continue;
+    indexes.push(index);
+    bytes += files.sizeBytes(index);
+    if (bytes < BATCH_BYTES && indexes.length < BATCH_FILES) continue;
+    yield { files, indexes: Uint32Array.from(indexes), bytes };
+    indexes = [];
+    bytes = 0;
+  }
+  if (indexes.length > 0) yield { files, indexes: Uint32Array.from(indexes), bytes };
 }

@@ -4,8 +4,10 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { TREE_FIELDS } from '../../native/tree.ts';
-import type { ContentDigests } from './content-digests.ts';
-import type { Match, SelectedNode } from './selection.ts';
+import { digestOf } from './content-digests.ts';
+import type { FileTable } from './file-table.ts';
+import { forEachChild, type Match, type SelectedNode } from './selection.ts';
+import type { FileEntry } from './tree-files.ts';
 import type { Turns } from './turns.ts';
 
 /** What a source came to. */
@@ -13,11 +15,11 @@ export type SelectedSource =
   | { kind: 'matches'; matches: readonly Match[] }
   | { kind: 'inline'; name: string; content: Buffer };
 
-export async function contentKeyOf(
-  sources: readonly SelectedSource[],
-  digests: ContentDigests,
-  turns: Turns,
-): Promise<string> {
+const GATHERED_BYTES = 64 * 1024;
+const FILES_AT_ONCE = 1000;
+
+/** The digests of all files are known (ContentDigests.complete). */
+export async function contentKeyOf(sources: readonly SelectedSource[], turns: Turns): Promise<string> {
   const hash = createHash('sha256');
   for (const source of sources) {
     if (source.kind === 'inline') {
@@ -27,75 +29,143 @@ export async function contentKeyOf(
     hash.update('source\0');
     for (const match of source.matches) {
       /* The name is of no matter where a directory's content is copied. */
-      const isDirectory = match.node.entry.isDirectory;
-      hash.update(`match\0${isDirectory ? '' : match.name}\0`, 'latin1');
-      await new KeyWriter(hash, digests, match.tree.times === 'kept', match.node).write(match.node, turns);
+      const out = new KeyBytes(hash);
+      out.text(`match\0${match.kind === 'directory' ? '' : match.name}\0`);
+      await new KeyWriter(out, match).write(match, turns);
+      out.flush();
     }
   }
   return `sha256:${hash.digest('hex')}`;
 }
 
-class KeyWriter {
+/** Gathers what is hashed: a call for each of many short texts would cost more than the hashing. */
+class KeyBytes {
   readonly #hash: Hash;
-  readonly #digests: ContentDigests;
+  readonly #buffer = Buffer.allocUnsafe(GATHERED_BYTES);
+  #used = 0;
+
+  constructor(hash: Hash) {
+    this.#hash = hash;
+  }
+
+  /** Bytes, in a string of one char each. */
+  text(text: string): void {
+    if (!this.#hasRoom(text.length)) this.#hash.update(text, 'latin1');
+    else this.#used += this.#buffer.write(text, this.#used, 'latin1');
+  }
+
+  bytes(bytes: Uint8Array): void {
+    if (!this.#hasRoom(bytes.length)) {
+      this.#hash.update(bytes);
+      return;
+    }
+    this.#buffer.set(bytes, this.#used);
+    this.#used += bytes.length;
+  }
+
+  #hasRoom(length: number): boolean {
+    if (this.#used + length > GATHERED_BYTES) this.flush();
+    return length <= GATHERED_BYTES;
+  }
+
+  flush(): void {
+    this.#hash.update(this.#buffer.subarray(0, this.#used));
+    this.#used = 0;
+  }
+}
+
+class KeyWriter {
+  readonly #out: KeyBytes;
   readonly #kept: boolean;
   /** Numbers of files of which several names are copied. */
   readonly #files: ReadonlyMap<string, number>;
 
-  constructor(hash: Hash, digests: ContentDigests, kept: boolean, top: SelectedNode) {
-    this.#files = numberFiles(top);
-    this.#hash = hash;
-    this.#digests = digests;
-    this.#kept = kept;
+  constructor(out: KeyBytes, match: Match) {
+    this.#out = out;
+    this.#kept = match.tree.times === 'kept';
+    this.#files = match.kind === 'directory' ? numberFiles(match.node) : new Map();
   }
 
   /** Every field ends in NUL or has a fixed length, and a directory in `end`, so that no two trees read the same. */
-  async write(node: SelectedNode, turns: Turns): Promise<void> {
+  async write(match: Match, turns: Turns): Promise<void> {
     await turns.take();
-    this.#entry(node, '');
-    await this.#children(node, turns);
+    if (match.kind === 'file') {
+      this.#file(match.file, 0, '');
+      return;
+    }
+    this.#directory(match.node, '');
+    await this.#children(match.node, turns);
   }
 
   async #children(node: SelectedNode, turns: Turns): Promise<void> {
-    if (node.children === undefined) return;
     await turns.take();
-    if (node.implied) this.#hash.update('implied\0');
-    for (const child of node.children) {
-      this.#entry(child, child.entry.name);
-      if (child.children !== undefined) await this.#children(child, turns);
+    const { files, folders } = node;
+    if (node.implied) this.#out.text('implied\0');
+    let next = 0;
+    for (const folder of folders) {
+      const { name } = folder.entry;
+      while (next < files.count && files.name(next) < name) this.#file(files, next, files.name(next++));
+      this.#directory(folder, name);
+      await this.#children(folder, turns);
     }
-    this.#hash.update('end\0');
+    for (; next < files.count; next++) {
+      if (next % FILES_AT_ONCE === 0) await turns.take();
+      this.#file(files, next, files.name(next));
+    }
+    this.#out.text('end\0');
   }
 
-  #entry(node: SelectedNode, name: string): void {
-    const { entry } = node;
-    const fields = [name, entry.field(TREE_FIELDS.mode), entry.link];
+  #directory({ entry }: SelectedNode, name: string): void {
+    let text = `\0${name}\0${entry.field(TREE_FIELDS.mode)}\0`;
     if (this.#kept) {
       const { uid, gid, seconds, nanoseconds } = TREE_FIELDS;
-      fields.push(entry.field(uid), entry.field(gid), entry.field(seconds), entry.field(nanoseconds));
+      text += `\0${[uid, gid, seconds, nanoseconds].map((field) => entry.field(field)).join('\0')}`;
     }
-    if (!entry.isDirectory && !entry.isFile) {
-      fields.push(entry.field(TREE_FIELDS.major), entry.field(TREE_FIELDS.minor));
+    this.#out.text(`${this.#kept ? 7 : 3}${text}\0`);
+    this.#xattrs(entry.xattrs);
+  }
+
+  #file(files: FileTable, index: number, name: string): void {
+    let count = 3;
+    let text = `\0${name}\0${files.mode(index)}\0${files.link(index)}`;
+    if (this.#kept) {
+      count += 4;
+      text += `\0${files.uid(index)}\0${files.gid(index)}\0${files.seconds(index)}\0${files.nanoseconds(index)}`;
     }
-    if (!entry.isDirectory && entry.field(TREE_FIELDS.links) > 1) {
-      fields.push(this.#files.get(entry.identity) ?? '');
+    const isFile = files.isFile(index);
+    if (!isFile) {
+      count += 2;
+      text += `\0${files.major(index)}\0${files.minor(index)}`;
     }
-    this.#hash.update(`${fields.length}\0${fields.join('\0')}\0${entry.xattrs.length}\0`, 'latin1');
-    for (const xattr of entry.xattrs) {
-      this.#hash.update(`${xattr.name}\0${xattr.value.length}\0`, 'latin1').update(xattr.value);
+    if (files.links(index) > 1) {
+      count++;
+      text += `\0${this.#files.get(files.identity(index)) ?? ''}`;
     }
-    if (entry.isFile) this.#hash.update(this.#digests.digest(entry));
+    this.#out.text(`${count}${text}\0`);
+    this.#xattrs(files.xattrs(index));
+    if (isFile) this.#out.bytes(digestOf(files, index));
+  }
+
+  #xattrs(xattrs: FileEntry['xattrs']): void {
+    this.#out.text(`${xattrs.length}\0`);
+    for (const { name, value } of xattrs) {
+      this.#out.text(`${name}\0${value.length}\0`);
+      this.#out.bytes(value);
+    }
   }
 }
 
 /** By identity, which is itself of chance, in the order of the names. */
 function numberFiles(top: SelectedNode): Map<string, number> {
   const names = new Map<string, number>();
-  const count = ({ entry, children }: SelectedNode): void => {
-    if (!entry.isDirectory && entry.field(TREE_FIELDS.links) > 1) {
-      names.set(entry.identity, (names.get(entry.identity) ?? 0) + 1);
-    }
-    for (const child of children ?? []) count(child);
+  const count = (node: SelectedNode): void => {
+    const { files } = node;
+    const add = (index: number): void => {
+      if (files.links(index) < 2) return;
+      const identity = files.identity(index);
+      names.set(identity, (names.get(identity) ?? 0) + 1);
+    };
+    forEachChild(node, add, count);
   };
   count(top);
   const several = [...names].filter(([, times]) => times > 1);

@@ -3,14 +3,17 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseDiffID } from '../../image/digest.ts';
-import type {
-  CommittedLayer,
-  LayerContent,
-  LayerEntry,
-  LayerWriter,
+import {
+  type CommittedLayer,
+  type LayerContent,
+  type LayerEntry,
+  type LayerFileRun,
+  type LayerWriter,
+  RUN_NUMBERS,
 } from '../../image/layers/snapshotter.ts';
-import { bytesOf } from '../../image/layers/tar/byte-string.ts';
+import { type ByteString, bytesOf } from '../../image/layers/tar/byte-string.ts';
 import { readTreeFile } from '../../image/layers/tree-content.ts';
+import { STATE_COUNT } from '../../native/tree.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 import type { CopyRequest, PreparedCopy } from './copy-step.ts';
 import { FileDigests } from './file-digests.ts';
@@ -90,6 +93,9 @@ export class CopyFixture {
       add: async (entry, content) => {
         lines.push(await this.#line(entry, content));
       },
+      addFiles: async (run) => {
+        for (const file of filesOf(run)) lines.push(await this.#line(file.entry, file.content));
+      },
     });
     this.lines = lines;
     return LAYER;
@@ -115,6 +121,22 @@ export class CopyFixture {
     await readTreeFile(content.file, buffer, (piece) => void pieces.push(Buffer.from(piece)));
     return Buffer.concat(pieces).toString('latin1');
   }
+}
+
+/** A run as the entries that it stands for. */
+function filesOf(run: LayerFileRun): { entry: LayerEntry; content: LayerContent | undefined }[] {
+  const { rootFd, directory, to, numbers, seconds } = run;
+  const names = Buffer.from(run.names).toString('latin1').split('\0').slice(0, -1);
+  const below = (path: string, name: string) => (path === '' ? name : `${path}/${name}`) as ByteString;
+  return names.map((name, i) => {
+    const state = run.states.subarray(i * STATE_COUNT, (i + 1) * STATE_COUNT);
+    const [mode = 0, uid = 0, gid = 0, mtimeNsec = 0] = numbers.subarray(i * RUN_NUMBERS.count);
+    const mtimeSec = seconds[i] ?? 0;
+    return {
+      entry: { name: bytesOf(below(to, name)), type: 'file', mode, uid, gid, mtimeSec, mtimeNsec },
+      content: state[0] === 0 ? undefined : { file: { rootFd, path: below(directory, name), state } },
+    };
+  });
 }
 
 /** A name that is not UTF-8. */

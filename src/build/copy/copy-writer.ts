@@ -5,15 +5,14 @@
  */
 import { closeSync } from 'node:fs';
 import { InvalidParameterError } from '../../base/errors.ts';
-import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from '../../image/layers/native-archive.ts';
-import type { LayerContent, LayerEntry } from '../../image/layers/snapshotter.ts';
 import { type ByteString, byteString, bytesOf } from '../../image/layers/tar/byte-string.ts';
-import type { TarType } from '../../image/layers/tar/tar-format.ts';
 import { TREE_FIELDS, treeAddon } from '../../native/tree.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 import { isArchive } from './archive-file.ts';
+import { CopiedLeaves, type CopyRules, copiedAttributes } from './copied-leaves.ts';
 import type { Owner } from './copy-owner.ts';
 import { type Attributes, below, type Destination, parentOf } from './destination.ts';
+import type { FileTable } from './file-table.ts';
 import type { ModeChange } from './mode-change.ts';
 import type { Match, SelectedNode } from './selection.ts';
 import { type FileEntry, utf8 } from './tree-files.ts';
@@ -37,13 +36,6 @@ export interface WriterOptions {
   rootOf(tree: SourceTree): number;
 }
 
-const TYPES = new Map<number, TarType>([
-  [S_IFREG, 'file'],
-  [S_IFLNK, 'symlink'],
-  [S_IFCHR, 'character'],
-  [S_IFBLK, 'block'],
-  [S_IFIFO, 'fifo'],
-]);
 const DIRECTORY_MODE = 0o755;
 const INLINE_MODE = 0o644;
 
@@ -57,12 +49,13 @@ export class CopyWriter {
   }
 
   async copyMatch(match: Match): Promise<void> {
-    const { entry } = match.node;
-    if (this.#options.unpack && entry.isFile && (await this.#unpack(match))) return;
-    const target = this.#target(match.name, entry.isDirectory);
+    if (match.kind === 'file' && this.#options.unpack && match.file.isFile(0)) {
+      if (await this.#unpack(match.file, match.tree)) return;
+    }
+    const target = this.#target(match.name, match.kind === 'directory');
     const writer = new TreeWriter(this.#destination, this.#options, match.tree);
-    if (entry.isDirectory) await writer.top(match.node, target.path, target.made);
-    else writer.leaf(entry, target.path);
+    if (match.kind === 'directory') await writer.top(match.node, target.path, target.made);
+    else writer.leaf(match.file, target.path);
   }
 
   copyInline(name: string, content: Buffer): void {
@@ -108,19 +101,20 @@ export class CopyWriter {
     });
   }
 
-  async #unpack(match: Match): Promise<boolean> {
-    const { entry } = match.node;
-    const fd = treeAddon().treeOpen(this.#options.rootOf(match.tree), bytesOf(entry.path), entry.state);
+  async #unpack(file: FileTable, tree: SourceTree): Promise<boolean> {
+    const path = file.path(0);
+    const state = file.state(0);
+    const fd = treeAddon().treeOpen(this.#options.rootOf(tree), bytesOf(path), state);
     try {
       if (!(await isArchive(fd))) return false;
-      const archive = await this.#options.openArchive(`/proc/self/fd/${fd}`, utf8(entry.path));
+      const archive = await this.#options.openArchive(`/proc/self/fd/${fd}`, utf8(path));
       const node = await this.#options.selectAll(archive);
-      if (!treeAddon().treeUnchanged(fd, entry.state)) {
-        throw new InvalidParameterError(`${utf8(entry.path)} was changed while it was read`);
+      if (!treeAddon().treeUnchanged(fd, state)) {
+        throw new InvalidParameterError(`${utf8(path)} was changed while it was read`);
       }
       const { owner, epochSeconds } = this.#options;
-      const path = this.#destination.resolve(this.#options.destination);
-      this.#destination.makeDirectories(path, {
+      const to = this.#destination.resolve(this.#options.destination);
+      this.#destination.makeDirectories(to, {
         mode: DIRECTORY_MODE,
         uid: 0,
         ...owner,
@@ -129,7 +123,7 @@ export class CopyWriter {
       /* What an archive says of its files is its content: their times and owners are kept. */
       const options = { ...this.#options, mode: undefined };
       const writer = new TreeWriter(this.#destination, options, { ...archive, times: 'kept' }, true);
-      await writer.unpacked(node, path);
+      await writer.unpacked(node, to);
       return true;
     } finally {
       closeSync(fd);
@@ -141,55 +135,71 @@ export class CopyWriter {
 class TreeWriter {
   readonly #destination: Destination;
   readonly #options: WriterOptions;
-  readonly #tree: SourceTree;
   readonly #force: boolean;
-  /** One object for all names of a file. */
-  readonly #files = new Map<string, object>();
+  readonly #rules: CopyRules;
 
   constructor(destination: Destination, options: WriterOptions, tree: SourceTree, force = false) {
     this.#destination = destination;
     this.#options = options;
-    this.#tree = tree;
     this.#force = force;
+    const { owner, mode, epochSeconds, rootOf } = options;
+    const kept = tree.times === 'kept';
+    this.#rules = { owner, mode, epochSeconds, kept, rootFd: () => rootOf(tree), files: new Map() };
   }
 
   /** `made`: the directory at `path` is new, and gets the time of the source's. */
   async top(node: SelectedNode, path: ByteString, made: boolean): Promise<void> {
-    if (made && this.#tree.times === 'kept') {
+    if (made && this.#rules.kept) {
       this.#destination.setAttributes(path, timeOf(node.entry));
     }
     await this.#putAll(node, path);
   }
 
-  /** Links that stand where an archive has a directory are followed by what lies below them, as tar does it. */
+  /**
+   * Links that stand where an archive has a directory are followed by what lies below them, as tar does it. In a directory
+   * that is new there are none but the archive's own, whose names are no directory's.
+   */
   async unpacked(node: SelectedNode, path: ByteString): Promise<void> {
     await this.#options.turns.take();
-    for (const child of node.children ?? []) {
-      const at = below(path, child.entry.name);
-      if (child.children === undefined) {
-        this.leaf(child.entry, at);
-        continue;
-      }
-      const resolved = this.#destination.follow(at);
-      if (this.#destination.place(resolved)?.isDirectory !== true) {
-        this.#destination.putDirectory(at, this.#attributes(child.entry), true);
-        await this.unpacked(child, at);
-        continue;
-      }
-      if (resolved === at && !isImplied(child.entry)) {
-        this.#destination.setAttributes(at, this.#attributes(child.entry));
-      }
-      await this.unpacked(child, resolved);
+    const { files, folders } = node;
+    if (this.#destination.isFresh(path)) {
+      this.#leaves(files, path);
+      for (const folder of folders) await this.#unpackedFolder(folder, path);
+      return;
     }
+    const leaves = new CopiedLeaves(files, this.#rules);
+    let next = 0;
+    const leavesBefore = (end: ByteString | undefined): void => {
+      for (; next < files.count; next++) {
+        const name = files.name(next);
+        if (end !== undefined && name > end) break;
+        this.#leaf(leaves, next, below(path, name));
+      }
+    };
+    for (const folder of folders) {
+      leavesBefore(folder.entry.name);
+      await this.#unpackedFolder(folder, path);
+    }
+    leavesBefore(undefined);
+  }
+
+  async #unpackedFolder(folder: SelectedNode, path: ByteString): Promise<void> {
+    const { entry } = folder;
+    const at = below(path, entry.name);
+    const resolved = this.#destination.follow(at);
+    if (this.#destination.place(resolved)?.isDirectory !== true) {
+      this.#destination.putDirectory(at, this.#attributes(entry), true);
+      await this.unpacked(folder, at);
+      return;
+    }
+    if (resolved === at && !isImplied(entry)) this.#destination.setAttributes(at, this.#attributes(entry));
+    await this.unpacked(folder, resolved);
   }
 
   async #putAll(node: SelectedNode, path: ByteString): Promise<void> {
     await this.#options.turns.take();
-    for (const child of node.children ?? []) {
-      const at = below(path, child.entry.name);
-      if (child.entry.isDirectory) await this.#putDirectory(child, at);
-      else this.leaf(child.entry, at);
-    }
+    this.#leaves(node.files, path);
+    for (const folder of node.folders) await this.#putDirectory(folder, below(path, folder.entry.name));
   }
 
   async #putDirectory(node: SelectedNode, path: ByteString): Promise<void> {
@@ -200,44 +210,31 @@ class TreeWriter {
     await this.#putAll(node, path);
   }
 
-  leaf(entry: FileEntry, path: ByteString): void {
-    const type = TYPES.get(entry.format);
-    /* A socket is nothing without whoever listens: it becomes an empty file. */
-    if (type === undefined && entry.format !== S_IFSOCK) {
-      throw new InvalidParameterError(`/${utf8(entry.path)}: files of this type cannot be copied`);
-    }
-    const layerEntry: Omit<LayerEntry, 'name'> = { ...this.#attributes(entry), type: type ?? 'file' };
-    let content: LayerContent | undefined;
-    if (type === 'symlink') layerEntry.linkName = bytesOf(entry.link);
-    if (type === 'character' || type === 'block') {
-      layerEntry.deviceMajor = entry.field(TREE_FIELDS.major);
-      layerEntry.deviceMinor = entry.field(TREE_FIELDS.minor);
-    }
-    if (type === 'file' && entry.sizeBytes > 0) {
-      content = { file: { rootFd: this.#options.rootOf(this.#tree), path: entry.path, state: entry.state } };
-    }
-    this.#destination.putLeaf(path, layerEntry, { content, file: this.#file(entry), force: this.#force });
+  /** A file that was matched alone. */
+  leaf(file: FileTable, path: ByteString): void {
+    this.#leaf(new CopiedLeaves(file, this.#rules), 0, path);
   }
 
-  #file(entry: FileEntry): object | undefined {
-    if (entry.field(TREE_FIELDS.links) < 2) return undefined;
-    const known = this.#files.get(entry.identity) ?? {};
-    this.#files.set(entry.identity, known);
-    return known;
+  #leaf(leaves: CopiedLeaves, index: number, path: ByteString): void {
+    const { entry, content, file } = leaves.leaf(index);
+    this.#destination.putLeaf(path, entry, { content, file, force: this.#force });
+  }
+
+  #leaves(files: FileTable, path: ByteString): void {
+    this.#destination.putLeaves(path, new CopiedLeaves(files, this.#rules), this.#force);
   }
 
   #attributes(entry: FileEntry): Attributes {
-    const { owner, mode, epochSeconds } = this.#options;
-    const kept = this.#tree.times === 'kept';
-    return {
-      mode: entry.isLink ? 0o777 : (mode?.apply(entry.mode, entry.isDirectory) ?? entry.mode),
-      uid: owner?.uid ?? (kept ? entry.field(TREE_FIELDS.uid) : 0),
-      gid: owner?.gid ?? (kept ? entry.field(TREE_FIELDS.gid) : 0),
-      ...(kept ? timeOf(entry) : { mtimeSec: epochSeconds, mtimeNsec: 0 }),
-      ...(entry.xattrs.length === 0
-        ? {}
-        : { xattrs: entry.xattrs.map(({ name, value }) => ({ name: utf8(name as ByteString), value })) }),
+    const { uid, gid, seconds, nanoseconds, mode } = TREE_FIELDS;
+    const source = {
+      mode: entry.field(mode),
+      uid: entry.field(uid),
+      gid: entry.field(gid),
+      seconds: entry.field(seconds),
+      nanoseconds: entry.field(nanoseconds),
+      xattrs: entry.xattrs,
     };
+    return copiedAttributes(source, this.#rules);
   }
 }
 

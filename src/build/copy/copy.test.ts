@@ -17,6 +17,7 @@ import {
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { IgnoreRules } from '../../base/ignore/ignore-rules.ts';
+import type { LayerWriter } from '../../image/layers/snapshotter.ts';
 import { CopyFixture, rawName } from './copy-fixture.ts';
 import { makeWorkdir } from './make-workdir.ts';
 
@@ -471,12 +472,9 @@ test('WORKDIR makes what is missing, for the user', async () => {
   const made: string[] = [];
   const env = {
     snapshotter: {
-      create: async (
-        write: (layer: {
-          add: (entry: { name: string | Uint8Array; uid?: number; gid?: number }) => Promise<void>;
-        }) => Promise<void>,
-      ) => {
+      create: async (write: (layer: LayerWriter) => Promise<void>) => {
         await write({
+          addFiles: () => Promise.reject(new Error('no files were expected')),
           add: async ({ name, uid, gid }) => {
             made.push(`${Buffer.from(name)} ${uid}:${gid}`);
           },

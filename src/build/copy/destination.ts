@@ -4,10 +4,11 @@
  * file never replaces a directory, nor a directory a file. Nothing is written here but into memory.
  */
 import { InvalidParameterError } from '../../base/errors.ts';
-import type { LayerContent, LayerEntry } from '../../image/layers/snapshotter.ts';
+import type { LayerContent, LayerEntry, LayerFileRun, LayerWriter } from '../../image/layers/snapshotter.ts';
 import { type ByteString, byteString, bytesOf, EMPTY } from '../../image/layers/tar/byte-string.ts';
 import { isReservedName } from '../../image/layers/tar/entry-path.ts';
 import { TREE_FIELDS } from '../../native/tree.ts';
+import { type Leaf, type LeafBlock, LeafBlocks, RunGatherer } from './leaf-block.ts';
 import { type FileEntry, resolveInside, utf8 } from './tree-files.ts';
 
 const S_ISGID = 0o2000;
@@ -23,14 +24,12 @@ interface DirectoryNode {
   /** `carried`: the parent's own, in the layer only so that what is below it has one. */
   origin: 'carried' | 'changed' | 'made';
   children: Map<string, Node>;
+  /** More leaves; where `children` has the same name, that counts. */
+  leaves: LeafBlocks;
 }
 
-interface LeafNode {
+interface LeafNode extends Leaf {
   kind: 'leaf';
-  entry: Omit<LayerEntry, 'name'>;
-  content: LayerContent | undefined;
-  /** The same object for all names of one file. */
-  file: object | undefined;
 }
 
 type Node = DirectoryNode | LeafNode;
@@ -42,19 +41,12 @@ interface Place {
   link: ByteString;
 }
 
-export interface LayerPart {
-  entry: LayerEntry;
-  content: LayerContent | undefined;
-}
+/** What a layer gets: an entry, or many files at once. */
+export type LayerPart = { entry: LayerEntry; content: LayerContent | undefined } | { run: LayerFileRun };
 
 export class Destination {
   readonly #look: ParentLook;
-  readonly #root: DirectoryNode = {
-    kind: 'directory',
-    attributes: {},
-    origin: 'carried',
-    children: new Map(),
-  };
+  readonly #root: DirectoryNode = directoryNode({}, 'carried');
 
   /** Where something was put last. */
   #last: { path: ByteString; node: DirectoryNode } = { path: EMPTY, node: this.#root };
@@ -103,7 +95,7 @@ export class Destination {
       made = place === undefined;
       if (made) {
         const own = inherited(attributes, this.#directory(parentOf(walked)).attributes);
-        this.#put(walked, { kind: 'directory', attributes: own, origin: 'made', children: new Map() });
+        this.#put(walked, directoryNode(own, 'made'));
       }
     }
     return made;
@@ -126,7 +118,7 @@ export class Destination {
       throw new InvalidParameterError(`cannot copy to non-directory: /${utf8(path)}`);
     }
     if (place?.isDirectory === true) return false;
-    this.#put(path, { kind: 'directory', attributes, origin: 'made', children: new Map() });
+    this.#put(path, directoryNode(attributes, 'made'));
     return true;
   }
 
@@ -142,6 +134,31 @@ export class Destination {
     this.#put(path, { kind: 'leaf', entry, content: options.content, file: options.file });
   }
 
+  /** Many leaves for a directory that is there, each as by `putLeaf`. `force` as there. */
+  putLeaves(path: ByteString, block: LeafBlock, force = false): void {
+    if (block.count === 0) return;
+    const node = this.#directory(path);
+    for (let index = 0; index < block.count; index++) {
+      const name = block.name(index);
+      this.#checkName(below(path, name));
+      /* In a directory that was just made, nothing is in the way. */
+      if (isFresh(node) && node.children.size === 0) continue;
+      const at = below(path, name);
+      if (!force && this.place(at)?.isDirectory === true) {
+        throw new InvalidParameterError(`cannot replace to directory /${utf8(at)} with file`);
+      }
+      node.children.delete(name);
+    }
+    node.leaves.add(block);
+    /* It may be below what was replaced. */
+    this.#last = { path: EMPTY, node: this.#root };
+  }
+
+  /** Whether this copy has made the directory, so that nothing of the parent is in it. */
+  isFresh(path: ByteString): boolean {
+    return isFresh(this.#directory(path));
+  }
+
   /** Whether the layer would say anything that the parent does not. */
   get isEmpty(): boolean {
     return !hasChange(this.#root);
@@ -152,19 +169,30 @@ export class Destination {
     yield* entriesOf(this.#root, EMPTY, new Map());
   }
 
-  #put(path: ByteString, node: Node): void {
-    const name = baseOf(path);
-    if (isReservedName(name)) {
-      throw new InvalidParameterError(
-        `/${utf8(path)} cannot be in a layer: names that begin with .wh. are reserved`,
-      );
+  /** Adds the entries to a layer. */
+  async write(layer: LayerWriter): Promise<void> {
+    for (const part of this.entries()) {
+      if ('run' in part) await layer.addFiles(part.run);
+      else await layer.add(part.entry, part.content);
     }
+  }
+
+  #put(path: ByteString, node: Node): void {
+    const name = this.#checkName(path);
     const parent = parentOf(path);
     if (this.#last.path !== parent) this.#last = { path: parent, node: this.#directory(parent) };
     const replaced = this.#last.node.children.get(name);
     this.#last.node.children.set(name, node);
     /* It may be below what was replaced. */
     if (replaced?.kind === 'directory') this.#last = { path: EMPTY, node: this.#root };
+  }
+
+  #checkName(path: ByteString): ByteString {
+    const name = baseOf(path);
+    if (!isReservedName(name)) return name;
+    throw new InvalidParameterError(
+      `/${utf8(path)} cannot be in a layer: names that begin with .wh. are reserved`,
+    );
   }
 
   /** The node of a directory, carried from the parent where the copy has none yet. */
@@ -174,17 +202,12 @@ export class Destination {
     if (path === '') return node;
     for (const name of path.split('/')) {
       walked = below(walked, name as ByteString);
-      let child = node.children.get(name);
+      let child = childOf(node, name);
       if (child?.kind !== 'directory') {
         const entry = child === undefined && !isFresh(node) ? this.#look(walked) : undefined;
         if (entry?.isDirectory !== true)
           throw new InvalidParameterError(`mkdir /${utf8(walked)}: not a directory`);
-        child = {
-          kind: 'directory',
-          attributes: attributesOf(entry),
-          origin: 'carried',
-          children: new Map(),
-        };
+        child = directoryNode(attributesOf(entry), 'carried');
         node.children.set(name, child);
       }
       node = child;
@@ -195,7 +218,7 @@ export class Destination {
   /** Names of one directory come after each other: it is found once. */
   #known(path: ByteString): Node | 'hidden' | undefined {
     if (this.#last.path !== parentOf(path)) return this.#node(path);
-    return this.#last.node.children.get(baseOf(path)) ?? (isFresh(this.#last.node) ? 'hidden' : undefined);
+    return childOf(this.#last.node, baseOf(path)) ?? (isFresh(this.#last.node) ? 'hidden' : undefined);
   }
 
   /** `hidden`: below something that this copy has put there, so that the parent has no say. */
@@ -203,12 +226,23 @@ export class Destination {
     let node: Node = this.#root;
     for (const name of path.split('/')) {
       if (node.kind === 'leaf') return 'hidden';
-      const child: Node | undefined = node.children.get(name);
+      const child: Node | undefined = childOf(node, name);
       if (child === undefined) return isFresh(node) ? 'hidden' : undefined;
       node = child;
     }
     return node;
   }
+}
+
+function directoryNode(attributes: Attributes, origin: DirectoryNode['origin']): DirectoryNode {
+  return { kind: 'directory', attributes, origin, children: new Map(), leaves: new LeafBlocks() };
+}
+
+function childOf(node: DirectoryNode, name: string): Node | undefined {
+  const child = node.children.get(name);
+  if (child !== undefined || node.leaves.isEmpty) return child;
+  const found = node.leaves.find(name as ByteString);
+  return found === undefined ? undefined : { kind: 'leaf', ...found.block.leaf(found.index) };
 }
 
 function inherited(attributes: Attributes, above: Attributes): Attributes {
@@ -223,7 +257,7 @@ function isFresh(node: DirectoryNode): boolean {
 }
 
 function hasChange(node: Node): boolean {
-  if (node.kind === 'leaf' || node.origin !== 'carried') return true;
+  if (node.kind === 'leaf' || node.origin !== 'carried' || !node.leaves.isEmpty) return true;
   for (const child of node.children.values()) if (hasChange(child)) return true;
   return false;
 }
@@ -240,17 +274,39 @@ function* entriesOf(
     };
   }
   const names = [...node.children.keys()].sort();
+  const gatherer = new RunGatherer(path);
+  const leaves = node.leaves.visible((name) => node.children.has(name));
+  let leaf = leaves.next();
+  const leavesBefore = function* (end: string | undefined): Generator<LayerPart> {
+    for (; leaf.done !== true; leaf = leaves.next()) {
+      const { block, index } = leaf.value;
+      const name = block.name(index);
+      if (end !== undefined && name > end) break;
+      const isPlain = block.isPlain(index);
+      if (!isPlain || !gatherer.takes(block)) yield* runPart(gatherer);
+      if (isPlain) gatherer.add(block, index);
+      else yield leafPart(block.leaf(index), below(path, name), firstNames);
+    }
+    yield* runPart(gatherer);
+  };
   for (const name of names) {
     const child = node.children.get(name);
     if (child === undefined) continue;
+    yield* leavesBefore(name);
     const at = below(path, name as ByteString);
     if (child.kind === 'leaf') yield leafPart(child, at, firstNames);
     else if (hasChange(child)) yield* entriesOf(child, at, firstNames);
   }
+  yield* leavesBefore(undefined);
+}
+
+function* runPart(gatherer: RunGatherer): Generator<LayerPart> {
+  const run = gatherer.take();
+  if (run !== undefined) yield { run };
 }
 
 /** Of a file's names the first one has its content. */
-function leafPart(node: LeafNode, path: ByteString, firstNames: Map<object, ByteString>): LayerPart {
+function leafPart(node: Leaf, path: ByteString, firstNames: Map<object, ByteString>): LayerPart {
   const name = bytesOf(path);
   const first = node.file === undefined ? undefined : firstNames.get(node.file);
   if (first !== undefined) {

@@ -8,10 +8,10 @@
 import { rmSync, statfsSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { log } from '../../base/log.ts';
-import { STATE_FROM, TREE_FIELDS } from '../../native/tree.ts';
+import { DIGEST_BYTES } from '../../image/layers/tree-digests.ts';
+import { STATE_COUNT, STATE_FROM, TREE_FIELDS } from '../../native/tree.ts';
 
-export const DIGEST_BYTES = 32;
-const STATE_BYTES = (TREE_FIELDS.count - STATE_FROM) * 8;
+const STATE_BYTES = STATE_COUNT * 8;
 const RECORD_BYTES = STATE_BYTES + DIGEST_BYTES;
 const CHANGE_SECONDS = TREE_FIELDS.changeSeconds - STATE_FROM;
 const CHANGE_NANOSECONDS = TREE_FIELDS.changeNanoseconds - STATE_FROM;
@@ -53,24 +53,41 @@ export interface DigestedFile {
 /** The files of one directory that are remembered. */
 export class KnownFiles {
   readonly #files: Uint8Array;
-  readonly #byInode = new Map<number, number>();
+  readonly #view: DataView;
+  /** Where the next file will be: the same directory is mostly asked for in the same order. */
+  #next = 0;
+  #byInode: Map<number, number> | undefined;
 
   constructor(files: Uint8Array) {
     this.#files = files;
-    const view = new DataView(files.buffer, files.byteOffset, files.byteLength);
-    for (let at = 0; at + RECORD_BYTES <= files.length; at += RECORD_BYTES) {
-      const low = view.getFloat64(at + INODE_LOW * 8, true);
-      this.#byInode.set(view.getFloat64(at + INODE_HIGH * 8, true) * 2 ** 32 + low, at);
-    }
+    this.#view = new DataView(files.buffer, files.byteOffset, files.byteLength);
   }
 
   /** Undefined where the file is not known, or not as it was. */
   digest(state: Float64Array): Uint8Array | undefined {
+    const bytes = Buffer.from(state.buffer, state.byteOffset, STATE_BYTES);
+    if (this.#isAt(this.#next, bytes)) return this.#digestAt(this.#next);
+    this.#byInode ??= this.#index();
     const at = this.#byInode.get((state[INODE_HIGH] ?? 0) * 2 ** 32 + (state[INODE_LOW] ?? 0));
-    if (at === undefined) return undefined;
-    const bytes = Buffer.from(state.buffer, state.byteOffset, state.byteLength);
-    if (bytes.compare(this.#files, at, at + STATE_BYTES) !== 0) return undefined;
+    return at === undefined || !this.#isAt(at, bytes) ? undefined : this.#digestAt(at);
+  }
+
+  #isAt(at: number, state: Buffer): boolean {
+    return at + RECORD_BYTES <= this.#files.length && state.compare(this.#files, at, at + STATE_BYTES) === 0;
+  }
+
+  #digestAt(at: number): Uint8Array {
+    this.#next = at + RECORD_BYTES;
     return this.#files.subarray(at + STATE_BYTES, at + RECORD_BYTES);
+  }
+
+  #index(): Map<number, number> {
+    const byInode = new Map<number, number>();
+    for (let at = 0; at + RECORD_BYTES <= this.#files.length; at += RECORD_BYTES) {
+      const low = this.#view.getFloat64(at + INODE_LOW * 8, true);
+      byInode.set(this.#view.getFloat64(at + INODE_HIGH * 8, true) * 2 ** 32 + low, at);
+    }
+    return byInode;
   }
 }
 

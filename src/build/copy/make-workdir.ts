@@ -38,13 +38,7 @@ export async function makeWorkdir(
     if (place?.isDirectory === true) return undefined;
     const owner = ownerOf(request.user, parent.path);
     destination.makeDirectories(path, { mode: 0o755, uid: 0, ...owner, mtimeSec: request.epochSeconds });
-    return await env.snapshotter.create(
-      async (layer) => {
-        for (const { entry, content } of destination.entries()) await layer.add(entry, content);
-      },
-      {},
-      env.signal,
-    );
+    return await env.snapshotter.create((layer) => destination.write(layer), {}, env.signal);
   } finally {
     root.close();
   }

@@ -8,7 +8,7 @@ import { closeSync, openSync } from 'node:fs';
 import { posix } from 'node:path';
 import { InvalidParameterError } from '../../base/errors.ts';
 import { step } from '../../base/steps.ts';
-import type { CommittedLayer, LayerWriter, Snapshotter } from '../../image/layers/snapshotter.ts';
+import type { CommittedLayer, Snapshotter } from '../../image/layers/snapshotter.ts';
 import { byteString } from '../../image/layers/tar/byte-string.ts';
 import { O_DIRECTORY, O_PATH } from '../../native/inside-root.ts';
 import type { SourceTree } from '../source/source-tree.ts';
@@ -78,7 +78,7 @@ class Copy implements PreparedCopy {
     const { destination } = this.#request;
     await step('build/digest', destination, () => digests.complete(this.#env.signal));
     const key = await step('build/content-key', destination, () =>
-      contentKeyOf(sources, digests, new Turns(this.#env.signal)),
+      contentKeyOf(sources, new Turns(this.#env.signal)),
     );
     const selection = this.#selectionOfFixed();
     if (selection !== undefined) this.#env.fileDigests.rememberKey(selection, key);
@@ -129,7 +129,7 @@ class Copy implements PreparedCopy {
       }
       if (destination.isEmpty) return undefined;
       return await step('build/write-layer', written, () =>
-        this.#env.snapshotter.create((layer) => writeEntries(layer, destination), {}, signal),
+        this.#env.snapshotter.create((layer) => destination.write(layer), {}, signal),
       );
     } finally {
       root?.close();
@@ -191,12 +191,8 @@ async function selectSource(
 
 async function selectAll(tree: SourceTree, signal: AbortSignal) {
   const [match] = await selectMatches(tree, ['/'], { parents: false, excludes: [], signal });
-  if (match === undefined) throw new InvalidParameterError(`${tree.title}: not a directory`);
+  if (match?.kind !== 'directory') throw new InvalidParameterError(`${tree.title}: not a directory`);
   return match.node;
-}
-
-async function writeEntries(layer: LayerWriter, destination: Destination): Promise<void> {
-  for (const { entry, content } of destination.entries()) await layer.add(entry, content);
 }
 
 /** Trees that files are read from while a layer is written. */

@@ -7,40 +7,49 @@ import { IgnoreRules } from '../../base/ignore/ignore-rules.ts';
 import { type ByteString, byteString, EMPTY } from '../../image/layers/tar/byte-string.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 import { parentOf } from './destination.ts';
+import { FileTable } from './file-table.ts';
 import { type FileEntry, TreeFiles, utf8 } from './tree-files.ts';
 import { Turns } from './turns.ts';
 import { compileWildcard, hasWildcard } from './wildcard.ts';
 
-/** An entry that is copied. */
+/** A directory that is copied. */
 export interface SelectedNode {
   entry: FileEntry;
-  /** Of a directory, sorted by bytes. */
-  children?: SelectedNode[];
+  /** What in it is no directory. */
+  files: FileTable;
+  /** Sorted by bytes, as the files are. */
+  folders: SelectedNode[];
   /** A directory that nobody asked for, above something that was asked for. */
   implied: boolean;
 }
 
-/** One name that a pattern matched, links at its end resolved. */
-export interface Match {
+interface MatchBase {
   /** The last name of the path that matched, which the copy gets in a directory. */
   name: ByteString;
-  node: SelectedNode;
   tree: SourceTree;
-  /** Of what is no directory: the directory that it stands in. */
-  directory: FileEntry;
 }
+
+/** One name that a pattern matched, links at its end resolved. */
+export type Match = MatchBase &
+  (
+    | { kind: 'directory'; node: SelectedNode }
+    /** One that is no directory: a table of its own, and the directory that it stands in. */
+    | { kind: 'file'; file: FileTable; directory: FileEntry }
+  );
 
 export interface SelectionOptions {
   parents: boolean;
   excludes: readonly string[];
   /** Patterns are names. */
   literal?: boolean;
+  /** How many files and folders at most. Default ENTRIES_MAX. */
+  entriesMax?: number;
   signal: AbortSignal;
 }
 
 const DEPTH_MAX = 4096;
 /** Each is kept in memory until the copy is written: an archive of a few megabytes can name more than there is memory for. */
-const ENTRIES_MAX = 2_000_000;
+export const ENTRIES_MAX = 2_000_000;
 
 /** In the order of the patterns, then of names. Throws InvalidParameter where a path is not there. */
 export async function selectMatches(
@@ -82,11 +91,11 @@ class Selection {
     const include = cleanFromRoot(below);
     this.#includes = include === '' ? undefined : new IgnoreRules([include]);
     const matches = await this.#matches(cleanFromRoot(parent), parent);
-    const isThere = matches.some(({ node }) => !node.entry.isDirectory || include === '' || hasAny(node));
-    if (!isThere && !hasWildcard(parent) && !hasWildcard(include)) {
+    const found = matches.filter((match) => match.kind === 'file' || include === '' || hasAny(match.node));
+    if (found.length === 0 && !hasWildcard(parent) && !hasWildcard(include)) {
       throw this.#notFound(`${cleanFromRoot(parent)}/${include}`);
     }
-    return matches.filter(({ node }) => !node.entry.isDirectory || include === '' || hasAny(node));
+    return found;
   }
 
   async #matches(path: string, written: string): Promise<Match[]> {
@@ -96,16 +105,25 @@ class Selection {
     for (const name of names) {
       const { entry } = this.#files.resolve(name);
       if (entry === undefined) throw this.#notFound(utf8(name) || written);
-      const node = await this.#node(entry, EMPTY, 0);
-      if (node === undefined || (node.implied && entry.path !== '' && !hasAny(node))) {
-        throw this.#notFound(utf8(name) || written);
-      }
+      const match = entry.isDirectory ? await this.#directory(entry) : this.#file(entry);
+      if (match === undefined) throw this.#notFound(utf8(name) || written);
       const last = name.slice(name.lastIndexOf('/') + 1) as ByteString;
-      const directory = entry.isDirectory ? entry : this.#files.look(parentOf(entry.path));
-      if (directory === undefined) throw this.#notFound(utf8(name) || written);
-      matches.push({ name: last, node: { ...node, implied: false }, tree: this.#tree, directory });
+      matches.push({ name: last, tree: this.#tree, ...match });
     }
     return matches;
+  }
+
+  async #directory(entry: FileEntry): Promise<{ kind: 'directory'; node: SelectedNode } | undefined> {
+    const node = await this.#node(entry, EMPTY, 0);
+    if (node === undefined || (node.implied && entry.path !== '' && !hasAny(node))) return undefined;
+    return { kind: 'directory', node: { ...node, implied: false } };
+  }
+
+  #file(entry: FileEntry): { kind: 'file'; file: FileTable; directory: FileEntry } | undefined {
+    this.#count(1);
+    const directory = this.#files.look(parentOf(entry.path));
+    if (directory === undefined) return undefined;
+    return { kind: 'file', file: new FileTable(directory.path, [entry]), directory };
   }
 
   /** Links in front of the first wildcard are followed, others are not entered. */
@@ -133,30 +151,42 @@ class Selection {
 
   /** `below` is the path below what matched. Undefined for what is not to be copied. */
   async #node(entry: FileEntry, below: ByteString, depth: number): Promise<SelectedNode | undefined> {
-    const wanted = this.#isWanted(below);
-    if (!entry.isDirectory) return wanted ? { entry, implied: false } : undefined;
-    const implied = !wanted || this.#files.isImplied(entry);
+    const implied = !this.#isWanted(below) || this.#files.isImplied(entry);
     if (depth > DEPTH_MAX)
       throw new InvalidParameterError(`/${utf8(entry.path)}: directories are nested too deeply`);
     await this.#turns.take();
-    const children: SelectedNode[] = [];
-    const listed = this.#files.list(entry.path);
-    this.#entries += listed.length;
-    if (this.#entries > ENTRIES_MAX) {
-      throw new InvalidParameterError(
-        `${this.#tree.title}: more than ${ENTRIES_MAX} files and folders at once cannot be copied`,
-      );
+    const { files, directories } = this.#list(entry, below);
+    const folders: SelectedNode[] = [];
+    for (const { child, path } of directories) {
+      const node = await this.#node(child, path, depth + 1);
+      if (node !== undefined) folders.push(node);
     }
-    for (const child of listed) {
-      const path = (below === '' ? child.name : `${below}/${child.name}`) as ByteString;
-      if (!child.isDirectory) {
-        if (this.#isWanted(path)) children.push({ entry: child, implied: false });
-      } else if (this.#mayBeEntered(path)) {
-        const node = await this.#node(child, path, depth + 1);
-        if (node !== undefined) children.push(node);
-      }
-    }
-    return implied && below !== '' && children.length === 0 ? undefined : { entry, children, implied };
+    const node = { entry, files, folders, implied };
+    return implied && below !== '' && !hasAny(node) ? undefined : node;
+  }
+
+  /** What of a directory is to be copied, or looked into. */
+  #list(
+    { path }: FileEntry,
+    below: ByteString,
+  ): { files: FileTable; directories: { child: FileEntry; path: ByteString }[] } {
+    const listed = this.#files.list(path);
+    this.#count(listed.length);
+    const pathOf = ({ name }: FileEntry) => (below === '' ? name : `${below}/${name}`) as ByteString;
+    const files = listed.filter((child) => !child.isDirectory && this.#isWanted(pathOf(child)));
+    const directories = listed
+      .filter((child) => child.isDirectory && this.#mayBeEntered(pathOf(child)))
+      .map((child) => ({ child, path: pathOf(child) }));
+    return { files: new FileTable(path, files), directories };
+  }
+
+  #count(more: number): void {
+    const { entriesMax = ENTRIES_MAX } = this.#options;
+    this.#entries += more;
+    if (this.#entries <= entriesMax) return;
+    throw new InvalidParameterError(
+      `${this.#tree.title}: more than ${entriesMax} files and folders at once cannot be copied`,
+    );
   }
 
   #isWanted(below: ByteString): boolean {
@@ -184,8 +214,26 @@ export function notFound(tree: SourceTree, path: string): InvalidParameterError 
   return new InvalidParameterError(`failed to calculate checksum of ref ${tree.title}: ${shown}${hint}`);
 }
 
-function hasAny(node: SelectedNode): boolean {
-  return (node.children?.length ?? 0) > 0;
+function hasAny({ files, folders }: SelectedNode): boolean {
+  return files.count > 0 || folders.length > 0;
+}
+
+/**
+ * What is in a directory, in the order of the names: one after the other is handed to `onFile`, by its place in the
+ * node's table, or to `onFolder`.
+ */
+export function forEachChild(
+  { files, folders }: SelectedNode,
+  onFile: (index: number) => void,
+  onFolder: (folder: SelectedNode) => void,
+): void {
+  let next = 0;
+  for (const folder of folders) {
+    const { name } = folder.entry;
+    while (next < files.count && files.name(next) < name) onFile(next++);
+    onFolder(folder);
+  }
+  while (next < files.count) onFile(next++);
 }
 
 /** As a path from the root, without a slash in front: what would climb out stays in the root. */

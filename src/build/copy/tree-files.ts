@@ -177,9 +177,12 @@ export function utf8(name: ByteString): string {
   return Buffer.from(name, 'latin1').toString('utf8');
 }
 
-function readXattrs(list: TreeXattrs | undefined): TarXattr[] {
+const NO_XATTRS: readonly TarXattr[] = [];
+
+function readXattrs(list: TreeXattrs | undefined): readonly TarXattr[] {
+  if (list === undefined) return NO_XATTRS;
   const xattrs: TarXattr[] = [];
-  for (let i = 0; list !== undefined && i + 1 < list.length; i += 2) {
+  for (let i = 0; i + 1 < list.length; i += 2) {
     const [name, value] = [list[i], list[i + 1]];
     if (typeof name !== 'string' || typeof value !== 'object' || LOCAL_XATTR.test(name)) continue;
     xattrs.push({ name: name as ByteString, value });

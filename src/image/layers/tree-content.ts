@@ -4,8 +4,8 @@
  */
 import { closeSync, readSync } from 'node:fs';
 import { errnoCode, InvalidParameterError } from '../../base/errors.ts';
-import { treeAddon } from '../../native/tree.ts';
-import { type ByteString, bytesOf, printable } from './tar/byte-string.ts';
+import { STATE_COUNT, treeAddon } from '../../native/tree.ts';
+import { type ByteString, byteString, bytesOf, printable } from './tar/byte-string.ts';
 
 /** A file below an open directory, with the state that it was listed with. */
 export interface TreeFile {
@@ -47,6 +47,74 @@ export async function readTreeFile(
     if (code !== undefined && CHANGED.has(code)) throw changed(file.path, error);
     throw error;
   }
+}
+
+/** Files of one directory of a tree, by the states that they were listed with. */
+export interface TreeFileRun {
+  rootFd: number;
+  /** Below the root; '' is the root itself. */
+  directory: ByteString;
+  /** A NUL behind each. */
+  names: Uint8Array;
+  /** STATE_COUNT numbers each. */
+  states: Float64Array;
+}
+
+/**
+ * Hands the contents of all files to `take`, in their order: small ones whole, many of them with one call of the addon,
+ * large ones in pieces. `index` counts from 0; an empty file gives no piece. Pieces are valid until the next one. Throws as
+ * `readTreeFile`.
+ */
+export async function readTreeFiles(
+  run: TreeFileRun,
+  buffer: Buffer,
+  take: (index: number, piece: Buffer) => void | Promise<void>,
+): Promise<void> {
+  const { rootFd, directory, states } = run;
+  const path = bytesOf(directory);
+  const count = states.length / STATE_COUNT;
+  let names: string[] | undefined;
+  for (let from = 0; from < count; ) {
+    const read = readSome(run, path, from, buffer);
+    if (read === 0) {
+      names ??= Buffer.from(run.names.buffer, run.names.byteOffset, run.names.length)
+        .toString('latin1')
+        .split('\0');
+      const file = { rootFd, path: below(directory, names[from] ?? ''), state: stateAt(states, from) };
+      const index = from++;
+      await readTreeFile(file, buffer, (piece) => take(index, piece));
+      continue;
+    }
+    let at = 0;
+    for (const end = from + read; from < end; from++) {
+      const sizeBytes = states[from * STATE_COUNT] ?? 0;
+      if (sizeBytes === 0) continue;
+      const taken = take(from, buffer.subarray(at, at + sizeBytes));
+      // Most takers are done at once, and a turn for each of many small files is dear.
+      if (taken !== undefined) await taken;
+      at += sizeBytes;
+    }
+  }
+}
+
+function readSome(run: TreeFileRun, path: Buffer, from: number, buffer: Buffer): number {
+  const { rootFd, directory, names, states } = run;
+  try {
+    return treeAddon().treeReadFiles(rootFd, path, names, states, from, buffer);
+  } catch (error) {
+    const code = errnoCode(error);
+    if (code === undefined || !CHANGED.has(code)) throw error;
+    const { path: name } = error as NodeJS.ErrnoException;
+    throw changed(name === undefined ? directory : below(directory, byteString(name)), error);
+  }
+}
+
+function below(directory: ByteString, name: string): ByteString {
+  return (directory === '' ? name : `${directory}/${name}`) as ByteString;
+}
+
+function stateAt(states: Float64Array, index: number): Float64Array {
+  return states.subarray(index * STATE_COUNT, (index + 1) * STATE_COUNT);
 }
 
 /** What a file that was listed answers when something else has taken its place, or nothing. */

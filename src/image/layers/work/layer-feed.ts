@@ -61,6 +61,10 @@ export async function feedEntries(write: (layer: LayerWriter) => Promise<void>, 
         if (finished) throw new InvalidParameterError('the layer was finished already');
         await addEntry(outbox, entry, content);
       },
+      addFiles: async (run) => {
+        if (finished) throw new InvalidParameterError('the layer was finished already');
+        await outbox.add({ type: 'files', run });
+      },
     });
     finished = true;
     await outbox.add({ type: 'finish' });

@@ -6,13 +6,15 @@ import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { InternalError, InvalidParameterError } from '../../../base/errors.ts';
+import { STATE_COUNT } from '../../../native/tree.ts';
 import { mountImage } from '../erofs/image-mount.ts';
 import { checkIndex, mergeImage } from '../erofs/merged-image.ts';
 import { openTarget, type TargetOptions } from '../layer-target.ts';
 import { archiveAddon } from '../native-archive.ts';
-import type { LayerCompression } from '../snapshotter.ts';
+import { type LayerCompression, type LayerFileRun, RUN_NUMBERS } from '../snapshotter.ts';
 import { type ByteString, byteString, printable } from '../tar/byte-string.ts';
-import { readTreeFile } from '../tree-content.ts';
+import { readTreeFile, readTreeFiles } from '../tree-content.ts';
+import { DIGEST_BYTES, digestTreeFiles } from '../tree-digests.ts';
 import { writeContent, writeTree } from '../tree-walk.ts';
 import { ExpansionLimit } from './expansion-limit.ts';
 import type { FileExtent } from './growing-file.ts';
@@ -30,8 +32,12 @@ import {
 
 const READ_BYTES = 256 * 1024;
 const PROGRESS_MS = 100;
-const DIGEST_BYTES = 32;
+/** Small files are read many at a time. */
+const RUN_READ_BYTES = 1024 * 1024;
+const TURN_MS = 50;
 const TURN_BYTES = 4 * 1024 * 1024;
+/** A small file costs as much time as so many bytes. */
+const FILE_COST_BYTES = 8 * 1024;
 /** What the compression is told by. */
 const HEAD_BYTES = 8;
 
@@ -172,7 +178,13 @@ async function newLayer(
   try {
     const made = new LayerOutput(target, layer.blob);
     output = made;
+    let turnAt = performance.now() + TURN_MS;
     await write(async (chunk) => {
+      if (performance.now() >= turnAt) {
+        /* When an abort is heard. */
+        await turn();
+        turnAt = performance.now() + TURN_MS;
+      }
       context.signal.throwIfAborted();
       await made.write(chunk);
     });
@@ -244,12 +256,17 @@ async function peek(
 async function createTar(output: (chunk: Buffer) => Promise<void>, context: JobContext): Promise<void> {
   const chunks = new TarChunks(output);
   const buffer = Buffer.allocUnsafe(READ_BYTES);
+  let many: Buffer | undefined;
   for await (const item of context.input()) {
     if (item.type === 'chunk') chunks.tar.data(asBuffer(item.data));
     else if (item.type === 'entry' && item.source !== undefined) {
       await writeSource(item.header, item.source, chunks, buffer);
     } else if (item.type === 'entry') chunks.tar.entry(item.header);
-    await chunks.flush();
+    else if (item.type === 'files') {
+      many ??= Buffer.allocUnsafeSlow(RUN_READ_BYTES);
+      await writeRun(item.run, chunks, many);
+    }
+    if (chunks.isFull) await chunks.flush();
   }
   await chunks.finish();
 }
@@ -279,32 +296,59 @@ async function writeSource(
   }
 }
 
+async function writeRun(run: LayerFileRun, chunks: TarChunks, buffer: Buffer): Promise<void> {
+  const { to, states, numbers, seconds } = run;
+  const names = asBuffer(run.names).toString('latin1').split('\0');
+  const { mode, uid, gid, nanoseconds, count } = RUN_NUMBERS;
+  let next = 0;
+  const headersUpTo = (end: number): void => {
+    for (; next < end; next++) {
+      const name = names[next] ?? '';
+      const at = next * count;
+      chunks.tar.entry({
+        name: (to === '' ? name : `${to}/${name}`) as ByteString,
+        type: 'file',
+        mode: numbers[at + mode] ?? 0,
+        uid: numbers[at + uid] ?? 0,
+        gid: numbers[at + gid] ?? 0,
+        size: states[next * STATE_COUNT] ?? 0,
+        mtimeSec: seconds[next] ?? 0,
+        mtimeNsec: numbers[at + nanoseconds] ?? 0,
+      });
+    }
+  };
+  await readTreeFiles(run, buffer, (index, piece) => {
+    headersUpTo(index + 1);
+    chunks.tar.data(piece);
+    return chunks.isFull ? chunks.flush() : undefined;
+  });
+  headersUpTo(seconds.length);
+}
+
 function openSource(path: string | Uint8Array): number {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   return openSync(typeof path === 'string' ? path : asBuffer(path), flags);
 }
 
 async function hashFiles(job: Extract<Job, { kind: 'hash' }>, context: JobContext): Promise<JobResult> {
-  const paths = job.paths.split('\0');
-  const digests = Buffer.alloc(paths.length * DIGEST_BYTES);
-  const buffer = Buffer.allocUnsafe(READ_BYTES);
-  const stateLength = job.states.length / paths.length;
+  const count = job.runs.reduce((sum, { states }) => sum + states.length / STATE_COUNT, 0);
+  const digests = Buffer.alloc(count * DIGEST_BYTES);
+  const buffer = Buffer.allocUnsafeSlow(RUN_READ_BYTES);
   const rootFd = openSync(job.root, constants.O_RDONLY | constants.O_DIRECTORY);
+  let since = 0;
+  const hearAbort = async (): Promise<void> => {
+    since = 0;
+    await turn();
+    context.signal.throwIfAborted();
+  };
   try {
-    let since = 0;
-    for (const [index, path] of paths.entries()) {
-      const state = job.states.subarray(index * stateLength, (index + 1) * stateLength);
-      const hash = createHash('sha256');
-      await readTreeFile({ rootFd, path: path as ByteString, state }, buffer, async (piece) => {
-        hash.update(piece);
-        since += piece.length;
-        /* When an abort is heard. */
-        if (since < TURN_BYTES) return;
-        since = 0;
-        await turn();
-        context.signal.throwIfAborted();
+    let at = 0;
+    for (const run of job.runs) {
+      await digestTreeFiles({ ...run, rootFd }, buffer, digests, at, (bytes) => {
+        since += bytes + FILE_COST_BYTES;
+        return since < TURN_BYTES ? undefined : hearAbort();
       });
-      hash.digest().copy(digests, index * DIGEST_BYTES);
+      at += (run.states.length / STATE_COUNT) * DIGEST_BYTES;
     }
   } finally {
     closeSync(rootFd);

@@ -79,6 +79,11 @@ export class TarChunks {
     }
   }
 
+  /** Whether `flush` has something to hand on. */
+  get isFull(): boolean {
+    return this.#full.length > 0;
+  }
+
   /** Hands the full chunks on. */
   readonly flush = async (): Promise<void> => {
     if (this.#full.length === 0) return;

@@ -19,6 +19,7 @@ import {
   INPUT_WINDOW_BYTES,
   type InputItem,
   inputCost,
+  itemBytes,
   type Job,
   type JobResult,
   type ToWorker,
@@ -251,7 +252,7 @@ class Thread {
     const items = message.kind === 'input' ? message.items : [];
     this.#worker.postMessage(
       message,
-      items.flatMap((item) => (item.type === 'chunk' ? ownMemory(item.data) : [])),
+      items.flatMap((item) => itemBytes(item).flatMap(ownMemory)),
     );
   }
 
@@ -343,6 +344,6 @@ function throwFailure(current: Current): void {
 }
 
 /** Memory that nothing else is in goes over to the worker instead of being copied. */
-function ownMemory({ buffer, byteLength }: Uint8Array): ArrayBuffer[] {
+function ownMemory({ buffer, byteLength }: ArrayBufferView): ArrayBuffer[] {
   return buffer instanceof ArrayBuffer && buffer.byteLength === byteLength ? [buffer] : [];
 }

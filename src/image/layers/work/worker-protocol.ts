@@ -7,10 +7,9 @@ import { closeSync } from 'node:fs';
 import { EngineError, type ErrorKind, errnoCode, errorMessage } from '../../../base/errors.ts';
 import type { ImageFiles, MountMethod } from '../erofs/image-mount.ts';
 import type { LayerFacts } from '../layer-target.ts';
-import type { LayerCompression } from '../snapshotter.ts';
-import type { ByteString } from '../tar/byte-string.ts';
+import type { LayerCompression, LayerFileRun } from '../snapshotter.ts';
 import type { TarHeader } from '../tar/tar-writer.ts';
-import type { TreeFile } from '../tree-content.ts';
+import type { TreeFile, TreeFileRun } from '../tree-content.ts';
 import type { FileExtent } from './growing-file.ts';
 
 /** `unpacked`: a directory tree in overlayfs's form. `indexed`: the tar as it is, and an EROFS image that points into it. */
@@ -52,11 +51,8 @@ export type Job =
   | { kind: 'check'; index: string; name: string }
   /** Mounts an EROFS image: attaching loop devices flushes the files first. */
   | { kind: 'mount'; method: MountMethod; files: ImageFiles; target: string }
-  /**
-   * Digests files below a directory: `paths` with a NUL between, `states` as src/native/tree.ts has them, one behind
-   * the other.
-   */
-  | { kind: 'hash'; root: string; paths: ByteString; states: Float64Array }
+  /** Digests files below a directory. */
+  | { kind: 'hash'; root: string; runs: readonly Omit<TreeFileRun, 'rootFd'>[] }
   /** Removes a tree. */
   | { kind: 'remove'; path: string }
   /** Flushes the file system that holds a directory. */
@@ -65,7 +61,7 @@ export type Job =
 export interface JobResult extends LayerFacts {
   diffId: string;
   blob?: { digest: string; sizeBytes: number };
-  /** Of a `hash`: 32 bytes of SHA-256 for each file. */
+  /** Of a `hash`: 32 bytes of SHA-256 for each file; zeros for empty ones. */
   digests?: Uint8Array;
 }
 
@@ -83,6 +79,7 @@ export type InputItem =
   /** An entry; without `source` the content of a file follows as chunks. */
   | { type: 'entry'; header: TarHeader; source?: EntrySource }
   | { type: 'chunk'; data: Uint8Array }
+  | { type: 'files'; run: LayerFileRun }
   | { type: 'finish' };
 
 /** Input bytes, counted by `inputCost`, that may be under way before credits come back. */
@@ -91,10 +88,20 @@ export const OUTPUT_WINDOW_BYTES = 1024 * 1024;
 const ITEM_COST_BYTES = 256;
 
 export function inputCost(items: readonly InputItem[]): number {
-  return items.reduce(
-    (sum, item) => sum + ITEM_COST_BYTES + (item.type === 'chunk' ? item.data.length : 0),
-    0,
-  );
+  let sum = 0;
+  for (const item of items) {
+    sum += ITEM_COST_BYTES;
+    for (const { byteLength } of itemBytes(item)) sum += byteLength;
+  }
+  return sum;
+}
+
+/** What of an item is no object: memory of its own goes over to the worker, other is copied. */
+export function itemBytes(item: InputItem): readonly ArrayBufferView[] {
+  if (item.type === 'chunk') return [item.data];
+  if (item.type !== 'files') return [];
+  const { names, states, numbers, seconds } = item.run;
+  return [names, states, numbers, seconds];
 }
 
 /** Closes the descriptors of items that nobody will read. */
