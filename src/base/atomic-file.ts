@@ -74,17 +74,14 @@ export function syncDirectory(directory: string): void {
   }
 }
 
-/** Removes what interrupted writes left in a directory, which nothing is written to meanwhile. */
+/**
+ * Removes what interrupted writes left in a directory, which nothing is written to meanwhile. Folders are not its own:
+ * something may be mounted in one.
+ */
 export function removeTemporaryFiles(directory: string): void {
-  for (const name of readdirSync(directory)) {
-    if (name.startsWith(TEMPORARY_PREFIX)) rmSync(join(directory, name), { force: true });
-  }
-}
-
-/** Removes what interrupted writes have left in `directory` itself. */
-export function sweepTemporary(directory: string): void {
-  for (const name of readdirSync(directory)) {
-    if (name.startsWith(TEMPORARY_PREFIX)) rmSync(join(directory, name), { force: true, recursive: true });
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (entry.isFile() && entry.name.startsWith(TEMPORARY_PREFIX))
+      rmSync(join(directory, entry.name), { force: true });
   }
 }
 

@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import { sweepTemporary, writeFileAtomic } from '../base/atomic-file.ts';
+import { removeTemporaryFiles, writeFileAtomic } from '../base/atomic-file.ts';
 import { type Database, openDatabase, settleDatabase } from '../base/database.ts';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
@@ -56,7 +56,7 @@ import { socketRoutes } from './routes/sockets/routes.ts';
 import { containerSecurity } from './security/container-security.ts';
 import { cdiFolders, securityDefaults } from './security-config.ts';
 import { checkSystem } from './system-check.ts';
-import { continueWaits } from './takeover/pending-waits.ts';
+import { ContinuedWaits, exitCodes } from './takeover/pending-waits.ts';
 
 export interface Daemon {
   router: Router;
@@ -74,6 +74,10 @@ export interface Daemon {
   close(keepCarried?: boolean): Promise<void>;
   /** Goes on with waits of another daemon (takeover/pending-waits.ts). */
   continueWaits(waits: ReadonlyMap<string, number>): void;
+  /** Those that have not ended, for one more daemon. */
+  passWaits(): Map<string, number>;
+  /** Of containers that have ended since then, by ID. */
+  exitCodes(sinceNs: bigint): Map<string, number>;
   /** Sockets of such connections. */
   carried(): number;
 }
@@ -96,7 +100,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
   mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
   mkdirSync(config.execRoot, { recursive: true, mode: 0o711 });
   const lock = lockDataRoot(config.dataRoot);
-  sweepTemporary(config.dataRoot);
+  removeTemporaryFiles(config.dataRoot);
   keepMountsPrivate(join(config.execRoot, 'containers'));
   const database = openDatabase(join(config.dataRoot, DATABASE_FILE), MIGRATIONS);
   const host = readHostFacts();
@@ -253,6 +257,10 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
       ),
     reserved: [config.dataRoot, config.execRoot],
   });
+  const continued = new ContinuedWaits({
+    events,
+    wait: (id, condition, signal) => engine.wait(id, condition, signal),
+  });
   const router = new Router(audited([...apiRoutes(backends), ...socketRoutes(sockets)]));
   return {
     router,
@@ -263,8 +271,9 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     settle: (timeoutMs) => engine.settle(timeoutMs),
     close: (keepCarried = false) =>
       close({ engine, networks, build, snapshotter, contentStore, database, lock, runtimePath }, keepCarried),
-    continueWaits: (waits) =>
-      continueWaits({ events, wait: (id, condition, signal) => engine.wait(id, condition, signal) }, waits),
+    continueWaits: (waits) => continued.take(waits),
+    passWaits: () => continued.pass(),
+    exitCodes: (sinceNs) => exitCodes(events, sinceNs),
     carried: () => networks.carried,
   };
 }
