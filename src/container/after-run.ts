@@ -3,7 +3,7 @@ import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
-import { removeContainer } from './remove.ts';
+import { onlyRemoval, removeContainer } from './remove.ts';
 import { restartDelayMs, shouldRestart } from './restart-policy.ts';
 import { startContainer } from './start.ts';
 import { endOf } from './state.ts';
@@ -21,14 +21,16 @@ function isKept({ keep, record }: Container): boolean {
 }
 
 function removeSoon(engine: EngineContext, container: Container): void {
-  void container.mutex
-    .run(() => removeContainer(engine, container, { force: false, volumes: true }))
-    .catch((error: unknown) => {
-      log.error(
-        { container: container.id, error: errorMessage(error) },
-        'cannot remove a container after its end',
-      );
-    });
+  const remove = (): Promise<void> =>
+    container.mutex.run(() => removeContainer(engine, container, { force: false, volumes: true }));
+  // A removal that somebody has asked for may yet be refused.
+  const removed = container.removing ? remove() : onlyRemoval(container, container.id, remove);
+  removed.catch((error: unknown) => {
+    log.error(
+      { container: container.id, error: errorMessage(error) },
+      'cannot remove a container after its end',
+    );
+  });
 }
 
 function scheduleRestart(engine: EngineContext, container: Container, ranMs: number): void {

@@ -46,6 +46,8 @@ export class Container {
   oomKilled = false;
   /** A stop waits for its run to end. */
   stopping = false;
+  /** Somebody removes it, or waits for what is under way to do so (remove.ts). */
+  removing = false;
   healthMonitor: HealthMonitor | undefined;
   /** Milliseconds before the next restart of an unhealthy container; 0 once it was healthy. */
   unhealthyDelayMs = 0;

@@ -43,7 +43,7 @@ import { containerPaths } from './paths.ts';
 import { pauseContainer, unpauseContainer } from './pause.ts';
 import { pruneContainers } from './prune.ts';
 import { RecordTable } from './record.ts';
-import { type RemoveOptions, removeContainer } from './remove.ts';
+import { onlyRemoval, type RemoveOptions, removeContainer } from './remove.ts';
 import { renameContainer } from './rename.ts';
 import { restoreContainers, startByPolicy } from './restore.ts';
 import { writtenBytes } from './size.ts';
@@ -213,7 +213,9 @@ export class ContainerEngine {
     const container = this.get(reference);
     // A stop that waits for its timeout holds the lock: a forced removal does not wait for that.
     if (options.force) interruptStop(container);
-    return container.mutex.run(() => removeContainer(this.#context, container, options));
+    return onlyRemoval(container, reference, () =>
+      container.mutex.run(() => removeContainer(this.#context, container, options)),
+    );
   }
 
   /** Subscribes now; the promise resolves when the condition is met. Throws InvalidParameter for an unknown one. */

@@ -8,7 +8,7 @@ import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { matchesLabel } from './list.ts';
 import { containerPaths } from './paths.ts';
-import { removeContainer } from './remove.ts';
+import { onlyRemoval, removeContainer } from './remove.ts';
 import { writtenBytes } from './size.ts';
 import { isRunning } from './state.ts';
 
@@ -27,9 +27,11 @@ export async function pruneContainers(
     try {
       const bytes = await writtenBytes(upper);
       const removed = await container.mutex.run(async () => {
-        // It may have been started since.
-        if (isRunning(container.record.state)) return false;
-        await removeContainer(engine, container, { force: false, volumes: false });
+        // It may have been started since, or somebody else removes it.
+        if (isRunning(container.record.state) || container.removing) return false;
+        await onlyRemoval(container, container.id, () =>
+          removeContainer(engine, container, { force: false, volumes: false }),
+        );
         return true;
       });
       if (!removed) continue;

@@ -22,6 +22,26 @@ export interface RemoveOptions {
   volumes: boolean;
 }
 
+/**
+ * Runs `work`, which removes a container, unless another removal of it has begun or waits for its turn: throws Conflict
+ * then, with Docker's text. `reference`: what the caller calls the container.
+ */
+export async function onlyRemoval<T>(
+  container: Container,
+  reference: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  if (container.removing) {
+    throw new ConflictError(`removal of container ${reference} is already in progress`);
+  }
+  container.removing = true;
+  try {
+    return await work();
+  } finally {
+    container.removing = false;
+  }
+}
+
 /** Removes a container; the caller holds its mutex. Throws Conflict where it runs and `force` is not given. */
 export async function removeContainer(
   engine: EngineContext,

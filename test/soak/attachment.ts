@@ -49,7 +49,7 @@ export class Attachment {
   }
 
   #isSteady(): boolean {
-    return this.#daemon.changes === this.#changes;
+    return this.#daemon.changes === this.#changes && !this.#daemon.isTakenOver;
   }
 
   /** To be called when the container has just been started: waits for its end, and gives what was said until then. */

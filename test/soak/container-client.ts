@@ -371,7 +371,7 @@ export class ContainerClient {
       assert.deepEqual(frames(output.body), [{ stream: 1, text: 'said\n' }], `exec in ${model.name}`);
       // Which commands there were is in the daemon's memory.
       const inspected = await this.#daemon.expect([200, 404], 'GET', `/exec/${Id}/json`);
-      if (this.#daemon.changes !== changes) return;
+      if (this.#daemon.changes !== changes || this.#daemon.isTakenOver) return;
       assert.equal(inspected.status, 200, `exec in ${model.name} is known`);
       const after = inspected.json<{
         ExitCode: number;

@@ -33,9 +33,15 @@ export class UnsteadyDaemon {
     await this.#up;
   }
 
-  /** Kills and takeovers that have begun. */
+  #takeoverEnds = 0;
+
+  /** Another number after each kill, and after each begin and end of a takeover. */
   get changes(): number {
-    return this.kills + this.takeovers;
+    return this.kills + this.takeovers + this.#takeoverEnds;
+  }
+
+  get isTakenOver(): boolean {
+    return this.takeovers > this.#takeoverEnds;
   }
 
   /** Lets another daemon take over. */
@@ -43,6 +49,7 @@ export class UnsteadyDaemon {
     this.takeovers += 1;
     this.takenAtMs.push(Date.now());
     await this.daemon.takeOver();
+    this.#takeoverEnds += 1;
   }
 
   async #again(): Promise<void> {

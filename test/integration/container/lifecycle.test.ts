@@ -72,6 +72,25 @@ test('rm refuses a running container, -f takes it', async () => {
   await daemon.fails(1, /No such container: busy/, 'rm', 'busy');
 });
 
+test('of two removals at once, the second is told of the first', async () => {
+  const line = 'trap "echo heard" USR1; echo on; while :; do sleep 0.05; done';
+  await daemon.ok('run', '-d', '--name', 'slow', '--stop-signal', 'USR1', 'busybox', 'sh', '-c', line);
+  await eventually('it listens', async () => (await daemon.ok('logs', 'slow')) === 'on');
+  // Whoever removes the container without force waits behind this.
+  const stopped = daemon.api('POST', '/containers/slow/stop?t=120');
+  await eventually('the stop waits', async () => (await daemon.ok('logs', 'slow')) === 'on\nheard');
+  const removals = [1, 2].map(async () => await daemon.api('DELETE', '/containers/slow'));
+  const refused = await Promise.race(removals);
+  assert.deepEqual(
+    [refused.status, refused.json()],
+    [409, { message: 'removal of container slow is already in progress' }],
+  );
+  await daemon.ok('kill', 'slow');
+  assert.deepEqual((await Promise.all(removals)).map(({ status }) => status).sort(), [204, 409]);
+  assert.equal((await stopped).status, 204);
+  await daemon.fails(1, /No such container: slow/, 'rm', 'slow');
+});
+
 test("the whole of a container's processes dies with its init", async () => {
   await daemon.ok(
     'run',
