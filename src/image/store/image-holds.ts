@@ -130,9 +130,18 @@ export class ImageHolds {
         (digest) => !tables.hasBlob(digest) && (contentStore.ageMs(digest) ?? 0) > KEEP_UNUSED_BLOBS_MS,
       );
     const known = tables.layers();
-    await this.collect(
-      snapshotter.layers().filter((diffId) => !known.has(diffId)),
-      old,
-    );
+    const unknown = snapshotter.layers().filter((diffId) => !known.has(diffId));
+    await this.collect(unknown, [...old, ...this.#blobsOfUnused(unknown)]);
+    // Where a removal was cut short, what is known of a layer has outlived it.
+    tables.forgetLayerBlobsBut(snapshotter.layers());
+  }
+
+  /** An image had them, whose removal was cut short: downloads that were given up are not known by their layer. */
+  #blobsOfUnused(layers: readonly DiffID[]): Digest[] {
+    const { tables, layersInUse } = this.#options;
+    if (layers.length === 0) return [];
+    const inUse = new Set(layersInUse());
+    const unused = layers.filter((diffId) => !inUse.has(diffId) && !this.#held.has(diffId));
+    return unused.flatMap((diffId) => tables.layerBlobs(diffId).map(({ digest }) => digest));
   }
 }

@@ -270,3 +270,18 @@ test('a sweep removes layers without an image, and unpacks again what the driver
   assert.deepEqual(bench.snapshotter.stored.get(used.diffId), used.tar);
   assert.ok(bench.content.has(stray.digest), 'a blob that a pull may resume with stays for a day');
 });
+
+test('a sweep ends a removal that a crash has cut short, before or after the layer went', async () => {
+  using bench = new PullBench();
+  const [first, second] = [await testLayer('first'), await testLayer('second')];
+  addImage(bench, [first], { references: ['first'] });
+  addImage(bench, [second], { references: ['second'] });
+  // As `remove` does first, in one transaction.
+  for (const { id } of bench.images.list()) bench.database.prepare('DELETE FROM images WHERE id = ?').run(id);
+  bench.snapshotter.stored.delete(second.diffId);
+  bench.content.remove(second.digest);
+  await bench.images.sweep();
+  assert.deepEqual(bench.snapshotter.layers(), []);
+  assert.ok(!bench.content.has(first.digest), 'what an image kept goes with it');
+  assert.deepEqual([bench.images.layerBlobs(first.diffId), bench.images.layerBlobs(second.diffId)], [[], []]);
+});

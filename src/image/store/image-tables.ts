@@ -353,6 +353,15 @@ export class ImageTables {
   deleteLayerBlobs(diffId: DiffID): void {
     this.#run('DELETE FROM layer_blobs WHERE diff_id = ?', diffId);
   }
+
+  /** Of layers that no image has, and that are none of `layers`. */
+  forgetLayerBlobsBut(layers: readonly DiffID[]): void {
+    this.#run(
+      `DELETE FROM layer_blobs WHERE diff_id NOT IN (SELECT diff_id FROM image_layers)
+       AND diff_id NOT IN (SELECT value FROM json_each(?))`,
+      JSON.stringify(layers),
+    );
+  }
 }
 
 function readName(row: Row): NameRow {
