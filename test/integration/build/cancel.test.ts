@@ -1,12 +1,18 @@
-/** Builds whose client goes away, at every kind of step: nothing goes on, and nothing but cache is left. */
+/**
+ * Builds whose client goes away, at every kind of step, or is interrupted, whichever client it is: nothing goes on, and
+ * nothing but cache is left.
+ */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { type ClientRequest, request } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
+import { buildxPrograms } from '../../fixtures/compose.ts';
+import { dockerProgram } from '../../fixtures/packages.ts';
 import { makeTar } from '../../fixtures/tar.ts';
-import { eventually } from '../command.ts';
+import { timeLimitMs } from '../../run/time-limit.ts';
+import { eventually, LiveCommand } from '../command.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 import { classicBuild } from './classic-build.ts';
 
@@ -47,9 +53,11 @@ function leftovers(): string[] {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .filter((line) => line.includes(`${build}/`));
-  const folders = ['runs', 'trees'].flatMap((name) => {
+  // Of the exec root: secrets and sockets of steps.
+  const places = [join(build, 'runs'), join(build, 'trees'), join(daemon.execRoot, 'build')];
+  const folders = places.flatMap((place) => {
     try {
-      return readdirSync(join(build, name)).map((entry) => `${name}/${entry}`);
+      return readdirSync(place).map((entry) => join(place, entry));
     } catch {
       return [];
     }
@@ -108,4 +116,138 @@ test('during a pull', async () => {
     for (const socket of sockets) socket.destroy();
     server.close();
   }
+});
+
+/** An order of magnitude more than it takes, for machines that are busy with something else. */
+const END_LIMIT_MS = timeLimitMs(5000);
+
+describe('interrupted while two steps run that heed no signal', () => {
+  let folder: string;
+  let number = 987_660;
+  before(() => {
+    folder = join(daemon.folder, 'slow');
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'secret'), 'x');
+  });
+
+  /** The steps are new ones each time; what precedes them is not. */
+  function writeDockerfile(): [string, string] {
+    const words: [string, string] = [String(number++), String(number++)];
+    const mounts = '--mount=type=secret,id=token --mount=type=cache,target=/c --mount=type=tmpfs,target=/t';
+    const step = (word: string): string =>
+      `RUN ${mounts} trap "" TERM INT HUP; echo x > /file; (sleep ${word}); sleep ${word}`;
+    const stages = words.map(
+      (word, index) => `FROM busybox AS s${index}\nRUN echo before-${index} > /before\n${step(word)}\n`,
+    );
+    const last = 'FROM busybox\nCOPY --from=s0 /file /0\nCOPY --from=s1 /file /1\n';
+    writeFileSync(join(folder, 'Dockerfile'), stages.join('') + last);
+    return words;
+  }
+
+  /** Interrupts a build, and tells how long its steps went on. */
+  async function interrupted(start: () => LiveCommand, stop: (live: LiveCommand) => void): Promise<number> {
+    const words = writeDockerfile();
+    const live = start();
+    await eventually('both steps run', () => {
+      if (live.child.exitCode !== null) throw new Error(`it ended: ${live.stdout}${live.stderr}`);
+      return words.every(isRunning);
+    });
+    const from = performance.now();
+    stop(live);
+    await eventually('no step runs', () => !words.some(isRunning));
+    const took = performance.now() - from;
+    const { code } = await live.ended;
+    assert.notEqual(code, 0);
+    return took;
+  }
+
+  async function endsAtOnce(start: () => LiveCommand, stop: (live: LiveCommand) => void): Promise<void> {
+    const images = await daemon.ok('images', '-aq');
+    const took = await interrupted(start, stop);
+    assert.ok(took < END_LIMIT_MS, `its steps went on for ${Math.round(took)} ms`);
+    await gone();
+    assert.equal(await daemon.ok('ps', '-aq'), '');
+    assert.equal(await daemon.ok('images', '-aq'), images);
+    await eventually('nothing is in use', async () => {
+      const { BuildCache } = (await daemon.api('GET', '/system/df')).json<{
+        BuildCache: { InUse: boolean; Type: string }[];
+      }>();
+      return BuildCache.every(({ InUse }) => !InUse) && BuildCache.some(({ Type }) => Type !== 'regular');
+    });
+  }
+
+  const secret = (): string[] => ['--secret', `id=token,src=${join(folder, 'secret')}`];
+  const own = (...flags: string[]): LiveCommand => daemon.live(['build', ...flags, folder]);
+  const byDocker = (program: string, words: readonly string[], buildkit: '0' | '1'): LiveCommand => {
+    const env = { ...process.env, HOME: daemon.home, DOCKER_HOST: `unix://${daemon.socket}` };
+    return new LiveCommand([program, ...words, folder], { env: { ...env, DOCKER_BUILDKIT: buildkit } });
+  };
+
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const) {
+    test(`mydock build, by ${signal}`, async () => {
+      await endsAtOnce(
+        () => own(),
+        ({ child }) => child.kill(signal),
+      );
+    });
+  }
+
+  test('mydock build with a session, by SIGINT', async () => {
+    await endsAtOnce(
+      () => own(...secret()),
+      ({ child }) => child.kill('SIGINT'),
+    );
+  });
+
+  test('mydock build on a terminal, by ^C: the cursor is there again', async () => {
+    let shown: LiveCommand | undefined;
+    const start = (): LiveCommand => {
+      shown = daemon.live(['build', ...secret(), folder], { tty: true });
+      return shown;
+    };
+    await endsAtOnce(start, (live) => live.type('\x03'));
+    const { stdout } = shown ?? assert.fail('it was not started');
+    assert.ok(stdout.lastIndexOf('\x1b[?25h') > stdout.lastIndexOf('\x1b[?25l'), JSON.stringify(stdout));
+  });
+
+  test('docker build, the classic builder, by SIGINT', async () => {
+    const program = await dockerProgram();
+    await endsAtOnce(
+      () => byDocker(program, ['build'], '0'),
+      ({ child }) => child.kill('SIGINT'),
+    );
+  });
+
+  test('docker build with BuildKit, by SIGINT', async () => {
+    const program = await dockerProgram();
+    const words = ['build', '--progress', 'plain', ...secret()];
+    await endsAtOnce(
+      () => byDocker(program, words, '1'),
+      ({ child }) => child.kill('SIGINT'),
+    );
+  });
+
+  for (const [name, program] of buildxPrograms()) {
+    for (const signal of ['SIGINT', 'SIGKILL'] as const) {
+      test(`${name} build, by ${signal}`, async () => {
+        const words = ['build', '--progress', 'plain', ...secret()];
+        await endsAtOnce(
+          () => byDocker(program, words, '1'),
+          ({ child }) => child.kill(signal),
+        );
+      });
+    }
+  }
+
+  test('a connection that is closed', async () => {
+    const words = writeDockerfile();
+    const build = begin();
+    build.end(context(readFileSync(join(folder, 'Dockerfile'), 'utf8')));
+    await eventually('both steps run', () => words.every(isRunning));
+    const from = performance.now();
+    build.destroy();
+    await eventually('no step runs', () => !words.some(isRunning));
+    assert.ok(performance.now() - from < END_LIMIT_MS);
+    await gone();
+  });
 });
