@@ -47,7 +47,7 @@ BUNDLES := dist/mydock.cjs dist/mydock.pack dist/mydockd.cjs dist/layer-worker.c
 	dist/transfer-worker.cjs
 # ISA-L is a shared library in Debian: a copy lies beside the addon, which looks for it there.
 ISAL := dist/libisal.so.2
-BINARIES := dist/mydock-runtime dist/addon.node dist/leave.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
+BINARIES := dist/mydock-runtime dist/addon.node dist/client.node $(ISAL) $(if $(INIT_C),dist/mydock-init)
 
 .PHONY: help build install uninstall check check-native test test-faults test-soak test-corpus test-vm test-vm-quick fuzz compatibility demo bench bench-growth bench-docs messages clean native-tests
 # The list below is made from the `## ` comments of the targets.
@@ -122,7 +122,7 @@ dist/addon.node: $(call object,shared,$(ADDON_C) $(COMMON_C)) $(ISAL)
 	@mkdir -p dist
 	$(Q)$(call link,-shared -fPIC,$(ISAL) -Wl$(comma)-rpath$(comma)'$$ORIGIN')
 
-dist/leave.node: $(call object,shared,$(wildcard native/leave/*.c))
+dist/client.node: $(call object,shared,$(wildcard native/client/*.c))
 	@mkdir -p dist
 	$(Q)$(call link,-shared -fPIC)
 
@@ -211,7 +211,7 @@ install: build ## Install below PREFIX (default /usr/local; DESTDIR is honoured)
 	install -d $(LIB) $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(UNITDIR)
 	install -m 755 $(NODE) $(LIB)/node
 	install -m 755 $(filter-out %.node $(ISAL),$(BINARIES)) $(LIB)/
-	install -m 644 $(BUNDLES) dist/*.LEGAL.txt dist/addon.node dist/leave.node $(ISAL) $(LIB)/
+	install -m 644 $(BUNDLES) dist/*.LEGAL.txt dist/addon.node dist/client.node $(ISAL) $(LIB)/
 	install -m 755 bin/mydock bin/mydockd $(DESTDIR)$(PREFIX)/bin/
 	sed 's|@PREFIX@|$(PREFIX)|g' docs/systemd/mydock.service > $(DESTDIR)$(UNITDIR)/mydock.service
 	install -m 644 docs/systemd/mydock.socket $(DESTDIR)$(UNITDIR)/mydock.socket

@@ -1,4 +1,5 @@
 /** dist/mydock.cjs: loads the client from dist/mydock.pack. All that Node compiles by itself, so it is kept short. */
+import './default-flags.ts';
 import { lazyBuiltins } from './lazy-builtins.ts';
 import { openPack } from './pack-file.ts';
 import { chunkLoader } from './run-chunks.ts';
