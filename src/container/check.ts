@@ -1,7 +1,8 @@
 /** The check of containers: every record against its folder, and every folder against the records. */
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CheckRun, found } from '../base/check.ts';
+import { removeTreeSync } from '../image/layers/native-archive.ts';
 import type { EngineContext } from './engine-context.ts';
 import { containerPaths, containersDirectory } from './paths.ts';
 
@@ -33,7 +34,7 @@ export async function checkContainers(engine: EngineContext, run: CheckRun): Pro
     const stat = statSync(folder, { throwIfNoEntry: false });
     if (stat === undefined || Date.now() - stat.ctimeMs < SETTLED_MS) continue;
     const finding = { object: `folder ${folder}`, problem: 'no container has it', remedy: 'remove it' };
-    await found(run, finding, () => rmSync(folder, { recursive: true, force: true }));
+    await found(run, finding, () => removeTreeSync(folder));
   }
   return containers.length + unreadable.size;
 }

@@ -1,6 +1,7 @@
 /** A container's root filesystem: its layers and its own upper directory, mounted while it runs or is looked into. */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { removeTreeSync } from '../image/layers/native-archive.ts';
 import { unmountBundle } from '../volume/run-mounts.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
@@ -47,11 +48,11 @@ export async function unmountRoot(engine: EngineContext, id: string): Promise<vo
     // Mounted by a start, whose record of it a restart of the daemon has lost.
     container.rootMounted = true;
     for (const name of readdirSync(paths.bundle)) {
-      if (name !== 'rootfs') rmSync(join(paths.bundle, name), { recursive: true, force: true });
+      if (name !== 'rootfs') removeTreeSync(join(paths.bundle, name));
     }
     return;
   }
   if (container !== undefined) container.rootMounted = false;
   await engine.snapshotter.unmount(paths.rootfs);
-  rmSync(paths.bundle, { recursive: true, force: true });
+  removeTreeSync(paths.bundle);
 }

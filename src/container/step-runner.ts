@@ -13,6 +13,7 @@ import { keepReading } from '../base/keep-reading.ts';
 import { log } from '../base/log.ts';
 import type { RunStep, StepEnd, StepRunner, StepTerminal } from '../build/run/step-runner.ts';
 import type { MountOwners } from '../image/layers/mapped-mounts.ts';
+import { removeTreeSync } from '../image/layers/native-archive.ts';
 import { addon } from '../native/addon.ts';
 import type { SupervisorConfig } from '../native/supervisor-protocol.ts';
 import { buildHosts } from '../network/hosts-files.ts';
@@ -97,7 +98,7 @@ export class EngineStepRunner implements StepRunner {
       }
     } finally {
       await this.#disconnect(step);
-      rmSync(bundle, { recursive: true, force: true });
+      removeTreeSync(bundle);
       rmSync(join(socketsDirectory(this.#engine.settings.execRoot), step.id), { force: true });
     }
   }

@@ -3,10 +3,11 @@
  * writes, its upper and work directories. Overlayfs writes there as whoever mounted it, without CAP_SYS_RESOURCE, which
  * it gives up for itself: ext4, which lets that capability past its quotas, holds privileged containers as well.
  */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { HostConfig } from '../api/host-config.ts';
 import { errorMessage, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { removeTreeSync } from '../image/layers/native-archive.ts';
 import {
   checkSizeOption,
   liftSizeLimit,
@@ -62,7 +63,7 @@ export async function mountLimited(
 /** Removes a container's lasting folder, and gives its project back. */
 export function removeHome(paths: ContainerPaths): void {
   liftHomeLimit(paths);
-  rmSync(paths.home, { recursive: true, force: true, maxRetries: 3 });
+  removeTreeSync(paths.home);
 }
 
 /** Gives the project of a container that goes back: one that cannot be given back is said and stays. */

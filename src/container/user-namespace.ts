@@ -18,6 +18,7 @@ import { join } from 'node:path';
 import { TEMPORARY_PREFIX } from '../base/atomic-file.ts';
 import { errnoCode, errorMessage, InternalError, NotImplementedError } from '../base/errors.ts';
 import { asOwner, type MountOwners, mountMappedOverlay } from '../image/layers/mapped-mounts.ts';
+import { removeTreeSync } from '../image/layers/native-archive.ts';
 import { unmountSync } from '../image/layers/overlay-mount.ts';
 import { addon } from '../native/addon.ts';
 import { mapText, rootOf, type UserMapping } from '../oci/user-mappings.ts';
@@ -174,7 +175,7 @@ function endProbe(folder: string): void {
     unmountSync(join(folder, part));
   }
   unbind(join(folder, 'namespace'));
-  rmSync(folder, { recursive: true, force: true });
+  removeTreeSync(folder);
 }
 
 async function probe(dataRoot: string): Promise<void> {

@@ -5,7 +5,7 @@
  */
 
 import { createHash, randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Volume, VolumeCreateRequest, VolumeStatus } from '../api/volumes.ts';
 import { syncDirectory, TEMPORARY_PREFIX } from '../base/atomic-file.ts';
@@ -14,6 +14,7 @@ import { ConflictError, EngineError, errnoCode, NotFoundError } from '../base/er
 import { log } from '../base/log.ts';
 import { step, stepSync } from '../base/steps.ts';
 import type { EventBus } from '../events/event-bus.ts';
+import { removeTreeSync } from '../image/layers/native-archive.ts';
 import { type DriverOptions, hasForeignOwners, needsMount, parseDriverOptions } from './driver-options.ts';
 import { applySizeLimit, checkSizeOption, liftSizeLimit, sizeLimitStatus } from './quota.ts';
 import { removeTree } from './remove-tree.ts';
@@ -310,8 +311,8 @@ export class VolumeStore {
   }
 
   /**
-   * Finishes what a crash interrupted: removals go on, half-filled volumes are emptied, and folders without a volume
-   * are removed where they hold nothing. Called once, before anything else.
+   * Finishes what a crash interrupted: removals go on, half-filled volumes are emptied, and folders without a volume,
+   * like volumes of containers that were never made, are removed where they hold nothing. Called once, before anything else.
    */
   async sweep(): Promise<void> {
     const entries = readdirSync(this.#root);
@@ -322,10 +323,17 @@ export class VolumeStore {
         await removeTree(folder);
       } else if (!this.has(entry)) {
         removeEmpty(folder);
-      } else if (isHalfFilled(folder)) {
-        this.#settleFilling(entry);
+      } else {
+        if (isHalfFilled(folder)) this.#settleFilling(entry);
+        if (this.#isOfFailedCreate(entry)) await this.remove(entry, true);
       }
     }
+  }
+
+  /** A container was to have it, and was not made, on a machine that could not take the volume back either. */
+  #isOfFailedCreate(name: string): boolean {
+    if (!this.isAnonymous(name) || !this.isUnfilled(name) || this.references(name).length > 0) return false;
+    return existsSync(this.path(name)) && readdirSync(this.path(name)).length === 0;
   }
 
   /** A crash came between the renaming of their folders and the end of their records. */
@@ -393,7 +401,7 @@ function removeEmpty(folder: string): void {
   const names = readdirSync(folder);
   if (names.some((name) => name !== '_data' && !isFillingMark(name))) return;
   if (names.includes('_data') && readdirSync(join(folder, '_data')).length > 0) return;
-  rmSync(folder, { recursive: true });
+  removeTreeSync(folder);
 }
 
 /** They were judged when the volume was made. */

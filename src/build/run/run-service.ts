@@ -5,13 +5,14 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode, errorMessage, ForbiddenError, InvalidParameterError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import { step } from '../../base/steps.ts';
 import type { MountOwners } from '../../image/layers/mapped-mounts.ts';
 import { readMountTable } from '../../image/layers/mount-table.ts';
+import { removeTreeSync } from '../../image/layers/native-archive.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
 import type { Platform } from '../../image/platform.ts';
 import { runnablePlatforms, whyNotExecuted } from '../../image/runnable-platforms.ts';
@@ -167,7 +168,7 @@ export class RunService {
   async #closeMounts(mounts: StepMounts | undefined, id: string): Promise<void> {
     try {
       await mounts?.close();
-      rmSync(join(this.#options.execDirectory, id.slice(0, 16)), { recursive: true, force: true });
+      removeTreeSync(join(this.#options.execDirectory, id.slice(0, 16)));
     } catch (error) {
       log.warn({ err: error, step: id }, 'mounts of a build step remain until the next start');
     }

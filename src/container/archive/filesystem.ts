@@ -6,6 +6,7 @@
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConflictError, InternalError } from '../../base/errors.ts';
+import { removeTreeSync } from '../../image/layers/native-archive.ts';
 import type { SupervisorConfig } from '../../native/supervisor-protocol.ts';
 import { DEFAULT_CGROUP_PARENT } from '../../oci/cgroup-path.ts';
 import { planMounts } from '../../oci/mounts.ts';
@@ -118,7 +119,7 @@ async function withMounts<T>(
   } finally {
     release();
     await releaseMounts(lasting, engine, run);
-    rmSync(paths.bundle, { recursive: true, force: true });
+    removeTreeSync(paths.bundle);
     rmSync(paths.socket, { force: true });
   }
 }

@@ -5,7 +5,7 @@
  * `syscall`; the caller names the entry.
  */
 import { addon } from '../../native/addon.ts';
-import type { ByteString } from './tar/byte-string.ts';
+import { type ByteString, byteString } from './tar/byte-string.ts';
 import type { TarType } from './tar/tar-format.ts';
 
 /** An open root; closed by archiveClose or by the garbage collector. */
@@ -109,4 +109,12 @@ export interface ArchiveAddon {
 
 export function archiveAddon(): ArchiveAddon {
   return addon() as unknown as ArchiveAddon;
+}
+
+/**
+ * Removes a tree of few files, whatever lies there; nothing there is no error. Throws EXDEV or EBUSY where something is
+ * mounted in it, which is left as it is: Node's own removal would empty that first.
+ */
+export function removeTreeSync(path: string): void {
+  archiveAddon().archiveRemoveTree(byteString(path));
 }

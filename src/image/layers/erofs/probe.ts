@@ -2,10 +2,11 @@
  * Whether and how this machine can mount indexed layers, found out by doing it: a small image is made in the data root,
  * mounted, an overlay is mounted over it as for a container, and a file is read through both.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TEMPORARY_PREFIX } from '../../../base/atomic-file.ts';
 import { errorMessage } from '../../../base/errors.ts';
+import { removeTreeSync } from '../native-archive.ts';
 import { mountOverlay, unmountSync } from '../overlay-mount.ts';
 import { byteString } from '../tar/byte-string.ts';
 import { TarReader } from '../tar/tar-reader.ts';
@@ -40,7 +41,7 @@ export function probeErofs(
     }
     return { refused: reasons.join('; ') };
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    removeTreeSync(directory);
   }
 }
 
@@ -49,7 +50,7 @@ function sweepProbes(root: string): void {
   for (const name of readdirSync(root).filter((entry) => entry.startsWith(PREFIX))) {
     const directory = join(root, name);
     for (const part of readdirSync(directory)) unmountSync(join(directory, part));
-    rmSync(directory, { recursive: true });
+    removeTreeSync(directory);
   }
 }
 
