@@ -18,6 +18,13 @@ before(async () => {
 });
 after(async () => await close());
 
+/** Of what stands in a layout, what is looked at here. */
+interface Document {
+  manifests?: { digest: string }[];
+  config?: { digest: string };
+  annotations?: Record<string, string>;
+}
+
 const folderOf = (files: Files): string => contextFolder(daemon, files);
 
 /** Builds, and returns what was shown. */
@@ -189,6 +196,59 @@ test('progress: quiet, and as the environment wants it', async () => {
   assert.ok(asked.stderr.startsWith('{'), asked.stderr);
   const terminal = await daemon.ends(0, ['build', '--progress', 'plain', folder], { tty: true });
   assert.match(terminal.stdout, /^#\d+ \[2\/2\] RUN/m);
+});
+
+test('--platform of several, with annotations: an index over an image each', async () => {
+  const folder = folderOf({
+    Dockerfile: 'FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\nCOPY a /\n',
+    a: 'a',
+  });
+  const layout = join(folder, '../several');
+  const annotations = ['--annotation', 'one=manifest', '--annotation', 'index:two=index'];
+  const output = ['-o', `type=oci,dest=${layout},tar=false`];
+  await built('--platform', 'linux/amd64,linux/arm64', ...annotations, ...output, folder);
+  const document = (digest: string): Document =>
+    JSON.parse(readFileSync(join(layout, 'blobs', digest.replace(':', '/')), 'utf8')) as Document;
+  const [top] = (JSON.parse(readFileSync(join(layout, 'index.json'), 'utf8')) as Document).manifests ?? [];
+  const index = document(top?.digest ?? '');
+  assert.deepEqual(index.annotations, { two: 'index' });
+  const images = (index.manifests ?? []).map(({ digest }) => {
+    const manifest = document(digest);
+    const { architecture, config } = document(manifest.config?.digest ?? '') as unknown as {
+      architecture: string;
+      config: { Labels: Record<string, string> };
+    };
+    return [architecture, config.Labels['arch'], manifest.annotations?.['one']];
+  });
+  assert.deepEqual(images, [
+    ['amd64', 'amd64', 'manifest'],
+    ['arm64', 'arm64', 'manifest'],
+  ]);
+});
+
+test("a Dockerfile's own ignore file; flags that change nothing; a lock that would have to change", async () => {
+  const folder = folderOf({
+    Dockerfile: 'FROM busybox\nCOPY . /all/\nRUN ls -A /all | sort > /list\n',
+    'Other.file': 'FROM busybox\nCOPY . /all/\nRUN ls -A /all | sort > /list\n',
+    '.dockerignore': 'b\n*ignore\n*file\n',
+    'Other.file.dockerignore': 'a\n.*\n*ignore\n*file\n',
+    a: 'a',
+    b: 'b',
+  });
+  await built('-t', 'ignoring', folder);
+  assert.equal(await shows(daemon, 'ignoring', 'cat', '/list'), 'a');
+  const id = await idOf('ignoring');
+  const idle = ['--compress', '--force-rm', '--rm=false', '--builder', 'default', '--isolation=default'];
+  await built('-t', 'ignoring', ...idle, folder);
+  assert.equal(await idOf('ignoring'), id);
+  const other = ['-t', 'other-ignoring', '-f', join(folder, 'Other.file')];
+  await built(...other, folder);
+  assert.equal(await shows(daemon, 'other-ignoring', 'cat', '/list'), 'b');
+  const locked = await daemon.mydock(['build', '--locked', ...other, folder]);
+  assert.equal(locked.code, 1);
+  assert.match(locked.stderr, /Other\.file\.lock/);
+  await built('--lock', ...other, folder);
+  await built('--locked', ...other, folder);
 });
 
 test("proxies of the client's configuration are variables of its containers", async () => {
