@@ -86,7 +86,7 @@ export async function launchDaemon(launch: DaemonLaunch): Promise<number> {
 }
 
 /** Why a daemon has ended, as it has put it into its log, which had `from` bytes before. */
-function lastWords(log: string, from: number): string | undefined {
+export function lastWords(log: string, from: number): string | undefined {
   const said = readFileSync(log).subarray(from).toString('utf8').trimEnd();
   try {
     const { error } = JSON.parse(said.slice(said.lastIndexOf('\n') + 1)) as { error?: unknown };

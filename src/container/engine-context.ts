@@ -4,6 +4,7 @@ import type { EventBus } from '../events/event-bus.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { ContentStore } from '../image/store/content-store.ts';
 import type { ImageStore } from '../image/store/image-store.ts';
+import type { EventMessage } from '../native/supervisor-protocol.ts';
 import type { Networking } from '../network/model.ts';
 import type { CdiRegistry } from '../oci/cdi/registry.ts';
 import type { CgroupSettings } from '../oci/cgroup-path.ts';
@@ -61,6 +62,8 @@ export interface EngineContext {
   accepting(): boolean;
   /** Aborted where stops that wait are left to the next daemon (`record.ending`), with the error of their callers. */
   stopsGivenUp(): AbortSignal;
+  /** What a container's supervisor has told the daemon before this one, which had no more time to hear it. */
+  unheard(containerId: string): EventMessage[];
   /** What follows the end of a run of `ranMs` (after-run.ts): a restart, or removal for `--rm`. */
   afterRun(container: Container, ranMs: number): void;
 }

@@ -2,6 +2,8 @@
  * The containers of one daemon: every operation that the API has on them, each with its lock. What an operation does
  * stands in the file of its name.
  */
+
+import { closeSync } from 'node:fs';
 import type {
   ContainerCreateRequest,
   ContainerCreateResponse,
@@ -19,6 +21,7 @@ import type { EndpointSettings } from '../api/networks.ts';
 import type { ContainerStats } from '../api/stats.ts';
 import type { CheckRun } from '../base/check.ts';
 import { ConflictError, InvalidParameterError, NotImplementedError } from '../base/errors.ts';
+import type { EventMessage } from '../native/supervisor-protocol.ts';
 import { afterRun } from './after-run.ts';
 import { type AttachRequest, attachConnection, type ClientConnection } from './attach.ts';
 import { changePorts, type PortsRequest } from './change-ports.ts';
@@ -59,12 +62,13 @@ import {
   type StopOptions,
   stopContainer,
 } from './stop.ts';
+import { remainingEvents } from './supervisor.ts';
 import { topContainer } from './top.ts';
 import { type UpdateRequest, updateContainer } from './update.ts';
 
 export type ContainerEngineOptions = Omit<
   EngineContext,
-  'containers' | 'restored' | 'accepting' | 'stopsGivenUp' | 'afterRun'
+  'containers' | 'restored' | 'accepting' | 'stopsGivenUp' | 'unheard' | 'afterRun'
 >;
 
 export class ContainerEngine {
@@ -75,6 +79,8 @@ export class ContainerEngine {
   #restored = false;
   #accepting = true;
   #stopsGivenUp = new AbortController();
+  /** Connections of the daemon before this one, by container. */
+  #inherited = new Map<string, number>();
 
   constructor(options: ContainerEngineOptions) {
     const context: EngineContext = {
@@ -83,6 +89,7 @@ export class ContainerEngine {
       restored: () => this.#restored,
       accepting: () => this.#accepting,
       stopsGivenUp: () => this.#stopsGivenUp.signal,
+      unheard: (id) => this.#unheard(id),
       afterRun: (container, ranMs) => afterRun(context, container, ranMs),
     };
     this.#context = context;
@@ -95,9 +102,15 @@ export class ContainerEngine {
   }
 
   /** Brings what an earlier daemon has left in order. Call once, before the API answers. */
-  async restore(): Promise<void> {
+  async restore(supervisors: ReadonlyMap<string, number> = new Map()): Promise<void> {
+    this.#inherited = new Map(supervisors);
     this.#execs.restore(this.#context);
-    await restoreContainers(this.#context);
+    try {
+      await restoreContainers(this.#context);
+    } finally {
+      for (const fd of this.#inherited.values()) closeSync(fd);
+      this.#inherited.clear();
+    }
     this.#restored = true;
   }
 
@@ -136,6 +149,23 @@ export class ContainerEngine {
       clearTimeout(container.restartTimer);
       container.healthMonitor?.stop();
     }
+  }
+
+  #unheard(id: string): EventMessage[] {
+    const fd = this.#inherited.get(id);
+    if (fd === undefined) return [];
+    this.#inherited.delete(id);
+    return remainingEvents(fd);
+  }
+
+  /** To be called right before `shutdown`: connections of containers with commands whose ends somebody will ask for. */
+  passSupervisors(): Map<string, number> {
+    const passed = new Map<string, number>();
+    for (const { id, execs, supervisor } of this.all()) {
+      const fd = execs.size === 0 ? undefined : supervisor?.pass();
+      if (fd !== undefined) passed.set(id, fd);
+    }
+    return passed;
   }
 
   /** Lets go of all supervisors; the containers live on. */

@@ -202,6 +202,10 @@ async function takeOver(engine: EngineContext, container: Container): Promise<vo
         const { state, pid, startedAt, processes } = message.payload;
         if (state === 'running' && !container.running)
           container.transition({ to: 'running', pid, startedAt });
+        for (const unheard of engine.unheard(container.id)) {
+          if (unheard.event !== 'exited' || unheard.payload.process === '') continue;
+          container.execs.get(unheard.payload.process)?.exited(unheard.payload.exitCode);
+        }
         endLostExecs(container, processes);
         status.resolve(state === 'running');
       }

@@ -24,6 +24,7 @@ import {
 const CONNECT_TIMEOUT_MS = 5000;
 const REAP_INTERVAL_MS = 20;
 const REAP_ATTEMPTS = 500;
+const READ_BYTES = 64 * 1024;
 
 export interface SupervisorHandlers {
   onEvent(message: EventMessage): void;
@@ -34,6 +35,7 @@ export interface SupervisorHandlers {
 export class Supervisor {
   readonly #socket: Socket;
   readonly #fd: number;
+  readonly #decoder = new EventDecoder();
   #open = true;
   /** What it said of itself; undefined before its first message. */
   #status: Events['status'] | undefined;
@@ -41,9 +43,8 @@ export class Supervisor {
   private constructor(socket: Socket, fd: number, handlers: SupervisorHandlers) {
     this.#socket = socket;
     this.#fd = fd;
-    const decoder = new EventDecoder();
     socket.on('data', (chunk: Buffer) => {
-      for (const message of decode(decoder, chunk, socket)) {
+      for (const message of decode(this.#decoder, chunk, socket)) {
         if (message.event === 'status') this.#status = message.payload;
         handle(handlers, message);
       }
@@ -128,10 +129,44 @@ export class Supervisor {
     }
   }
 
+  /**
+   * Lets go of the connection, and gives a second descriptor of it for `remainingEvents`. Undefined where it is at its
+   * end or in the middle of a message, or where there can be no more descriptors.
+   */
+  pass(): number | undefined {
+    if (!this.#open || this.#decoder.partial) return undefined;
+    try {
+      return addon().duplicate(this.#fd);
+    } catch (error) {
+      log.debug({ error: errorMessage(error) }, 'the connection to a supervisor is not handed over');
+      return undefined;
+    } finally {
+      this.disconnect();
+    }
+  }
+
   /** Lets go of the connection; the supervisor lives on. */
   disconnect(): void {
     this.#socket.destroy();
   }
+}
+
+/** The events that came on a connection after `Supervisor.pass`; closes it. */
+export function remainingEvents(fd: number): EventMessage[] {
+  const decoder = new EventDecoder();
+  const messages: EventMessage[] = [];
+  try {
+    for (;;) {
+      const received = addon().receiveWithFds(fd, READ_BYTES);
+      if (received === null || received.data.length === 0) break;
+      messages.push(...decoder.push(received.data));
+    }
+  } catch (error) {
+    log.warn({ error: errorMessage(error) }, 'what a supervisor has told an earlier mydockd cannot be read');
+  } finally {
+    closeSync(fd);
+  }
+  return messages;
 }
 
 function decode(decoder: EventDecoder, chunk: Buffer, socket: Socket): EventMessage[] {

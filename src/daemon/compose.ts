@@ -66,6 +66,8 @@ export interface Daemon {
   startByPolicy(): Promise<void>;
   /** Stops that wait for their containers are left to the next daemon; their callers get `reason`. */
   giveUpStops(reason: Error): void;
+  /** Whether clients have attached to containers that are not started yet. */
+  attachmentsWait(): boolean;
   /** There is no next daemon after all. */
   continueStops(): void;
   /** Nothing begins by itself any more; false where what is being done to containers has not ended in time. */
@@ -76,6 +78,8 @@ export interface Daemon {
   continueWaits(waits: ReadonlyMap<string, number>): void;
   /** Those that have not ended, for one more daemon. */
   passWaits(): Map<string, number>;
+  /** Connections to supervisors, by container, on which the next daemon finds how commands have ended meanwhile. */
+  passSupervisors(): Map<string, number>;
   /** Of containers that have ended since then, by ID. */
   exitCodes(sinceNs: bigint): Map<string, number>;
   /** Sockets of such connections. */
@@ -86,9 +90,12 @@ const DEFAULT_EXEC_ROOT = '/run/mydock';
 
 /**
  * Opens the data root, takes over what an earlier daemon left, and gives the API's routes. Throws Unavailable where
- * another daemon has the data root.
+ * another daemon has the data root. `supervisors`: what `passSupervisors` gave in that daemon.
  */
-export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
+export async function composeDaemon(
+  config: DaemonConfig,
+  supervisors: ReadonlyMap<string, number> = new Map(),
+): Promise<Daemon> {
   validateLogConfig(withLogDefaults(undefined, config));
   for (const mirror of config.registryMirrors) parseMirror(mirror);
   const remap = config.usernsRemap === '' ? undefined : remapMapping(config.usernsRemap);
@@ -150,7 +157,7 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
       .flatMap(({ record }) => [...record.layers, ...mountedLayers(record.mounts)])
       .concat(steps.layers()),
   );
-  await engine.restore();
+  await engine.restore(supervisors);
   steps.sweep();
   await images.sweep();
   const registry = {
@@ -267,12 +274,14 @@ export async function composeDaemon(config: DaemonConfig): Promise<Daemon> {
     sockets,
     startByPolicy: () => engine.startByPolicy(),
     giveUpStops: (reason) => engine.giveUpStops(reason),
+    attachmentsWait: () => engine.all().some(({ pendingAttachments }) => pendingAttachments.size > 0),
     continueStops: () => engine.continueStops(),
     settle: (timeoutMs) => engine.settle(timeoutMs),
     close: (keepCarried = false) =>
       close({ engine, networks, build, snapshotter, contentStore, database, lock, runtimePath }, keepCarried),
     continueWaits: (waits) => continued.take(waits),
     passWaits: () => continued.pass(),
+    passSupervisors: () => engine.passSupervisors(),
     exitCodes: (sinceNs) => exitCodes(events, sinceNs),
     carried: () => networks.carried,
   };

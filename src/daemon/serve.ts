@@ -18,8 +18,10 @@ import { listenAddresses } from './listen-address.ts';
 import { DATABASE_FILE, MIGRATIONS } from './migrations.ts';
 import { ApiServer, type ListenAddress, listenKey } from './server.ts';
 import { listenOnPath, requireFreePath } from './socket-file.ts';
+import { PredecessorGone } from './takeover/channel.ts';
 import { Claim } from './takeover/claim.ts';
 import { closeHanded, type HandedSockets, type Successor, TakeoverOffer } from './takeover/offer.ts';
+import { withExitCodes } from './takeover/pending-waits.ts';
 
 /** Requests that end by themselves get so long before a daemon ends. */
 const GRACE_MS = 1000;
@@ -32,7 +34,10 @@ const SUCCESSOR_MAX_MS = 60_000;
 const GIVE_UP_MS = 20_000;
 /** The same once nothing is accepted any more. */
 const LET_GO_MS = 5000;
+const LULL_MAX_MS = 1000;
 const LOCK_MAX_MS = 5000;
+/** Times of events may differ so much from the clock. */
+const CLOCK_MS = 5;
 const LINGER_POLL_MS = 250;
 
 const REPLACED = 'mydockd is being replaced by another one: try again';
@@ -55,7 +60,7 @@ export async function serve(config: DaemonConfig, { takeover }: { takeover: bool
   }
   // Its log on disk stays while anybody has it open: a full disk has no room for another.
   let held = claim === undefined ? undefined : holdDatabase(join(config.dataRoot, DATABASE_FILE));
-  let handed = await claim?.take();
+  let handed = claim === undefined ? undefined : await take(claim, config);
   let successorOf: Claim | undefined = claim;
   const ended = untilSignal();
   for (;;) {
@@ -68,6 +73,18 @@ export async function serve(config: DaemonConfig, { takeover }: { takeover: bool
     if (outcome === 'handed over') return await linger(running.daemon, ended);
     await takeBack(config);
     handed = outcome;
+  }
+}
+
+/** Undefined where the daemon before this one has died while it handed over: then this one starts as after any crash. */
+async function take(claim: Claim, config: DaemonConfig): Promise<HandedSockets | undefined> {
+  try {
+    return await claim.take();
+  } catch (error) {
+    if (!(error instanceof PredecessorGone)) throw error;
+    await dataRootFree(config.dataRoot, LOCK_MAX_MS);
+    log.warn('the mydockd before this one has died while it handed over');
+    return undefined;
   }
 }
 
@@ -85,7 +102,7 @@ async function open(
 ): Promise<Running> {
   if (claim !== undefined) await dataRootFree(config.dataRoot, LOCK_MAX_MS);
   inherit(handed?.port ?? new Map());
-  const daemon = await composeDaemon(config);
+  const daemon = await composeDaemon(config, handed?.supervisor);
   const server = new ApiServer(daemon.router, handed?.listen);
   try {
     for (const address of addresses) await server.listen(address);
@@ -149,9 +166,11 @@ async function handOver(running: Running, successor: Successor): Promise<Outcome
     successor.refuse(errorMessage(error));
     return 'refused';
   }
+  await lull(running);
   const began = performance.now();
   offer.close();
-  const wait = server.underWay.passWaits();
+  const passedNs = BigInt(Date.now() - CLOCK_MS) * 1_000_000n;
+  const wait = new Map([...server.underWay.passWaits(), ...daemon.passWaits()]);
   const idle = server.passIdle();
   server.stopAccepting({ keepFiles: true });
   await server.underWay.settle(PAUSE_GRACE_MS);
@@ -159,8 +178,14 @@ async function handOver(running: Running, successor: Successor): Promise<Outcome
   daemon.giveUpStops(reason);
   const requests = await server.close(reason, LET_GO_MS);
   const settled = await daemon.settle(LET_GO_MS);
-  const handed = { listen, port: duplicates(), idle, wait };
   const whole = settled && requests.length === 0;
+  const handed = {
+    listen,
+    port: duplicates(),
+    idle,
+    wait: withExitCodes(wait, daemon.exitCodes, passedNs),
+    supervisor: whole ? daemon.passSupervisors() : new Map<string, number>(),
+  };
   if (whole) await daemon.close(true);
   else log.error({ requests }, 'what is under way does not end: this process does, as one that was killed');
   const closedMs = performance.now() - began;
@@ -183,6 +208,15 @@ async function handOver(running: Running, successor: Successor): Promise<Outcome
   closeHanded(handed);
   log.info({ closedMs, servedMs: performance.now() - began }, 'handed over');
   return 'handed over';
+}
+
+/**
+ * Waits a little for a moment without work: whose client has attached and is about to start the container, as `run` does,
+ * would get none of its output from another daemon. Nothing is awaited between that moment and what follows.
+ */
+async function lull({ daemon, server }: Running): Promise<void> {
+  const deadline = performance.now() + LULL_MAX_MS;
+  while (performance.now() < deadline && (server.underWay.busy || daemon.attachmentsWait())) await sleep(1);
 }
 
 /** Ends what takes long while the API goes on. Throws Conflict, naming it, where it does not end: nothing has changed then. */

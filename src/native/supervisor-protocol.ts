@@ -247,6 +247,11 @@ const EVENT_NAMES = new Map(Object.entries(EVENT_TYPES).map(([name, type]) => [t
 export class EventDecoder {
   #pending: Buffer = Buffer.alloc(0);
 
+  /** Whether a message has begun that is not complete. */
+  get partial(): boolean {
+    return this.#pending.length > 0;
+  }
+
   /** Takes the next bytes and returns the messages that are complete now. Throws RangeError on an oversized one. */
   push(chunk: Buffer): EventMessage[] {
     this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);

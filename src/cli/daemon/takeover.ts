@@ -1,8 +1,8 @@
 /** `mydock daemon start --takeover`: a new mydockd in the background, in the place of the one that runs. */
 import { spawn } from 'node:child_process';
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { daemonProgram, listenerText } from '../../client/daemon-process.ts';
+import { daemonProgram, lastWords, listenerText } from '../../client/daemon-process.ts';
 import { CliError } from '../cli-error.ts';
 import { type Io, printLine } from '../io.ts';
 import { runningDaemon } from './pid-file.ts';
@@ -34,7 +34,7 @@ export async function runTakeover(
   const deadline = Date.now() + TAKEOVER_MAX_MS;
   while (runningDaemon(settings.pidFile) !== child.pid) {
     if (child.exitCode !== null || child.signalCode !== null) {
-      const said = readFileSync(log).subarray(from).toString('utf8').trimEnd().split('\n').at(-1) ?? '';
+      const said = lastWords(log, from) ?? `see ${log}`;
       throw new CliError(`the mydock daemon did not take over, and the one before it goes on: ${said}`);
     }
     if (Date.now() > deadline)

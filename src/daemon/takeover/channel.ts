@@ -24,14 +24,17 @@ export type Request =
   | { ask: 'serving' };
 
 /** What is handed over, in this order. */
-export const HANDED_KINDS = ['listen', 'port', 'idle', 'wait'] as const;
+export const HANDED_KINDS = ['listen', 'port', 'idle', 'wait', 'supervisor'] as const;
 export type HandedKind = (typeof HANDED_KINDS)[number];
 
 /** Predecessor to successor. */
 export type Answer =
   | { answer: 'refused'; reason: string }
   | { answer: 'agreed'; pid: number; version: string; listeners: string[] }
-  /** Listening sockets, bound ports, idle clients, or clients that wait for an exit code: as many as `keys`. */
+  /**
+   * Listening sockets, bound ports, idle clients, clients that wait for an exit code, or connections to supervisors
+   * whose next events nobody has read: as many as `keys`.
+   */
   | { answer: 'sockets'; kind: HandedKind; keys: string[]; fds: number }
   /** All is given, and the data root is free, or is about to be. */
   | { answer: 'given' };
@@ -78,6 +81,13 @@ function parseLine(text: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
+/** The connection has ended. */
+export class PredecessorGone extends UnavailableError {
+  constructor() {
+    super('the running mydockd ended the takeover');
+  }
+}
+
 /** The successor's end, read without libuv, which would drop the descriptors. `socket` must not be read otherwise. */
 export class DescriptorReader {
   readonly #fd: number;
@@ -105,7 +115,7 @@ export class DescriptorReader {
         continue;
       }
       this.#fds.push(...received.fds);
-      if (received.data.length === 0) throw new UnavailableError('the running mydockd ended the takeover');
+      if (received.data.length === 0) throw new PredecessorGone();
       this.#messages.push(...(this.#lines.push(received.data) as unknown as Answer[]));
     }
   }

@@ -55,7 +55,13 @@ export class Claim {
 
   /** Makes the predecessor let go of everything; returns when it has. Throws Unavailable where it does not. */
   async take(): Promise<HandedSockets> {
-    const handed: HandedSockets = { listen: new Map(), port: new Map(), idle: new Map(), wait: new Map() };
+    const handed: HandedSockets = {
+      listen: new Map(),
+      port: new Map(),
+      idle: new Map(),
+      wait: new Map(),
+      supervisor: new Map(),
+    };
     try {
       sendLine(this.#socket, { ask: 'go' });
       for (;;) {

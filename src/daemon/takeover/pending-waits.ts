@@ -7,6 +7,8 @@ import { Socket } from 'node:net';
 import { errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import type { EventBus } from '../../events/event-bus.ts';
+import { addon } from '../../native/addon.ts';
+import { descriptorOf } from '../../native/descriptor.ts';
 
 export interface PendingWait {
   /** The container's full ID. */
@@ -20,24 +22,73 @@ export interface WaitParts {
   wait(id: string, condition: string, signal: AbortSignal): Promise<{ exitCode: number }>;
 }
 
-/** Unique among the waits of one takeover by `serial`. */
-export function waitKey(pending: PendingWait, chunked: boolean, serial: number): string {
-  return JSON.stringify({ id: pending.id, condition: pending.condition, chunked, serial });
+/** What the next daemon knows a wait by. */
+interface HandedWait extends PendingWait {
+  /** The answer's body is sent in chunks. */
+  chunked: boolean;
+  /** Tells waits of one takeover apart. */
+  serial: string;
+  /** The container has ended while the wait was handed over. */
+  exitCode?: number;
 }
 
-/** Goes on with the waits of another daemon, descriptors by `waitKey`. To be called once, after the containers of that are known. */
-export function continueWaits(parts: WaitParts, waits: ReadonlyMap<string, number>): void {
-  const ends = exitCodes(parts.events);
-  for (const [key, fd] of waits) {
-    const { id, condition, chunked } = JSON.parse(key) as PendingWait & { chunked: boolean };
-    void answer(parts, { id, condition }, new Connection(fd, chunked), ends.get(id));
+export function waitKey({ id, condition }: PendingWait, chunked: boolean, serial: string): string {
+  return JSON.stringify({ id, condition, chunked, serial } satisfies HandedWait);
+}
+
+/** The same waits, with the exit codes of containers that have ended since `sinceNs`, when the waits were taken. */
+export function withExitCodes(
+  waits: ReadonlyMap<string, number>,
+  codes: (sinceNs: bigint) => ReadonlyMap<string, number>,
+  sinceNs: bigint,
+): Map<string, number> {
+  // One that ended before that may have been removed since then.
+  const [ended, everEnded] = [codes(sinceNs), codes(0n)];
+  const complete = (key: string): string => {
+    const wait = JSON.parse(key) as HandedWait;
+    const exitCode = (wait.condition === 'removed' ? everEnded : ended).get(wait.id);
+    return exitCode === undefined ? key : JSON.stringify({ ...wait, exitCode } satisfies HandedWait);
+  };
+  return new Map([...waits].map(([key, fd]) => [complete(key), fd]));
+}
+
+/** Waits of another daemon that this one goes on with. */
+export class ContinuedWaits {
+  readonly #parts: WaitParts;
+  readonly #connections = new Map<Connection, HandedWait>();
+
+  constructor(parts: WaitParts) {
+    this.#parts = parts;
+  }
+
+  /** Descriptors by `waitKey`. To be called once, after the containers of that daemon are known. */
+  take(waits: ReadonlyMap<string, number>): void {
+    const ends = exitCodes(this.#parts.events);
+    for (const [key, fd] of waits) {
+      const wait = JSON.parse(key) as HandedWait;
+      const connection = new Connection(fd, wait.chunked);
+      this.#connections.set(connection, wait);
+      const done = answer(this.#parts, wait, connection, ends.get(wait.id) ?? wait.exitCode);
+      void done.then(() => this.#connections.delete(connection));
+    }
+  }
+
+  /** Those that wait still, for one more daemon: descriptors by `waitKey`. This process is done with them. */
+  pass(): Map<string, number> {
+    const passed = new Map<string, number>();
+    for (const [connection, wait] of this.#connections) {
+      const fd = connection.pass();
+      if (fd !== undefined) passed.set(waitKey(wait, wait.chunked, `again ${passed.size}`), fd);
+    }
+    this.#connections.clear();
+    return passed;
   }
 }
 
-/** Of containers that have ended since this daemon began, before anybody could wait for them. */
-function exitCodes(events: EventBus): Map<string, number> {
+/** Of containers that have ended since then (nanoseconds of Unix time), by ID. */
+export function exitCodes(events: EventBus, sinceNs = 0n): Map<string, number> {
   const died = events
-    .kept(0n, undefined)
+    .kept(sinceNs, undefined)
     .filter(({ Type, Action }) => Type === 'container' && Action === 'die')
     .map(({ Actor }) => [Actor.ID, Number(Actor.Attributes['exitCode'])] as const);
   return new Map(died);
@@ -91,6 +142,20 @@ class Connection {
 
   get gone(): AbortSignal {
     return this.#gone.signal;
+  }
+
+  /** A second descriptor; this process is done with it. Undefined where the client is gone. */
+  pass(): number | undefined {
+    const own = this.#socket.destroyed ? -1 : descriptorOf(this.#socket);
+    if (own < 0) return undefined;
+    try {
+      return addon().duplicate(own);
+    } catch (error) {
+      log.warn({ error: errorMessage(error) }, 'a wait cannot be handed over');
+      return undefined;
+    } finally {
+      this.#socket.destroy();
+    }
   }
 
   end(message: object): void {

@@ -31,6 +31,11 @@ export class RequestsUnderWay {
     return () => this.#requests.delete(request);
   }
 
+  /** Whether there are any that end by themselves. */
+  get busy(): boolean {
+    return this.#withEnd().length > 0;
+  }
+
   /** Waits for those of now that end by themselves; false where some have not after `timeoutMs`. */
   async settle(timeoutMs: number): Promise<boolean> {
     return (await this.#left(this.#withEnd(), timeoutMs)).length === 0;
@@ -62,7 +67,7 @@ export class RequestsUnderWay {
     for (const { answer } of this.#requests) {
       try {
         const one = answer.pass();
-        if (one !== undefined) passed.set(waitKey(one.pending, one.chunked, passed.size), one.fd);
+        if (one !== undefined) passed.set(waitKey(one.pending, one.chunked, String(passed.size)), one.fd);
       } catch (error) {
         // The client gets the end of its connection instead of an answer.
         log.warn({ error: errorMessage(error) }, 'a wait cannot be handed over');

@@ -98,6 +98,8 @@ test('a container in the foreground keeps its terminal, its input and its exit c
     'read a; echo "got $a"; exit 7',
   ]);
   await eventually('it runs', async () => (await daemon.ok('ps', '-q', '-f', 'name=front')) !== '');
+  // What was handed over once is handed over again.
+  await daemon.takeOver();
   await daemon.takeOver();
   live.type('words\n');
   const { code, stdout, stderr } = await live.ended;
@@ -121,14 +123,26 @@ test('what ends while the data root changes hands has its exit code told', { ski
     ['wait', 'ender'],
   ].map((words) => daemon.live(words));
   for (const wait of waits) await eventually('it waits', () => connections(wait.child.pid) > 0);
+  await daemon.ok('run', '-d', '--name', 'holder', 'busybox', 'sleep', '1000');
+  // One after the other, so that some of them end while no daemon listens to the supervisor.
+  const loop = 'echo begun; until test -e /go; do usleep 1000; done; usleep $1; exit 6';
+  const commands = [1000, 50_000, 100_000, 200_000, 400_000].map((us) =>
+    daemon.live(['exec', 'holder', 'sh', '-c', loop, 'sh', String(us)]),
+  );
+  for (const command of commands) await command.sees(/begun/);
   const pid = await daemon.inspect('ender', '{{.State.Pid}}');
+  const holder = await daemon.inspect('holder', '{{.State.Pid}}');
+  const takeovers = (): number => daemon.log.split('another mydockd takes over').length;
+  const before = takeovers();
   const taken = daemon.takeOver();
-  await eventually('it is taken over', () => daemon.log.split('another mydockd takes over').length > 2);
+  await eventually('it is taken over', () => takeovers() > before);
   writeFileSync(`/proc/${pid}/root/go`, '');
+  writeFileSync(`/proc/${holder}/root/go`, '');
   await taken;
+  for (const command of commands) assert.equal((await command.ended).code, 6);
   for (const wait of waits)
     assert.deepEqual(await wait.ended.then(({ code, stdout }) => [code, stdout]), [0, '9\n']);
-  await daemon.ok('rm', 'ender');
+  await daemon.ok('rm', '-f', 'ender', 'holder');
 });
 
 test('carried connections, names and scoped sockets go on', { skip }, async () => {
