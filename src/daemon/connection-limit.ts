@@ -1,12 +1,15 @@
 /**
  * How many clients may be connected at once. Descriptors are what containers, builds and pulls need as well: connections
  * get half of those that the process may have. One that comes when all are taken gets the place of the connection that
- * has waited longest without asking for anything; where there is none, it is closed. Either is told in the log.
+ * has waited longest without asking for anything; where there is none, it is closed. So is one for which the process has
+ * no descriptor left, as other work has them. All of this is told in the log.
  */
 import { readFileSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { descriptorOf } from '../native/descriptor.ts';
+import { giveSpareDescriptor, isOutOfDescriptors, keepSpareDescriptor } from './spare-descriptor.ts';
 
 /** Requests of one connection that may wait for those before them; a client that sends more does not read. */
 const WAITING_REQUESTS_MAX = 100;
@@ -20,19 +23,38 @@ export class ConnectionLimit {
   readonly #idle = new Set<Socket>();
   /** Requests of each connection that are not answered. */
   readonly #waiting = new Map<Socket, number>();
-  #toldAt = Number.NEGATIVE_INFINITY;
+  /** The next connection that comes is accepted with the spare descriptor, and must give it back. */
+  #gaveSpare = false;
+  /** The highest descriptor that a connection has had. */
+  #highest = -1;
+  readonly #toldAt = new Map<string, number>();
 
   /** `share`: the part of the process's descriptors that these connections may have. */
   constructor(share: number, descriptors = descriptorsMax()) {
     this.#max = Math.max(16, Math.floor(descriptors * share));
+    keepSpareDescriptor();
   }
 
   /** Counts a server's connections from now on. With TLS they count once their handshake is done, which has its limit. */
   watch(server: Server, secure: boolean): void {
-    server.on(secure ? 'secureConnection' : 'connection', (socket: Socket) => this.#add(socket));
-    server.on('error', (error) =>
-      this.#tell({ error: errorMessage(error) }, 'a connection was not accepted'),
-    );
+    server.on('connection', (socket: Socket) => {
+      if (this.#gaveSpare) this.#takeBackSpare(socket);
+      else if (!secure) this.#add(socket);
+    });
+    if (secure) server.on('secureConnection', (socket: Socket) => this.#add(socket));
+    server.on('error', (error) => this.#notAccepted(error));
+  }
+
+  #notAccepted(error: NodeJS.ErrnoException): void {
+    this.#tell({ error: errorMessage(error) }, 'a connection was not accepted');
+    if (error.code === 'EMFILE' || error.code === 'ENFILE') this.#gaveSpare = giveSpareDescriptor();
+  }
+
+  #takeBackSpare(socket: Socket): void {
+    this.#gaveSpare = false;
+    socket.destroy();
+    // Its descriptor is free when the close has been done.
+    socket.once('close', keepSpareDescriptor);
   }
 
   /**
@@ -60,6 +82,8 @@ export class ConnectionLimit {
   }
 
   #add(socket: Socket): void {
+    if (socket.destroyed) return;
+    this.#lookForRoom(descriptorOf(socket));
     if (this.#waiting.size >= this.#max && !this.#makeRoom()) {
       this.#tell({ connections: this.#max }, 'a connection was refused: all that there may be are in use');
       socket.destroy();
@@ -68,6 +92,20 @@ export class ConnectionLimit {
     this.#waiting.set(socket, 0);
     this.#idle.add(socket);
     socket.once('close', () => this.#forget(socket));
+  }
+
+  /**
+   * Where none is left, libuv closes the connections that come next by itself, and tells nobody. The kernel gives the
+   * lowest free number: as long as there were higher ones, there is room.
+   */
+  #lookForRoom(descriptor: number): void {
+    if (descriptor < this.#highest) return;
+    this.#highest = descriptor;
+    if (!isOutOfDescriptors()) return;
+    this.#tell(
+      { connections: this.#waiting.size },
+      'no descriptor is left: connections are closed unanswered',
+    );
   }
 
   #makeRoom(): boolean {
@@ -82,12 +120,13 @@ export class ConnectionLimit {
   #forget(socket: Socket): void {
     this.#idle.delete(socket);
     this.#waiting.delete(socket);
+    keepSpareDescriptor();
   }
 
   #tell(fields: object, message: string): void {
     const now = performance.now();
-    if (now - this.#toldAt < TELL_EVERY_MS) return;
-    this.#toldAt = now;
+    if (now - (this.#toldAt.get(message) ?? Number.NEGATIVE_INFINITY) < TELL_EVERY_MS) return;
+    this.#toldAt.set(message, now);
     log.warn(fields, message);
   }
 }

@@ -7,10 +7,7 @@ import type { Socket } from 'node:net';
 import { type Filters, InvalidFilterError, parseFilters } from '../api/filters.ts';
 import { compareApiVersions } from '../api/version.ts';
 import { InvalidParameterError } from '../base/errors.ts';
-import { BodyBuffer } from './body-buffer.ts';
-
-/** Bodies of JSON requests; contexts and archives are streams and not counted here. */
-const JSON_BODY_MAX_BYTES = 8 * 1024 * 1024;
+import { readBody, readUpgradeBody } from './request-body.ts';
 
 /** Of arrays and objects in each other. What goes over a body calls itself for each, and the stack has an end. */
 const JSON_DEPTH_MAX = 100;
@@ -100,7 +97,7 @@ export class ApiRequest {
 
   /**
    * The JSON body. An empty body is `undefined`. Throws InvalidParameter for a wrong content type, for what is not
-   * one JSON object, for more than 8 MiB, and for more than 100 levels of nesting.
+   * one JSON object, for more than 8 MiB, for more than 100 levels of nesting, and where it takes a minute to come.
    */
   async json(): Promise<unknown> {
     const body = await this.body();
@@ -131,7 +128,7 @@ export class ApiRequest {
 
   async body(): Promise<Buffer> {
     this.#bodyRead = true;
-    return this.upgrade === null ? this.#streamBody() : this.#upgradeBody(this.upgrade);
+    return this.upgrade === null ? readBody(this.message) : this.#upgradeBody(this.upgrade);
   }
 
   /**
@@ -143,25 +140,6 @@ export class ApiRequest {
     if (Number(this.header('content-length') ?? 0) > 0) await this.body();
   }
 
-  async #streamBody(): Promise<Buffer> {
-    const body = new BodyBuffer();
-    try {
-      // A body that is refused must not take the connection along: the answer goes out on it.
-      const pieces: AsyncIterable<Buffer> = this.message.iterator({ destroyOnReturn: false });
-      for await (const piece of pieces) {
-        if (body.length + piece.length > JSON_BODY_MAX_BYTES) throw tooLarge();
-        body.add(piece);
-      }
-      return body.bytes();
-    } catch (error) {
-      // The rest is read and dropped: unread, it would stand before the next request and the connection's end.
-      this.message.resume();
-      throw error;
-    } finally {
-      body.release();
-    }
-  }
-
   /** Node hands the body of an upgrade request over with the stream: cut it off by its length. */
   async #upgradeBody(upgrade: { socket: Socket; head: Buffer }): Promise<Buffer> {
     if (this.header('transfer-encoding') !== undefined) {
@@ -171,20 +149,9 @@ export class ApiRequest {
     }
     const length = Number(this.header('content-length') ?? 0);
     if (!Number.isInteger(length) || length < 0) throw new InvalidParameterError('invalid Content-Length');
-    if (length > JSON_BODY_MAX_BYTES) throw tooLarge();
-    const body = new BodyBuffer();
-    try {
-      body.add(upgrade.head);
-      while (body.length < length) {
-        const piece = await nextChunk(upgrade.socket);
-        if (piece === null) throw new InvalidParameterError('request body ended early: unexpected EOF');
-        body.add(piece);
-      }
-      upgrade.head = body.bytes().subarray(length);
-      return body.bytes().subarray(0, length);
-    } finally {
-      body.release();
-    }
+    const { body, rest } = await readUpgradeBody(upgrade.socket, upgrade.head, length);
+    upgrade.head = rest;
+    return body;
   }
 }
 
@@ -212,24 +179,3 @@ function isNestedDeeper(text: Uint8Array, max: number): boolean {
 }
 
 const [QUOTE, BACKSLASH, BRACKET, BRACKET_END, BRACE, BRACE_END] = Buffer.from('"\\[]{}');
-
-function tooLarge(): InvalidParameterError {
-  return new InvalidParameterError(`request body is larger than ${JSON_BODY_MAX_BYTES} bytes`);
-}
-
-function nextChunk(socket: Socket): Promise<Buffer | null> {
-  return new Promise((resolve) => {
-    const done = (chunk: Buffer | null): void => {
-      socket.pause();
-      socket.off('data', done);
-      socket.off('end', onEnd);
-      socket.off('close', onEnd);
-      resolve(chunk);
-    };
-    const onEnd = (): void => done(null);
-    socket.on('data', done);
-    socket.once('end', onEnd);
-    socket.once('close', onEnd);
-    socket.resume();
-  });
-}

@@ -106,6 +106,7 @@ test('a daemon that is out of descriptors goes on', async () => {
     kept.write(PING);
     assert.equal(await firstLine(kept), 'HTTP/1.1 200 OK');
     assert.doesNotMatch(daemon.log, /uncaught exception/);
+    assert.equal(daemon.log.split('no descriptor is left').length, 2, 'it says so, once');
   } finally {
     limitDescriptors(limit);
     kept.destroy();
