@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   closeSync,
+  existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -25,12 +27,15 @@ import { OPEN_DIRECTORY, openBeneath } from './open-directories.ts';
 const NAME = 'd'.repeat(50);
 const LEVELS = 3000;
 
+/** In memory, where there is such a place: a deep tree keeps a disk busy. */
+const PLACE = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
 let folder: string;
 let source: number;
 let target: number;
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'mydock-copy-'));
+  folder = mkdtempSync(join(PLACE, 'mydock-copy-'));
   mkdirSync(join(folder, 'from'));
   mkdirSync(join(folder, 'to'));
   source = openDirectory(join(folder, 'from'));
@@ -136,6 +141,28 @@ test('a failure and an end that was wished for leave nothing open', async () => 
   writeFileSync(join(folder, 'to', NAME), 'in the way');
   await assert.rejects(copyTree(source, target), /cannot copy to non-directory: d+$/);
   assert.equal(openCount(), before);
+});
+
+test('emptying a directory leaves what is mounted in it', () => {
+  mkdirSync(join(folder, 'to/mounted/place'), { recursive: true });
+  const program = `
+    import { execFileSync } from 'node:child_process';
+    import { readdirSync, writeFileSync } from 'node:fs';
+    import { emptyDirectory, openDirectory } from ${JSON.stringify(join(import.meta.dirname, 'copy-tree.ts'))};
+    const [, folder] = process.argv;
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', folder + '/mounted/place']);
+    writeFileSync(folder + '/mounted/place/file', 'x');
+    let code = '';
+    try {
+      emptyDirectory(openDirectory(folder));
+    } catch (error) {
+      code = error.code;
+    }
+    console.log(code, readdirSync(folder + '/mounted/place').join());
+  `;
+  // In a mount namespace of its own, with which the mount goes.
+  const words = ['--mount', process.execPath, '--input-type=module', '--eval', program, join(folder, 'to')];
+  assert.equal(execFileSync('unshare', words, { encoding: 'utf8' }), 'EXDEV file\n');
 });
 
 test('one entry under another name; links are copied and not followed', async () => {

@@ -25,7 +25,13 @@ import {
 import { setImmediate } from 'node:timers/promises';
 import { errnoCode, InvalidParameterError } from '../base/errors.ts';
 import { addon } from '../native/addon.ts';
-import { OPEN_DIRECTORY, OpenDirectories, openBeneath, RESOLVE_NO_MAGICLINKS } from './open-directories.ts';
+import {
+  OPEN_DIRECTORY,
+  OpenDirectories,
+  openBeneath,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_XDEV,
+} from './open-directories.ts';
 
 /** openat2(2). */
 export const RESOLVE_IN_ROOT = 0x10;
@@ -348,12 +354,15 @@ export function setTimes(path: Buffer, nanoseconds: bigint): void {
   addon().setTimes(path, Number((nanoseconds - rest) / second), Number(rest));
 }
 
-/** Removes everything in an open directory, or what has one of these names, following nothing. */
+/**
+ * Removes everything in an open directory, or what has one of these names, following nothing. What is mounted in it ends
+ * it with EXDEV, and stays.
+ */
 export function emptyDirectory(
   fd: number,
   names: readonly Buffer[] = readdirSync(at(fd), { encoding: 'buffer' }),
 ): void {
-  const walk = new OpenDirectories(fd);
+  const walk = new OpenDirectories(fd, RESOLVE_NO_XDEV);
   /** What is still to be removed in each of the directories that the walk is in; the root has no name. */
   const pending: { name: Buffer | undefined; names: Buffer[] }[] = [{ name: undefined, names: [...names] }];
   try {

@@ -8,6 +8,7 @@ import { ConflictError } from '../base/errors.ts';
 import { addon } from '../native/addon.ts';
 
 /** openat2(2). */
+export const RESOLVE_NO_XDEV = 0x01;
 export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
@@ -25,17 +26,22 @@ interface Level {
 }
 
 /** Opens what is below a directory, on the way to which nothing may be a link. The caller closes it. */
-export function openBeneath(directory: number, path: Uint8Array, flags: number): number {
-  return addon().openat2(directory, path, flags, 0, RESOLVE_BENEATH | NO_LINKS);
+export function openBeneath(directory: number, path: Uint8Array, flags: number, resolve = 0): number {
+  return addon().openat2(directory, path, flags, 0, RESOLVE_BENEATH | NO_LINKS | resolve);
 }
 
 export class OpenDirectories {
   readonly #root: number;
+  readonly #resolve: number;
   readonly #levels: Level[] = [];
 
-  /** The root is its caller's, who closes it. */
-  constructor(root: number) {
+  /**
+   * The root is its caller's, who closes it. `resolve` is what else entering a directory heeds: with RESOLVE_NO_XDEV, one
+   * where something is mounted is not entered (EXDEV).
+   */
+  constructor(root: number, resolve = 0) {
     this.#root = root;
+    this.#resolve = resolve;
   }
 
   /** The lowest directory; valid until the walk goes on. */
@@ -45,7 +51,7 @@ export class OpenDirectories {
 
   /** Goes into a directory below the lowest one. Throws with the kernel's errno. */
   enter(path: Uint8Array): void {
-    this.#levels.push({ path, fd: openBeneath(this.fd, path, OPEN_DIRECTORY), identity: '' });
+    this.#levels.push({ path, fd: openBeneath(this.fd, path, OPEN_DIRECTORY, this.#resolve), identity: '' });
     const above = this.#levels.at(-1 - OPEN_MAX);
     if (above?.fd === undefined) return;
     above.identity = identityOf(above.fd);
