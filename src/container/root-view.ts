@@ -62,7 +62,7 @@ async function open(engine: EngineContext, container: Container, view: RootView)
       throw new ConflictError(`container ${container.id} is being removed`);
     }
     if (!container.running) await container.teardown;
-    const root = await mountRoot(engine, container);
+    const root = await mountRoot(engine, container, 'view');
     container.views.add(view);
     return root;
   });

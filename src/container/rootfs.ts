@@ -9,8 +9,15 @@ import { containerPaths } from './paths.ts';
 import { releaseSharedMemory } from './shared-memory.ts';
 import { mountLimited } from './storage-options.ts';
 
-/** Mounts the root at `<bundle>/rootfs`; a mount that is there already (somebody looks into it) is taken. */
-export async function mountRoot(engine: EngineContext, container: Container): Promise<string> {
+/**
+ * Mounts the root at `<bundle>/rootfs`, for a run or a look into it; a mount that is there already (somebody looks into
+ * it) is taken.
+ */
+export async function mountRoot(
+  engine: EngineContext,
+  container: Container,
+  use: 'run' | 'view',
+): Promise<string> {
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   if (container.rootMounted) return paths.rootfs;
   mkdirSync(paths.rootfs, { recursive: true, mode: 0o700 });
@@ -23,8 +30,8 @@ export async function mountRoot(engine: EngineContext, container: Container): Pr
     layers: container.record.layers,
     upper: paths.upper,
     work: paths.work,
-    // Removed at the end of its run, also by the daemon that finds it after a crash.
-    volatile: container.record.hostConfig.AutoRemove === true,
+    // Removed at the end of its run, also by the daemon that finds it after a crash. What is copied in before lasts.
+    volatile: use === 'run' && container.record.hostConfig.AutoRemove === true,
     target: paths.rootfs,
     ...(owners === undefined ? {} : { owners }),
   };

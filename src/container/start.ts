@@ -3,10 +3,11 @@
  * that is made here is undone by `releaseRun`, at the end of the run or where a step fails.
  */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EngineError, errorMessage, InternalError, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { step, stepSync } from '../base/steps.ts';
 import { configPlatform } from '../image/image-config.ts';
 import { whyNotExecuted } from '../image/runnable-platforms.ts';
@@ -78,7 +79,7 @@ export async function startContainer(engine: EngineContext, container: Container
 async function run(engine: EngineContext, container: Container): Promise<void> {
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   const { id } = container;
-  stepSync('start/bundle', id, () => mkdirSync(paths.bundle, { recursive: true, mode: 0o700 }));
+  stepSync('start/bundle', id, () => makeDirectory(paths.bundle, 0o700));
   const userNamespace = await step('start/user-namespace', id, () => enterUserNamespace(engine, container));
   const [rootfs, network] = await bothOf(
     prepareRoot(engine, container, paths, userNamespace),
@@ -125,7 +126,7 @@ async function prepareRoot(
   userNamespace: EnteredUserNamespace | undefined,
 ): Promise<string> {
   const { id } = container;
-  const rootfs = await step('start/root', id, () => mountRoot(engine, container));
+  const rootfs = await step('start/root', id, () => mountRoot(engine, container, 'run'));
   stepSync('start/mount-points', id, () =>
     asRootOf(userNamespace, () => {
       makeBaseMountPoints(rootfs);

@@ -1,6 +1,7 @@
 /** `cp` in both directions through the archive operations, `diff` and `export`; running and stopped containers. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   existsSync,
@@ -11,10 +12,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { eventually } from '../command.ts';
+import { TESTING_DOCKER } from '../engine.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
 let daemon: Daemon;
@@ -315,13 +318,38 @@ test('a client that goes away in an export holds nothing, and rm ends what is un
   const stalled = request({ socketPath: daemon.socket, path: '/containers/stall/export' });
   stalled.on('error', () => undefined);
   stalled.end();
-  const begun = await new Promise<import('node:http').IncomingMessage>((resolve) =>
-    stalled.once('response', resolve),
-  );
+  const begun = await new Promise<IncomingMessage>((resolve) => stalled.once('response', resolve));
   begun.on('error', () => undefined);
   begun.pause();
   await daemon.ok('rm', '-f', 'stall');
   stalled.destroy();
+});
+
+test('what is copied into an --rm container before its run is written back; what its run writes is not', {
+  skip: TESTING_DOCKER,
+}, async () => {
+  writeFileSync(join(folder, 'large'), Buffer.alloc(32 << 20));
+  const id = await daemon.ok('create', '--rm', '--name', 'brief', 'busybox', 'sleep', '1000');
+  await daemon.ok('cp', join(folder, 'large'), 'brief:/large');
+  const options = (): string => {
+    const mount = readFileSync('/proc/mounts', 'utf8')
+      .split('\n')
+      .find((line) => line.includes(`/containers/${id}/rootfs `));
+    return mount?.split(' ')[3] ?? '';
+  };
+  const stalled = request({ socketPath: daemon.socket, path: '/containers/brief/export' });
+  stalled.on('error', () => undefined);
+  stalled.end();
+  const [looked] = (await once(stalled, 'response')) as [IncomingMessage];
+  looked.on('error', () => undefined);
+  looked.pause();
+  assert.match(options(), /upperdir=/);
+  assert.doesNotMatch(options(), /volatile/);
+  stalled.destroy();
+  await eventually('nobody looks', () => options() === '');
+  await daemon.ok('start', 'brief');
+  assert.match(options(), /volatile/);
+  await daemon.ok('rm', '-f', 'brief');
 });
 
 test('looking into a stopped container with volumes makes no devices in it', async () => {
