@@ -3,12 +3,12 @@
  * come into being together or not at all.
  */
 
-import { mkdirSync } from 'node:fs';
 import type { ContainerConfig, ContainerCreateRequest, ContainerCreateResponse } from '../api/containers.ts';
 import type { HostConfig } from '../api/host-config.ts';
 import { API_VERSION, compareApiVersions } from '../api/version.ts';
 import { transaction } from '../base/database.ts';
 import { InvalidParameterError, NotFoundError } from '../base/errors.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { step, stepSync } from '../base/steps.ts';
 import { parsePlatform } from '../image/platform.ts';
 import type { Image } from '../image/store/image-store.ts';
@@ -229,7 +229,7 @@ function withProtocol(port: string): string {
 
 function makeHome({ settings }: EngineContext, id: string): void {
   const { home } = containerPaths(settings.dataRoot, settings.execRoot, id);
-  stepSync('create/home', id, () => mkdirSync(home, { recursive: true, mode: 0o710 }));
+  stepSync('create/home', id, () => makeDirectory(home, 0o710));
 }
 
 async function undo(
@@ -238,9 +238,9 @@ async function undo(
   container: Container | undefined,
 ): Promise<void> {
   if (container !== undefined) engine.containers.delete(container);
-  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, record.id);
-  removeHome(paths);
+  // Before the folder, which a machine without descriptors cannot remove: the next start does that.
   await releaseVolumes(engine, record, true);
   for (const { type, name } of record.mounts) if (type === 'volume') engine.volumes.removeUnrecorded(name);
   releaseRange(engine, record);
+  removeHome(containerPaths(engine.settings.dataRoot, engine.settings.execRoot, record.id));
 }

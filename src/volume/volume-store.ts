@@ -12,6 +12,7 @@ import { syncDirectory, TEMPORARY_PREFIX } from '../base/atomic-file.ts';
 import type { Database } from '../base/database.ts';
 import { ConflictError, EngineError, errnoCode, NotFoundError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { step, stepSync } from '../base/steps.ts';
 import type { EventBus } from '../events/event-bus.ts';
 import { removeTreeSync } from '../image/layers/native-archive.ts';
@@ -106,7 +107,7 @@ export class VolumeStore {
   /** A folder that is there already, with somebody's data, becomes the volume's. */
   #makeFolder(name: string, options: DriverOptions): void {
     const path = this.path(name);
-    const made = mkdirSync(path, { recursive: true, mode: 0o755 }) !== undefined;
+    const made = makeDirectory(path, 0o755) !== undefined;
     syncDirectory(this.#root);
     if (options.sizeBytes === 0 || needsMount(options)) return;
     try {

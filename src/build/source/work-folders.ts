@@ -8,6 +8,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'no
 import { join, resolve } from 'node:path';
 import { errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { makeDirectory } from '../../base/make-directory.ts';
 import { step, stepSync } from '../../base/steps.ts';
 import { readMountTable } from '../../image/layers/mount-table.ts';
 import { addon } from '../../native/addon.ts';
@@ -29,7 +30,7 @@ export class WorkFolders {
   /** `directory`: `<data root>/build`, made where it is missing. */
   constructor(directory: string) {
     this.#root = join(resolve(directory), 'trees');
-    mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+    makeDirectory(this.#root, 0o700);
     chmodSync(resolve(directory), 0o700);
   }
 

@@ -76,17 +76,8 @@ export class ImageHolds {
 
   /** Removes those of the given layers and blobs that nobody needs; returns the bytes that they took. */
   async collect(layers: Iterable<DiffID>, blobs: Iterable<Digest>): Promise<number> {
-    const { tables, contentStore, layersInUse } = this.#options;
-    let freedBytes = 0;
-    for (const digest of new Set(blobs)) {
-      if (this.#held.has(digest)) this.#deferredBlobs.add(digest);
-      else {
-        this.#deferredBlobs.delete(digest);
-        if (tables.hasBlob(digest)) continue;
-        freedBytes += contentStore.size(digest) ?? 0;
-        contentStore.remove(digest);
-      }
-    }
+    const { tables, layersInUse } = this.#options;
+    const freedBytes = this.#removeBlobs(blobs);
     // All containers and builds are asked, so only where the answer counts.
     let inUse: ReadonlySet<DiffID> | undefined;
     const isInUse = (diffId: DiffID): boolean => {
@@ -106,6 +97,23 @@ export class ImageHolds {
     return freed.reduce((sum, bytes) => sum + bytes, freedBytes);
   }
 
+  /** Those that nobody needs; returns the bytes that they took. */
+  #removeBlobs(blobs: Iterable<Digest>): number {
+    const { tables, contentStore } = this.#options;
+    let freedBytes = 0;
+    for (const digest of new Set(blobs)) {
+      if (this.#held.has(digest)) this.#deferredBlobs.add(digest);
+      else {
+        this.#deferredBlobs.delete(digest);
+        if (tables.hasBlob(digest)) continue;
+        freedBytes += contentStore.size(digest) ?? 0;
+        contentStore.remove(digest);
+      }
+    }
+    return freedBytes;
+  }
+
+  /** With its compressed forms: what was kept of it for a build has no image that takes them along. */
   async #removeLayer(diffId: DiffID): Promise<number> {
     const running = this.#removing.get(diffId);
     if (running !== undefined) {
@@ -115,9 +123,11 @@ export class ImageHolds {
     const layer = this.#options.snapshotter.layer(diffId);
     const removal = this.#options.snapshotter.remove(diffId).finally(() => this.#removing.delete(diffId));
     this.#removing.set(diffId, removal);
-    this.#options.tables.deleteLayerBlobs(diffId);
+    const { tables } = this.#options;
+    const freedBytes = this.#removeBlobs(tables.layerBlobs(diffId).map(({ digest }) => digest));
+    tables.deleteLayerBlobs(diffId);
     await removal;
-    return layer?.tarSizeBytes ?? layer?.sizeBytes ?? 0;
+    return freedBytes + (layer?.tarSizeBytes ?? layer?.sizeBytes ?? 0);
   }
 
   /** Collects everything: what crashes and abandoned pulls left. */
@@ -130,18 +140,11 @@ export class ImageHolds {
         (digest) => !tables.hasBlob(digest) && (contentStore.ageMs(digest) ?? 0) > KEEP_UNUSED_BLOBS_MS,
       );
     const known = tables.layers();
-    const unknown = snapshotter.layers().filter((diffId) => !known.has(diffId));
-    await this.collect(unknown, [...old, ...this.#blobsOfUnused(unknown)]);
+    await this.collect(
+      snapshotter.layers().filter((diffId) => !known.has(diffId)),
+      old,
+    );
     // Where a removal was cut short, what is known of a layer has outlived it.
     tables.forgetLayerBlobsBut(snapshotter.layers());
-  }
-
-  /** An image had them, whose removal was cut short: downloads that were given up are not known by their layer. */
-  #blobsOfUnused(layers: readonly DiffID[]): Digest[] {
-    const { tables, layersInUse } = this.#options;
-    if (layers.length === 0) return [];
-    const inUse = new Set(layersInUse());
-    const unused = layers.filter((diffId) => !inUse.has(diffId) && !this.#held.has(diffId));
-    return unused.flatMap((diffId) => tables.layerBlobs(diffId).map(({ digest }) => digest));
   }
 }
