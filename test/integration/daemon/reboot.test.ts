@@ -76,12 +76,12 @@ async function powerOff(): Promise<void> {
   );
   for (const path of cgroups) rmdirSync(path);
   for (const folder of [daemon.execRoot, daemon.dataRoot])
-    for (const point of mountsBelow(folder)) await run(['umount', '-l', point]);
-  for (const table of lines('nft', ['list', 'tables'])) await run(['nft', 'delete', ...table.split(' ')]);
-  for (const link of lines('ip', ['-o', 'link'])) {
-    const name = /^\d+: ([^:@]+)/.exec(link)?.[1] ?? 'lo';
-    if (name !== 'lo') await run(['ip', 'link', 'delete', name]);
-  }
+    await run(['umount', '-l', ...mountsBelow(folder)]);
+  await run(['nft', 'flush', 'ruleset']);
+  const links = lines('ip', ['-o', 'link']).map((link) => /^\d+: ([^:@]+)/.exec(link)?.[1] ?? 'lo');
+  const deletions = links.filter((name) => name !== 'lo').map((name) => `link delete ${name}\n`);
+  // One end of a pair takes the other with it.
+  await run(['ip', '-force', '-batch', '-'], { stdin: deletions.join('') });
   rmSync(daemon.execRoot, { recursive: true, force: true });
   rmSync(daemon.socket, { force: true });
 }
@@ -106,18 +106,21 @@ test('restart policies bring back what they say, with addresses, ports, volumes 
       'busybox',
       'sh',
       '-c',
-      'trap "exit 0" TERM; cd /var/www; httpd -p 80; while :; do usleep 20000; done',
+      'trap "exit 0" TERM; cd /var/www; httpd -p 80; while :; do sleep 1000 & wait; done',
     );
-  await start('always', '--restart', 'always', '-p', '18091:80', '-v', 'store:/data');
-  await start('static', '--restart', 'unless-stopped', '--network', 'back', '--ip', '10.66.0.66');
-  await start('failing', '--restart', 'on-failure');
-  await start('plain');
-  await start('leaving', '--rm');
-  await start('halted', '--restart', 'unless-stopped');
-  await daemon.ok('stop', '-t', '5', 'halted');
-  // Made first in the order of names, it needs the others to run before it.
-  await start('a-sharer', '--restart', 'always', '--network', 'container:always');
-  await start('a-linked', '--restart', 'always', '--link', 'always:web');
+  await Promise.all([
+    start('always', '--restart', 'always', '-p', '18091:80', '-v', 'store:/data'),
+    start('static', '--restart', 'unless-stopped', '--network', 'back', '--ip', '10.66.0.66'),
+    start('failing', '--restart', 'on-failure'),
+    start('plain'),
+    start('leaving', '--rm'),
+    start('halted', '--restart', 'unless-stopped').then(() => daemon.ok('stop', 'halted')),
+  ]);
+  await Promise.all([
+    // Made first in the order of names, it needs the others to run before it.
+    start('a-sharer', '--restart', 'always', '--network', 'container:always'),
+    start('a-linked', '--restart', 'always', '--link', 'always:web'),
+  ]);
   await daemon.ok('exec', 'always', 'sh', '-c', 'echo kept > /data/file; echo upper > /upper');
   await powerOff();
   await daemon.launch();
@@ -175,7 +178,7 @@ test('a clock that is earlier than at the last boot, and files that had not reac
     'busybox',
     'sh',
     '-c',
-    'trap "exit 0" TERM; echo line; while :; do usleep 20000; done',
+    'trap "exit 0" TERM; echo line; while :; do sleep 1000 & wait; done',
   );
   await daemon.ok('run', '-d', '--name', 'torn', '--restart', 'always', 'busybox', 'sleep', '1000');
   const id = await daemon.inspect('torn', '{{.Id}}');

@@ -18,7 +18,7 @@ after(async () => await close());
 
 /** A container that ends by SIGKILL alone, and is ready to be told otherwise. */
 async function stubborn(name: string, ...flags: string[]): Promise<void> {
-  const program = 'trap "" TERM; echo ready; while :; do usleep 20000; done';
+  const program = 'trap "" TERM; echo ready; while :; do sleep 1000 & wait; done';
   await daemon.ok('run', '-d', '--name', name, ...flags, 'busybox', 'sh', '-c', program);
   await eventually('it ignores SIGTERM', async () => (await daemon.ok('logs', name)) === 'ready');
 }

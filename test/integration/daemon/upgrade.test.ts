@@ -116,7 +116,7 @@ test('what ends while the data root changes hands has its exit code told', { ski
     'busybox',
     'sh',
     '-c',
-    'until test -e /go; do usleep 1000; done; exit 9',
+    'until test -e /go; do usleep 20000; done; exit 9',
   );
   const waits = [
     ['wait', 'ender'],
@@ -125,7 +125,7 @@ test('what ends while the data root changes hands has its exit code told', { ski
   for (const wait of waits) await eventually('it waits', () => connections(wait.child.pid) > 0);
   await daemon.ok('run', '-d', '--name', 'holder', 'busybox', 'sleep', '1000');
   // One after the other, so that some of them end while no daemon listens to the supervisor.
-  const loop = 'echo begun; until test -e /go; do usleep 1000; done; usleep $1; exit 6';
+  const loop = 'echo begun; until test -e /go; do usleep 20000; done; usleep $1; exit 6';
   const commands = [1000, 50_000, 100_000, 200_000, 400_000].map((us) =>
     daemon.live(['exec', 'holder', 'sh', '-c', loop, 'sh', String(us)]),
   );
@@ -174,7 +174,7 @@ test('carried connections, names and scoped sockets go on', { skip }, async () =
     'busybox',
     'sh',
     '-c',
-    'while :; do nslookup echo >/dev/null || echo lost; usleep 5000; done',
+    'while :; do nslookup echo >/dev/null || echo lost; usleep 20000; done',
   );
   const scoped = join(daemon.execRoot, 'scoped.sock');
   await daemon.ok('socket', 'create', '--name', 'reader', '--read-only', scoped);
@@ -215,7 +215,7 @@ test('requests under way are answered, streams end cleanly', { skip }, async () 
     'busybox',
     'sh',
     '-c',
-    'trap "sleep 1; exit 5" TERM; while :; do usleep 10000; done',
+    'trap "sleep 1; exit 5" TERM; while :; do sleep 1000 & wait; done',
   );
   const events = daemon.live(['events', '--since', '1', '--format', '{{.Action}}']);
   const logs = daemon.live(['logs', '-f', 'slow']);
