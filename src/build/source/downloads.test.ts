@@ -11,7 +11,8 @@ import { tarOf } from '../../image/layers/suite/fixture.ts';
 import { fileNameOf } from './download-name.ts';
 import { FakeSession, io, SourcesFixture } from './testing/sources-fixture.ts';
 
-const fixture = new SourcesFixture('erofs', { registry: { env: {}, stallTimeoutMs: 300 } });
+const fixture = new SourcesFixture();
+const impatient = new SourcesFixture('erofs', { registry: { env: {}, stallTimeoutMs: 300 } });
 const LAST_MODIFIED = 'Thu, 04 Mar 2021 05:06:07 GMT';
 let content = 'first';
 let seen: IncomingMessage[] = [];
@@ -72,7 +73,7 @@ before(async () => {
 after(async () => {
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
-  await fixture.close();
+  await Promise.all([fixture.close(), impatient.close()]);
 });
 
 const digestOf = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`;
@@ -163,12 +164,14 @@ test('servers that fail, cut off and fall silent are reported, and leave nothing
   await assert.rejects(fetch('/missing'), { kind: 'NotFound', message: /invalid response status 404/ });
   await assert.rejects(fetch('/broken'), { kind: 'Unavailable', message: /invalid response status 500/ });
   await assert.rejects(fetch('/cut'), { kind: 'Unavailable' });
-  await assert.rejects(fetch('/stall'), { kind: 'Unavailable', message: /no data for/ });
+  const stalled = impatient.sources.fetchFile(`${base}/stall`, {}, io());
+  await assert.rejects(stalled, { kind: 'Unavailable', message: /no data for/ });
   const abort = new AbortController();
   setTimeout(() => abort.abort(new Error('client is gone')), 50);
   await assert.rejects(fetch('/stall', {}, { signal: abort.signal }), /client is gone/);
   assert.equal((await fixture.sources.downloads.entries()).length, kept);
-  assert.deepEqual(fixture.trees(), []);
+  assert.deepEqual(await impatient.sources.downloads.entries(), []);
+  assert.deepEqual([fixture.trees(), impatient.trees()], [[], []]);
 });
 
 test('secrets by the names of their hosts; what one was needed for is not given to others', async () => {

@@ -164,7 +164,7 @@ test('a layer without a stated length that never ends is cut off', async () => {
 });
 
 test('a server that falls silent is given up and asked again', async () => {
-  await using s = await scene(300_000, { stallTimeoutMs: 150 });
+  await using s = await scene(300_000, { stallTimeoutMs: 1000 });
   s.onLayer((_request, response, count) => {
     if (count === 1) return true;
     if (count > 2) return false;
@@ -184,14 +184,14 @@ test('a server that is silent for ever ends in one clear error', async () => {
 });
 
 test('a drop of bytes now and then is not silence', async () => {
-  await using s = await scene(1000, { stallTimeoutMs: 200, maxDownloadAttempts: 1 });
+  await using s = await scene(1000, { stallTimeoutMs: 1000, maxDownloadAttempts: 1 });
   s.onLayer((_request, response) => {
     response.writeHead(200, { 'content-length': s.layer.blob.length });
     const send = (offset: number): void => {
       if (offset >= s.layer.blob.length) response.end();
       else {
-        response.write(s.layer.blob.subarray(offset, offset + 200));
-        setTimeout(send, 80, offset + 200);
+        response.write(s.layer.blob.subarray(offset, offset + 30));
+        setTimeout(send, 40, offset + 30);
       }
     };
     send(0);

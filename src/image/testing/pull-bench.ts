@@ -45,7 +45,7 @@ export class PullBench<S extends FakeSnapshotter = FakeSnapshotter> implements D
       contentStore: this.content,
       imageStore: this.images,
       snapshotter: this.snapshotter,
-      registry: { certificateDirectories: [], env: {}, retryDelayMs: 5, stallTimeoutMs: 2000, ...registry },
+      registry: { certificateDirectories: [], env: {}, retryDelayMs: 5, stallTimeoutMs: 20_000, ...registry },
     });
   }
 

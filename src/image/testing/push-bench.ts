@@ -26,7 +26,7 @@ export class PushBench extends PullBench {
       contentStore: this.content,
       imageStore: this.images,
       snapshotter: this.snapshotter,
-      registry: { certificateDirectories: [], env: {}, retryDelayMs: 5, stallTimeoutMs: 2000 },
+      registry: { certificateDirectories: [], env: {}, retryDelayMs: 5, stallTimeoutMs: 20_000 },
       ...options,
     });
   }
