@@ -123,10 +123,17 @@ static json_t *features_linux(void) {
 int oci_features(const struct oci_global *global, char **arguments, struct error **err) {
     struct operands operands;
     char libseccomp[32];
-    const struct argument table[] = {{NULL, 0, ARGUMENT_FLAG, NULL, NULL, NULL}};
+    bool help = false;
+    const struct argument table[] = {{"help", 'h', ARGUMENT_FLAG, &help, NULL, "show this"},
+                                     {NULL, 0, ARGUMENT_FLAG, NULL, NULL, NULL}};
     (void)global;
     if (arguments_read(arguments, table, -1, &operands, err) < 0)
         return -1;
+    if (help) {
+        printf("usage: mydock-runtime features\n");
+        arguments_print_help(table);
+        return 0;
+    }
     if (operands.count != 0)
         return oci_usage("features", err);
     json_t *options = json_array();
