@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { InternalError } from '../base/errors.ts';
 import { buildHosts, buildResolvConf, ownHostLines, replaceHostLines } from '../network/hosts-files.ts';
 import type { DnsSettings, Sandbox } from '../network/model.ts';
 import type { Container } from './container.ts';
@@ -24,8 +25,8 @@ export function writeNetworkFiles(engine: EngineContext, container: Container, p
   if (kind === 'container') return;
   const host = kind === 'host';
   const hostname = containerHostname(engine, container);
-  writeFileSync(paths.hostname, `${hostname}\n`, { mode: 0o644 });
-  writeFileSync(
+  writeReadable(paths.hostname, `${hostname}\n`);
+  writeReadable(
     paths.hosts,
     host && (hostConfig.ExtraHosts ?? []).length === 0
       ? readFileSync('/etc/hosts')
@@ -35,11 +36,19 @@ export function writeNetworkFiles(engine: EngineContext, container: Container, p
           hostGateway: hostGateway(engine, sandbox),
           own: [...sandboxHostLines(record, sandbox), ...linkHostLines(engine, container)],
         }),
-    { mode: 0o644 },
   );
   const resolvConf = resolvConfOf(dnsSettings(engine, record), host, sandbox?.dns === true);
-  writeFileSync(paths.resolvConf, resolvConf, { mode: 0o644 });
+  writeReadable(paths.resolvConf, resolvConf);
   record.resolvConfHash = hash(resolvConf);
+}
+
+/** What Node says of a full disk does not name the file. */
+function writeReadable(path: string, content: string | Uint8Array): void {
+  try {
+    writeFileSync(path, content, { mode: 0o644 });
+  } catch (error) {
+    throw new InternalError(`cannot write ${path}`, error);
+  }
 }
 
 /** After a change of a running container's networks; `before` is its sandbox before that. */

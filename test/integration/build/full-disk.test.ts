@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -80,6 +80,19 @@ for (const driver of ['erofs', 'overlay']) {
         context(`FROM busybox\nRUN ${write}\nRUN echo above > /above\n`),
         /the disk of .* is full .*no space left on device/,
       );
+    });
+
+    test('to the last byte: a container that cannot start says which file cannot be written', async () => {
+      const filler = join(disk, 'filler');
+      const fill = `dd if=/dev/zero of=${filler} bs=64k; while echo >> ${filler}; do :; done`;
+      try {
+        execFileSync('sh', ['-c', fill], { stdio: 'ignore' });
+        const ran = await daemon.mydock(['run', '--rm', 'busybox', 'true']);
+        assert.match(ran.stderr, new RegExp(`${disk}/.*no space left on device`));
+      } finally {
+        rmSync(filler, { force: true });
+      }
+      await daemon.ok('run', '--rm', 'busybox', 'true');
     });
 
     test('by a RUN itself, and by what it writes to a cache mount', async () => {
