@@ -1,5 +1,6 @@
 /*
- * client.node: what the command line client needs of its process at the begin and at the end.
+ * client.node: what the command line client needs of its process at the begin and at the end,
+ * and connections (socket.c).
  *
  * setFlag: bin/mydock gives Node flags of V8 that shorten its start. V8 takes compiled code only
  * where all flags are as they were when it was compiled, so that the client sets them back before
@@ -9,6 +10,7 @@
  * compiling; the kernel does the same in a tenth of the time.
  */
 #define NAPI_VERSION 8
+#include "client.h"
 #include <node_api.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -52,5 +54,8 @@ static void add(napi_env env, napi_value exports, const char *name, napi_callbac
 NAPI_MODULE_INIT() {
     add(env, exports, "setFlag", set_flag);
     add(env, exports, "leave", leave);
+    add(env, exports, "connectUnix", client_connect_unix);
+    add(env, exports, "watch", client_watch);
+    add(env, exports, "unwatch", client_unwatch);
     return exports;
 }

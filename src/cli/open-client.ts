@@ -6,6 +6,7 @@ import { Client } from '../client/client.ts';
 import { ConnectionError } from '../client/client-error.ts';
 import { dialer } from '../client/dial.ts';
 import { chooseHost } from '../client/host.ts';
+import { nativePart } from '../client/native-part.ts';
 import type { GlobalOptions } from './global-flags.ts';
 import type { Io } from './io.ts';
 
@@ -17,6 +18,7 @@ export async function openClient(options: GlobalOptions, io: Io, { mayStart = tr
   const starts = mayStart && !configured && process.getuid?.() === 0 && host.kind === 'unix';
   return new Client(host, dial, {
     version: io.env['DOCKER_API_VERSION'] || undefined,
+    native: nativePart(import.meta.dirname),
     ...(starts ? { beforeFirst: () => ensureDaemon(host.path) } : {}),
   });
 }

@@ -8,9 +8,11 @@ import { API_VERSION } from '../api/version.ts';
 import { beginSpan, spansAreWanted } from '../base/spans.ts';
 import { ApiError, ConnectionError } from './client-error.ts';
 import type { Dial } from './dial.ts';
+import { type DirectAnswer, DirectConnection } from './direct-connection.ts';
 import type { Host } from './host.ts';
-import { type HttpAnswer, HttpConnection, type HttpRequest } from './http-connection.ts';
-import type { HttpHeaders, RequestHeaders } from './http-head.ts';
+import type { HttpAnswer, HttpConnection, HttpRequest } from './http-connection.ts';
+import type { AnswerHead, HttpHeaders, RequestHeaders } from './http-head.ts';
+import type { NativePart } from './native-part.ts';
 
 export type QueryValue = string | number | boolean | readonly string[] | undefined;
 
@@ -33,6 +35,18 @@ export interface HijackedStream {
   destroy(): void;
 }
 
+/** An answer whose head is there, with a status below 400, and whose body is read later. */
+export interface BegunAnswer {
+  text(): Promise<string>;
+}
+
+/** A connection that the daemon handed over, of which only the output is wanted. */
+export interface OutputStream {
+  /** Resolves at the output's end. A piece lives as long as the call; promises that it gives hold back the next. */
+  each(take: (piece: Buffer) => Promise<void> | undefined): Promise<void>;
+  destroy(): void;
+}
+
 /** An answer with a status below 400. Header names are in lower case. */
 export interface Answer {
   readonly headers: HttpHeaders;
@@ -44,21 +58,33 @@ export class Client {
   readonly #dial: Dial;
   readonly #idle: { connection: HttpConnection; since: number }[] = [];
   readonly #open = new Set<Duplex>();
+  readonly #direct: { native: NativePart; path: string } | undefined;
+  readonly #directIdle: { connection: DirectConnection; since: number }[] = [];
+  readonly #directOpen = new Set<DirectConnection>();
   readonly #beforeFirst: (() => Promise<void>) | undefined;
   #version: string;
   #versionIsFixed: boolean;
   #prepared: Promise<void> | undefined;
   #server: string | undefined;
 
-  /** `beforeFirst` runs once, ahead of the first request (it may start the daemon). */
+  /**
+   * `beforeFirst` runs once, ahead of the first request (it may start the daemon). With `native` a Unix socket is used
+   * by system calls wherever no stream is asked for.
+   */
   constructor(
     host: Host,
     dial: Dial,
-    options: { version?: string | undefined; beforeFirst?: () => Promise<void> } = {},
+    options: {
+      version?: string | undefined;
+      beforeFirst?: () => Promise<void>;
+      native?: NativePart | undefined;
+    } = {},
   ) {
     this.host = host;
     this.#dial = () => this.#track(dial());
     this.#beforeFirst = options.beforeFirst;
+    const { native } = options;
+    this.#direct = native !== undefined && host.kind === 'unix' ? { native, path: host.path } : undefined;
     this.#version = options.version ?? API_VERSION;
     this.#versionIsFixed = options.version !== undefined;
   }
@@ -75,8 +101,19 @@ export class Client {
 
   /** The parsed answer. An empty body (204, 304) gives undefined: name it in `T` where that can be. */
   async json<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
-    const text = await readText(await this.stream(method, path, options));
+    const text = await (await this.begin(method, path, options)).text();
     return (text === '' ? undefined : JSON.parse(text)) as T;
+  }
+
+  /** Resolves once the head is there with a status below 400. Throws `ApiError` otherwise. */
+  async begin(method: string, path: string, options: RequestOptions = {}): Promise<BegunAnswer> {
+    if (this.#direct !== undefined && options.body === undefined) {
+      return await this.#withVersion(method !== 'HEAD', (prefix) =>
+        this.#sendDirect(this.#request(method, prefix + path, options)),
+      );
+    }
+    const body = await this.stream(method, path, options);
+    return { text: () => readText(body) };
   }
 
   /** The answer's body as it comes, once the head is there with a status below 400. Throws `ApiError` otherwise. */
@@ -103,7 +140,7 @@ export class Client {
   async hijack(path: string, options: Omit<RequestOptions, 'body'> = {}): Promise<HijackedStream> {
     return await this.#withVersion(true, async (prefix) => {
       const headers = { ...options.headers, connection: 'Upgrade', upgrade: 'tcp' };
-      const connection = new HttpConnection(this.#dial(), ({ stream }) => stream.destroy());
+      const connection = await httpConnection(this.#dial(), ({ stream }) => stream.destroy());
       const answer = await this.#exchange(
         connection,
         this.#request('POST', prefix + path, { ...options, headers }),
@@ -116,11 +153,20 @@ export class Client {
     });
   }
 
+  /** As `hijack`, for output alone; undefined where the connection to this host is no plain descriptor. */
+  async output(path: string, options: Omit<RequestOptions, 'body'> = {}): Promise<OutputStream | undefined> {
+    if (this.#direct === undefined) return undefined;
+    return await this.#withVersion(true, (prefix) => {
+      const headers = { ...options.headers, connection: 'Upgrade', upgrade: 'tcp' };
+      return this.#sendDirect(this.#request('POST', prefix + path, { ...options, headers }));
+    });
+  }
+
   /** A connection that speaks another protocol from now on (`h2c`); throws where the daemon does not switch to it. */
   async upgrade(path: string, protocol: string, options: Omit<RequestOptions, 'body'> = {}): Promise<Duplex> {
     return await this.#withVersion(true, async (prefix) => {
       const headers = { ...options.headers, connection: 'Upgrade', upgrade: protocol };
-      const connection = new HttpConnection(this.#dial(), ({ stream }) => stream.destroy());
+      const connection = await httpConnection(this.#dial(), ({ stream }) => stream.destroy());
       const request = this.#request('POST', prefix + path, { ...options, headers });
       const answer = await this.#exchange(connection, request);
       if (answer.status >= 400) throw await apiError(answer);
@@ -150,6 +196,7 @@ export class Client {
   /** Closes every connection, those in use too, so that the process can end. */
   close(): void {
     for (const stream of this.#open) stream.destroy();
+    for (const connection of this.#directOpen) connection.destroy();
   }
 
   #track(stream: Duplex): Duplex {
@@ -202,11 +249,11 @@ export class Client {
   }
 
   async #send(request: HttpRequest): Promise<HttpAnswer> {
-    return await this.#exchange(this.#takeIdle() ?? this.#connect(), request);
+    return await this.#exchange(this.#takeIdle() ?? (await this.#connect()), request);
   }
 
-  #connect(): HttpConnection {
-    return new HttpConnection(this.#dial(), (connection) => {
+  async #connect(): Promise<HttpConnection> {
+    return await httpConnection(this.#dial(), (connection) => {
       this.#idle.push({ connection, since: Date.now() });
     });
   }
@@ -221,19 +268,67 @@ export class Client {
     return undefined;
   }
 
+  /** Throws `ApiError` for a status of 400 and above. */
+  async #sendDirect(request: HttpRequest): Promise<DirectAnswer> {
+    const { body, ...rest } = request;
+    const text = typeof body === 'string' ? { body } : {};
+    const answer = await this.#told(request, async () => {
+      const value = await this.#takeDirect().exchange({ ...rest, ...text });
+      return { value, head: value.head };
+    });
+    if (answer.head.status >= 400) throw apiErrorOf(answer.head, await answer.text());
+    return answer;
+  }
+
+  /** One that rests, or a new one. */
+  #takeDirect(): DirectConnection {
+    for (let entry = this.#directIdle.pop(); entry !== undefined; entry = this.#directIdle.pop()) {
+      if (!entry.connection.destroyed && Date.now() - entry.since < MAX_IDLE_MS) return entry.connection;
+      entry.connection.destroy();
+    }
+    if (this.#direct === undefined) throw new Error('no direct connection to this host');
+    const connection = new DirectConnection(
+      this.#direct.native,
+      this.#direct.path,
+      (idle) => this.#directIdle.push({ connection: idle, since: Date.now() }),
+      (closed) => this.#directOpen.delete(closed),
+    );
+    this.#directOpen.add(connection);
+    return connection;
+  }
+
   async #exchange(connection: HttpConnection, request: HttpRequest): Promise<HttpAnswer> {
-    const path = request.path.split('?', 1)[0] ?? '';
-    const ended = beginSpan('request', `${request.method} ${path}`);
-    try {
+    return await this.#told(request, async () => {
       const answer = await connection.exchange(request);
-      this.#server = answer.headers['server'] ?? this.#server;
-      ended({ status: answer.status });
-      return answer;
+      return { value: answer, head: answer };
+    });
+  }
+
+  /** An exchange in the trace, its failure in words. */
+  async #told<T>(
+    { method, path }: HttpRequest,
+    exchange: () => Promise<{ value: T; head: AnswerHead }>,
+  ): Promise<T> {
+    const ended = beginSpan('request', `${method} ${path.split('?', 1)[0] ?? ''}`);
+    try {
+      const { value, head } = await exchange();
+      this.#server = head.headers['server'] ?? this.#server;
+      ended({ status: head.status });
+      return value;
     } catch (error) {
       ended({ error: (error as Error).message });
       throw connectionError(this.host, error as Error);
     }
   }
+}
+
+/** With streams and sockets, which take a while to load, come what needs them. */
+async function httpConnection(
+  stream: Duplex,
+  onIdle: (connection: HttpConnection) => void,
+): Promise<HttpConnection> {
+  const { HttpConnection } = await import('./http-connection.ts');
+  return new HttpConnection(stream, onIdle);
 }
 
 const MAX_IDLE_MS = 1000;
@@ -262,8 +357,12 @@ function queryString(query: Record<string, QueryValue> | undefined): string {
   return text === '' ? '' : `?${text}`;
 }
 
-async function apiError({ status, reason, body }: HttpAnswer): Promise<ApiError> {
-  const text = (await readText(body)).trim();
+async function apiError(answer: HttpAnswer): Promise<ApiError> {
+  return apiErrorOf(answer, await readText(answer.body));
+}
+
+function apiErrorOf({ status, reason }: AnswerHead, body: string): ApiError {
+  const text = body.trim();
   try {
     const value: unknown = JSON.parse(text);
     if (

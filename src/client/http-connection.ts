@@ -10,6 +10,7 @@ import {
   parseAnswerHead,
   type RequestHeaders,
   requestHead,
+  withLength,
 } from './http-head.ts';
 
 const MAX_HEAD_BYTES = 64 * 1024;
@@ -54,9 +55,12 @@ export class HttpConnection {
     });
     // The answer may fail while the body is still being sent.
     answer.catch(() => {});
-    if (body === undefined) this.stream.write(requestHead(method, path, withLength(request, 0)));
+    if (body === undefined)
+      this.stream.write(requestHead(method, path, withLength(method, request.headers, 0)));
     else if (typeof body === 'string') {
-      this.stream.write(requestHead(method, path, withLength(request, Buffer.byteLength(body))) + body);
+      this.stream.write(
+        requestHead(method, path, withLength(method, request.headers, Buffer.byteLength(body))) + body,
+      );
     } else {
       this.stream.write(requestHead(method, path, { ...request.headers, 'transfer-encoding': 'chunked' }));
       this.#sendChunks(body).catch((error: Error) => this.#fail(error));
@@ -170,10 +174,4 @@ export class HttpConnection {
       this.stream.on('close', done);
     });
   }
-}
-
-/** Bodies of known length say it; a request that has none says nothing, unless its method expects one. */
-function withLength({ method, headers }: HttpRequest, length: number): RequestHeaders {
-  if (length === 0 && method !== 'POST' && method !== 'PUT') return headers;
-  return { ...headers, 'content-length': String(length) };
 }

@@ -1,5 +1,5 @@
 /** Heads of HTTP/1.1 messages (RFC 9112): writing a request's, reading an answer's. */
-import type { BodyFraming } from './http-body.ts';
+import type { BodyFraming } from './body-decoder.ts';
 
 /** Names in lower case; of a repeated header the last value. */
 export type HttpHeaders = Readonly<Record<string, string>>;
@@ -49,4 +49,10 @@ export function bodyFraming(method: string, { status, headers }: AnswerHead): Bo
   const length = headers['content-length'];
   if (length !== undefined && /^\d+$/.test(length)) return { kind: 'length', bytes: Number(length) };
   return { kind: 'close' };
+}
+
+/** Bodies of known length say it; a request that has none says nothing, unless its method expects one. */
+export function withLength(method: string, headers: RequestHeaders, length: number): RequestHeaders {
+  if (length === 0 && method !== 'POST' && method !== 'PUT') return headers;
+  return { ...headers, 'content-length': String(length) };
 }

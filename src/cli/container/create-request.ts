@@ -190,7 +190,8 @@ function lifecycle(options: ContainerOptions, io: Io): HostConfig {
   if (options.logDriver === 'none' && options.logOpt.length > 0) {
     throw new Error('invalid logging opts for driver none');
   }
-  const { rows, columns } = io.stdout;
+  // Where it matters alone: Node takes a while to make the stream.
+  const { rows, columns } = options.tty ? io.stdout : {};
   return {
     ContainerIDFile: options.cidfile ?? '',
     AutoRemove: options.rm,
@@ -199,7 +200,7 @@ function lifecycle(options: ContainerOptions, io: Io): HostConfig {
     ...defined('Runtime', options.runtime),
     ...defined('Init', options.init),
     ...annotations(options),
-    ...(options.tty && rows !== undefined && columns !== undefined ? { ConsoleSize: [rows, columns] } : {}),
+    ...(rows !== undefined && columns !== undefined ? { ConsoleSize: [rows, columns] } : {}),
   };
 }
 

@@ -6,9 +6,9 @@ import { CliError } from '../cli-error.ts';
 import { boolFlag, listFlag, stringFlag } from '../flags/declare.ts';
 import { type Io, printError } from '../io.ts';
 import { environmentOf } from '../options/environment.ts';
+import { attach } from '../terminal/attached.ts';
 import { DetachWatch, parseDetachKeys } from '../terminal/detach-keys.ts';
 import { followTerminalSize, terminalSize } from '../terminal/resize.ts';
-import { copyStreams } from '../terminal/stream-copy.ts';
 import { defineVerb } from '../verb.ts';
 import { containerPath } from './lookup.ts';
 import { startExitCode } from './run.ts';
@@ -102,9 +102,10 @@ async function followExec(
   const watch = new DetachWatch(parseDetachKeys(how.keys));
   let stopResize: (() => void) | undefined;
   try {
-    const stream = await client.hijack(`${path}/start`, { json: start });
+    const copying = { tty: how.tty, stdin: how.stdin, watch };
+    const stream = await attach(client, io, `${path}/start`, { json: start }, copying);
     if (how.tty) stopResize = followTerminalSize(client, io, `${path}/resize`);
-    await copyStreams(io, stream, { tty: how.tty, stdin: how.stdin, watch });
+    await stream.copy();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     const exitCode = startExitCode(error.message);

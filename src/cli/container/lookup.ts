@@ -24,10 +24,9 @@ export interface Waiting {
 
 /** Resolves once the daemon has sent the head of its answer: from then on no exit is missed. */
 export async function beginWait(client: Client, name: string, condition: WaitCondition): Promise<Waiting> {
-  const response = await client.stream('POST', containerPath(name, '/wait'), { query: { condition } });
+  const response = await client.begin('POST', containerPath(name, '/wait'), { query: { condition } });
   const exit = (async () => {
-    let text = '';
-    for await (const chunk of response) text += (chunk as Buffer).toString();
+    const text = await response.text();
     if (text.trim() === '') throw new Error('unexpected EOF');
     return JSON.parse(text) as ContainerWaitResponse;
   })();

@@ -1,14 +1,14 @@
 /** `mydock run`: create, attach, start, and follow a container to its end. */
 import type { ContainerCreateRequest } from '../../api/containers.ts';
-import type { Client, HijackedStream } from '../../client/client.ts';
+import type { Client } from '../../client/client.ts';
 import { ApiError } from '../../client/client-error.ts';
 import { CliError } from '../cli-error.ts';
 import { boolFlag, stringFlag } from '../flags/declare.ts';
 import { type Io, printError, printLine } from '../io.ts';
+import { type Attached, attach } from '../terminal/attached.ts';
 import { DetachWatch, parseDetachKeys } from '../terminal/detach-keys.ts';
 import { followTerminalSize } from '../terminal/resize.ts';
 import { proxySignals } from '../terminal/signal-proxy.ts';
-import { copyStreams } from '../terminal/stream-copy.ts';
 import { defineVerb } from '../verb.ts';
 import { type ContainerOptions, containerFlags } from './container-flags.ts';
 import { createContainer } from './create.ts';
@@ -97,13 +97,10 @@ async function follow(
   const tty = request.Tty === true;
   const watch = new DetachWatch(parseDetachKeys(options.detachKeys));
   const [stream, waiting] = await Promise.all([
-    attachBeforeStart(client, id, request, options.detachKeys),
+    attachBeforeStart(client, io, id, request, { keys: options.detachKeys, watch }),
     beginWait(client, id, options.rm ? 'removed' : 'next-exit'),
   ]);
-  const copy =
-    stream === undefined
-      ? Promise.resolve()
-      : copyStreams(io, stream, { tty, stdin: request.AttachStdin === true, watch });
+  const copy = stream?.copy() ?? Promise.resolve();
   copy.catch(() => {});
   try {
     await startContainer(client, id);
@@ -124,21 +121,21 @@ async function follow(
 
 async function attachBeforeStart(
   client: Client,
+  io: Io,
   id: string,
-  request: ContainerCreateRequest,
-  detachKeys: string | undefined,
-): Promise<HijackedStream | undefined> {
-  const { AttachStdin, AttachStdout, AttachStderr } = request;
+  { AttachStdin, AttachStdout, AttachStderr, Tty }: ContainerCreateRequest,
+  { keys, watch }: { keys: string | undefined; watch: DetachWatch },
+): Promise<Attached | undefined> {
   if (!AttachStdin && !AttachStdout && !AttachStderr) return undefined;
-  return await client.hijack(containerPath(id, '/attach'), {
-    query: {
-      stream: true,
-      stdin: AttachStdin === true ? true : undefined,
-      stdout: AttachStdout === true ? true : undefined,
-      stderr: AttachStderr === true ? true : undefined,
-      detachKeys,
-    },
-  });
+  const query = {
+    stream: true,
+    stdin: AttachStdin === true ? true : undefined,
+    stdout: AttachStdout === true ? true : undefined,
+    stderr: AttachStderr === true ? true : undefined,
+    detachKeys: keys,
+  };
+  const how = { tty: Tty === true, stdin: AttachStdin === true, watch };
+  return await attach(client, io, containerPath(id, '/attach'), { query }, how);
 }
 
 /** The output has ended: either the container did, or the detach keys were typed and it goes on. */

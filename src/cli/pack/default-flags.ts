@@ -6,7 +6,7 @@
  * - `--min-semi-space-size`: room for what a short command allocates, so that no collection comes in between.
  * - `--no-rehash-snapshot`: spares V8 the search for prime numbers that its hashes are to depend on.
  */
-import { nativePart } from './native-part.ts';
+import { nativePart } from '../../client/native-part.ts';
 
 const DEFAULTS: Readonly<Record<string, string>> = {
   '--min-semi-space-size': '--min-semi-space-size=0',

@@ -6,6 +6,8 @@ const RARE: readonly string[] = [
   'node:child_process',
   'node:crypto',
   'node:fs/promises',
+  'node:net',
+  'node:stream',
   'node:stream/promises',
   'node:string_decoder',
   'node:timers/promises',

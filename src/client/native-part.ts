@@ -2,11 +2,20 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** What only client.node looks into. */
+export type Watch = object & { readonly watch: unique symbol };
+
 export interface NativePart {
   /** Sets a flag of V8; false where Node does not let it. */
   setFlag(flag: string): boolean;
   /** Ends the process at once. */
   leave(exitCode: number): never;
+  /** A descriptor, whose reads and writes wait; or a negative errno. */
+  connectUnix(path: string): number;
+  /** Calls back whenever a read would not wait, and keeps the process alive. */
+  watch(descriptor: number, readable: () => void): Watch;
+  /** Once, before the descriptor is closed. */
+  unwatch(watch: Watch): void;
 }
 
 let found: NativePart | undefined;
