@@ -78,6 +78,7 @@ function noDescriptors(more: number): Lack {
   return {
     name: more === 0 ? 'no descriptors' : `${more} descriptors`,
     says: /too many open files|EMFILE|unable to open database file|socket hang up|ECONNRESET/i,
+    needsStart: true,
     begin: ({ pid }) => {
       const open = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
       let limit = 0;

@@ -63,3 +63,7 @@ test('a runtime killed while it makes a container fails the start, and leaves no
 test('a daemon killed while the runtime makes a container', async () => {
   await strikes('start', daemonKilledMeanwhile(marks), ['init/set-up']);
 });
+
+test('a daemon killed while it removes an image leaves the rest to the next one', async () => {
+  await strikes('image remove', daemonKilled, ['end image-remove/record']);
+});
