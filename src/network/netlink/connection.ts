@@ -12,6 +12,8 @@ import {
   attributeString,
   MessageWriter,
   NLM_F_ACK_TLVS,
+  NLM_F_DUMP,
+  NLM_F_DUMP_INTR,
   NLM_F_REQUEST,
   NLMSG_DONE,
   NLMSG_ERROR,
@@ -22,6 +24,9 @@ import {
 
 export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
+
+/** A list that changes faster than it can be read so many times is taken as it is. */
+const DUMPS_MAX = 20;
 
 /** NLMSGERR_ATTR_MSG: the kernel's own sentence about an error. */
 const ERROR_ATTRIBUTE_MESSAGE = 1;
@@ -47,6 +52,7 @@ let nextSequence = 1;
 export class NetlinkRequest {
   readonly writer = new MessageWriter();
   readonly #labels = new Map<number, { text: string; mayFail: boolean }>();
+  #lists = false;
 
   /**
    * Adds a message; `body` writes the family's header and the attributes. `label` names the action in errors.
@@ -63,6 +69,7 @@ export class NetlinkRequest {
     const sequence = nextSequence;
     nextSequence = nextSequence >= 0x7fffffff ? 1 : nextSequence + 1;
     this.#labels.set(sequence, { text: label, mayFail: options.mayFail ?? false });
+    if ((flags & NLM_F_DUMP) === NLM_F_DUMP) this.#lists = true;
     this.writer.begin(type, NLM_F_REQUEST | flags, sequence);
     body(this.writer);
     this.writer.end();
@@ -71,6 +78,16 @@ export class NetlinkRequest {
 
   get isEmpty(): boolean {
     return this.#labels.size === 0;
+  }
+
+  /** The kernel's list in `answer` is of no one moment, and has to be asked for again. */
+  wasInterrupted(answer: Buffer): boolean {
+    return (
+      this.#lists &&
+      parseMessages(answer).some(
+        ({ flags, sequence }) => (flags & NLM_F_DUMP_INTR) !== 0 && this.#labels.has(sequence),
+      )
+    );
   }
 
   /** The messages that carry data. Throws NetlinkError on the first refusal. */
@@ -112,14 +129,21 @@ export class NetlinkConnection {
   /** Sends the request on the thread pool, after all earlier ones. Returns the messages that carry data. */
   async request(request: NetlinkRequest): Promise<NetlinkMessage[]> {
     if (request.isEmpty) return [];
-    const answer = await this.#mutex.run(() => addon().netlinkRequest(this.#fd, request.writer.finish()));
+    const bytes = request.writer.finish();
+    const ask = (): Promise<Buffer> => this.#mutex.run(() => addon().netlinkRequest(this.#fd, bytes));
+    let answer = await ask();
+    for (let count = 1; count < DUMPS_MAX && request.wasInterrupted(answer); count++) answer = await ask();
     return request.judge(answer);
   }
 
   /** The same on the calling thread. Only for connections on which no `request` is under way. */
   requestSync(request: NetlinkRequest): NetlinkMessage[] {
     if (request.isEmpty) return [];
-    return request.judge(addon().netlinkRequestSync(this.#fd, request.writer.finish()));
+    const bytes = request.writer.finish();
+    const ask = (): Buffer => addon().netlinkRequestSync(this.#fd, bytes);
+    let answer = ask();
+    for (let count = 1; count < DUMPS_MAX && request.wasInterrupted(answer); count++) answer = ask();
+    return request.judge(answer);
   }
 
   /** Waits for what was asked before, then closes. Idempotent. */

@@ -18,6 +18,8 @@ export const NLM_F_DUMP = 0x300;
 /** In an answer: an error carries only the header of its request, and attributes that explain it. */
 export const NLM_F_CAPPED = 0x100;
 export const NLM_F_ACK_TLVS = 0x200;
+/** What was listed changed meanwhile: entries may be missing. */
+export const NLM_F_DUMP_INTR = 0x10;
 
 export const NLMSG_HEADER_BYTES = 16;
 const NLA_F_NESTED = 0x8000;
