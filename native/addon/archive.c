@@ -316,15 +316,25 @@ static napi_value archive_close(napi_env env, napi_callback_info info) {
     return result == 0 ? NULL : throw_errno(env, saved, "utimensat", NULL);
 }
 
-/* archiveRemoveTree(path): a path that is missing is no error; links are removed, never followed.
- */
+/* archiveRemoveTree(path, stop?): a path that is missing is no error; links are removed, never
+ * followed. Ends with ECANCELED once another thread puts something into `stop`. */
 static napi_value archive_remove(napi_env env, napi_callback_info info) {
-    napi_value argv[1];
+    napi_value argv[2];
+    size_t count = 2;
     char path[PATH_MAX];
-    if (!arguments(env, info, 1, argv) || !get_path(env, argv[0], path))
+    napi_typedarray_type type;
+    size_t length = 0;
+    void *stop = NULL;
+    if (napi_get_cb_info(env, info, &count, argv, NULL, NULL) != napi_ok || count < 1 ||
+        !get_path(env, argv[0], path))
         return NULL;
-    return archive_remove_tree_at(AT_FDCWD, path) == 0 ? NULL
-                                                       : throw_errno(env, errno, "unlink", path);
+    if (count == 2 &&
+        (napi_get_typedarray_info(env, argv[1], &type, &length, &stop, NULL, NULL) != napi_ok ||
+         type != napi_int32_array || length < 1))
+        stop = NULL;
+    return archive_remove_tree_until(AT_FDCWD, path, stop) == 0
+               ? NULL
+               : throw_errno(env, errno, "unlink", path);
 }
 
 /* archiveSync(path): syncfs(2) of the file system that holds the directory. */

@@ -131,6 +131,8 @@ int archive_write_data(int fd, const uint8_t *data, size_t length, off_t positio
 
 /* Removes `name` in `parent`, whatever it is, however deep. Missing is no error. */
 int archive_remove_tree_at(int parent, const char *name);
+/* The same, which ends with ECANCELED once *stop is not 0; NULL: never. What is left is a tree. */
+int archive_remove_tree_until(int parent, const char *name, const _Atomic int32_t *stop);
 
 /* archive_list.c */
 

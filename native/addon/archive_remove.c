@@ -18,6 +18,8 @@ struct removal {
      */
     int top;
     uint64_t moved;
+    /* Set to anything but 0 by another thread: to be ended where it is. May be NULL. */
+    const _Atomic int32_t *stop;
 };
 
 static int remove_contents(struct removal *removal, int fd, int depth);
@@ -69,6 +71,11 @@ static int remove_contents(struct removal *removal, int fd, int depth) {
         for (struct dirent *entry; result == 0 && (entry = readdir(dir)) != NULL;) {
             if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
                 continue;
+            if (removal->stop != NULL && *removal->stop != 0) {
+                errno = ECANCELED;
+                result = -1;
+                break;
+            }
             found = true;
             if (unlinkat(fd, entry->d_name, 0) == 0 || errno == ENOENT)
                 continue;
@@ -85,7 +92,7 @@ static int remove_contents(struct removal *removal, int fd, int depth) {
     return result;
 }
 
-int archive_remove_tree_at(int parent, const char *name) {
+int archive_remove_tree_until(int parent, const char *name, const _Atomic int32_t *stop) {
     if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
         return 0;
     int refused = errno;
@@ -94,8 +101,12 @@ int archive_remove_tree_at(int parent, const char *name) {
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? 0 : failed(refused);
-    struct removal removal = {.top = fd};
+    struct removal removal = {.top = fd, .stop = stop};
     if (remove_contents(&removal, fd, 0) != 0)
         return -1;
     return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+int archive_remove_tree_at(int parent, const char *name) {
+    return archive_remove_tree_until(parent, name, NULL);
 }

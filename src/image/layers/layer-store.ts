@@ -4,7 +4,7 @@
  * (layer-target.ts); mounting them is the driver's.
  */
 
-import { existsSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { errnoCode, InternalError, NotFoundError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
@@ -12,6 +12,7 @@ import { step, stepSync } from '../../base/steps.ts';
 import { type DiffID, parseDiffID, parseDigest } from '../digest.ts';
 import { LayerDirectory, type StoredLayer } from './layer-directory.ts';
 import { readTarFile } from './layer-files.ts';
+import { LayerLeftovers } from './layer-leftovers.ts';
 import type {
   BlobOptions,
   CommitOptions,
@@ -39,6 +40,7 @@ export interface LayerStoreOptions {
 export class LayerStore {
   readonly directory: LayerDirectory;
   readonly pool = new WorkerPool();
+  readonly #leftovers = new LayerLeftovers(this.pool);
   readonly #format: LayerFormat;
   readonly #lasting: boolean;
   readonly #other: LayerDirectory | undefined;
@@ -46,7 +48,6 @@ export class LayerStore {
   readonly #adding = new SharedRuns<LayerInfo>();
   /** Stored, but maybe not on the disk yet. */
   readonly #unsynced = new Set<DiffID>();
-  readonly #discarding = new Set<Promise<void>>();
   #syncTimer: NodeJS.Timeout | undefined;
   #syncing: Promise<void> | undefined;
 
@@ -116,7 +117,7 @@ export class LayerStore {
       );
       return await this.#publish(directory, result);
     } catch (error) {
-      await this.discard(directory);
+      await this.#leftovers.removeOrLeave(directory);
       throw error;
     }
   }
@@ -186,7 +187,7 @@ export class LayerStore {
       const { digest, sizeBytes } = result.blob;
       return { ...layer, blob: { path: blob.path, digest: parseDigest(digest), sizeBytes } };
     } catch (error) {
-      await this.discard(directory);
+      await this.#leftovers.removeOrLeave(directory);
       if (blob !== undefined) await this.discard(blob.path);
       throw error;
     }
@@ -260,17 +261,12 @@ export class LayerStore {
 
   /** Removes a file or tree, whose failure is no more than a waste of space until the next `sweep`. */
   async discard(path: string): Promise<void> {
-    try {
-      await this.pool.run({ kind: 'remove', path });
-    } catch (error) {
-      log.warn({ err: error, path }, 'leftovers of a layer remain until the next start');
-    }
+    await this.#leftovers.remove(path);
   }
 
   /** The same in the background; `close` waits for it. */
   discardSoon(path: string): void {
-    const done = this.discard(path).finally(() => this.#discarding.delete(done));
-    this.#discarding.add(done);
+    void this.#leftovers.remove(path);
   }
 
   /** The output of a job as a stream. */
@@ -348,14 +344,21 @@ export class LayerStore {
   /** Removes leftovers; layers that a power cut may have torn are among them. */
   async sweep(): Promise<void> {
     const { leftovers } = this.directory.read();
-    for (const path of leftovers) await this.discard(path);
-    for (const path of this.#other?.read().leftovers ?? []) await this.discard(path);
+    for (const path of leftovers) await this.#leftovers.removeOrLeave(this.#aside(path));
+    for (const path of this.#other?.read().leftovers ?? []) await this.#leftovers.removeOrLeave(path);
     this.#syncSoon();
+  }
+
+  /** What is removed in the background must not have a layer's name: that may be stored anew meanwhile. */
+  #aside(path: string): string {
+    const aside = this.directory.temporary();
+    renameSync(path, aside);
+    return aside;
   }
 
   async close(): Promise<void> {
     await this.#sync();
-    await Promise.all(this.#discarding);
+    await this.#leftovers.close();
     await this.pool.close();
   }
 }

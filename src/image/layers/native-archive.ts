@@ -101,8 +101,11 @@ export interface ArchiveAddon {
   /** With `finish`, the directories' times are set first. */
   archiveClose(archive: ArchiveHandle, finish: boolean): void;
   archiveList(directoryFd: number): DirectoryListing;
-  /** Removes whatever is at an absolute path, however deep; nothing there is no error. */
-  archiveRemoveTree(path: ByteString): void;
+  /**
+   * Removes whatever is at an absolute path, however deep; nothing there is no error. Ends with ECANCELED once `stop`, which
+   * lies in shared memory, has something but 0.
+   */
+  archiveRemoveTree(path: ByteString, stop?: Int32Array): void;
   /** syncfs(2) of the file system that holds a directory. */
   archiveSync(path: ByteString): void;
 }

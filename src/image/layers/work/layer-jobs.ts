@@ -81,7 +81,7 @@ export async function runJob(job: Job, context: JobContext): Promise<JobResult> 
     case 'hash':
       return await hashFiles(job, context);
     case 'remove':
-      archiveAddon().archiveRemoveTree(byteString(job.path));
+      archiveAddon().archiveRemoveTree(byteString(job.path), job.stop);
       return NO_RESULT;
     case 'sync':
       archiveAddon().archiveSync(byteString(job.path));

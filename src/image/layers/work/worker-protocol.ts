@@ -53,8 +53,8 @@ export type Job =
   | { kind: 'mount'; method: MountMethod; files: ImageFiles; target: string }
   /** Digests files below a directory. */
   | { kind: 'hash'; root: string; runs: readonly Omit<TreeFileRun, 'rootFd'>[] }
-  /** Removes a tree. */
-  | { kind: 'remove'; path: string }
+  /** Removes a tree; ends in the middle of it, with ECANCELED, once `stop`, in shared memory, is not 0. */
+  | { kind: 'remove'; path: string; stop?: Int32Array }
   /** Flushes the file system that holds a directory. */
   | { kind: 'sync'; path: string };
 
