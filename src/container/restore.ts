@@ -27,13 +27,12 @@ import {
 } from './paths.ts';
 import { readPaused } from './pause.ts';
 import { removeContainer } from './remove.ts';
-import { sweepDiscarded } from './removed-homes.ts';
+import { discardHome, sweepDiscarded } from './removed-homes.ts';
 import { shouldStartWithDaemon } from './restart-policy.ts';
 import { unmountRoot } from './rootfs.ts';
 import { startContainer } from './start.ts';
 import { endOf } from './state.ts';
 import { continueEnding } from './stop.ts';
-import { removeHome } from './storage-options.ts';
 import { Supervisor } from './supervisor.ts';
 import { holdsRange } from './user-namespace-choice.ts';
 import { readExitRecord, superviseHandlers } from './watch.ts';
@@ -292,7 +291,10 @@ function sweepHomes(engine: EngineContext): void {
   const directory = containersDirectory(engine.settings.dataRoot);
   for (const id of readdirSync(directory)) {
     if (engine.containers.find(id)?.id === id || engine.containers.isUnreadable(id)) continue;
-    removeHome(containerPaths(engine.settings.dataRoot, engine.settings.execRoot, id));
+    discardHome(
+      engine.settings.dataRoot,
+      containerPaths(engine.settings.dataRoot, engine.settings.execRoot, id),
+    );
   }
 }
 
