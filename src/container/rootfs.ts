@@ -1,6 +1,8 @@
 /** A container's root filesystem: its layers and its own upper directory, mounted while it runs or is looked into. */
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../base/make-directory.ts';
 import { removeTreeSync } from '../image/layers/native-archive.ts';
 import { unmountBundle } from '../volume/run-mounts.ts';
 import type { Container } from './container.ts';
@@ -20,9 +22,9 @@ export async function mountRoot(
 ): Promise<string> {
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   if (container.rootMounted) return paths.rootfs;
-  mkdirSync(paths.rootfs, { recursive: true, mode: 0o700 });
-  mkdirSync(paths.upper, { recursive: true, mode: 0o755 });
-  mkdirSync(paths.work, { recursive: true, mode: 0o700 });
+  makeDirectory(paths.rootfs, 0o700);
+  makeDirectory(paths.upper, 0o755);
+  makeDirectory(paths.work, 0o700);
   const { userNamespace } = container.record;
   const owners =
     userNamespace === undefined ? undefined : await engine.userNamespaces.pin(container.id, userNamespace);

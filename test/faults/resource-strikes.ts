@@ -7,7 +7,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorMessage } from '../../src/base/errors.ts';
 import { timeLimitMs } from '../run/time-limit.ts';
@@ -33,12 +33,13 @@ export interface Lack {
   end(daemon: FaultedDaemon): void;
 }
 
-/** Before the daemon's first start. */
+/** What the strikes need, before the daemon's first start. */
 export function mountRoots(daemon: FaultedDaemon): void {
   for (const root of [daemon.dataRoot, daemon.execRoot]) {
     mkdirSync(root, { recursive: true });
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${ROOM_MIB}m,mode=711`, 'small', root]);
   }
+  for (const folder of [PIDS, MEMORY]) if (existsSync(dirname(folder))) mkdirSync(folder);
 }
 
 /** A file system in memory is as large as one says: here as large as what is in it. */
@@ -49,16 +50,25 @@ function full(name: string, rootOf: (daemon: FaultedDaemon) => string): Lack {
     losesLog: true,
     needsStart: true,
     begin(daemon) {
-      const root = rootOf(daemon);
-      const { blocks, bfree, bsize } = statfsSync(root);
-      resize(root, (blocks - bfree) * bsize);
+      shrink(rootOf(daemon));
     },
     end: (daemon) => resize(rootOf(daemon), ROOM_MIB << 20),
   };
 }
 
+/** To what is in it, which grows meanwhile: a size that is too small is refused. */
+function shrink(root: string, attempts = 20): void {
+  const { blocks, bfree, bsize } = statfsSync(root);
+  try {
+    resize(root, (blocks - bfree) * bsize);
+  } catch (error) {
+    if (attempts === 0) throw error;
+    shrink(root, attempts - 1);
+  }
+}
+
 function resize(root: string, bytes: number): void {
-  execFileSync('mount', ['-o', `remount,size=${bytes}`, root]);
+  execFileSync('mount', ['-o', `remount,size=${bytes}`, root], { stdio: 'pipe' });
 }
 
 /** Files that are open stay as they are; whatever is opened or made cannot be written. */
@@ -105,7 +115,6 @@ const MEMORY = '/sys/fs/cgroup/memory/daemon';
 
 /** The daemon's own cgroups, where v1 has the controllers; containers have others. */
 function enterCgroup(folder: string, pid: number): void {
-  if (!existsSync(folder)) mkdirSync(folder);
   writeFileSync(join(folder, 'cgroup.procs'), String(pid));
 }
 
@@ -124,8 +133,9 @@ const NO_MEMORY: Lack = {
   says: /socket hang up|ECONNRESET|aborted|EPIPE|cannot allocate memory|ENOMEM|ECONNREFUSED|ENOENT/i,
   begin({ pid }) {
     enterCgroup(MEMORY, pid);
-    // What is charged to it from now on, while it had all of its memory before: the next pages are too many.
-    writeFileSync(join(MEMORY, 'memory.limit_in_bytes'), String(64 << 10));
+    // Its memory so far may be charged elsewhere; a few pages more are too many. A limit below the use is refused.
+    const usedBytes = Number(readFileSync(join(MEMORY, 'memory.usage_in_bytes'), 'utf8'));
+    writeFileSync(join(MEMORY, 'memory.limit_in_bytes'), String(usedBytes + (256 << 10)));
   },
   end: () => writeFileSync(join(MEMORY, 'memory.limit_in_bytes'), '-1'),
 };
