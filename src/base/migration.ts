@@ -20,6 +20,8 @@ export interface Migrations {
 }
 
 const COPIES_MAX = 2;
+/** Times of files come from a coarser clock. */
+const FILE_TIME_MS = 100;
 
 /** Within a transaction. Throws where the database is of a newer build, and where a step fails; both by name. */
 export function migrate(db: DatabaseSync, concepts: readonly Migrations[]): void {
@@ -109,11 +111,13 @@ export function rehearseMigration(path: string, concepts: readonly Migrations[])
 
 /**
  * Puts the copy back that fits this build, where a newer one has migrated the database and then did not serve. Nobody
- * may have it open. Throws where no copy fits.
+ * may have it open. Throws where none fits that was made after `sinceMs`: earlier upgrades leave theirs, and all that was
+ * made since would be lost.
  */
-export function restoreBeforeMigration(path: string, concepts: readonly Migrations[]): void {
+export function restoreBeforeMigration(path: string, concepts: readonly Migrations[], sinceMs: number): void {
   if (!existsSync(path) || fits(path, concepts)) return;
-  const copy = copies(path).find((candidate) => fits(candidate, concepts));
+  const recent = (file: string): boolean => statSync(file).mtimeMs >= sinceMs - FILE_TIME_MS;
+  const copy = copies(path).find((candidate) => recent(candidate) && fits(candidate, concepts));
   if (copy === undefined) {
     throw new InternalError(
       `database: ${path} was migrated by a newer build, and no copy of what it was is there`,

@@ -71,8 +71,8 @@ export async function serve(config: DaemonConfig, { takeover }: { takeover: bool
     const outcome = await untilEnd(running, ended);
     if (outcome === 'ended') return;
     if (outcome === 'handed over') return await linger(running.daemon, ended);
-    await takeBack(config);
-    handed = outcome;
+    await takeBack(config, outcome.atMs);
+    handed = outcome.handed;
   }
 }
 
@@ -128,8 +128,11 @@ async function open(
   return { config, daemon, server, offer };
 }
 
-/** What was to be handed over where a successor has let go of the data root and does not serve. */
-type Outcome = 'ended' | 'handed over' | HandedSockets;
+type Outcome =
+  | 'ended'
+  | 'handed over'
+  /** The successor does not serve: what it was to get, and since when (Unix time) it could have the data root. */
+  | { handed: HandedSockets; atMs: number };
 
 async function untilEnd(running: Running, ended: Promise<string>): Promise<Outcome> {
   const { config, daemon, server, offer } = running;
@@ -178,6 +181,7 @@ async function handOver(running: Running, successor: Successor): Promise<Outcome
   daemon.giveUpStops(reason);
   const requests = await server.close(reason, LET_GO_MS);
   const settled = await daemon.settle(LET_GO_MS);
+  const atMs = Date.now();
   const whole = settled && requests.length === 0;
   const handed = {
     listen,
@@ -195,7 +199,7 @@ async function handOver(running: Running, successor: Successor): Promise<Outcome
     log.error({ error: errorMessage(error) }, 'cannot hand over');
     successor.end();
     if (!whole) await daemon.close(true);
-    return handed;
+    return { handed, atMs };
   }
   // The lock of the data root goes with the process: two daemons must not work at the same things.
   if (!whole) return 'ended';
@@ -203,7 +207,7 @@ async function handOver(running: Running, successor: Successor): Promise<Outcome
   successor.end();
   if (!serves) {
     log.error({ pid: successor.pid }, 'the mydockd that took over does not serve: this one goes on');
-    return handed;
+    return { handed, atMs };
   }
   closeHanded(handed);
   log.info({ closedMs, servedMs: performance.now() - began }, 'handed over');
@@ -228,12 +232,12 @@ async function giveUpLong({ daemon, server }: Running, reason: Error): Promise<v
 }
 
 /**
- * The data root as it was: a newer build may have brought it to its own schema. Throws Unavailable where the successor
+ * The data root as it was when it was handed over: a newer build may have brought it to its own schema. Throws Unavailable where the successor
  * has it: it does not serve in time, and is alive, so that it is the one to go on.
  */
-async function takeBack(config: DaemonConfig): Promise<void> {
+async function takeBack(config: DaemonConfig, handedAtMs: number): Promise<void> {
   await dataRootFree(config.dataRoot, LOCK_MAX_MS);
-  restoreBeforeMigration(join(config.dataRoot, DATABASE_FILE), MIGRATIONS);
+  restoreBeforeMigration(join(config.dataRoot, DATABASE_FILE), MIGRATIONS, handedAtMs);
 }
 
 /** This process carries connections that its successor cannot have: TLS, and ports that the kernel does not translate. */

@@ -310,7 +310,11 @@ export class ApiServer {
     const answer = new ApiResponse(response, socket);
     const started = performance.now();
     const ended = beginSpan('request', `${message.method} ${pathOf(message)}`);
-    const done = this.underWay.begin(message.method ?? 'GET', pathOf(message), controller, answer);
+    const cut = (): void => {
+      if (!message.complete) socket.destroy();
+    };
+    const title = { method: message.method ?? 'GET', path: pathOf(message) };
+    const done = this.underWay.begin(title, { controller, answer, cut });
     const noted = noteRequest(message.method ?? 'GET', pathOf(message));
     try {
       const url = URL.parse(message.url ?? '/', 'http://mydock');

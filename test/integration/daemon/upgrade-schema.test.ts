@@ -116,7 +116,13 @@ describe('a migration', () => {
     const refusal = /schema of "image" is version \d+, this build knows \d+: use the newer build/;
     assert.throws(() => openDatabase(old.path, MIGRATIONS), refusal);
     assert.throws(() => rehearseMigration(old.path, MIGRATIONS), refusal);
-    restoreBeforeMigration(old.path, MIGRATIONS);
+    const madeMs = statSync(copy).mtimeMs;
+    // An earlier upgrade's copy knows nothing of what was made since.
+    assert.throws(
+      () => restoreBeforeMigration(old.path, MIGRATIONS, madeMs + 1000),
+      /no copy of what it was/,
+    );
+    restoreBeforeMigration(old.path, MIGRATIONS, madeMs);
     assert.deepEqual(content(old.path), before);
     openDatabase(old.path, [
       ...MIGRATIONS,
@@ -127,7 +133,7 @@ describe('a migration', () => {
       /schema of "later" is version 1, this build knows 0/,
     );
     rmSync(copy);
-    assert.throws(() => restoreBeforeMigration(old.path, MIGRATIONS), /no copy of what it was/);
+    assert.throws(() => restoreBeforeMigration(old.path, MIGRATIONS, 0), /no copy of what it was/);
   });
 
   it('leaves no files of its own', () => {
