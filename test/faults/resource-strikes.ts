@@ -17,6 +17,7 @@ import type { Strike } from './strikes.ts';
 
 /** An operation may wait for what is missing; it gets it after this time. */
 const MISSING_MS = timeLimitMs(5000);
+const DEATH_MS = timeLimitMs(300);
 const ROOM_MIB = 256;
 const YEAR_MS = 365 * 86_400_000;
 const DAY_MS = 86_400_000;
@@ -29,6 +30,8 @@ export interface Lack {
   readonly losesLog?: true;
   /** It keeps what has failed from being taken back: the next start does that. */
   readonly needsStart?: true;
+  /** The daemon may be killed for it, at once or a moment later. */
+  readonly mayKill?: true;
   begin(daemon: FaultedDaemon): void;
   end(daemon: FaultedDaemon): void;
 }
@@ -130,6 +133,7 @@ const NO_PROCESSES: Lack = {
 
 const NO_MEMORY: Lack = {
   name: 'no memory',
+  mayKill: true,
   says: /socket hang up|ECONNRESET|aborted|EPIPE|cannot allocate memory|ENOMEM|ECONNREFUSED|ENOENT/i,
   begin({ pid }) {
     enterCgroup(MEMORY, pid);
@@ -198,6 +202,7 @@ export function lacking(lack: Lack, most: number): Strike<Point> {
       await operation;
       const text = failure as string | undefined;
       if (lack.needsStart === true && text !== undefined) await daemon.kill();
+      if (lack.mayKill === true) await daemon.ended(DEATH_MS);
       if (!daemon.running) await daemon.launch();
       const isTold = text === undefined || lack.says.test(text);
       return {
