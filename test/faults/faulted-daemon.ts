@@ -28,7 +28,7 @@ import { heldFile, ORDER_VARIABLE, type Order, type Point } from './order.ts';
 const PROGRAMS = [
   'mydock.cjs',
   'mydock.pack',
-  'leave.node',
+  'client.node',
   'mydockd.cjs',
   'layer-worker.cjs',
   'difference-worker.cjs',
