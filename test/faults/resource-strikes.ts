@@ -77,7 +77,7 @@ function resize(root: string, bytes: number): void {
 /** Files that are open stay as they are; whatever is opened or made cannot be written. */
 const READ_ONLY: Lack = {
   name: 'read-only data root',
-  says: /read-only file system|readonly database/i,
+  says: /read-only file system|readonly database|is read-only/i,
   needsStart: true,
   begin({ dataRoot }) {
     execFileSync('mount', ['--bind', dataRoot, dataRoot]);
