@@ -467,13 +467,18 @@ export class ImageStore {
     }
   }
 
-  /** Moves a new layer's blob, where it has one, into the content store; the result is what `add` takes. */
+  /**
+   * Moves a new layer's blob, where it has one, into the content store, which it leaves with the layer; the result is
+   * what `add` takes.
+   */
   async keepBlob(layer: CommittedLayer): Promise<AddLayer> {
     const { diffId, blob } = layer;
     if (blob === undefined) return { diffId };
     await step('image/ingest', diffId, () =>
       this.#content.ingestFile(blob.path, blob.digest, { verified: true }),
     );
+    const known = { sizeBytes: blob.sizeBytes, mediaType: OCI_LAYER_GZIP };
+    this.#tables.addLayerBlob(diffId, { digest: blob.digest, ...known, verified: true });
     return { diffId, blobDigest: blob.digest, blobSizeBytes: blob.sizeBytes, mediaType: OCI_LAYER_GZIP };
   }
 
