@@ -2,7 +2,7 @@
 import { createWriteStream, existsSync, rmSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
+import { createGzip, createZstdCompress } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { errorMessage } from '../../base/errors.ts';
 import { MYDOCK_VERSION } from '../../base/version.ts';
@@ -25,7 +25,11 @@ export const bundle = defineVerb<BundleOptions>({
   summary: 'Write an archive for a report: states, logs and settings, without secrets',
   args: { min: 0, max: 0 },
   flags(command) {
-    stringFlag(command, '-o, --output <string>', 'File to write (default mydock-debug-TIME.tar.gz)');
+    stringFlag(
+      command,
+      '-o, --output <string>',
+      'File to write (default mydock-debug-TIME.tar.gz); .zst for zstd',
+    );
   },
   run: ({ client, io }, _, options) => runBundle(client, io, options),
 });
@@ -139,5 +143,6 @@ async function write(path: string, files: ReadonlyMap<string, string>): Promise<
   const archive = pack();
   for (const [name, text] of files) archive.entry({ name: `mydock-debug/${name}`, mode: 0o600 }, text);
   archive.finalize();
-  await pipeline(archive, createGzip(), createWriteStream(path, { mode: 0o600, flags: 'wx' }));
+  const packed = path.endsWith('.zst') ? createZstdCompress() : createGzip();
+  await pipeline(archive, packed, createWriteStream(path, { mode: 0o600, flags: 'wx' }));
 }

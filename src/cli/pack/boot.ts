@@ -7,4 +7,11 @@ import { chunkLoader } from './run-chunks.ts';
 declare const require: (name: string) => unknown;
 
 const program = `${import.meta.dirname}/mydock.pack`;
-chunkLoader({ chunk: openPack(program), builtin: lazyBuiltins(require), program })('./main.js');
+let chunk: ReturnType<typeof openPack> | undefined;
+try {
+  chunk = openPack(program);
+} catch (error) {
+  console.error(`mydock: the installation is incomplete: ${(error as Error).message}`);
+  process.exitCode = 125;
+}
+if (chunk !== undefined) chunkLoader({ chunk, builtin: lazyBuiltins(require), program })('./main.js');
