@@ -6,6 +6,7 @@ import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { Script } from 'node:vm';
+import { errorMessage } from '../../base/errors.ts';
 import type { Io } from '../io.ts';
 import { type CompiledChunk, encodePack } from './encode-pack.ts';
 import { lazyBuiltins } from './lazy-builtins.ts';
@@ -39,7 +40,10 @@ async function compile(
   const { runProgram } = load('./program.js') as typeof import('../program.ts');
   const { processIo, readerGone } = load('./io.js') as typeof import('../io.ts');
   const io: Io = Object.create(processIo, { env: { value: {} } }) as Io;
-  await rehearse((words) => runProgram(words, io, readerGone));
+  // Without it the client starts more slowly, and is the same otherwise.
+  await rehearse((words) => runProgram(words, io, readerGone)).catch((error: unknown) => {
+    console.error(`${program}: less of the client's code is compiled ahead: ${errorMessage(error)}`);
+  });
   scripts.set('main.js', new Script(texts.get('main.js') ?? '', { filename: `${program}/main.js` }));
   const common = scripts.size;
   for (const [name, text] of texts) {
