@@ -243,8 +243,8 @@ check-native: build native-tests build/sanitized/mydock-runtime build/.test-pack
 test: build native-tests build/faults/mydock-runtime build/.test-packages ## All tests: unit, native, integration (ONLY=substring picks files)
 	@$(NODE) test/run/main.ts $(ONLY)
 
-test-faults: build build/faults/mydock-runtime build/.test-packages ## Kill daemon, supervisors and runtime at every step of operations, or take room away (ONLY=, POINTS=, KINDS=)
-	@$(NODE) --disable-warning=ExperimentalWarning test/faults/main.ts '$(ONLY)' '$(POINTS)' '$(KINDS)'
+test-faults: build build/faults/mydock-runtime build/.test-packages ## Kill daemon, supervisors and runtime at steps of operations, or take room away (ONLY=, POINTS=, KINDS=, ALL=1)
+	@$(NODE) --disable-warning=ExperimentalWarning test/faults/main.ts '$(ONLY)' '$(POINTS)' '$(KINDS)' '$(ALL)'
 
 test-soak: build build/.test-packages ## Eight clients at random against a model, the daemon killed now and then (MINUTES=60, SEED=)
 	@MYDOCK_SOAK_MINUTES=$(MINUTES) $(if $(SEED),MYDOCK_SOAK_SEED=$(SEED)) $(NODE) --disable-warning=ExperimentalWarning test/soak/main.ts

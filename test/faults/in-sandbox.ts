@@ -1,7 +1,7 @@
 /**
- * Runs scenarios in the sandbox that this process was started in: `in-sandbox.ts [--points=TEXT] [--driver=NAME]
- * [--lacks=NUMBER] NAME...`. With `--lacks` nothing is killed: at so many points of each scenario the machine lacks
- * something. Prints every failure in full and a line a scenario; the exit status is 1 where anything failed.
+ * Runs scenarios in the sandbox that this process was started in: `in-sandbox.ts [--kinds=kills|lacks] [--points=TEXT]
+ * [--most=NUMBER] [--driver=NAME] NAME...`. Prints every failure in full and a line a scenario; the exit status is 1
+ * where anything failed.
  */
 
 import { join } from 'node:path';
@@ -22,8 +22,8 @@ import { DRIVERS, type Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 import { daemonKilled, type Strike } from './strikes.ts';
 
-function strikesAt(scenario: Scenario, judge: Judge, marks: RuntimeMarks, lacks: number): Strike<Point>[] {
-  if (lacks > 0) return LACKS.map((lack) => lacking(lack, lacks));
+function strikesAt(scenario: Scenario, judge: Judge, marks: RuntimeMarks, kinds: string): Strike<Point>[] {
+  if (kinds === 'lacks') return LACKS.map(lacking);
   if (scenario.runtime !== true) return [daemonKilled];
   return [
     daemonKilled,
@@ -36,32 +36,36 @@ function strikesAt(scenario: Scenario, judge: Judge, marks: RuntimeMarks, lacks:
 
 async function main(): Promise<boolean> {
   const args = process.argv.slice(2);
-  const points = args.find((arg) => arg.startsWith('--points='))?.slice('--points='.length) ?? '';
-  const lacks = Number(args.find((arg) => arg.startsWith('--lacks='))?.slice('--lacks='.length) ?? 0);
-  const driver = args.find((arg) => arg.startsWith('--driver='))?.slice('--driver='.length) ?? DRIVERS[0];
+  const flag = (name: string, otherwise: string): string =>
+    args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3) ?? otherwise;
+  const points = flag('points', '');
+  const kinds = flag('kinds', 'kills');
+  const most = Number(flag('most', 'Infinity'));
+  const driver = flag('driver', DRIVERS[0]);
   const names = new Set(args.filter((arg) => !arg.startsWith('--')));
   const marks = new RuntimeMarks();
   const daemon = await FaultedDaemon.start({
     args: ['--storage-driver', driver],
     runtime: join(ROOT, 'build/faults/mydock-runtime'),
-    ...(lacks > 0 ? { beforeStart: mountRoots } : {}),
+    ...(kinds === 'lacks' ? { beforeStart: mountRoots } : {}),
   });
   const suffix = driver === DRIVERS[0] ? '' : ` (${driver})`;
   let failed = false;
   try {
     const judge = await Judge.begin(daemon);
     for (const scenario of SCENARIOS.filter(({ name }) => names.has(name))) {
-      for (const kind of strikesAt(scenario, judge, marks, lacks)) {
+      for (const kind of strikesAt(scenario, judge, marks, kinds)) {
         const begunAt = performance.now();
-        const { strikes, failures } = await runScenario(daemon, judge, scenario, kind, {
+        const { strikes, targets, failures } = await runScenario(daemon, judge, scenario, kind, {
           picked: (title) => `${kind.name} ${title}`.includes(points),
+          most,
           onFailure: (failure) => console.log(`FAILED ${failure}${suffix}`),
         });
         failed ||= failures.length > 0;
         if (strikes === 0 && failures.length === 0) continue;
         const seconds = ((performance.now() - begunAt) / 1000).toFixed(1);
         const what = `${scenario.name}${suffix}: ${kind.name.replace(/ at$/, '')}`;
-        console.log(`${what}: ${strikes} strikes, ${failures.length} failed (${seconds} s)`);
+        console.log(`${what}: ${strikes} of ${targets} strikes, ${failures.length} failed (${seconds} s)`);
       }
     }
   } catch (error) {

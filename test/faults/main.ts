@@ -1,13 +1,14 @@
 /**
- * `make test-faults [ONLY=substring,…] [POINTS=substring] [KINDS=kills|lacks]`: strikes at every labelled step of every
- * scenario whose name has one of the substrings, a few sandboxes at a time. What the machine lacks (no room, no
- * descriptors) it lacks at a few steps of each, at all where POINTS picks them (`begin ` has all). Prints what fails and a
- * line a scenario; the exit status is 1 where anything failed.
+ * `make test-faults [ONLY=substring,…] [POINTS=substring] [KINDS=kills|lacks] [ALL=1]`: strikes at labelled steps of every
+ * scenario whose name has one of the substrings, a few sandboxes at a time: evenly at some of an operation's steps, so
+ * that it all ends in a quarter of an hour; at all with ALL, and at all that POINTS picks. Prints what fails, a line a
+ * scenario, and at how many of how many points it has struck; the exit status is 1 where anything failed.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { busyboxProgram } from '../fixtures/packages.ts';
 import { prepareFixtures } from '../fixtures/prepare.ts';
 import { SANDBOX, sandboxes } from '../run/discovery.ts';
@@ -17,40 +18,52 @@ import { SCENARIOS } from './scenarios/all.ts';
 const SANDBOX_NAME = `mydock-faults-${process.pid}-`;
 /** Of one sandbox: its daemon does not grow old, and a few run at a time. */
 const SCENARIOS_EACH = 5;
-/** At how many points of a scenario the machine lacks something, where POINTS does not say which. */
-const LACKS_EACH = 3;
+/** At how many points of a scenario each kind strikes. */
+const KILLS_EACH = 12;
+const LACKS_EACH = 2;
+
+/** Adds up what the sandboxes say. */
+const sum = { strikes: 0, targets: 0 };
+
+function print(line: string): void {
+  console.log(line);
+  const [, strikes, targets] = /: (\d+) of (\d+) strikes, /.exec(line) ?? [];
+  sum.strikes += Number(strikes ?? 0);
+  sum.targets += Number(targets ?? 0);
+}
 
 async function runIn(command: readonly string[], interrupt: AbortSignal): Promise<boolean> {
   const [file = '', ...args] = command;
-  const child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  createInterface({ input: child.stdout }).on('line', print);
   const stop = (): void => {
     child.kill('SIGKILL');
   };
   interrupt.addEventListener('abort', stop);
-  const code = await new Promise((resolve) => child.once('exit', resolve));
+  const code = await new Promise((resolve) => child.once('close', resolve));
   interrupt.removeEventListener('abort', stop);
   return code === 0;
 }
 
-function ofDriver(driver: string, scenarios: readonly Scenario[]): string[][] {
+function ofDriver(driver: string, scenarios: readonly Scenario[], most: readonly string[]): string[][] {
   const isFirst = driver === DRIVERS[0];
   return parts(
-    `--driver=${driver}`,
+    [`--driver=${driver}`, '--kinds=kills', ...most],
     scenarios.filter(({ layers }) => isFirst || layers === true),
   );
 }
 
 /** Words for `in-sandbox.ts`, for each of the sandboxes. */
-function parts(flag: string, scenarios: readonly Scenario[]): string[][] {
+function parts(flags: readonly string[], scenarios: readonly Scenario[]): string[][] {
   const found: string[][] = [];
   for (let at = 0; at < scenarios.length; at += SCENARIOS_EACH) {
-    found.push([flag, ...scenarios.slice(at, at + SCENARIOS_EACH).map(({ name }) => name)]);
+    found.push([...flags, ...scenarios.slice(at, at + SCENARIOS_EACH).map(({ name }) => name)]);
   }
   return found;
 }
 
 async function main(): Promise<boolean> {
-  const [only = '', points = '', kinds = ''] = process.argv.slice(2);
+  const [only = '', points = '', kinds = '', all = ''] = process.argv.slice(2);
   const wanted = only.split(',');
   const picked = SCENARIOS.filter(({ name }) => wanted.some((text) => name.includes(text)));
   if (picked.length === 0) throw new Error(`no scenario has "${only}" in its name`);
@@ -58,10 +71,10 @@ async function main(): Promise<boolean> {
   process.env['MYDOCK_TEST_BUSYBOX'] = await busyboxProgram();
   const scratch = mkdtempSync(join(tmpdir(), 'mydock-faults-'));
   const sandbox = sandboxes(SANDBOX_NAME, scratch);
-  const lacks = `--lacks=${points === '' ? LACKS_EACH : Number.MAX_SAFE_INTEGER}`;
+  const most = (each: number): string[] => (points === '' && all === '' ? [`--most=${each}`] : []);
   const queue = [
-    ...(kinds === 'lacks' ? [] : DRIVERS.flatMap((driver) => ofDriver(driver, picked))),
-    ...(kinds === 'kills' ? [] : parts(lacks, picked)),
+    ...(kinds === 'lacks' ? [] : DRIVERS.flatMap((driver) => ofDriver(driver, picked, most(KILLS_EACH)))),
+    ...(kinds === 'kills' ? [] : parts(['--kinds=lacks', ...most(LACKS_EACH)], picked)),
   ];
   const interrupt = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupt.abort());
@@ -80,6 +93,7 @@ async function main(): Promise<boolean> {
     spawnSync(SANDBOX, ['--sweep', SANDBOX_NAME], { stdio: 'inherit' });
     rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });
   }
+  console.log(`${sum.strikes} of ${sum.targets} strikes`);
   return good && !interrupt.signal.aborted;
 }
 

@@ -165,20 +165,14 @@ export const LACKS: readonly Lack[] = [
   clockJumps('clock a day behind', -DAY_MS),
 ];
 
-/** `most` of the beginnings of steps, evenly; what comes before a step's end comes after its beginning. */
-export function chosen(points: readonly Point[], most: number): Point[] {
-  const beginnings = points.filter(({ point }) => point.startsWith('begin '));
-  const stride = Math.max(1, beginnings.length / most);
-  return beginnings.filter((_, index) => Math.floor(index / stride) !== Math.floor((index - 1) / stride));
-}
-
-/** It lasts from the point to the operation's end. */
-export function lacking(lack: Lack, most: number): Strike<Point> {
+/** It lasts from the point, a step's beginning, to the operation's end: before a step's end is after its beginning. */
+export function lacking(lack: Lack): Strike<Point> {
   return {
     name: `${lack.name} at`,
     ...(lack.losesLog === undefined ? {} : { losesLog: lack.losesLog }),
     async targets(daemon, scenario) {
-      return chosen(await daemon.record(() => scenario.operate(daemon, false)), most);
+      const points = await daemon.record(() => scenario.operate(daemon, false));
+      return points.filter(({ point }) => point.startsWith('begin '));
     },
     title: pointName,
     async strike(daemon, scenario, point) {

@@ -10,18 +10,30 @@ import type { Strike } from './strikes.ts';
 
 export interface ScenarioResult {
   strikes: number;
+  /** Targets that were picked, of which `most` were struck at. */
+  targets: number;
   /** A paragraph each. */
   failures: string[];
 }
 
 export interface RunOptions {
   /** Of the targets' titles, which to strike at; all where it is left out. */
-  picked?: (title: string, index: number) => boolean;
+  picked?: (title: string) => boolean;
+  /** Strikes at so many of them at most, chosen evenly; default at all. */
+  most?: number;
   onFailure?: (failure: string) => void;
 }
 
 /** How often a strike that did not come to pass is tried. */
 const ATTEMPTS = 3;
+
+/** `most` of them, from the first on at equal distances. */
+export function evenly<T>(all: readonly T[], most: number): T[] {
+  if (all.length <= most) return [...all];
+  return all.filter(
+    (_, index) => Math.floor((index * most) / all.length) !== Math.floor(((index - 1) * most) / all.length),
+  );
+}
 
 async function complaint(what: string, ask: (() => Promise<void>) | undefined): Promise<string[]> {
   try {
@@ -56,13 +68,13 @@ export async function runScenario<Target>(
   fail('without a fault', unharmed);
   if (unharmed.length > 0) {
     await judge.remember();
-    return { strikes: 0, failures };
+    return { strikes: 0, targets: 0, failures };
   }
   if (targets.length === 0 && kind.optional !== true) fail('without a fault', ['it passes no labelled step']);
   let strikes = 0;
-  for (const [index, target] of targets.entries()) {
+  const picked = targets.filter((target) => options.picked?.(kind.title(target)) !== false);
+  for (const target of evenly(picked, options.most ?? Number.POSITIVE_INFINITY)) {
     const title = kind.title(target);
-    if (options.picked?.(title, index) === false) continue;
     strikes += 1;
     let wrong = ['was never reached'];
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -74,7 +86,7 @@ export async function runScenario<Target>(
     // What was left would be found again after every strike to come.
     if (wrong.some((line) => line.startsWith('left: '))) await judge.remember();
   }
-  return { strikes, failures };
+  return { strikes, targets: picked.length, failures };
 }
 
 async function strikeOnce<Target>(
