@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { makeDirectory } from './make-directory.ts';
+import { makeDirectory, makeDirectoryAsync } from './make-directory.ts';
 
 test('directories are made with those above them, and the first of them is told', () => {
   const folder = mkdtempSync(join(tmpdir(), 'mydock-directory-'));
@@ -18,8 +18,24 @@ test('directories are made with those above them, and the first of them is told'
   }
 });
 
-test('what cannot be made is told with its own reason', () => {
+test('the same without waiting in the process', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mydock-directory-'));
+  try {
+    await makeDirectoryAsync(join(folder, 'a/b/c'), 0o700);
+    await makeDirectoryAsync(join(folder, 'a/b/c'), 0o700);
+    assert.equal(statSync(join(folder, 'a/b/c')).mode & 0o777, 0o700);
+    writeFileSync(join(folder, 'file'), '');
+    await assert.rejects(makeDirectoryAsync(join(folder, 'file'), 0o700), { code: 'EEXIST' });
+    symlinkSync('nowhere', join(folder, 'dangling'));
+    await assert.rejects(makeDirectoryAsync(join(folder, 'dangling'), 0o700), { code: 'EEXIST' });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('what cannot be made is told with its own reason', async () => {
   // Nobody can make a folder in /proc, which the kernel says with ENOENT, nor in /sys, where root may not.
   assert.throws(() => makeDirectory('/proc/none/below', 0o700), { code: 'ENOENT' });
+  await assert.rejects(makeDirectoryAsync('/proc/none/below', 0o700), { code: 'ENOENT' });
   assert.throws(() => makeDirectory('/sys/none/below', 0o700), { code: /^(EPERM|EROFS|EACCES)$/ });
 });

@@ -3,20 +3,12 @@
  * filesystems/overlayfs: a 0/0 device hides a name, an opaque directory all that lies below it). Whether a name is new
  * is told by the image's own tree, mounted for that.
  */
-import {
-  closeSync,
-  constants,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  rmdirSync,
-} from 'node:fs';
+import { closeSync, constants, lstatSync, mkdtempSync, openSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { FilesystemChange } from '../api/containers.ts';
 import { errnoCode } from '../base/errors.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import type { DiffID } from '../image/digest.ts';
 import {
   archiveAddon,
@@ -66,7 +58,7 @@ export async function withLayers<T>(
   use: (root: string) => Promise<T>,
 ): Promise<T> {
   const folder = join(engine.settings.execRoot, 'views');
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeDirectory(folder, 0o700);
   const target = mkdtempSync(join(folder, 'image-'));
   try {
     await engine.snapshotter.mount({ layers, target });

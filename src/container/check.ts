@@ -1,7 +1,8 @@
 /** The check of containers: every record against its folder, and every folder against the records. */
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CheckRun, found } from '../base/check.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { removeTreeSync } from '../image/layers/native-archive.ts';
 import type { EngineContext } from './engine-context.ts';
 import { containerPaths, containersDirectory } from './paths.ts';
@@ -19,7 +20,7 @@ export async function checkContainers(engine: EngineContext, run: CheckRun): Pro
     const object = `container ${record.name} (${id})`;
     const problem = `its folder ${home} is missing`;
     await found(run, { object, problem, remedy: 'make it anew; what the container wrote is lost' }, () => {
-      mkdirSync(home, { recursive: true, mode: 0o710 });
+      makeDirectory(home, 0o710);
     });
   }
   const unreadable = engine.containers.unreadable();

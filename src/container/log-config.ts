@@ -4,12 +4,13 @@
  * dual logging does.
  */
 import { lookup } from 'node:dns/promises';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { InternalError } from '../base/errors.ts';
 import { compileExpression } from '../base/expression/expression.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import type { LogForward, SupervisorLog } from '../native/supervisor-protocol.ts';
 import {
   bufferBytes,
@@ -57,7 +58,7 @@ export async function supervisorLog(
   if (driver === 'none') return null;
   const options = record.hostConfig.LogConfig?.Config ?? {};
   const path = logFile(record, paths) ?? null;
-  if (path !== null) mkdirSync(dirname(path), { recursive: true, mode: 0o710 });
+  if (path !== null) makeDirectory(dirname(path), 0o710);
   const extra = extraAttributes(record, options);
   const tag = options['tag'];
   const attributes =

@@ -2,10 +2,11 @@
  * Lasting folders of removed containers: out of the way at once, under another name, and then taken apart, those of many
  * files off this thread, so that neither the answer nor anybody else waits. What a daemon leaves, the next one removes.
  */
-import { mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { readdirSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { errnoCode, errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { removeTree } from '../volume/remove-tree.ts';
 import { type ContainerPaths, removedDirectory } from './paths.ts';
 import { liftHomeLimit, removeHome } from './storage-options.ts';
@@ -29,7 +30,7 @@ export function discardHome(dataRoot: string, paths: ContainerPaths): void {
   try {
     renameSync(paths.home, target);
   } catch (error) {
-    if (errnoCode(error) === 'ENOENT' && makeDirectory(dataRoot)) discardHome(dataRoot, paths);
+    if (errnoCode(error) === 'ENOENT' && makeRemovedDirectory(dataRoot)) discardHome(dataRoot, paths);
     else removeHome(paths);
     return;
   }
@@ -42,7 +43,7 @@ export function discardHome(dataRoot: string, paths: ContainerPaths): void {
  */
 export function sweepDiscarded(dataRoot: string): void {
   const directory = removedDirectory(dataRoot);
-  makeDirectory(dataRoot);
+  makeRemovedDirectory(dataRoot);
   for (const name of readdirSync(directory)) removeLater(join(directory, name));
 }
 
@@ -60,6 +61,6 @@ function removeLater(path: string): void {
 }
 
 /** False where it is there. */
-function makeDirectory(dataRoot: string): boolean {
-  return mkdirSync(removedDirectory(dataRoot), { recursive: true, mode: 0o700 }) !== undefined;
+function makeRemovedDirectory(dataRoot: string): boolean {
+  return makeDirectory(removedDirectory(dataRoot), 0o700) !== undefined;
 }

@@ -3,10 +3,11 @@
  * that ended meanwhile get their exit code, leftovers of interrupted operations are removed, and restart policies
  * have their say.
  */
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import type { EventMessage, ExitRecord } from '../native/supervisor-protocol.ts';
 import type { Sandbox } from '../network/model.ts';
 import { volumeNames } from '../volume/run-mounts.ts';
@@ -53,7 +54,7 @@ export async function restoreContainers(engine: EngineContext): Promise<void> {
     socketsDirectory(execRoot),
     seccompCacheDirectory(execRoot),
   ]) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, 0o700);
   }
   await Promise.all(engine.containers.all().map((container) => takeOverSafely(engine, container)));
   const live = new Set(

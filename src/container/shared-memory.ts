@@ -3,9 +3,9 @@
  * bundle of the one that shares it, which all of them bind. Others get a tmpfs from the runtime, which nobody else
  * sees.
  */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConflictError, errnoCode } from '../base/errors.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { addon } from '../native/addon.ts';
 import { DEFAULT_SHM_SIZE } from '../oci/mounts.ts';
 import { rootOf } from '../oci/user-mappings.ts';
@@ -62,7 +62,7 @@ function mountSharedMemory(
   { uid, gid }: { uid: number; gid: number },
 ): string {
   const folder = folderIn(bundle);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeDirectory(folder, 0o700);
   releaseSharedMemory(bundle);
   const options = `mode=1777,size=${bytes},uid=${uid},gid=${gid}`;
   addon().mount('shm', folder, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, options);

@@ -3,7 +3,7 @@
  * mounted, with nothing stored and nothing left. What the runtime had to make in the root to mount on (`/proc`,
  * `/etc/hosts`) is taken away again, so that it does not become part of a layer.
  */
-import { closeSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, rmSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { HostConfig } from '../api/host-config.ts';
@@ -11,6 +11,7 @@ import { FrameDecoder, STREAM_STDERR } from '../api/stream.ts';
 import { errorMessage, InternalError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
 import { keepReading } from '../base/keep-reading.ts';
 import { log } from '../base/log.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import type { RunStep, StepEnd, StepRunner, StepTerminal } from '../build/run/step-runner.ts';
 import type { MountOwners } from '../image/layers/mapped-mounts.ts';
 import { removeTreeSync } from '../image/layers/native-archive.ts';
@@ -74,7 +75,7 @@ export class EngineStepRunner implements StepRunner {
       );
     }
     const bundle = join(this.#engine.settings.execRoot, 'containers', step.id);
-    mkdirSync(bundle, { recursive: true, mode: 0o700 });
+    makeDirectory(bundle, 0o700);
     try {
       const network = await this.#connect(step);
       const apparmor = await this.#engine.apparmor.forRun({ Privileged: step.insecure === true });

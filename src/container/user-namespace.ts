@@ -17,6 +17,7 @@ import {
 import { join } from 'node:path';
 import { TEMPORARY_PREFIX } from '../base/atomic-file.ts';
 import { errnoCode, errorMessage, InternalError, NotImplementedError } from '../base/errors.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { asOwner, type MountOwners, mountMappedOverlay } from '../image/layers/mapped-mounts.ts';
 import { removeTreeSync } from '../image/layers/native-archive.ts';
 import { unmountSync } from '../image/layers/overlay-mount.ts';
@@ -64,7 +65,7 @@ export class UserNamespaces {
     this.ranges = ranges;
     this.#directory = join(execRoot, 'userns');
     this.#dataRoot = dataRoot;
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    makeDirectory(this.#directory, 0o700);
     sweepProbes(dataRoot);
   }
 

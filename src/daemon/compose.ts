@@ -1,11 +1,12 @@
 /** Puts the parts of one daemon together: data root, database, stores, network, engine, routes. */
 import { createHash, randomUUID } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { closeSync, existsSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { removeTemporaryFiles, writeFileAtomic } from '../base/atomic-file.ts';
 import { type Database, openDatabase, settleDatabase } from '../base/database.ts';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { StepCache } from '../build/cache/step-cache.ts';
 import { apparmorHost, DefaultApparmor } from '../container/default-apparmor.ts';
 import { ContainerEngine } from '../container/engine.ts';
@@ -104,8 +105,8 @@ export async function composeDaemon(
   requireSystemd(cgroups);
   const cdi = new CdiRegistry(cdiFolders(config));
   const proxies = proxyEnvironment(config, process.env);
-  mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
-  mkdirSync(config.execRoot, { recursive: true, mode: 0o711 });
+  makeDirectory(config.dataRoot, 0o711);
+  makeDirectory(config.execRoot, 0o711);
   const lock = lockDataRoot(config.dataRoot);
   removeTemporaryFiles(config.dataRoot);
   keepMountsPrivate(join(config.execRoot, 'containers'));

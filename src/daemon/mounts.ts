@@ -3,17 +3,10 @@
  * shared (systemd's default), every mount below a folder would be copied into all other mount namespaces and would
  * keep file systems busy there.
  */
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  realpathSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { InternalError } from '../base/errors.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { addon } from '../native/addon.ts';
 import { O_PATH } from '../native/inside-root.ts';
 
@@ -27,7 +20,7 @@ const MNT_DETACH = 0x2;
 
 /** Makes `directory` a private mount of itself, once; an earlier daemon's stays. */
 export function keepMountsPrivate(directory: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory, 0o700);
   if (isMountPoint(realpathSync(directory))) return;
   addon().mount(directory, directory, '', MS_BIND, '');
   addon().mount('', directory, '', MS_PRIVATE, '');

@@ -3,19 +3,11 @@
  * can put another in its place, and a link there would lead the daemon's chown(2) and chmod(2) astray, so that every
  * folder on the way must be root's alone.
  */
-import {
-  chmodSync,
-  closeSync,
-  lchownSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-} from 'node:fs';
+import { chmodSync, closeSync, lchownSync, lstatSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { InvalidParameterError, UnavailableError } from '../base/errors.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { addon } from '../native/addon.ts';
 
 export interface SocketOwner {
@@ -138,7 +130,7 @@ function isSocket(path: string): boolean {
 
 /** The folder of the daemon's own socket is made where it is missing, for root alone to write to. */
 export function makeSocketFolder(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  makeDirectory(dirname(path), 0o755);
 }
 
 async function removeStale(path: string): Promise<void> {

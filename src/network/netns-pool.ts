@@ -3,10 +3,11 @@
  * one, which then is off the way of a starting container.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode, errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { addon } from '../native/addon.ts';
 
 const MNT_DETACH = 2;
@@ -28,7 +29,7 @@ export class NetnsPool {
   constructor(directory: string, size: number) {
     this.#directory = directory;
     this.#size = size;
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    makeDirectory(directory, 0o755);
   }
 
   /**

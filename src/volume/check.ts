@@ -3,11 +3,12 @@
  * use it. Folders without a volume may be somebody's data and are only told. Nothing below a mount is looked at: its
  * host may not answer.
  */
-import { mkdirSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TEMPORARY_PREFIX } from '../base/atomic-file.ts';
 import { type CheckRun, found } from '../base/check.ts';
 import { errnoCode } from '../base/errors.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import type { VolumeStore } from './volume-store.ts';
 
 /** `root` is `<data root>/volumes`. Returns how many were looked at. */
@@ -33,7 +34,7 @@ async function checkFolder(volumes: VolumeStore, name: string, run: CheckRun): P
   if (namesIn(dirname(path)).includes('_data')) return;
   const finding = { object: `volume ${name}`, problem: `its folder ${path} is missing` };
   await found(run, { ...finding, remedy: 'make it anew, empty; what it held is lost' }, () => {
-    mkdirSync(path, { recursive: true, mode: 0o755 });
+    makeDirectory(path, 0o755);
   });
 }
 

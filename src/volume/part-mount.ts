@@ -5,6 +5,7 @@
 import { closeSync, fstatSync, lstatSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { InvalidParameterError } from '../base/errors.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { addon } from '../native/addon.ts';
 import { at, O_PATH, openInRoot } from './copy-tree.ts';
 import { mountedOn } from './volume-mounts.ts';
@@ -34,7 +35,7 @@ export function mountPart(root: string | number, { type, name, subpath }: Part, 
     throw new InvalidParameterError(`cannot access subpath "${subpath}" of ${type} ${name}`, error);
   }
   try {
-    mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(target), 0o700);
     if (fstatSync(fd).isDirectory()) mkdirSync(target, { mode: 0o700 });
     else writeFileSync(target, '', { mode: 0o600 });
     addon().mount(at(fd).toString(), target, '', MS_BIND | MS_REC, '');

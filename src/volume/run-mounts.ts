@@ -3,10 +3,11 @@
  * OCI mounts. Mounts of images lie in the run's bundle, `images/<n>`, and parts of volumes and images while the
  * container starts, `parts/<n>`; volumes are held by the run's name.
  */
-import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
-import { mkdir, stat } from 'node:fs/promises';
+import { readdirSync, rmdirSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoCode, InternalError, InvalidParameterError } from '../base/errors.ts';
+import { makeDirectory, makeDirectoryAsync } from '../base/make-directory.ts';
 import type { MountOwners } from '../image/layers/mapped-mounts.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import type { ContainerMount } from '../oci/mounts.ts';
@@ -102,7 +103,7 @@ async function prepareBind(mount: ContainerMountPoint): Promise<void> {
     );
   }
   try {
-    await mkdir(mount.source, { recursive: true, mode: 0o755 });
+    await makeDirectoryAsync(mount.source, 0o755);
   } catch (error) {
     if (errnoCode(error) === 'EEXIST') return;
     throw new InvalidParameterError(`error while creating mount source path '${mount.source}'`, error);
@@ -134,7 +135,7 @@ async function mountImage(
 ): Promise<void> {
   const { image } = mount;
   if (image === undefined) throw new InternalError(`mount at ${mount.destination}: its image is not known`);
-  mkdirSync(target, { recursive: true, mode: 0o700 });
+  makeDirectory(target, 0o700);
   await snapshotter.mount({ layers: image.layers, target, ...(owners === undefined ? {} : { owners }) });
 }
 

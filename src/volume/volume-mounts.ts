@@ -5,11 +5,12 @@
  * thread pool, few at a time, and waited for only so long.
  */
 import { lookup } from 'node:dns/promises';
-import { mkdirSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { isIP, isIPv4 } from 'node:net';
 import { getSystemErrorMap } from 'node:util';
 import { errnoCode, errorMessage, InternalError, UnavailableError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { Mutex } from '../base/mutex.ts';
 import { readMountTable } from '../image/layers/mount-table.ts';
 import { addon } from '../native/addon.ts';
@@ -193,7 +194,7 @@ async function attach({ path, options }: MountableVolume): Promise<void> {
   const words = parseMountWords(o);
   const limit = options.sizeBytes > 0 ? [`size=${options.sizeBytes}`] : [];
   const data = [...splitWords(words.data), ...limit].join(',');
-  mkdirSync(path, { recursive: true, mode: 0o755 });
+  makeDirectory(path, 0o755);
   const native = addon();
   try {
     await native.mountAsync(device, path, options.type, words.flags, data);

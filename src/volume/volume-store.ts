@@ -5,7 +5,7 @@
  */
 
 import { createHash, randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Volume, VolumeCreateRequest, VolumeStatus } from '../api/volumes.ts';
 import { syncDirectory, TEMPORARY_PREFIX } from '../base/atomic-file.ts';
@@ -54,7 +54,7 @@ export class VolumeStore {
     this.#table = new VolumeTable(database);
     this.#events = events;
     this.#root = root;
-    mkdirSync(root, { recursive: true, mode: 0o700 });
+    makeDirectory(root, 0o700);
     // Earlier builds let others pass: a set-ID program that a container's root leaves in a volume is the host's root's.
     chmodSync(root, 0o700);
   }

@@ -6,11 +6,12 @@
  */
 
 import { createHash, randomBytes } from 'node:crypto';
-import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { removeTemporaryFiles, TEMPORARY_PREFIX, writeFileAtomic } from '../../base/atomic-file.ts';
 import { diskUsage } from '../../base/disk-usage.ts';
 import { log } from '../../base/log.ts';
+import { makeDirectory } from '../../base/make-directory.ts';
 import { step, stepSync } from '../../base/steps.ts';
 import { removeTree } from '../../volume/remove-tree.ts';
 import type { BuildCacheEntry } from '../builder.ts';
@@ -73,7 +74,7 @@ export class CacheMounts implements CacheStore {
   /** `directory` is made where it is missing. */
   constructor(directory: string) {
     this.#directory = directory;
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, 0o700);
     for (const name of readdirSync(directory)) {
       const record = NAME.test(name) ? readRecord(join(directory, name)) : undefined;
       if (record === undefined) continue;
@@ -162,7 +163,7 @@ export class CacheMounts implements CacheStore {
     const temporary = join(this.#directory, `${TEMPORARY_PREFIX}${randomBytes(8).toString('hex')}`);
     try {
       const data = join(temporary, DATA_NAME);
-      mkdirSync(data, { recursive: true, mode: 0o700 });
+      makeDirectory(data, 0o700);
       await step('build/fill-cache-mount', name, () => request.fill?.(data));
       if (request.keepsAttributes !== true) {
         chownSync(data, request.uid, request.gid);

@@ -2,21 +2,13 @@
  * The files of a step that must never be on a disk or outlive it: secrets, on a tmpfs of their own that no swap takes
  * (Linux 6.4), and sockets of ssh agents, whose connections go to the client that orders the build.
  */
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  fchmodSync,
-  fchownSync,
-  mkdirSync,
-  openSync,
-  writeSync,
-} from 'node:fs';
+import { chmodSync, chownSync, closeSync, fchmodSync, fchownSync, openSync, writeSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { makeDirectory } from '../../base/make-directory.ts';
 import { addon } from '../../native/addon.ts';
 
 const MS_NOSUID = 2;
@@ -118,7 +110,7 @@ export class PrivateFiles {
 }
 
 function mountTmpfs(directory: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory, 0o700);
   const flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
   const options = `mode=0700,size=${SIZE_BYTES}`;
   try {

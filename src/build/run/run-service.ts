@@ -5,10 +5,11 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode, errorMessage, ForbiddenError, InvalidParameterError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { makeDirectory } from '../../base/make-directory.ts';
 import { step } from '../../base/steps.ts';
 import type { MountOwners } from '../../image/layers/mapped-mounts.ts';
 import { readMountTable } from '../../image/layers/mount-table.ts';
@@ -61,7 +62,7 @@ export class RunService {
   constructor(options: RunServiceOptions) {
     this.#options = options;
     this.#runs = join(options.directory, 'runs');
-    for (const path of [this.#runs, options.execDirectory]) mkdirSync(path, { recursive: true, mode: 0o700 });
+    for (const path of [this.#runs, options.execDirectory]) makeDirectory(path, 0o700);
     this.caches = new CacheMounts(join(options.directory, 'cache-mounts'));
     this.#failed = new FailedSteps(options.stepRunner, options.keepFailedMs);
   }

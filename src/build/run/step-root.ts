@@ -5,6 +5,7 @@
 import { chmodSync, closeSync, constants, fstatSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { log } from '../../base/log.ts';
+import { makeDirectory } from '../../base/make-directory.ts';
 import type { MountOwners } from '../../image/layers/mapped-mounts.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
 import { addon } from '../../native/addon.ts';
@@ -31,7 +32,7 @@ export class StepRoot {
     this.path = join(folder, 'root');
     this.upper = join(folder, 'upper');
     this.#snapshotter = snapshotter;
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeDirectory(folder, 0o700);
     for (const name of ['root', 'upper', 'work']) mkdirSync(join(folder, name), { mode: 0o700 });
     // The upper directory's attributes are those of the root inside.
     chmodSync(this.upper, 0o755);

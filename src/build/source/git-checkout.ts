@@ -6,6 +6,7 @@ import { closeSync, constants, existsSync, mkdirSync, readlinkSync, writeFileSyn
 import { copyFile, lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NotFoundError } from '../../base/errors.ts';
+import { makeDirectory } from '../../base/make-directory.ts';
 import {
   byDescriptor,
   ifThere,
@@ -98,7 +99,7 @@ export class GitCheckout {
   /** Objects are read where they are; nothing of them outlives the checkout. */
   async #borrowObjects(): Promise<void> {
     const { bare } = this.#request;
-    mkdirSync(join(this.#gitDir, 'objects/info'), { recursive: true });
+    makeDirectory(join(this.#gitDir, 'objects/info'), 0o777);
     writeFileSync(join(this.#gitDir, 'objects/info/alternates'), `${join(bare, 'objects')}\n`);
     const shallow = join(bare, 'shallow');
     if (existsSync(shallow)) await copyFile(shallow, join(this.#gitDir, 'shallow'));

@@ -4,12 +4,13 @@
  */
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { removeTemporaryFiles, writeFileAtomic } from '../../base/atomic-file.ts';
 import { diskUsage } from '../../base/disk-usage.ts';
 import { errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { makeDirectory } from '../../base/make-directory.ts';
 import { stepSync } from '../../base/steps.ts';
 import type { BuildCacheEntry } from '../builder.ts';
 import type { CacheStore } from '../cache/cache-store.ts';
@@ -56,7 +57,7 @@ export class KeptFolders implements CacheStore {
 
   constructor(options: KeptFoldersOptions) {
     this.#options = options;
-    mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+    makeDirectory(options.directory, 0o700);
     for (const key of readdirSync(options.directory)) {
       const info = KEY.test(key) ? readInfo(join(options.directory, key, INFO_NAME)) : undefined;
       if (info !== undefined) this.#infos.set(key, info);
@@ -95,7 +96,7 @@ export class KeptFolders implements CacheStore {
       facts: {},
     };
     const path = join(this.#options.directory, key, CONTENT_NAME);
-    mkdirSync(path, { recursive: true });
+    makeDirectory(path, 0o777);
     this.#waiting.set(key, []);
     return {
       path,

@@ -3,9 +3,10 @@
  * a running container that is /proc/<pid>/root. For a stopped one the runtime makes the same mounts in a mount
  * namespace of their own, whose init never executes: no other process of the host sees them.
  */
-import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConflictError, InternalError } from '../../base/errors.ts';
+import { makeDirectory } from '../../base/make-directory.ts';
 import { removeTreeSync } from '../../image/layers/native-archive.ts';
 import type { SupervisorConfig } from '../../native/supervisor-protocol.ts';
 import { DEFAULT_CGROUP_PARENT } from '../../oci/cgroup-path.ts';
@@ -69,7 +70,7 @@ async function withMounts<T>(
   const { settings } = engine;
   const id = newId();
   const paths = containerPaths(settings.dataRoot, settings.execRoot, id);
-  mkdirSync(paths.bundle, { recursive: true, mode: 0o700 });
+  makeDirectory(paths.bundle, 0o700);
   // A tmpfs of a stopped container is empty and would be gone at once.
   const lasting = container.record.mounts.filter(({ type }) => type !== 'tmpfs');
   const run = { user: id, bundle: paths.bundle };

@@ -1,7 +1,8 @@
 /** Images in and out of archives: save, load and import over one set of stores, and the folder that loads work in. */
-import { mkdirSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeDirectory } from '../../base/make-directory.ts';
 import type { Image } from '../store/image-store.ts';
 import { type ImporterDeps, type ImportRequest, importImage } from './image-importer.ts';
 import { type LoadRequest, loadImages } from './image-loader.ts';
@@ -17,7 +18,7 @@ export class ImageArchives {
 
   constructor(options: ImageArchivesOptions) {
     this.#options = options;
-    mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+    makeDirectory(options.directory, 0o700);
   }
 
   /** Removes what loads left that a crash interrupted. Call it before the first load. */

@@ -9,6 +9,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TEMPORARY_PREFIX } from '../../base/atomic-file.ts';
 import { errnoCode } from '../../base/errors.ts';
+import { makeDirectory } from '../../base/make-directory.ts';
 import { type DiffID, digestHex, parseDiffID } from '../digest.ts';
 import type { LayerFacts } from './layer-target.ts';
 
@@ -32,7 +33,7 @@ export class LayerDirectory {
   /** Makes the root (0700) where it is missing. */
   constructor(root: string) {
     this.root = root;
-    mkdirSync(root, { recursive: true, mode: 0o700 });
+    makeDirectory(root, 0o700);
   }
 
   path(diffId: DiffID): string {

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { errnoCode, InternalError } from '../../base/errors.ts';
+import { makeDirectory } from '../../base/make-directory.ts';
 import { addon } from '../../native/addon.ts';
 import { mountOverlay, type OverlayMount, unmountSync } from './overlay-mount.ts';
 
@@ -48,7 +49,7 @@ export function mountMappedOverlay(
     owners,
   }: { lowerRoots: readonly string[]; directory: string; owners: MountOwners },
 ): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory, 0o700);
   const mounted: string[] = [];
   const mapped = (source: string): string => {
     const name = `${basename(source)}${MAPPED_SUFFIX}${randomBytes(4).toString('hex')}`;

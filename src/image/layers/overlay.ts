@@ -2,10 +2,10 @@
  * The overlay driver: every layer unpacked into a directory of its own, root filesystems mounted with overlayfs, one
  * lower a layer. Layers come and go through layer-store.ts.
  */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { InvalidParameterError } from '../../base/errors.ts';
+import { makeDirectory } from '../../base/make-directory.ts';
 import type { DiffID } from '../digest.ts';
 import { backingFileSystem } from './backing-file-system.ts';
 import { LayerStore } from './layer-store.ts';
@@ -54,7 +54,7 @@ export class OverlaySnapshotter implements Snapshotter {
     this.#root = root;
     this.#mountDirectory = mountDirectory ?? join(root, 'mapped');
     this.#empties = [join(root, 'empty', '1'), join(root, 'empty', '2')];
-    for (const directory of this.#empties) mkdirSync(directory, { recursive: true, mode: 0o755 });
+    for (const directory of this.#empties) makeDirectory(directory, 0o755);
   }
 
   layer(diffId: DiffID): LayerInfo | undefined {

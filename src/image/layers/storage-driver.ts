@@ -6,11 +6,12 @@
  * pulled, or from the tars that the other driver kept. What that driver has on the disk stays too, so that changing
  * back is quick; removing an image removes it from both.
  */
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../base/atomic-file.ts';
 import { errnoCode, InvalidParameterError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { makeDirectory } from '../../base/make-directory.ts';
 import { probeErofs } from './erofs/probe.ts';
 import { ErofsSnapshotter } from './erofs/snapshotter.ts';
 import { OverlaySnapshotter } from './overlay.ts';
@@ -28,7 +29,7 @@ export interface StorageOptions {
 /** Throws InvalidParameter for a driver that is unknown or cannot work here. */
 export function openSnapshotter({ dataRoot, execRoot, driver }: StorageOptions): Snapshotter {
   const root = join(dataRoot, 'layers');
-  mkdirSync(root, { recursive: true, mode: 0o700 });
+  makeDirectory(root, 0o700);
   const wanted = parseDriver(driver);
   const [chosen, why] =
     wanted === undefined ? choose(root) : ([wanted, 'asked for by --storage-driver'] as const);

@@ -4,20 +4,13 @@
  * digest was checked and their bytes are on disk. Who still needs a blob is the image store's knowledge.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import {
-  createReadStream,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { createReadStream, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../../base/atomic-file.ts';
 import { errnoCode, InternalError, InvalidParameterError, NotFoundError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { makeDirectory } from '../../base/make-directory.ts';
 import { abortable } from '../abortable.ts';
 import { type Digest, digestHex, digestOf, parseDigest } from '../digest.ts';
 import { Semaphore } from '../semaphore.ts';
@@ -40,8 +33,8 @@ export class ContentStore {
   constructor(root: string) {
     this.#blobs = join(root, 'blobs', 'sha256');
     this.#ingest = join(root, 'ingest');
-    mkdirSync(this.#blobs, { recursive: true, mode: 0o700 });
-    mkdirSync(this.#ingest, { recursive: true, mode: 0o700 });
+    makeDirectory(this.#blobs, 0o700);
+    makeDirectory(this.#ingest, 0o700);
   }
 
   /** Where the blob stands, or will stand. */

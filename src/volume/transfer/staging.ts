@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { syncDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../../base/atomic-file.ts';
 import { errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { makeDirectory } from '../../base/make-directory.ts';
 import { step, stepSync } from '../../base/steps.ts';
 import { applySizeLimit } from '../quota.ts';
 import { removeTree } from '../remove-tree.ts';
@@ -24,7 +25,7 @@ const EXCHANGING = 'exchanging';
 
 /** A new folder with an empty `_data`, in `parent`, which is made where it is missing. */
 export function makeStaging(parent: string): { folder: string; data: string } {
-  mkdirSync(parent, { recursive: true, mode: 0o700 });
+  makeDirectory(parent, 0o700);
   const folder = join(parent, `${STAGING}${randomBytes(6).toString('hex')}`);
   const data = join(folder, '_data');
   mkdirSync(folder, { mode: 0o700 });

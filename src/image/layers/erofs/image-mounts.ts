@@ -3,10 +3,11 @@
  * uses a mount is known from the kernel's table, so that a daemon that was killed loses nothing: its successor counts
  * again. An overlay keeps its lower's file system by itself; the count is only for sharing one.
  */
-import { mkdirSync, readdirSync, realpathSync, rmdirSync, statSync } from 'node:fs';
+import { readdirSync, realpathSync, rmdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { errnoCode } from '../../../base/errors.ts';
 import { log } from '../../../base/log.ts';
+import { makeDirectory } from '../../../base/make-directory.ts';
 import { MAPPED_SUFFIX } from '../mapped-mounts.ts';
 import { type MountEntry, readMountTable, unescapeOctal } from '../mount-table.ts';
 import { unmount } from '../overlay-mount.ts';
@@ -37,7 +38,7 @@ export class ImageMounts {
 
   /** `directory` is made when there is something to mount. Mounts without a user stay for `lingerMs`. */
   constructor(directory: string, lingerMs: number) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, 0o700);
     this.#directory = realpathSync(directory);
     this.#lingerMs = lingerMs;
     for (const [key, users] of this.#inKernel()) this.#adopt(key, users);
@@ -154,7 +155,7 @@ export class ImageMounts {
   }
 
   async #mount(image: ImageMount, mount: (path: string) => Promise<void>): Promise<void> {
-    mkdirSync(image.path, { recursive: true, mode: 0o700 });
+    makeDirectory(image.path, 0o700);
     await mount(image.path);
     image.device = deviceOf(image.path);
   }

@@ -2,9 +2,10 @@
  * The merged images of a store: `<store>/images/<key>/`, made when they are needed, dropped with any of their layers,
  * and bounded in number and size.
  */
-import { mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { readdirSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode, NotFoundError } from '../../../base/errors.ts';
+import { makeDirectory } from '../../../base/make-directory.ts';
 import type { DiffID } from '../../digest.ts';
 import { INDEX_NAME } from '../layer-files.ts';
 import type { LayerStore } from '../layer-store.ts';
@@ -38,7 +39,7 @@ export class MergedImages {
     this.#store = store;
     this.#bound = bound;
     this.#root = join(store.directory.root, 'images');
-    mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+    makeDirectory(this.#root, 0o700);
     this.#readAll();
   }
 
