@@ -13,6 +13,16 @@ hierarchies() {
             s|^[^ ]* [^ ]* [^ ]* [^ ]* \(/sys/fs/cgroup[^ ]*\) .* - cgroup2 [^ ]* \(.*\)$|v2 \1 \2|p' /proc/self/mountinfo
 }
 
+# What is frozen dies of no signal.
+thaw() {
+    find "$1" \( -name freezer.state -o -name cgroup.freeze \) 2> /dev/null | while read -r file; do
+        case $file in
+            *freezer.state) echo THAWED > "$file" || true ;;
+            *) echo 0 > "$file" || true ;;
+        esac
+    done
+}
+
 join_cgroups() {
     hierarchies | while read -r _ point _; do
         mkdir "$point/$1"
@@ -86,6 +96,7 @@ case $1 in
     --sweep)
         hierarchies | while read -r _ point _; do
             for top in "$point/$2"*; do
+                thaw "$top"
                 # Processes that were killed may take a moment to leave.
                 for _ in 1 2 3 4 5 6 7 8 9 10; do
                     [ -d "$top" ] || break
@@ -109,6 +120,8 @@ case $1 in
         "$@" &
         status=0
         wait $! || status=$?
+        # All that is left ends with this shell, which is waited for.
+        thaw /sys/fs/cgroup
         exit $status ;;
     *)
         name=$1

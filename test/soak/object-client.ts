@@ -138,8 +138,8 @@ export class ObjectClient {
     if (tag === undefined || image === undefined) return;
     const isLast = [...this.images.values()].filter(({ id }) => id === image.id).length === 1;
     const users = [...this.#containers.containers.values()].filter((one) => this.#imageOf(one) === image.id);
-    // Others may have built the same image: it then has more names than this client knows.
-    const statuses = isLast && users.length > 0 ? [200, 409] : [200];
+    // Others may have built the same image: it then has more names than this client knows, or their containers.
+    const statuses = isLast && (users.length > 0 || !image.own) ? [200, 409] : [200];
     try {
       const answer = await this.#daemon.expect(statuses, 'DELETE', `/images/${tag}`);
       if (answer.status === 200) this.#forgetImage(tag, image);

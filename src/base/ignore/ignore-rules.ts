@@ -3,6 +3,7 @@
  * path counts; a pattern that matched a folder matches all that is below it. Used by clients that pack a build context
  * and by the builder that reads one in place, so that both see the same files.
  */
+import { InvalidParameterError } from '../errors.ts';
 import { cleanPath, type IgnorePattern, parseIgnorePattern, trimSpace } from './ignore-pattern.ts';
 
 /** Go's bufio.Scanner takes no longer line. */
@@ -12,12 +13,13 @@ const FOLDERS_MAX = 4096;
 
 /**
  * The patterns of a .dockerignore file, a line each: comments and a byte order mark left out, cleaned, leading slashes
- * taken off. Throws where a line is longer than 64 KiB.
+ * taken off. Throws InvalidParameter where a line is longer than 64 KiB.
  */
 export function parseIgnoreFile(text: string): string[] {
   const patterns: string[] = [];
   for (const [index, line] of text.split('\n').entries()) {
-    if (Buffer.byteLength(line) >= LINE_MAX_BYTES) throw new Error('bufio.Scanner: token too long');
+    if (Buffer.byteLength(line) >= LINE_MAX_BYTES)
+      throw new InvalidParameterError('bufio.Scanner: token too long');
     const bare = (index === 0 ? line.replace(/^\uFEFF/, '') : line).replace(/\r$/, '');
     if (bare.startsWith('#')) continue;
     let pattern = trimSpace(bare);
