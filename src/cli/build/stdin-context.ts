@@ -34,11 +34,8 @@ export async function stdinContext(
   if (isArchive(start)) return { body: rest, ...(file === undefined ? {} : { dockerfile: file }) };
   const chunks: Buffer[] = [];
   for await (const chunk of rest) chunks.push(chunk);
-  const { pack } = await import('tar-stream');
-  const archive = pack();
-  archive.entry({ name: 'Dockerfile', mode: 0o600, mtime: new Date(0) }, Buffer.concat(chunks));
-  archive.finalize();
-  return { body: packBytes(archive), dockerfile: 'Dockerfile' };
+  const { packDockerfile } = await import('../context/pack.ts');
+  return { body: packBytes(packDockerfile(Buffer.concat(chunks))), dockerfile: 'Dockerfile' };
 }
 
 function isArchive(start: Buffer): boolean {

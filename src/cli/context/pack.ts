@@ -25,6 +25,14 @@ export async function packContext(root: string, options: ContextOptions): Promis
   return fillArchive(archive, () => walker.walk());
 }
 
+/** A context of one file, which came from stdin. */
+export function packDockerfile(content: Uint8Array): Pack {
+  const archive = pack();
+  archive.entry({ name: 'Dockerfile', mode: 0o600, mtime: new Date(0) }, Buffer.from(content));
+  archive.finalize();
+  return archive;
+}
+
 interface WalkOptions extends ContextOptions {
   /** Text of the ignore file that counts. */
   readonly ignore: string;
