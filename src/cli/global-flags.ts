@@ -10,6 +10,7 @@ export interface GlobalOptions {
   tlscert?: string;
   tlskey?: string;
   config?: string;
+  context?: string;
   debug?: boolean;
   logLevel?: string;
   trace?: string;
@@ -19,6 +20,7 @@ export interface GlobalOptions {
 export function globalFlags(): FlagTable {
   const program = new FlagTable();
   stringFlag(program, '--config <string>', 'Folder of the client configuration');
+  stringFlag(program, '-c, --context <string>', 'Only "default" is known: -H names a daemon');
   boolFlag(program, '-D, --debug', 'Accepted for compatibility');
   stringFlag(program, '-H, --host <string>', 'Daemon to talk to');
   stringFlag(program, '-l, --log-level <string>', 'Accepted for compatibility');

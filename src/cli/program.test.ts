@@ -202,6 +202,46 @@ test('--pull never asks no registry', async () => {
   assert.equal(calls.length, 1);
 });
 
+test('flags of other clients that cannot be had are refused by name, their harmless values accepted', async () => {
+  const answer: Respond = (_, response) => sendJson(response, { Id: ID, Warnings: [] }, 201);
+  const refused: [string[], number, RegExp][] = [
+    [
+      ['create', '--use-api-socket', 'busybox'],
+      125,
+      /^--use-api-socket is not supported.*mydock socket create/,
+    ],
+    [['create', '--disable-content-trust=false', 'busybox'], 125, /content trust is not supported/],
+    [['pull', '--disable-content-trust=false', 'busybox'], 1, /content trust is not supported/],
+    [['push', '--disable-content-trust=false', 'busybox'], 1, /content trust is not supported/],
+    [['--context', 'default', 'ps'], 1, /cannot specify both --host and --context/],
+  ];
+  for (const [words, code, message] of refused) {
+    const { exitCode, io, calls } = await mydock(words, answer);
+    assert.equal(exitCode, code, words.join(' '));
+    assert.match(io.err(), message);
+    assert.deepEqual(calls, []);
+  }
+  const words =
+    'create --disable-content-trust --use-api-socket=false --isolation hyperv --memory-swappiness 5_0 x';
+  const { exitCode, daemon } = await mydock(words.split(' '), answer);
+  assert.equal(exitCode, 0);
+  const { HostConfig } = JSON.parse(daemon.requests[0]?.body ?? '{}');
+  assert.equal(HostConfig.Isolation, 'hyperv');
+  assert.equal(HostConfig.MemorySwappiness, 50);
+});
+
+test('of contexts only the default one is known', async () => {
+  await using daemon = await fakeDaemon((_, response) => sendJson(response, []));
+  const run = async (name: string) => {
+    const io = testIo({ env: { DOCKER_HOST: `unix://${daemon.socket}` } });
+    return { exitCode: await runProgram(['-c', name, 'ps'], io), stderr: io.err() };
+  };
+  assert.deepEqual(await run('default'), { exitCode: 0, stderr: '' });
+  const { exitCode, stderr } = await run('remote');
+  assert.equal(exitCode, 1);
+  assert.match(stderr, /^context "remote": only "default" is known/);
+});
+
 test('the flags of run arrive in the request', async () => {
   const words =
     'create -it -m 100m --cpus 1.5 -p 127.0.0.1:80:90/udp --expose 77 -v /tmp:/h:ro -v /anon --entrypoint= --init=false ' +

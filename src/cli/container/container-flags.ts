@@ -12,6 +12,7 @@ import {
   stringFlag,
 } from '../flags/declare.ts';
 import { Flag, type FlagTable } from '../flags/flag-table.ts';
+import { contentTrustFlag } from '../options/content-trust.ts';
 import { parseGpus } from '../options/gpus.ts';
 import { parseDnsSearch, parseExtraHost, parseIpAddress, parseLink } from '../options/host-names.ts';
 import {
@@ -51,6 +52,7 @@ export interface ContainerOptions {
   deviceReadIops: ThrottleDevice[];
   deviceWriteBps: ThrottleDevice[];
   deviceWriteIops: ThrottleDevice[];
+  disableContentTrust: boolean;
   dns: string[];
   dnsOption: string[];
   dnsSearch: string[];
@@ -75,6 +77,7 @@ export interface ContainerOptions {
   ip?: string;
   ip6?: string;
   ipc?: string;
+  isolation?: string;
   label: string[];
   labelFile: string[];
   link: string[];
@@ -114,6 +117,7 @@ export interface ContainerOptions {
   tmpfs: string[];
   tty: boolean;
   ulimit: Ulimit[];
+  useApiSocket: boolean;
   user?: string;
   userns?: string;
   uts?: string;
@@ -158,6 +162,7 @@ function lifecycleFlags(command: FlagTable): void {
   stringFlag(command, '--platform <string>', 'Platform of the image (os[/arch[/variant]])');
   stringFlag(command, '--pull <string>', 'When to pull the image ("always", "missing", "never")', 'missing');
   boolFlag(command, '-q, --quiet', 'Show no progress while pulling');
+  contentTrustFlag(command);
   stringFlag(command, '--restart <string>', 'What to do when the container exits', 'no');
   boolFlag(command, '--rm', 'Remove the container and its anonymous volumes when it exits');
   stringFlag(command, '--runtime <string>', 'Runtime that runs the container');
@@ -258,6 +263,14 @@ function isolationFlags(command: FlagTable): void {
   stringFlag(command, '--pid <string>', 'PID namespace');
   stringFlag(command, '--userns <string>', 'User namespace: host, auto[:size=N], container:NAME');
   stringFlag(command, '--uts <string>', 'UTS namespace');
+  stringFlag(command, '--isolation <string>', 'Isolation technology ("default")');
+  // Known, so that it is refused with what to do instead.
+  command.add(
+    new Flag('--use-api-socket', 'Not supported: give the container a scoped socket', {
+      defaultValue: false,
+      hidden: true,
+    }),
+  );
 }
 
 function healthFlags(command: FlagTable): void {

@@ -8,6 +8,7 @@ import type { HostConfig, RestartPolicy, RestartPolicyName } from '../../api/hos
 import { EGRESS_OPTION } from '../../api/networks.ts';
 import { CliError } from '../cli-error.ts';
 import { type Io, printError } from '../io.ts';
+import { requireNoContentTrust } from '../options/content-trust.ts';
 import { environmentOf, keyValueMap, labelsOf } from '../options/environment.ts';
 import { parseMacAddress } from '../options/host-names.ts';
 import { deviceFlags } from '../options/limits.ts';
@@ -117,6 +118,12 @@ export function attachChoice(options: ContainerOptions): AttachChoice {
 }
 
 function refuseUnsupported(options: ContainerOptions): void {
+  requireNoContentTrust(options.disableContentTrust);
+  if (options.useApiSocket) {
+    throw new Error(
+      '--use-api-socket is not supported, as it would hand out the whole daemon: make a socket of limited rights with "mydock socket create" and mount it with -v',
+    );
+  }
   if (options.memorySwappiness !== -1 && (options.memorySwappiness < 0 || options.memorySwappiness > 100)) {
     throw new Error(`invalid value: ${options.memorySwappiness}. Valid memory swappiness range is 0-100`);
   }
@@ -169,6 +176,7 @@ function isolation(options: ContainerOptions): HostConfig {
     CapAdd: options.capAdd,
     CapDrop: options.capDrop,
     Privileged: options.privileged,
+    ...(options.isolation === undefined ? {} : { Isolation: options.isolation }),
     ReadonlyRootfs: options.readOnly,
     SecurityOpt: security.options,
     ...(security.unconfinedPaths ? { MaskedPaths: [], ReadonlyPaths: [] } : {}),

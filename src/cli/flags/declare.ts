@@ -70,11 +70,14 @@ export function invalidFlagValue(flag: Flag, text: string, reason: string): Flag
   return new FlagError(`invalid argument "${text}" for "${name}" flag: ${reason}`);
 }
 
-/** A signed integer as Go's strconv reads it with base 0 (decimal, 0x, 0o, 0b, and octal after a 0). */
+/**
+ * A signed integer as Go's strconv reads it with base 0: decimal, 0x, 0o, 0b, octal after a 0, and single underscores
+ * between digits.
+ */
 export function parseInteger(text: string): number {
-  const valid = /^[+-]?(0|[1-9]\d*|0[0-7]+|0x[\da-f]+|0o[0-7]+|0b[01]+)$/i.test(text);
+  const valid = /^[+-]?(0|[1-9](_?\d)*|0(_?[0-7])+|0x(_?[\da-f])+|0o(_?[0-7])+|0b(_?[01])+)$/i.test(text);
   const magnitude = valid
-    ? Number(text.replace(/^[+-]?(0(?=\d))?/, (_, octal?: string) => (octal ? '0o' : '')))
+    ? Number(text.replaceAll('_', '').replace(/^[+-]?(0(?=\d))?/, (_, octal?: string) => (octal ? '0o' : '')))
     : Number.NaN;
   const signed = text.startsWith('-') ? -magnitude : magnitude;
   if (!Number.isInteger(signed)) throw new Error(`strconv.ParseInt: parsing "${text}": invalid syntax`);

@@ -113,9 +113,9 @@ test('help stops the reading, wherever it stands', () => {
 
 test('integers are read as Go reads them', () => {
   assert.deepEqual(
-    ['0', '10', '010', '+7', '-0x10', '0b11', '0o17'].map(parseInteger),
-    [0, 10, 8, 7, -16, 3, 15],
+    ['0', '10', '010', '+7', '-0x10', '0b11', '0o17', '1_000', '0_17', '-0x_ff_f', '0b1_1'].map(parseInteger),
+    [0, 10, 8, 7, -16, 3, 15, 1000, 15, -4095, 3],
   );
-  for (const text of ['08', '1.5', '', '0x', '--1', '1e3'])
+  for (const text of ['08', '1.5', '', '0x', '--1', '1e3', '_1', '1_', '1__0', '0_8', '0_', '0_x1', '-_1'])
     assert.throws(() => parseInteger(text), /invalid syntax/);
 });

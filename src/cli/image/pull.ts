@@ -3,12 +3,14 @@ import type { Client } from '../../client/client.ts';
 import { CliError } from '../cli-error.ts';
 import { boolFlag, optionalBoolFlag, stringFlag } from '../flags/declare.ts';
 import { type Io, printLine } from '../io.ts';
+import { contentTrustFlag, requireNoContentTrust } from '../options/content-trust.ts';
 import { parseReference } from '../options/reference.ts';
 import { defineVerb } from '../verb.ts';
 import { pullImage } from './pull-image.ts';
 
 export interface PullOptions {
   allTags: boolean;
+  disableContentTrust: boolean;
   platform?: string;
   quiet: boolean;
   stale?: boolean;
@@ -21,6 +23,7 @@ export const pull = defineVerb<PullOptions>({
   flags(command) {
     boolFlag(command, '-a, --all-tags', 'Pull every tag of the repository');
     stringFlag(command, '--platform <string>', 'Platform of the image (os[/arch[/variant]])');
+    contentTrustFlag(command);
     boolFlag(command, '-q, --quiet', 'Print only the name');
     optionalBoolFlag(
       command,
@@ -33,6 +36,7 @@ export const pull = defineVerb<PullOptions>({
 
 /** The last line is the name that was pulled, in full. */
 export async function runPull(client: Client, io: Io, name: string, options: PullOptions): Promise<number> {
+  requireNoContentTrust(options.disableContentTrust);
   const reference = parseReference(name);
   if (options.allTags && !reference.defaulted) throw new CliError("tag can't be used with --all-tags/-a");
   if (!options.allTags && reference.defaulted && !options.quiet) printLine(io, 'Using default tag: latest');

@@ -6,6 +6,7 @@ import { jsonLines } from '../../client/json-lines.ts';
 import { CliError } from '../cli-error.ts';
 import { boolFlag, stringFlag } from '../flags/declare.ts';
 import { type Io, printError, printLine } from '../io.ts';
+import { contentTrustFlag, requireNoContentTrust } from '../options/content-trust.ts';
 import { parseReference } from '../options/reference.ts';
 import { registryAuth } from '../registry/registry-auth.ts';
 import { showProgress } from '../terminal/progress.ts';
@@ -13,6 +14,7 @@ import { defineVerb } from '../verb.ts';
 
 export interface PushOptions {
   allTags: boolean;
+  disableContentTrust: boolean;
   platform?: string;
   quiet: boolean;
 }
@@ -28,6 +30,7 @@ export const push = defineVerb<PushOptions>({
       '--platform <string>',
       'Push the image of this platform without the others of its index (os[/arch[/variant]])',
     );
+    contentTrustFlag(command);
     boolFlag(command, '-q, --quiet', 'Print only the name');
   },
   run: ({ client, io }, [name = ''], options) => runPush(client, io, name, options),
@@ -35,6 +38,7 @@ export const push = defineVerb<PushOptions>({
 
 /** Notes go to stderr, after the progress. */
 export async function runPush(client: Client, io: Io, name: string, options: PushOptions): Promise<number> {
+  requireNoContentTrust(options.disableContentTrust);
   const reference = parseReference(name);
   if (options.allTags && !reference.defaulted) throw new CliError("tag can't be used with --all-tags/-a");
   if (!options.allTags && reference.defaulted && !options.quiet) printLine(io, 'Using default tag: latest');
