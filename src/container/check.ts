@@ -6,6 +6,7 @@ import { makeDirectory } from '../base/make-directory.ts';
 import { removeTreeSync } from '../image/layers/native-archive.ts';
 import type { EngineContext } from './engine-context.ts';
 import { containerPaths, containersDirectory } from './paths.ts';
+import { removeDiscarded, stuckHomes } from './removed-homes.ts';
 
 /** A container that is being made or removed has a folder and no record for a moment. */
 const SETTLED_MS = 60_000;
@@ -36,6 +37,14 @@ export async function checkContainers(engine: EngineContext, run: CheckRun): Pro
     if (stat === undefined || Date.now() - stat.ctimeMs < SETTLED_MS) continue;
     const finding = { object: `folder ${folder}`, problem: 'no container has it', remedy: 'remove it' };
     await found(run, finding, () => removeTreeSync(folder));
+  }
+  for (const { path, reason } of stuckHomes(dataRoot)) {
+    const finding = {
+      object: `folder ${path}`,
+      problem: `left by a removed container, as it cannot be removed (${reason})`,
+      remedy: 'free what holds it, such as files made immutable (chattr -R -i), and remove it',
+    };
+    await found(run, finding, () => removeDiscarded(path));
   }
   return containers.length + unreadable.size;
 }

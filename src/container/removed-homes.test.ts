@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { containerPaths, removedDirectory } from './paths.ts';
-import { discardHome, sweepDiscarded } from './removed-homes.ts';
+import { discardHome, removeDiscarded, stuckHomes, sweepDiscarded } from './removed-homes.ts';
 
 const dataRoot = mkdtempSync(join(tmpdir(), 'removed-homes-'));
 after(() => rmSync(dataRoot, { recursive: true, force: true }));
@@ -53,7 +53,17 @@ test('a file that cannot be removed stops neither a daemon’s start nor the rem
     sweepDiscarded(dataRoot);
     while (existsSync(join(directory, 'b'))) await sleep(20);
     assert.ok(existsSync(stubborn));
+    // The two are removed one after the other.
+    while (stuckHomes(dataRoot).length === 0) await sleep(20);
+    const [left] = stuckHomes(dataRoot);
+    assert.equal(left?.path, join(directory, 'a'));
+    assert.match(left?.reason ?? '', /not permitted|EPERM/i);
+    assert.deepEqual(stuckHomes('/elsewhere'), []);
+    await assert.rejects(removeDiscarded(left?.path ?? ''));
   } finally {
     spawnSync('chattr', ['-i', stubborn]);
   }
+  await removeDiscarded(join(directory, 'a'));
+  assert.ok(!existsSync(stubborn));
+  assert.deepEqual(stuckHomes(dataRoot), []);
 });

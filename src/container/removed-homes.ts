@@ -2,8 +2,8 @@
  * Lasting folders of removed containers: out of the way at once, under another name, and then taken apart, those of many
  * files off this thread, so that neither the answer nor anybody else waits. What a daemon leaves, the next one removes.
  */
-import { readdirSync, renameSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { errnoCode, errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { makeDirectory } from '../base/make-directory.ts';
@@ -16,6 +16,8 @@ const DELAY_MS = 50;
 /** Whoever removes faster than the disk does waits for it. */
 const WAITING_MAX = 64;
 
+/** Folders that could not be removed, with the reason. */
+const stuck = new Map<string, string>();
 let waiting = 0;
 let last: Promise<void> = Promise.resolve();
 
@@ -51,13 +53,28 @@ export function sweepDiscarded(dataRoot: string): void {
 function removeLater(path: string): void {
   waiting++;
   last = Promise.all([last, new Promise((resolve) => setTimeout(resolve, DELAY_MS).unref())])
-    .then(() => removeTree(path))
+    .then(() => removeDiscarded(path))
     .catch((error: unknown) => {
+      stuck.set(path, errorMessage(error));
       log.warn({ path, error: errorMessage(error) }, 'cannot remove the folder of a removed container');
     })
     .finally(() => {
       waiting--;
     });
+}
+
+/** Removes one of `stuckHomes` once more. Rejects where it still cannot be. */
+export async function removeDiscarded(path: string): Promise<void> {
+  await removeTree(path);
+  stuck.delete(path);
+}
+
+/** What remains of removed containers because it could not be removed, with the reason. */
+export function stuckHomes(dataRoot: string): { path: string; reason: string }[] {
+  const directory = removedDirectory(dataRoot);
+  return [...stuck]
+    .filter(([path]) => dirname(path) === directory && existsSync(path))
+    .map(([path, reason]) => ({ path, reason }));
 }
 
 /** False where it is there. */
