@@ -261,7 +261,14 @@ export async function composeDaemon(
     table: new SocketTable(database),
     routes: (scope) =>
       audited(
-        guardRoutes(apiRoutes(scopedBackends({ backends, containers: engine, runtimes }, scope)), scope),
+        guardRoutes(
+          [
+            ...apiRoutes(scopedBackends({ backends, containers: engine, runtimes }, scope)),
+            // Only to be refused by name: all of them are the daemon's own socket's.
+            ...socketRoutes(sockets),
+          ],
+          scope,
+        ),
       ),
     reserved: [config.dataRoot, config.execRoot],
   });

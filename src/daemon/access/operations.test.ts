@@ -40,6 +40,20 @@ test('no operation is named that no route has', () => {
   assert.deepEqual(unused, ['images.import', 'containers.env']);
 });
 
+test('what is of the daemon’s own socket is refused by name before its handler, whatever is allowed', () => {
+  const scope = new AccessScope({ ...EMPTY, readOnly: true, allow: [...OPERATIONS.keys()] });
+  const host = allRoutes().filter((route) => requiredOperation(route).kind === 'host');
+  assert.equal(host.length, 6);
+  for (const route of host) {
+    const handle = () => assert.fail(route.path);
+    const [guarded] = guardRoutes([{ ...route, handle }], scope);
+    assert.throws(() => guarded?.handle(nothing as never, nothing as never), {
+      kind: 'Forbidden',
+      message: `operation ${requiredOperation(route).name} is not allowed on socket "test": it is only there on the daemon's own socket`,
+    });
+  }
+});
+
 test('--read-only allows no operation that changes, runs or gives contents away', () => {
   const scope = new AccessScope({ ...EMPTY, readOnly: true });
   for (const route of allRoutes()) {

@@ -70,6 +70,21 @@ describe('scoped sockets', { skip: TESTING_DOCKER && 'about mydockd' }, () => {
   };
   const remove = async (id: string): Promise<unknown> => await daemon.ok('rm', '-f', '-v', id);
 
+  test('sockets are neither listed nor made through one: each of the verbs says why', async () => {
+    for (const [name, ...words] of [
+      ['list', 'ls'],
+      ['create', 'create', '--read-only', `${socketFolder()}/made.sock`],
+      ['inspect', 'inspect', ci.path],
+      ['remove', 'rm', ci.path],
+    ]) {
+      const told = new RegExp(
+        `operation sockets\\.${name} is not allowed on socket ".*": it is only there on the daemon's own socket`,
+      );
+      await daemon.fails(1, told, '-H', `unix://${ci.path}`, 'socket', ...words);
+    }
+    assert.match(await daemon.ok('socket', 'ls'), new RegExp(ci.path));
+  });
+
   test('a refused request says which operation, which socket and what would allow it', async () => {
     const reader = await TestSocket.create(daemon, '--read-only', '--name', 'reader');
     const { text } = await reader.expect(403, 'POST', '/containers/create', SLEEPER);
