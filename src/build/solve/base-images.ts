@@ -80,7 +80,9 @@ export class BaseImages {
     }
     const fitting =
       here === undefined || platform === undefined ? here : parts.images.forPlatform(here, platform);
-    const vertex = progress.vertex(`[internal] load metadata for ${displayName(pinned)}`);
+    const vertex = progress.vertex(
+      `[internal] load metadata for ${displayName(locked?.local === true ? name : pinned)}`,
+    );
     const image = await progress.during(
       vertex,
       async () => fitting ?? (await this.#pull(pinned, platform, vertex, onPull)),
