@@ -86,14 +86,23 @@ after(async () => {
   await close();
 });
 
+/** Operations that can be tried side by side: those that change nothing, and every other one alone. */
+function groups(): Operation[][] {
+  const reads = ({ method }: Operation): boolean => method === 'GET' || method === 'HEAD';
+  const writers = operations.filter((operation) => !reads(operation));
+  return [operations.filter(reads), ...writers.map((operation) => [operation])];
+}
+
 /** Objects that the other parameters of a request name, made anew where a request has removed them. */
 async function makeVictims(): Promise<string> {
-  await daemon.api('POST', '/images/busybox/tag?repo=victim');
-  await daemon.api('POST', '/containers/create?name=victim', { Image: 'busybox', Cmd: ['true'] });
-  await daemon.api('POST', '/volumes/create', { Name: 'victim' });
-  await daemon.api('POST', '/networks/create', { Name: 'victim' });
   const runner = { Image: 'busybox', Cmd: ['sleep', '1000'], StopSignal: 'KILL' };
-  await daemon.api('POST', '/containers/create?name=runner', runner);
+  await Promise.all([
+    daemon.api('POST', '/images/busybox/tag?repo=victim'),
+    daemon.api('POST', '/containers/create?name=victim', { Image: 'busybox', Cmd: ['true'] }),
+    daemon.api('POST', '/volumes/create', { Name: 'victim' }),
+    daemon.api('POST', '/networks/create', { Name: 'victim' }),
+    daemon.api('POST', '/containers/create?name=runner', runner),
+  ]);
   await daemon.api('POST', '/containers/runner/start');
   const made = await daemon.api('POST', '/containers/runner/exec', { Cmd: ['true'] });
   return made.status === 201 ? made.json<{ Id: string }>().Id : 'gone';
@@ -134,10 +143,15 @@ function assertUnharmed(wrong: readonly string[]): void {
 for (const place of ['path', 'query'] as const) {
   test(`every ${place} parameter with hostile values`, { skip }, async () => {
     const wrong: string[] = [];
-    for (const operation of operations) {
+    for (const group of groups()) {
+      const all = group.flatMap((operation) =>
+        operation.parameters
+          .filter((parameter) => parameter.in === place)
+          .map((parameter) => ({ operation, name: parameter.name })),
+      );
+      if (all.length === 0) continue;
       const exec = await makeVictims();
-      const names = operation.parameters.filter((parameter) => parameter.in === place);
-      const requests = names.flatMap(({ name }) =>
+      const requests = all.flatMap(({ operation, name }) =>
         [...VALUES, ...RAW].map((value) => {
           const target =
             place === 'path'
