@@ -15,11 +15,13 @@ import type { CacheBudget } from './cache/cache-budget.ts';
 import { CacheKeeper } from './cache/cache-keeper.ts';
 import type { CacheStore } from './cache/cache-store.ts';
 import type { StepCache } from './cache/step-cache.ts';
+import { explainDiskFull } from './disk-full.ts';
 import type { Progress, ProgressVertex } from './progress.ts';
 import type { ShellRequest } from './run/failed-steps.ts';
 import type { TerminalSize } from './run/step-runner.ts';
 import type { BuildSession } from './session.ts';
 import { credentialsFor } from './solve/base-images.ts';
+import { BuildError } from './solve/build-error.ts';
 import type { BuildParts } from './solve/build-parts.ts';
 import { Executions } from './solve/executions.ts';
 import type { ResolveIo, SourceAnswer, SourceQuestion } from './solve/resolve-source.ts';
@@ -174,12 +176,18 @@ export class Builder {
     } catch (error) {
       await Promise.all(imports.map((one) => one.release()));
       void this.#keeper.collect();
-      throw error;
+      throw this.#explained(error);
     } finally {
       this.#builds.delete(io.id);
       if (request.fresh === true)
         await this.#options.cacheMounts.removeNamespace(request.cacheNamespace ?? '');
     }
+  }
+
+  /** Steps that fail say it at their place; contexts, Dockerfiles and results have none. */
+  #explained(error: unknown): unknown {
+    const { directory } = this.#options.parts.sources.work;
+    return error instanceof BuildError ? error : explainDiskFull(error, directory);
   }
 
   /** The budget is looked at when nobody waits for it. */
@@ -198,6 +206,19 @@ export class Builder {
     outputs: readonly OutputSpec[],
     io: BuildIo,
     auth: SolveRequest['auth'] = {},
+  ): Promise<ExportOutcome> {
+    try {
+      return await this.#export(solved, outputs, io, auth);
+    } catch (error) {
+      throw this.#explained(error);
+    }
+  }
+
+  async #export(
+    solved: SolvedBuild,
+    outputs: readonly OutputSpec[],
+    io: BuildIo,
+    auth: SolveRequest['auth'],
   ): Promise<ExportOutcome> {
     const { parts, exportFiles, caches } = this.#options;
     let outcome: ExportOutcome = { metadata: {} };

@@ -95,6 +95,36 @@ for (const driver of ['erofs', 'overlay']) {
       await daemon.ok('run', '--rm', 'busybox', 'true');
     });
 
+    test('to the last byte: a build whose Dockerfile or context comes as its body says which disk is full', async () => {
+      const dockerfile = 'FROM busybox\nCOPY files /files\n';
+      const tar = execFileSync('tar', ['-C', context(dockerfile, 10 << 20), '-c', '.'], {
+        maxBuffer: 64 << 20,
+      });
+      const filler = join(disk, 'filler');
+      const fill = `dd if=/dev/zero of=${filler} bs=64k; while echo >> ${filler}; do :; done`;
+      try {
+        execFileSync('sh', ['-c', fill], { stdio: 'ignore' });
+        for (const input of ['FROM busybox\nRUN echo > /x\n', tar]) {
+          const failed = await daemon.mydock(['build', '-q', '-'], { stdin: input });
+          assert.equal(failed.code, 1, failed.stderr);
+          assert.match(
+            failed.stderr,
+            /the disk of .*\/build\/trees is full \("mydock builder prune" .*no space left on device/,
+          );
+          assert.equal(failed.stderr.split(' is full ').length, 2, failed.stderr);
+        }
+      } finally {
+        rmSync(filler, { force: true });
+      }
+      await eventually('nothing of it is left', () => begun(disk).length === 0);
+      for (const input of ['FROM busybox\nRUN echo > /x\n', tar]) {
+        const built = await daemon.mydock(['build', '-q', '-'], { stdin: input });
+        assert.equal(built.code, 0, built.stderr);
+      }
+      await daemon.ok('image', 'prune', '-f');
+      await daemon.ok('builder', 'prune', '-af');
+    });
+
     test('by a RUN itself, and by what it writes to a cache mount', async () => {
       const write = 'dd if=/dev/urandom bs=1M count=200 of=';
       await failsFull(context(`FROM busybox\nRUN ${write}/x\n`), /No space left on device/);
