@@ -18,11 +18,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { busyboxImage } from '../fixtures/catalog.ts';
-import { type Registry, startRegistry } from '../fixtures/registry.ts';
+import { startRegistry } from '../fixtures/registry.ts';
 import { type ApiAnswer, apiRequest } from '../integration/api-request.ts';
 import { eventually, run } from '../integration/command.ts';
 import { ROOT } from '../run/discovery.ts';
 import { timeLimitMs } from '../run/time-limit.ts';
+import { LyingRegistry } from './lying-registry.ts';
 import { heldFile, ORDER_VARIABLE, type Order, type Point } from './order.ts';
 
 const PROGRAMS = [
@@ -65,6 +66,8 @@ export interface StartOptions {
   args?: readonly string[];
   /** Takes the place of the built mydock-runtime. */
   runtime?: string;
+  /** Environment variables on top of the harness's. */
+  env?: Record<string, string>;
   beforeStart?: (daemon: FaultedDaemon) => void;
 }
 
@@ -76,16 +79,18 @@ export class FaultedDaemon {
   readonly orderFile = join(this.folder, 'order');
   readonly #programs = join(this.folder, 'programs');
   readonly #args: readonly string[];
+  readonly #env: Record<string, string>;
   #process: ChildProcess | undefined;
-  #registry: Registry | undefined;
+  #registry: LyingRegistry | undefined;
 
-  private constructor(args: readonly string[]) {
+  private constructor({ args = [], env = {} }: StartOptions) {
     this.#args = args;
+    this.#env = env;
   }
 
   /** Starts one that has the busybox image as `busybox`. */
   static async start(options: StartOptions = {}): Promise<FaultedDaemon> {
-    const daemon = new FaultedDaemon(options.args ?? []);
+    const daemon = new FaultedDaemon(options);
     mkdirSync(daemon.#programs);
     for (const name of PROGRAMS) cpSync(join(ROOT, 'dist', name), join(daemon.#programs, name));
     if (options.runtime !== undefined)
@@ -112,15 +117,15 @@ export class FaultedDaemon {
   }
 
   async #bringBusybox(): Promise<void> {
-    this.#registry = await startRegistry();
+    this.#registry = await LyingRegistry.before(await startRegistry());
     const reference = await this.#registry.push('busybox', 'latest', await busyboxImage());
     await this.ask('POST', `/images/create?fromImage=${encodeURIComponent(reference)}`);
     await this.ask('POST', `/images/${encodeURIComponent(reference)}/tag?repo=busybox&tag=latest`);
     await this.ask('DELETE', `/images/${encodeURIComponent(reference)}`);
   }
 
-  /** The registry that the image came from, for scenarios that pull and push. */
-  get registry(): Registry {
+  /** The registry that the image came from, for scenarios that pull and push; honest unless it is told to lie. */
+  get registry(): LyingRegistry {
     if (this.#registry === undefined) throw new Error('the registry runs');
     return this.#registry;
   }
@@ -159,6 +164,7 @@ export class FaultedDaemon {
         stdio: ['ignore', log, log],
         env: {
           ...process.env,
+          ...this.#env,
           HOME: this.folder,
           NODE_COMPILE_CACHE: join(this.folder, 'compiled'),
           [ORDER_VARIABLE]: this.orderFile,

@@ -1,5 +1,5 @@
 /**
- * Runs scenarios in the sandbox that this process was started in: `in-sandbox.ts [--kinds=kills|lacks] [--points=TEXT]
+ * Runs scenarios in the sandbox that this process was started in: `in-sandbox.ts [--kinds=kills|lacks|lies] [--points=TEXT]
  * [--most=NUMBER] [--driver=NAME] NAME...`. Prints every failure in full and a line a scenario; the exit status is 1
  * where anything failed.
  */
@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { ROOT } from '../run/discovery.ts';
 import { FaultedDaemon } from './faulted-daemon.ts';
 import { Judge } from './judge.ts';
-import type { Point } from './order.ts';
+import { PATIENCE_VARIABLE, type Point } from './order.ts';
+import { LIES, lying } from './registry-strikes.ts';
 import { LACKS, lacking, mountRoots } from './resource-strikes.ts';
 import { runScenario } from './run-scenario.ts';
 import { RuntimeMarks } from './runtime-marks.ts';
@@ -24,6 +25,7 @@ import { daemonKilled, type Strike } from './strikes.ts';
 
 function strikesAt(scenario: Scenario, judge: Judge, marks: RuntimeMarks, kinds: string): Strike<Point>[] {
   if (kinds === 'lacks') return LACKS.map(lacking);
+  if (kinds === 'lies') return LIES.map(lying);
   if (scenario.runtime !== true) return [daemonKilled];
   return [
     daemonKilled,
@@ -45,7 +47,8 @@ async function main(): Promise<boolean> {
   const names = new Set(args.filter((arg) => !arg.startsWith('--')));
   const marks = new RuntimeMarks();
   const daemon = await FaultedDaemon.start({
-    args: ['--storage-driver', driver],
+    args: ['--storage-driver', driver, ...(kinds === 'lies' ? ['--max-download-attempts', '2'] : [])],
+    ...(kinds === 'lies' ? { env: { [PATIENCE_VARIABLE]: '1000' } } : {}),
     runtime: join(ROOT, 'build/faults/mydock-runtime'),
     ...(kinds === 'lacks' ? { beforeStart: mountRoots } : {}),
   });

@@ -1,5 +1,5 @@
 /**
- * `make test-faults [ONLY=substring,…] [POINTS=substring] [KINDS=kills|lacks] [ALL=1]`: strikes at labelled steps of every
+ * `make test-faults [ONLY=substring,…] [POINTS=substring] [KINDS=kills|lacks|lies] [ALL=1]`: strikes at labelled steps of every
  * scenario whose name has one of the substrings, a few sandboxes at a time: evenly at some of an operation's steps, so
  * that it all ends in a quarter of an hour; at all with ALL, and at all that POINTS picks. Prints what fails, a line a
  * scenario, and at how many of how many points it has struck; the exit status is 1 where anything failed.
@@ -21,6 +21,7 @@ const SCENARIOS_EACH = 5;
 /** At how many points of a scenario each kind strikes. */
 const KILLS_EACH = 12;
 const LACKS_EACH = 2;
+const LIES_EACH = 2;
 
 /** Adds up what the sandboxes say. */
 const sum = { strikes: 0, targets: 0 };
@@ -72,9 +73,12 @@ async function main(): Promise<boolean> {
   const scratch = mkdtempSync(join(tmpdir(), 'mydock-faults-'));
   const sandbox = sandboxes(SANDBOX_NAME, scratch);
   const most = (each: number): string[] => (points === '' && all === '' ? [`--most=${each}`] : []);
+  const wants = (kind: string): boolean => kinds === '' || kinds === kind;
+  const speaking = picked.filter(({ registry }) => registry === true);
   const queue = [
-    ...(kinds === 'lacks' ? [] : DRIVERS.flatMap((driver) => ofDriver(driver, picked, most(KILLS_EACH)))),
-    ...(kinds === 'kills' ? [] : parts(['--kinds=lacks', ...most(LACKS_EACH)], picked)),
+    ...(wants('kills') ? DRIVERS.flatMap((driver) => ofDriver(driver, picked, most(KILLS_EACH))) : []),
+    ...(wants('lacks') ? parts(['--kinds=lacks', ...most(LACKS_EACH)], picked) : []),
+    ...(wants('lies') ? parts(['--kinds=lies', ...most(LIES_EACH)], speaking) : []),
   ];
   const interrupt = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupt.abort());

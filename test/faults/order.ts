@@ -4,6 +4,9 @@ import type { StepEvent } from '../../src/base/steps.ts';
 /** Names the file in which the order comes; without the file nothing happens. */
 export const ORDER_VARIABLE = 'MYDOCK_FAULT_ORDER';
 
+/** Milliseconds that the daemon waits for a registry which sends nothing, in place of half a minute. */
+export const PATIENCE_VARIABLE = 'MYDOCK_FAULT_PATIENCE_MS';
+
 /** A moment of an operation: `begin start/root`, and which one of several. */
 export interface Point {
   readonly point: string;

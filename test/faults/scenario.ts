@@ -15,6 +15,8 @@ export interface Scenario {
   readonly runs?: true;
   /** It makes, reads or removes layers: it is struck with each storage driver. */
   readonly layers?: true;
+  /** It speaks with a registry, which may lie. */
+  readonly registry?: true;
   /** What there is before, all of it acknowledged. */
   prepare?(daemon: FaultedDaemon): Promise<void>;
   /**

@@ -8,7 +8,8 @@ import { subscribe } from 'node:diagnostics_channel';
 import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { STEPS_CHANNEL, type StepEvent } from '../../src/base/steps.ts';
-import { clockFile, heldFile, ORDER_VARIABLE, type Order, pointOf } from './order.ts';
+import { clockFile, heldFile, ORDER_VARIABLE, type Order, PATIENCE_VARIABLE, pointOf } from './order.ts';
+import { losePatience } from './short-patience.ts';
 import { setClock } from './wrong-clock.ts';
 
 const HOLD_POLL_MS = 2;
@@ -62,6 +63,9 @@ function hear(file: string, event: StepEvent): void {
   setClock(clockFile(file));
   rmSync(file, { force: true });
 }
+
+const patienceMs = Number(process.env[PATIENCE_VARIABLE] ?? 0);
+if (patienceMs > 0) losePatience(patienceMs);
 
 if (isMainThread && orderFile !== undefined) {
   subscribe(STEPS_CHANNEL, (message) => hear(orderFile, message as StepEvent));

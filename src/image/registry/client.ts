@@ -14,7 +14,7 @@ import { Authorizer, refusal } from './auth.ts';
 import { readBody, releaseBody } from './body.ts';
 import type { RegistryAuth } from './credentials.ts';
 import type { Endpoint } from './endpoints.ts';
-import { parseErrorResponse } from './errors.ts';
+import { parseErrorResponse, requestName } from './errors.ts';
 import type { ResolvedRegistryOptions } from './options.ts';
 import { parseRetryAfter, type RetryPolicy, withRetries } from './retry.ts';
 import {
@@ -266,7 +266,7 @@ export class RepositoryClient {
           continue;
         }
       }
-      throw await this.#refused(response, answer.url, signal);
+      throw await this.#refused(response, requestName(method, answer.url), answer.url, signal);
     }
   }
 
@@ -279,7 +279,7 @@ export class RepositoryClient {
     return new URL(target.startsWith('?') ? `tags/list${target}` : target, base);
   }
 
-  async #refused(response: Response, url: URL, signal: AbortSignal): Promise<Error> {
+  async #refused(response: Response, asked: string, url: URL, signal: AbortSignal): Promise<Error> {
     if (response.status === 401) {
       const known = refusal(response.headers.get('www-authenticate') ?? '');
       if (known !== undefined) return known;
@@ -294,7 +294,7 @@ export class RepositoryClient {
       signal.throwIfAborted();
     }
     const retryAfter = parseRetryAfter(response.headers.get('retry-after'));
-    return parseErrorResponse(response.status, response.statusText, text, retryAfter);
+    return parseErrorResponse(response.status, response.statusText, text, retryAfter, asked);
   }
 
   async #body(

@@ -67,25 +67,38 @@ export function codedError(status: number, code: string, message = ''): Registry
   );
 }
 
-/** Builds the error from a response; `body` may be cut short. */
+/** The request that an error is about, without its query, which may be as good as a password. */
+export function requestName(method: string, url: URL): string {
+  return `${method} "${url.origin}${url.pathname}"`;
+}
+
+/** What a pull or push puts the image's name to, or has Docker's text for without it. */
+const NAMED_STATUSES = new Set([401, 403, 404]);
+
+/**
+ * Builds the error of a request from its response; `body` may be cut short. Statuses that have nothing to do with what
+ * was asked, as 429 and 500, say which request it was.
+ */
 export function parseErrorResponse(
   status: number,
   statusText: string,
   body: string,
   retryAfterMs?: number,
+  asked = '',
 ): RegistryError {
+  const where = asked === '' || NAMED_STATUSES.has(status) ? '' : ` (${asked})`;
   const found = firstError(body);
   if (found !== undefined) {
     const { code, message } = found;
-    return new RegistryError(status, code, codeMessage(code, message), retryAfterMs);
+    return new RegistryError(status, code, `${codeMessage(code, message)}${where}`, retryAfterMs);
   }
   const fallback = { 401: 'UNAUTHORIZED', 403: 'DENIED', 429: 'TOOMANYREQUESTS' }[status];
   if (fallback !== undefined) {
     const detail = tokenServerDetails(body) || printable(body) || (DEFAULT_MESSAGES[fallback] ?? '');
-    return new RegistryError(status, fallback, codeMessage(fallback, detail), retryAfterMs);
+    return new RegistryError(status, fallback, `${codeMessage(fallback, detail)}${where}`, retryAfterMs);
   }
   const excerpt = printable(body) === '' || status >= 500 ? '' : `: ${printable(body)}`;
-  const message = `received unexpected HTTP status: ${status} ${statusText}${excerpt}`;
+  const message = `received unexpected HTTP status: ${status} ${statusText}${excerpt}${where}`;
   return new RegistryError(status, '', message, retryAfterMs);
 }
 
@@ -151,12 +164,12 @@ export function transportError(method: string, url: URL, error: unknown): Transp
   } else if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
     reason = `tls: failed to verify certificate: x509: certificate is not valid for ${url.hostname}`;
   }
-  return new TransportError(`${method} "${url.origin}${url.pathname}": ${reason}`, code, error);
+  return new TransportError(`${requestName(method, url)}: ${reason}`, code, error);
 }
 
 /** The server keeps the connection but sends nothing. */
 export function stalledError(method: string, url: URL, timeoutMs: number): TransportError {
-  const message = `${method} "${url.origin}${url.pathname}": no data for ${timeoutMs / 1000} seconds`;
+  const message = `${requestName(method, url)}: no data for ${timeoutMs / 1000} seconds`;
   return new TransportError(message, 'STALLED');
 }
 

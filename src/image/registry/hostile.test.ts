@@ -229,7 +229,7 @@ test('a rate limit for hours is told at once', async () => {
   };
   await assert.rejects(s.bench.pull(s.name), {
     kind: 'Unavailable',
-    message: 'toomanyrequests: You have reached your pull rate limit.',
+    message: `toomanyrequests: You have reached your pull rate limit. (GET "http://${s.server.host}/v2/app/manifests/latest")`,
   });
 });
 

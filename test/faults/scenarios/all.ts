@@ -4,6 +4,7 @@ import { buildScenarios } from './builds.ts';
 import { containerScenarios } from './containers.ts';
 import { imageScenarios } from './images.ts';
 import { networkScenarios } from './networks.ts';
+import { registryBuildScenarios } from './registry-builds.ts';
 import { volumeScenarios } from './volumes.ts';
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -12,4 +13,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...volumeScenarios,
   ...imageScenarios,
   ...buildScenarios,
+  ...registryBuildScenarios,
 ];

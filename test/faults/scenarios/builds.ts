@@ -64,9 +64,11 @@ const built: Required<Pick<Scenario, 'holds'>> = {
   },
 };
 
-async function clean(daemon: FaultedDaemon): Promise<void> {
+export async function clean(daemon: FaultedDaemon): Promise<void> {
   rmSync(contextFolder(daemon), { recursive: true, force: true });
   await removeAll(daemon);
+  // Of two images that were built under one name, the first has none now.
+  await daemon.ask('POST', '/images/prune');
   await daemon.ask('POST', '/build/prune?all=1');
 }
 

@@ -33,7 +33,8 @@ const tarOf = (name: string): Buffer =>
     { path: `${name}/link`, type: 'symlink', target: 'file' },
   ]);
 
-function image(platform = HOST_PLATFORM): Image {
+/** One of two layers of random bytes. */
+export function imageOfNoise(platform = HOST_PLATFORM): Image {
   const layers = [
     makeLayer(tarOf(`first-${platform.architecture}`), 'gzip'),
     makeLayer(tarOf(`second-${platform.architecture}`), 'zstd'),
@@ -96,7 +97,7 @@ function dockerArchive(names: readonly string[]): { id: string; archive: Buffer 
 }
 
 function ociArchive(name: string): { id: string; archive: Buffer } {
-  const { id, manifest, blobs } = image();
+  const { id, manifest, blobs } = imageOfNoise();
   const path = (digest: string): string => `blobs/${digest.replace(':', '/')}`;
   const archive = makeTar([
     { path: 'oci-layout', data: '{"imageLayoutVersion":"1.0.0"}' },
@@ -129,7 +130,7 @@ let archive: Buffer = Buffer.alloc(0);
 
 async function prepareInRegistry(daemon: FaultedDaemon): Promise<void> {
   run += 1;
-  const pushed = image();
+  const pushed = imageOfNoise();
   name = await daemon.registry.push(`x${run}`, 'latest', pushed);
   id = pushed.id;
 }
@@ -164,6 +165,7 @@ async function clean(daemon: FaultedDaemon): Promise<void> {
 const pulls: readonly Scenario[] = [
   {
     name: 'pull',
+    registry: true,
     layers: true,
     prepare: prepareInRegistry,
     operate: (daemon) => pull(daemon, name),
@@ -173,9 +175,10 @@ const pulls: readonly Scenario[] = [
   },
   {
     name: 'pull by digest',
+    registry: true,
     async prepare(daemon) {
       run += 1;
-      const pushed = image();
+      const pushed = imageOfNoise();
       await daemon.registry.push(`x${run}`, 'latest', pushed);
       name = `${daemon.registry.host}/x${run}@${pushed.manifest.digest}`;
       ({ id } = pushed);
@@ -187,10 +190,11 @@ const pulls: readonly Scenario[] = [
   },
   {
     name: 'pull of another platform',
+    registry: true,
     async prepare(daemon) {
       run += 1;
-      const other = image(OTHER_PLATFORM);
-      name = await daemon.registry.push(`x${run}`, 'latest', makeIndex([image(), other], 'oci'));
+      const other = imageOfNoise(OTHER_PLATFORM);
+      name = await daemon.registry.push(`x${run}`, 'latest', makeIndex([imageOfNoise(), other], 'oci'));
       ({ id } = other);
     },
     operate: (daemon) => pull(daemon, name, `&platform=linux/${OTHER_PLATFORM.architecture}`),
@@ -200,12 +204,13 @@ const pulls: readonly Scenario[] = [
   },
   {
     name: 'pull of a newer one',
+    registry: true,
     async prepare(daemon) {
       await prepareInRegistry(daemon);
       await pull(daemon, name);
       const repository = `x${run}`;
       run += 1;
-      const newer = image();
+      const newer = imageOfNoise();
       await daemon.registry.push(repository, 'latest', newer);
       ({ id } = newer);
     },
@@ -220,6 +225,7 @@ export const imageScenarios: readonly Scenario[] = [
   ...pulls,
   {
     name: 'push',
+    registry: true,
     layers: true,
     async prepare(daemon) {
       name = `${daemon.registry.host}/x${run + 1}:latest`;
