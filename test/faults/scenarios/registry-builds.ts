@@ -20,7 +20,7 @@ COPY --from=far /first-* /result
 RUN echo run ${run} > /result/ran
 `;
 
-const contextFolder = (daemon: FaultedDaemon): string => join(daemon.folder, 'context');
+const contextFolder = (daemon: FaultedDaemon): string => join(daemon.folder, 'far-context');
 
 async function prepare(daemon: FaultedDaemon): Promise<void> {
   run += 1;
