@@ -8,7 +8,6 @@ import { readFileSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
-import { descriptorOf } from '../native/descriptor.ts';
 import { giveSpareDescriptor, isOutOfDescriptors, keepSpareDescriptor } from './spare-descriptor.ts';
 
 /** Requests of one connection that may wait for those before them; a client that sends more does not read. */
@@ -25,8 +24,6 @@ export class ConnectionLimit {
   readonly #waiting = new Map<Socket, number>();
   /** The next connection that comes is accepted with the spare descriptor, and must give it back. */
   #gaveSpare = false;
-  /** The highest descriptor that a connection has had. */
-  #highest = -1;
   readonly #toldAt = new Map<string, number>();
 
   /** `share`: the part of the process's descriptors that these connections may have. */
@@ -83,7 +80,7 @@ export class ConnectionLimit {
 
   #add(socket: Socket): void {
     if (socket.destroyed) return;
-    this.#lookForRoom(descriptorOf(socket));
+    this.#lookForRoom();
     if (this.#waiting.size >= this.#max && !this.#makeRoom()) {
       this.#tell({ connections: this.#max }, 'a connection was refused: all that there may be are in use');
       socket.destroy();
@@ -94,13 +91,8 @@ export class ConnectionLimit {
     socket.once('close', () => this.#forget(socket));
   }
 
-  /**
-   * Where none is left, libuv closes the connections that come next by itself, and tells nobody. The kernel gives the
-   * lowest free number: as long as there were higher ones, there is room.
-   */
-  #lookForRoom(descriptor: number): void {
-    if (descriptor < this.#highest) return;
-    this.#highest = descriptor;
+  /** Where none is left, libuv closes the connections that come next by itself, and tells nobody. */
+  #lookForRoom(): void {
     if (!isOutOfDescriptors()) return;
     this.#tell(
       { connections: this.#waiting.size },
