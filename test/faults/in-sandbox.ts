@@ -57,13 +57,18 @@ async function main(): Promise<boolean> {
   try {
     const judge = await Judge.begin(daemon);
     for (const scenario of SCENARIOS.filter(({ name }) => names.has(name))) {
-      for (const kind of strikesAt(scenario, judge, marks, kinds)) {
+      const all = strikesAt(scenario, judge, marks, kinds);
+      let known: readonly Point[] | undefined;
+      for (const [index, kind] of all.entries()) {
         const begunAt = performance.now();
-        const { strikes, targets, failures } = await runScenario(daemon, judge, scenario, kind, {
+        const { strikes, targets, found, failures } = await runScenario(daemon, judge, scenario, kind, {
           picked: (title) => `${kind.name} ${title}`.includes(points),
           most,
+          ...(kinds === 'kills' ? {} : { shift: index / all.length }),
+          ...(known === undefined ? {} : { known }),
           onFailure: (failure) => console.log(`FAILED ${failure}${suffix}`),
         });
+        if (kinds !== 'kills' && found.length > 0) known = found;
         failed ||= failures.length > 0;
         if (strikes === 0 && failures.length === 0) continue;
         const seconds = ((performance.now() - begunAt) / 1000).toFixed(1);

@@ -23,7 +23,8 @@ async function strikes(scenarioName: string, lackName: string, point: string): P
   assert.ok(scenario !== undefined && lack !== undefined, `${scenarioName} and ${lackName} are there`);
   const kind = lacking(lack);
   const result = await runScenario(daemon, judge, scenario, kind, { picked: (title) => title === point });
-  assert.deepEqual(result, { strikes: 1, targets: 1, failures: [] });
+  assert.deepEqual(result.failures, []);
+  assert.equal(result.strikes, 1);
 }
 
 test('a container that is created on a full disk', async () => {
