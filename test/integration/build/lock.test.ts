@@ -28,6 +28,8 @@ after(async () => {
 });
 
 interface Locked {
+  /** The whole answer. */
+  text: string;
   id: string;
   error: string;
   lock: string | undefined;
@@ -44,6 +46,7 @@ async function build(dockerfile: string, mode: string, content = '', query = '')
   return {
     id: messages.map(({ aux }) => aux?.ID ?? '').join(''),
     error: messages.map(({ error = '' }) => error).join('') + (status === 200 ? '' : text),
+    text,
     lock: messages.find(({ aux }) => aux?.lock !== undefined)?.aux?.lock,
   };
 }
@@ -77,6 +80,9 @@ test('written by a build, obeyed by the next although names lead elsewhere, and 
 test('what would change a frozen lock is named; what is no lock file, too', async () => {
   const { lock = '' } = await build('FROM busybox\nRUN true\n', 'update');
   assert.match(lock, /^version 1\nlocal docker\.io\/library\/busybox:latest sha256:[0-9a-f]{64}\n$/);
+  const { text } = await build('FROM busybox\nRUN true\n', 'frozen', lock);
+  assert.match(text, /load metadata for docker\.io\/library\/busybox:latest/);
+  assert.doesNotMatch(text, /library\/sha256:/);
   const missing = await build(`FROM busybox\nADD ${address} /\n`, 'frozen', lock);
   assert.match(missing.error, new RegExp(`Dockerfile.lock would have to change: add "http ${address}`));
   const unused = await build('FROM scratch\nCOPY Dockerfile /\n', 'frozen', lock);

@@ -1,8 +1,20 @@
 /** `system check`: finds what is damaged or missing in the stores, and repairs it. */
 import assert from 'node:assert/strict';
-import { closeSync, openSync, readdirSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { eventually } from '../command.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
 let daemon: Daemon;
@@ -91,6 +103,37 @@ test('folders of containers and volumes', async () => {
   await daemon.ok('start', 'folderless');
   await daemon.ok('rm', '-f', 'folderless');
   await daemon.ok('volume', 'rm', 'hollow');
+});
+
+test('what is left of a removed container, as a file of it cannot be removed', async (context) => {
+  const id = await daemon.ok('create', 'busybox', 'true');
+  const name = 'immutable';
+  const home = join(daemon.dataRoot, 'containers', id);
+  const left = join(daemon.dataRoot, 'removed', id);
+  writeFileSync(join(home, name), '');
+  const held = spawnSync('chattr', ['+i', join(home, name)]).status === 0;
+  try {
+    await daemon.ok('rm', id);
+    if (!held) return context.skip('no immutable files here');
+    let found = await check('--quick');
+    await eventually('the folder is told', async () => {
+      found = await check('--quick');
+      return found.code === 1;
+    });
+    assert.match(
+      found.text,
+      new RegExp(`folder ${left}: left by a removed container.*not permitted.*chattr`, 'is'),
+    );
+    const tried = await check('--quick', '--repair');
+    assert.match(tried.text, /not repaired: .*the repair failed: .*not permitted/i);
+    assert.equal(tried.code, 1);
+  } finally {
+    if (held) spawnSync('chattr', ['-i', join(left, name)]);
+  }
+  const repaired = await check('--quick', '--repair');
+  assert.equal(repaired.code, 0, repaired.text);
+  assert.equal(existsSync(left), false);
+  assert.match((await check('--quick')).text, /no problems/);
 });
 
 test('what cannot be repaired is said, and the exit code tells', async () => {
