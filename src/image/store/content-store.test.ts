@@ -71,6 +71,22 @@ test('leftovers that are too long are thrown away', async () => {
   assert.deepEqual(store.unfinished(), []);
 });
 
+test('an ingest without a byte leaves no file, and one that was never read on keeps its bytes', async () => {
+  const refused = await store.ingest(DIGEST);
+  await refused.close();
+  const wrong = await store.ingest(DIGEST);
+  await wrong.append(Buffer.from('wrong'));
+  await wrong.flush();
+  await wrong.restart();
+  await wrong.close();
+  assert.deepEqual(store.unfinished(), []);
+  const half = await store.ingest(DIGEST);
+  await half.append(Buffer.from('half'));
+  await half.close();
+  await (await store.ingest(DIGEST)).close();
+  assert.deepEqual(store.unfinished(), [{ digest: DIGEST, sizeBytes: 4 }]);
+});
+
 test('many chunks of all sizes arrive in order', async () => {
   const chunks = Array.from({ length: 300 }, (_, i) => Buffer.alloc(i * 97, i));
   const all = Buffer.concat(chunks);

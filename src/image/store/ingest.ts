@@ -1,7 +1,7 @@
 /**
  * One blob on its way into the content store: bytes are appended and hashed as they come, what an earlier attempt
  * left is hashed again before it counts, and the blob moves to its final name only with the right digest. Closing
- * keeps the file for the next attempt; `restart` and `discard` throw it away. Others may read the file as it grows.
+ * keeps a file with bytes for the next attempt; `restart` and `discard` throw it away. Others may read the file as it grows.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { rmSync } from 'node:fs';
@@ -207,8 +207,13 @@ export class Ingest {
       // The error was, or will be, reported by the write that needed the bytes; the next attempt hashes the file.
     } finally {
       await this.#syncing;
-      await this.#options.file.close();
-      this.#options.release();
+      try {
+        // Nothing that a next attempt could go on from. One that was committed has another name.
+        if ((await this.#options.file.stat()).size === 0) rmSync(this.path, { force: true });
+      } finally {
+        await this.#options.file.close();
+        this.#options.release();
+      }
     }
   }
 

@@ -1,5 +1,5 @@
 /** Builds that read from a registry, and write to one: what they start from, the cache that they use, the image. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeTar } from '../../fixtures/tar.ts';
 import type { FaultedDaemon } from '../faulted-daemon.ts';
@@ -46,6 +46,11 @@ async function isBuilt(daemon: FaultedDaemon, image: string): Promise<void> {
 async function clean(daemon: FaultedDaemon): Promise<void> {
   rmSync(contextFolder(daemon), { recursive: true, force: true });
   await cleanBuilds(daemon);
+  // Half a download is kept for a day; a build that has done without the cache does not ask for it again.
+  const folder = join(daemon.dataRoot, 'content/ingest');
+  for (const name of readdirSync(folder)) {
+    if (statSync(join(folder, name)).size > 0) rmSync(join(folder, name));
+  }
 }
 
 export const registryBuildScenarios: readonly Scenario[] = [
