@@ -23,10 +23,19 @@ export function lazyBuiltins(load: Load): Load {
 
 function standIn(load: () => object): object {
   let found: object | undefined;
+  const whole = (): object => {
+    found ??= load();
+    return found;
+  };
   return new Proxy(Object.create(null) as object, {
-    get: (_, key) => {
-      found ??= load();
-      return Reflect.get(found, key);
+    get: (_, key) => Reflect.get(whole(), key),
+    has: (_, key) => Reflect.has(whole(), key),
+    // A module that is imported when it is needed, or whole, is asked for all that it has.
+    ownKeys: () => Reflect.ownKeys(whole()),
+    getOwnPropertyDescriptor: (_, key) => {
+      const property = Reflect.getOwnPropertyDescriptor(whole(), key);
+      // What the stand-in does not have itself may only be shown as changeable.
+      return property === undefined ? undefined : { ...property, configurable: true };
     },
   });
 }

@@ -94,3 +94,22 @@ test('a rare module is loaded at the first use of something in it', () => {
   assert.equal(rare.value, 'node:crypto');
   assert.deepEqual(asked, ['node:fs', 'node:crypto']);
 });
+
+test('a rare module is loaded by the first look at it, and shows all that it has', () => {
+  const loaded: string[] = [];
+  const require = createRequire(import.meta.url);
+  const builtin = lazyBuiltins((name) => {
+    loaded.push(name);
+    return require(name);
+  });
+  const net = builtin('node:net') as typeof import('node:net');
+  assert.deepEqual(loaded, []);
+  // As a module that is imported late is copied.
+  const copied = Object.fromEntries(
+    Object.getOwnPropertyNames(net).map((name) => [name, Reflect.get(net, name)]),
+  );
+  assert.equal(copied['isIP'], require('node:net').isIP);
+  assert.equal('connect' in net, true);
+  assert.equal(Object.getOwnPropertyDescriptor(net, 'missing'), undefined);
+  assert.deepEqual(loaded, ['node:net']);
+});
