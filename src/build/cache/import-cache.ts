@@ -45,6 +45,7 @@ export class ImportCache implements CacheSource {
   /** One object a layer, whatever the records: what brings it, does so once. */
   readonly #layers = new Map<DiffID, Promise<BuiltLayer | undefined>>();
   readonly #holds: Hold[] = [];
+  readonly #bringing = new Set<Promise<void>>();
   readonly #brought: DiffID[] = [];
   /** Nobody waits for a cache after the build. */
   readonly #over = new AbortController();
@@ -122,11 +123,12 @@ export class ImportCache implements CacheSource {
     let brought: Promise<void> | undefined;
     const bring = async (signal: AbortSignal): Promise<void> => {
       if (snapshotter.layer(diffId) !== undefined) return;
+      // A failure behind that, and a release meanwhile, may leave it here.
+      this.#brought.push(diffId);
       await opened.bring(diffId, blob, signal).catch((error: unknown) => {
         if (!signal.aborted) this.#break(diffId, error);
         throw error;
       });
-      this.#brought.push(diffId);
       layer.verified = true;
       layer.sizeBytes = snapshotter.layer(diffId)?.sizeBytes ?? 0;
     };
@@ -136,11 +138,14 @@ export class ImportCache implements CacheSource {
       mediaType,
       fetch: (signal) => {
         // One that was aborted is tried for again.
-        brought ??= bring(signal).catch((error: unknown) => {
+        if (brought !== undefined) return brought;
+        const bringing = bring(signal).catch((error: unknown) => {
           brought = undefined;
           throw error;
         });
-        return brought;
+        brought = bringing;
+        this.#bringing.add(bringing);
+        return bringing;
       },
     };
     return layer;
@@ -191,6 +196,7 @@ export class ImportCache implements CacheSource {
     this.#over.abort();
     const opened = await this.#opened;
     await Promise.allSettled(this.#layers.values());
+    await Promise.allSettled(this.#bringing);
     for (const hold of this.#holds.splice(0)) await hold.release(this.#brought);
     if (!this.#closed) opened?.close?.();
     this.#closed = true;
