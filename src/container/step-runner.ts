@@ -270,7 +270,10 @@ export class EngineStepRunner implements StepRunner {
       return result;
     } catch (error) {
       cancel();
-      throw error;
+      await closed.promise;
+      // A supervisor that was gone before it could be spoken to has said why.
+      const told = await ended.promise.catch((failure: unknown) => failure);
+      throw told instanceof Error ? told : error;
     } finally {
       step.signal.removeEventListener('abort', cancel);
       // The supervisor leaves by itself; its cgroups are gone when it has closed the connection.

@@ -139,7 +139,7 @@ export class ImportCache implements CacheSource {
       fetch: (signal) => {
         // One that was aborted is tried for again.
         if (brought !== undefined) return brought;
-        const bringing = bring(signal).catch((error: unknown) => {
+        const bringing = bring(AbortSignal.any([signal, this.#over.signal])).catch((error: unknown) => {
           brought = undefined;
           throw error;
         });
