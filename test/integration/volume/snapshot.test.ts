@@ -79,6 +79,15 @@ async function stopRuntime(id: string, started: Promise<unknown>): Promise<numbe
   return undefined;
 }
 
+/** False where the process had come to its end before it was stopped. */
+function goesOn(pid: number): boolean {
+  try {
+    return process.kill(pid, 'SIGCONT');
+  } catch {
+    return false;
+  }
+}
+
 test('a container that is about to start keeps its volume as a running one does', async () => {
   const id = await daemon.ok(
     'create',
@@ -93,10 +102,10 @@ test('a container that is about to start keeps its volume as a running one does'
   const started = daemon.api('POST', `/containers/${id}/start`);
   const pid = await stopRuntime(id, started);
   const restored = await daemon.api('POST', '/volumes/data/snapshots/first/restore');
-  if (pid !== undefined) process.kill(pid, 'SIGCONT');
+  const held = pid !== undefined && goesOn(pid);
   assert.equal((await started).status, 204);
   await daemon.ok('wait', id);
-  if (pid !== undefined) assert.equal(restored.status, 409, restored.text);
+  if (held) assert.equal(restored.status, 409, restored.text);
   if (restored.status === 409) assert.match(await shell('ls /d'), /written/);
   await daemon.ok('rm', id);
 });
