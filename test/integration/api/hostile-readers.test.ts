@@ -13,13 +13,13 @@ import { dial } from './hostile-exchange.ts';
 
 const MIB = 1024 * 1024;
 /** What no limit would let grow without end grows by hundreds. */
-const DAEMON_GROWTH_MAX_MIB = 100;
+const DAEMON_GROWTH_MAX_MIB = 200;
 const SUPERVISOR_MAX_MIB = 8;
 /** Much more than sockets hold, and the log. */
 const FOLLOWED_BYTES = 20 * MIB;
 /** More than the bound: what a build says is kept for its client up to a limit. */
-const SAID_MIB = 150;
-const LARGE_MIB = 150;
+const SAID_MIB = 400;
+const LARGE_MIB = 400;
 const LINE = 'what nobody reads '.repeat(100);
 
 let daemon: Daemon;
