@@ -37,10 +37,15 @@ export function compileIgnorePattern(text: string, exception: boolean): IgnorePa
   return { exception, text, prefix, isWhole: special < 0, matches: matcher(text) };
 }
 
+/** Twice what a path may have; V8 refuses expressions of some ten thousands. */
+const EXPRESSION_MAX = 8192;
+
 function matcher(text: string): (path: string) => boolean {
   if (!WILD.test(text)) return (path) => path === text;
   const simple = simpleMatcher(text);
   if (simple !== undefined) return simple;
+  if (text.length > EXPRESSION_MAX)
+    throw new InvalidParameterError(`a pattern of ${text.length} characters is too long to have wildcards`);
   const source = expression(text);
   const stars = source.split('*').length - 1;
   // With the flag u a character is a code point, as in Go; `.` takes no line feed there, but other line ends.
