@@ -56,9 +56,9 @@ async function serve(name: string): Promise<Served> {
     bus,
     path,
     get,
-    [Symbol.asyncDispose]: () => {
-      server.close();
-      return Promise.resolve();
+    [Symbol.asyncDispose]: async () => {
+      server.stopAccepting();
+      await server.close();
     },
   };
 }
