@@ -5,7 +5,7 @@
 
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { type HijackedConnection, hijack, passConnection, switchProtocol } from './hijack.ts';
 import { httpStatus } from './http-status.ts';
 import type { ApiRequest } from './request.ts';
@@ -41,7 +41,7 @@ export class ApiResponse {
     const length = Buffer.byteLength(body);
     const all = status === 204 || status === 304 ? headers : { ...headers, 'Content-Length': String(length) };
     if (this.#response === null) {
-      this.#socket.end(`${rawHead(status, { ...all, Connection: 'close' })}${body}`);
+      endConnection(this.#socket, `${rawHead(status, { ...all, Connection: 'close' })}${body}`);
       return;
     }
     this.#response.writeHead(status, all);
@@ -53,6 +53,8 @@ export class ApiResponse {
     this.#answered = true;
     if (this.#response === null) {
       this.#socket.write(rawHead(status, { 'Content-Type': contentType, ...headers, Connection: 'close' }));
+      // As node:http has it: a client that has ended its half is gone, which only who reads is told.
+      this.#socket.once('end', () => this.#socket.destroy()).resume();
       return new ResponseStream(this.#socket);
     }
     this.#response.writeHead(status, { 'Content-Type': contentType, ...headers });
@@ -135,8 +137,25 @@ export class ResponseStream {
   }
 
   end(): void {
-    if (!this.#out.destroyed) this.#out.end();
+    if (this.#out.destroyed) return;
+    if (this.#out instanceof Socket) endConnection(this.#out, '');
+    else this.#out.end();
   }
+}
+
+/** A client that has its answer and sends on is listened to for so long. */
+const LINGER_MS = 5_000;
+
+/**
+ * Ends a bare connection behind `last`. What the client still sends is read and dropped, for a connection that is closed
+ * with unread bytes may lose the answer (RFC 9112, section 9.6).
+ */
+function endConnection(socket: Socket, last: string): void {
+  if (socket.destroyed) return;
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(timer));
+  socket.end(last);
+  socket.resume();
 }
 
 const REASONS: Record<number, string> = { 200: 'OK', 201: 'Created', 204: 'No Content', 304: 'Not Modified' };
