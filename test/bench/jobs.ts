@@ -38,6 +38,8 @@ const STDOUT_PIECE_BYTES = 10_000_000;
 const STDOUT_PIECES = 100;
 
 async function pull(engine: Engine, reference: string): Promise<number> {
+  // What the engine before has written is on the disk by now, and not in this one's way.
+  execFileSync('sync');
   const elapsedMs = await timedMs(engine, ['pull', '-q', ...engine.pullFlags, reference]);
   lastRemovalMs.set(engine, await timedMs(engine, ['rmi', '-f', reference]));
   return elapsedMs / 1000;

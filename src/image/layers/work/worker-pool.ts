@@ -1,8 +1,8 @@
 /**
  * The daemon's layer workers: threads that are started when there is work, do one job each, and end when they have
- * been idle for a while. Jobs queue for as many places as the machine has cores. Jobs that wait for the main thread to
- * feed or drain them need no place, and one that follows a growing file gives its place away while it waits for more,
- * so that nobody's slowness blocks the others.
+ * been idle for a while. Jobs queue for one place more than the machine has cores: the last of a row of equal jobs would
+ * else run beside idle cores. Jobs that wait for the main thread to feed or drain them need no place, and one that
+ * follows a growing file gives its place away while it waits for more, so that nobody's slowness blocks the others.
  */
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -59,7 +59,7 @@ export class WorkerPool {
   readonly #queue: (() => void)[] = [];
   #limited = 0;
 
-  constructor(limit: number = availableParallelism()) {
+  constructor(limit: number = availableParallelism() + 1) {
     this.#limit = limit;
   }
 
