@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import type { LayerInfo, LayerSource } from '../layers/snapshotter.ts';
+import { FakeSnapshotter } from '../testing/fake-snapshotter.ts';
 import { AMD64, testImage, testIndex, testLayer } from '../testing/image-builder.ts';
 import { ImageServer } from '../testing/image-server.ts';
 import { PullBench } from '../testing/pull-bench.ts';
@@ -273,4 +276,27 @@ test('a full disk ends a pull, and no unfinished layer stays to keep it full', a
   };
   await assert.rejects(bench.pull(`${server.host}/team/app:1`), /no space left on device/);
   assert.deepEqual(bench.content.unfinished(), []);
+});
+
+test('a layer that stands when another one fails goes with the pull', async () => {
+  await using server = await ImageServer.start();
+  const layers = [await testLayer('a'), await testLayer('b')];
+  const [, second] = layers.map(({ diffId }) => diffId);
+  server.push('app', 'latest', testImage(layers));
+  const { promise: stands, resolve } = Promise.withResolvers<void>();
+  class Hasty extends FakeSnapshotter {
+    override async add(source: LayerSource, signal: AbortSignal): Promise<LayerInfo> {
+      if (source.diffId === second) {
+        await stands;
+        throw new Error('the second one fails');
+      }
+      const layer = await super.add(source);
+      resolve();
+      await once(signal, 'abort');
+      return layer;
+    }
+  }
+  using bench = new PullBench({}, () => new Hasty());
+  await assert.rejects(bench.pull(`${server.host}/app`), /the second one fails/);
+  assert.deepEqual(bench.snapshotter.layers(), []);
 });

@@ -260,11 +260,10 @@ export class Puller {
         context.onProgress(layerStatus(shortDigest(digest), 'Already exists'));
         return { ...layer, verified: this.#isKnownBlob(diffId, descriptor) };
       }
+      // Also one that is given up: it may be too late to stop it.
+      added.push(diffId);
       const transfer = this.#transfers
         .transfer({ client: context.client, descriptor, diffId, onProgress: context.onProgress, signal })
-        .then(() => {
-          added.push(diffId);
-        })
         .catch((error: unknown) => {
           failure ??= { error };
           failed.abort(error);
