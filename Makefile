@@ -268,16 +268,19 @@ compatibility: build build/.test-packages ## Write docs/compatibility.md from wh
 demo: build ## Build an image, run it, fetch a page from it, clean up
 	@$(NODE) test/demo/main.ts
 
-# Results are kept in build/bench: BENCH_KEYS measures some rows anew, BENCH_RESUME=1 what an interrupted run has not measured.
-BENCH = $(NODE) test/bench/main.ts $(if $(BENCH_OUT),--out $(BENCH_OUT)) $(if $(BENCH_RESUME),--resume) $(BENCH_KEYS)
+# Results are kept in build/bench: BENCH_KEYS measures some rows anew, BENCH_RESUME=1 what an interrupted run has not measured,
+# BENCH_QUICK=1 everything once, to see that it works. What has not begun after BENCH_MINUTES is left out.
+BENCH = $(NODE) test/bench/main.ts $(if $(BENCH_OUT),--out $(BENCH_OUT)) $(if $(BENCH_RESUME),--resume) $(if $(BENCH_QUICK),--quick) \
+	$(if $(BENCH_MINUTES),--minutes $(BENCH_MINUTES)) $(BENCH_KEYS)
 bench: build build/.test-packages ## Time mydock beside Docker and Podman (BENCH_OUT=file writes the table there)
 	@$(BENCH)
 
 bench-growth: build build/.test-packages ## How costs grow with the work, ten minutes (BENCH_OUT=file: its plots/ too)
 	@$(BENCH) --growth
 
-bench-docs: build build/.test-packages ## Measure all of docs/benchmarks.md anew: table and plots
-	@$(NODE) test/bench/main.ts --all --out docs/benchmarks.md $(if $(BENCH_RESUME),--resume)
+bench-docs: BENCH_OUT = $(if $(BENCH_QUICK),build/bench/quick.md,docs/benchmarks.md)
+bench-docs: build build/.test-packages ## Measure all of docs/benchmarks.md anew, half an hour: table and plots
+	@$(BENCH) --all
 
 # The generator is no dependency of the project: what it wrote is committed, and only a change of the .proto files needs it.
 build/protoc/node_modules/.bin/protoc-gen-es: | $(NODE)

@@ -5,12 +5,18 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, symlinkSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buildxProgram } from '../fixtures/compose.ts';
 
+/** For one command that is not timed, and for a daemon's end. */
+const COMMAND_LIMIT_MS = 300_000;
+const STOP_LIMIT_MS = 60_000;
 const CNI_STATE = '/var/lib/cni';
 const ROOT = resolve(import.meta.dirname, '../..');
+
+/** The engine that the others are compared with. */
+export const OWN = 'mydock';
 
 export interface Engine {
   readonly name: string;
@@ -24,12 +30,16 @@ export interface Engine {
   readonly pullFlags: readonly string[];
   /** Whether its client's `build` uses BuildKit where it is told to; others than Docker's build as they always do. */
   readonly hasBuildkit: boolean;
+  /** Whether it has an older builder too, which its client uses where it is told not to use BuildKit. */
+  readonly hasClassicBuilder: boolean;
   /** Words that remove all that it keeps of builds. */
   readonly pruneBuilds: readonly string[];
   /** Names (comm) of its daemons, and of the processes that it keeps for each container. */
   readonly daemonNames: readonly string[];
   readonly helperNames: readonly string[];
   start(): Promise<void>;
+  /** Starts it anew where it has died. */
+  revive(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -42,7 +52,8 @@ export function drive(engine: Engine, ...args: string[]): string {
   const result = spawnSync(file, [...flags, ...args], {
     env: engine.env,
     encoding: 'utf8',
-    timeout: 600_000,
+    timeout: COMMAND_LIMIT_MS,
+    killSignal: 'SIGKILL',
   });
   if (result.status !== 0) {
     throw new Error(`${engine.name} ${args.join(' ')}: ${result.status}: ${result.stderr}`);
@@ -61,7 +72,11 @@ interface DaemonOptions {
   readonly folder: string;
   /** Docker's client needs it to build with BuildKit; null where there is none. */
   readonly buildx?: string | null;
+  readonly hasClassicBuilder?: boolean;
 }
+
+const hasEnded = (child: ChildProcess | undefined): boolean =>
+  child === undefined || child.exitCode !== null || child.signalCode !== null;
 
 /** An engine with a daemon, which answers on a Unix socket. */
 class DaemonEngine implements Engine {
@@ -72,6 +87,7 @@ class DaemonEngine implements Engine {
   readonly socket: string;
   readonly pullFlags = [];
   readonly hasBuildkit: boolean;
+  readonly hasClassicBuilder: boolean;
   readonly pruneBuilds = ['builder', 'prune', '-af'];
   readonly daemonNames: readonly string[];
   readonly helperNames: readonly string[];
@@ -84,6 +100,7 @@ class DaemonEngine implements Engine {
     this.name = options.name;
     this.socket = options.socket;
     this.hasBuildkit = options.buildx !== null;
+    this.hasClassicBuilder = options.hasClassicBuilder === true;
     this.command = options.command;
     this.daemonNames = options.daemonNames;
     this.helperNames = options.helperNames;
@@ -94,15 +111,15 @@ class DaemonEngine implements Engine {
     const { daemon, folder, versionFormat, buildx } = this.#options;
     const [file = '', ...args] = daemon;
     mkdirSync(folder, { recursive: true });
-    if (buildx) {
-      const plugins = join(folder, '.docker/cli-plugins');
-      mkdirSync(plugins, { recursive: true });
-      symlinkSync(buildx, join(plugins, 'docker-buildx'));
+    const plugin = join(folder, '.docker/cli-plugins/docker-buildx');
+    if (buildx && !existsSync(plugin)) {
+      mkdirSync(dirname(plugin), { recursive: true });
+      symlinkSync(buildx, plugin);
     }
     const log = openSync(join(folder, 'log'), 'a');
     const child = spawn(file, args, { stdio: ['ignore', log, log], env: { ...process.env, HOME: folder } });
     this.#process = child;
-    for (let attempt = 0; attempt < 300 && child.exitCode === null; attempt++) {
+    for (let attempt = 0; attempt < 300 && !hasEnded(child); attempt++) {
       if (existsSync(this.#options.socket)) {
         try {
           this.version = drive(this, 'version', '--format', versionFormat);
@@ -116,12 +133,17 @@ class DaemonEngine implements Engine {
     throw new Error(`${this.name} does not start: see ${folder}/log`);
   }
 
+  async revive(): Promise<void> {
+    if (hasEnded(this.#process)) await this.start();
+  }
+
   async stop(): Promise<void> {
     const child = this.#process;
-    if (child === undefined || child.exitCode !== null) return;
+    if (child === undefined || hasEnded(child)) return;
     const exit = new Promise((done) => child.once('exit', done));
     child.kill('SIGTERM');
-    await exit;
+    // The sandbox ends whatever stays.
+    await Promise.race([exit, sleep(STOP_LIMIT_MS, undefined, { ref: false })]);
   }
 }
 
@@ -134,6 +156,7 @@ class Podman implements Engine {
   readonly socket = undefined;
   readonly pullFlags = ['--tls-verify=false'];
   readonly hasBuildkit = true;
+  readonly hasClassicBuilder = false;
   readonly pruneBuilds = ['image', 'prune', '-f'];
   readonly daemonNames = [];
   readonly helperNames = ['conmon', 'slirp4netns', 'rootlessport'];
@@ -154,6 +177,10 @@ class Podman implements Engine {
     return Promise.resolve();
   }
 
+  revive(): Promise<void> {
+    return Promise.resolve();
+  }
+
   stop(): Promise<void> {
     drive(this, 'rm', '-fa');
     return Promise.resolve();
@@ -163,7 +190,7 @@ class Podman implements Engine {
 export function engines(folder: string): Engine[] {
   const found: Engine[] = [
     new DaemonEngine({
-      name: 'mydock',
+      name: OWN,
       daemon: [
         join(ROOT, 'bin/mydockd'),
         ...[
@@ -214,6 +241,7 @@ export function engines(folder: string): Engine[] {
         helperNames: ['containerd-shim', 'docker-proxy'],
         folder: join(folder, 'docker'),
         buildx: buildxProgram() ?? null,
+        hasClassicBuilder: true,
       }),
     );
   }

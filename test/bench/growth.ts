@@ -1,7 +1,7 @@
 /**
  * How costs grow with the work: curves over a number of files, layers, ports, running containers, bytes. Few points and
- * few rounds each, so that all of them together take about ten minutes; where an engine would need minutes for a point, the points
- * end before that.
+ * few rounds each, so that all of them together take about seven minutes; an engine that a point takes long is not asked for the
+ * next one.
  */
 import { join } from 'node:path';
 import { makeImage, makeLayer } from '../fixtures/image.ts';
@@ -24,12 +24,19 @@ export interface CurveJob {
 export interface Growth {
   readonly xLabel: string;
   readonly points: readonly number[];
+  /** At most, for a point (turns.ts). */
   readonly rounds: number;
+  /** All of it, for all engines, on the machine of docs/benchmarks.md. */
+  readonly expectedSec: number;
   readonly curves: readonly CurveJob[];
   /** Before the first round of a point; not timed. */
   prepare?(engine: Engine, x: number): Promise<void>;
   /** Behind the last point. */
   finish?(engine: Engine): void;
+}
+
+export function keysOf({ curves }: Growth): string[] {
+  return curves.map(({ key }) => key);
 }
 
 const FIRST_PORT = 21_000;
@@ -53,8 +60,9 @@ export function growths(registry: Registry, busybox: string, folder: string): Gr
 function byRunning(busybox: string): Growth {
   return {
     xLabel: 'running containers',
-    points: [0, 50, 100, 200],
-    rounds: 5,
+    points: [0, 50, 100, 150],
+    rounds: 3,
+    expectedSec: 130,
     prepare: (engine, x) => keepRunning(engine, busybox, x),
     finish: removeAll,
     curves: [
@@ -86,8 +94,9 @@ function byLayers(registry: Registry): Growth {
   const pushed = new Set<number>();
   return {
     xLabel: 'layers',
-    points: [1, 40, 80, 120],
+    points: [1, 60, 120],
     rounds: 5,
+    expectedSec: 50,
     prepare: async (engine, x) => {
       if (!pushed.has(x)) await registry.push('layers', String(x), await layeredImage(x));
       pushed.add(x);
@@ -122,7 +131,8 @@ function byPorts(busybox: string): Growth {
   return {
     xLabel: 'published ports',
     points: [0, 25, 50, 100, 200],
-    rounds: 2,
+    rounds: 3,
+    expectedSec: 45,
     finish: removeAll,
     curves: [
       {
@@ -143,6 +153,7 @@ function byOutput(busybox: string): Growth {
     xLabel: 'MB',
     points: [1, 50, 100, 200],
     rounds: 3,
+    expectedSec: 30,
     curves: [
       {
         key: 'stdout-by-bytes',
@@ -161,7 +172,8 @@ function bySize(registry: Registry): Growth {
   return {
     xLabel: 'MB unpacked, in layers of 294 MB and 16,080 entries',
     points: [1, 2, 3].map((layers) => layers * LAYER_MB),
-    rounds: 2,
+    rounds: 3,
+    expectedSec: 90,
     prepare: async (_, x) => {
       if (!pushed.has(x)) await registry.push('sized', String(x), await largeImageOf(x / LAYER_MB));
       pushed.add(x);
@@ -184,7 +196,7 @@ function bySize(registry: Registry): Growth {
 function byFiles(busybox: string, folder: string): Growth {
   const jobs = new Map<number, ReturnType<typeof buildJobs>[number]>();
   const job = (files: number): ReturnType<typeof buildJobs>[number] | undefined => {
-    const sizes = { files, meanFileBytes: COPIED_FILE_BYTES, runSteps: 1, rounds: 1 };
+    const sizes = { files, meanFileBytes: COPIED_FILE_BYTES, runSteps: 1 };
     const made =
       jobs.get(files) ??
       buildJobs(busybox, join(folder, `files-${files}`), sizes).find(({ key }) => key === 'build-copy');
@@ -194,7 +206,8 @@ function byFiles(busybox: string, folder: string): Growth {
   return {
     xLabel: 'files of 4 KB',
     points: [1000, 5000, 10_000, 20_000],
-    rounds: 2,
+    rounds: 3,
+    expectedSec: 60,
     curves: [
       {
         key: 'copy-by-files',

@@ -15,12 +15,24 @@ export interface Job {
   readonly key: string;
   readonly title: string;
   readonly unit: 'ms' | 's' | 'MB';
+  /** At most, where a round is quick (turns.ts); 1 for what rounds do not make better. */
   readonly rounds: number;
+  /** All of it, for all engines, on the machine of docs/benchmarks.md. */
+  readonly expectedSec: number;
+  /** Title of the row that has the values of engines which measure nothing here, because they would do the same as there. */
+  readonly othersFrom?: string;
+  /** What the rounds measure besides: a row of its own. */
+  readonly also?: { readonly title: string; readonly unit: 'ms'; take(engine: Engine): number[] };
   /** Before the first round, and behind the last one; not timed. */
   prepare?(engine: Engine): Promise<void>;
   finish?(engine: Engine): void;
   /** Undefined: the engine has nothing to measure here. */
   measure(engine: Engine): Promise<number | undefined>;
+}
+
+/** Of all rows that come of it. */
+export function titlesOf({ title, also }: Job): string[] {
+  return also === undefined ? [title] : [title, also.title];
 }
 
 export interface References {
@@ -31,6 +43,7 @@ export interface References {
 
 /** What its start has left behind is gone by then, of every engine. */
 const REST_MS = 20_000;
+const ROUNDS = 10;
 const PARALLEL = 40;
 const MEMORY_CONTAINERS = 10;
 const LISTED_CONTAINERS = 100;
@@ -41,12 +54,32 @@ async function pull(engine: Engine, reference: string): Promise<number> {
   // What the engine before has written is on the disk by now, and not in this one's way.
   execFileSync('sync');
   const elapsedMs = await timedMs(engine, ['pull', '-q', ...engine.pullFlags, reference]);
-  lastRemovalMs.set(engine, await timedMs(engine, ['rmi', '-f', reference]));
+  const removedMs = await timedMs(engine, ['rmi', '-f', reference]);
+  const key = removalKey(engine, reference);
+  removalsMs.set(key, [...(removalsMs.get(key) ?? []), removedMs]);
   return elapsedMs / 1000;
 }
 
-/** How long the image that was pulled last took to go. */
-const lastRemovalMs = new Map<Engine, number>();
+/** How long the images that were pulled took to go; taken once. */
+const removalsMs = new Map<string, number[]>();
+
+const removalKey = (engine: Engine, reference: string): string => `${engine.name} ${reference}`;
+
+function takeRemovals(engine: Engine, reference: string): number[] {
+  const taken = removalsMs.get(removalKey(engine, reference)) ?? [];
+  removalsMs.delete(removalKey(engine, reference));
+  return taken;
+}
+
+/** When all engines have rested since they were started. */
+let restedAtMs: number | undefined;
+
+async function restMemory(engine: Engine): Promise<number | undefined> {
+  restedAtMs ??= performance.now() + REST_MS;
+  await sleep(Math.max(0, restedAtMs - performance.now()));
+  const bytes = memoryOf(engine.daemonNames, 'resident');
+  return bytes === undefined ? undefined : bytes / 1e6;
+}
 
 /** Reads every file of an image in a new container, nothing of it being in memory. */
 async function firstRead(engine: Engine, image: string): Promise<number> {
@@ -83,6 +116,7 @@ export function jobs({ busybox, debian, large }: References): Job[] {
     title,
     unit: 'ms',
     rounds: 15,
+    expectedSec: 12,
     measure: (engine) => timedMs(engine, ['run', '--rm', ...flags, busybox, 'true']),
   });
   // The lines are made once and then read from memory, so that the engine is what takes the time.
@@ -96,11 +130,8 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       title: 'daemon at rest, resident memory',
       unit: 'MB',
       rounds: 1,
-      measure: async (engine) => {
-        await sleep(REST_MS);
-        const bytes = memoryOf(engine.daemonNames, 'resident');
-        return bytes === undefined ? undefined : bytes / 1e6;
-      },
+      expectedSec: 21,
+      measure: restMemory,
     },
     run('run', '`run --rm busybox true`, bridge'),
     run('run-none', '`run --rm --network none busybox true`', '--network', 'none'),
@@ -109,6 +140,7 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       title: '`docker run --rm busybox true`: the same client for both daemons',
       unit: 'ms',
       rounds: 15,
+      expectedSec: 7,
       measure: async (engine) =>
         engine.socket === undefined || !hasProgram('docker')
           ? undefined
@@ -121,6 +153,7 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       title: 'create, start, wait and remove through the API',
       unit: 'ms',
       rounds: 25,
+      expectedSec: 8,
       measure: (engine) => apiCycleMs(engine, busybox),
     },
     {
@@ -128,6 +161,7 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       title: '`exec` of `true`',
       unit: 'ms',
       rounds: 15,
+      expectedSec: 8,
       measure: (engine) => execMs(engine, busybox),
       finish: removeAll,
     },
@@ -135,7 +169,8 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       key: 'stop',
       title: '`stop` of a container that obeys at once',
       unit: 'ms',
-      rounds: 11,
+      rounds: ROUNDS,
+      expectedSec: 35,
       measure: (engine) => stopMs(engine, busybox),
     },
     {
@@ -143,6 +178,7 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       title: `\`ps\` with ${LISTED_CONTAINERS} running`,
       unit: 'ms',
       rounds: 15,
+      expectedSec: 60,
       prepare: (engine) => keepRunning(engine, busybox, LISTED_CONTAINERS),
       measure: (engine) => timedMs(engine, ['ps']),
       finish: removeAll,
@@ -151,14 +187,16 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       key: 'parallel',
       title: `${PARALLEL} \`run -d\` in parallel`,
       unit: 's',
-      rounds: 3,
+      rounds: ROUNDS,
+      expectedSec: 130,
       measure: (engine) => parallelRuns(engine, busybox),
     },
     {
       key: 'stdout',
       title: '1 GB of stdout through `run`',
       unit: 's',
-      rounds: 1,
+      rounds: ROUNDS,
+      expectedSec: 130,
       measure: async (engine) => (await timedMs(engine, ['run', '--rm', busybox, 'sh', '-c', lines])) / 1000,
     },
     {
@@ -166,6 +204,7 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       title: 'private memory per running container (one published port), without its own processes',
       unit: 'MB',
       rounds: 1,
+      expectedSec: 20,
       measure: (engine) => helperMemory(engine, busybox),
     },
     ...(debian === undefined
@@ -175,14 +214,16 @@ export function jobs({ busybox, debian, large }: References): Job[] {
             key: 'pull-debian',
             title: 'pull of a Debian base',
             unit: 's',
-            rounds: 3,
+            rounds: ROUNDS,
+            expectedSec: 80,
             measure: (engine: Engine) => pull(engine, debian),
           } as const,
           {
             key: 'read',
             title: 'first read of all files of a Debian base, cold',
             unit: 'ms',
-            rounds: 3,
+            rounds: ROUNDS,
+            expectedSec: 60,
             measure: (engine: Engine) => firstRead(engine, debian),
           } as const,
         ]),
@@ -190,15 +231,10 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       key: 'pull-large',
       title: 'pull of 5 layers, 1.47 GB, 80,400 entries',
       unit: 's',
-      rounds: 3,
+      rounds: ROUNDS,
+      expectedSec: 230,
+      also: { title: 'removal of that image', unit: 'ms', take: (engine) => takeRemovals(engine, large) },
       measure: (engine) => pull(engine, large),
-    },
-    {
-      key: 'pull-large',
-      title: 'removal of that image (the last time)',
-      unit: 'ms',
-      rounds: 1,
-      measure: async (engine) => lastRemovalMs.get(engine),
     },
   ];
 }

@@ -2,117 +2,59 @@
  * `make bench`: times mydock, and Docker and Podman where they are installed, in one run on one machine, engines
  * taking turns, and prints medians with ratios. Runs in the tests' sandbox, with a registry beside it.
  *
- *   main.ts [--growth | --all] [--resume] [--out FILE] [KEY…]
+ *   main.ts [--growth | --all] [--resume] [--quick] [--minutes N] [--out FILE] [KEY…]
  *
  * Rows are in jobs.ts and build-jobs.ts, with `--growth` curves in growth.ts instead, with `--all` both. Keys pick some of them. What is
- * measured is kept in a file: with keys or `--resume` it is added to, and `--resume` measures only what is missing.
- * `--out` writes the document from all that the file has.
+ * measured is kept in build/bench: with keys or `--resume` it is added to, and `--resume` measures only what is missing or has
+ * failed. `--quick` goes through all of it with one round each, to see that it works, and keeps that apart. What has not begun after
+ * so many minutes is left out. `--out` writes the document from all that is kept.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { busyboxImage, debianImage, hasDebianImage } from '../fixtures/catalog.ts';
 import { prepareFixtures } from '../fixtures/prepare.ts';
 import { startRegistry } from '../fixtures/registry.ts';
 import { closeAgents } from './api-cycle.ts';
-import { buildJobs } from './build-jobs.ts';
-import { drive, type Engine, engines } from './engines.ts';
-import { type Growth, growths } from './growth.ts';
-import { type Job, jobs } from './jobs.ts';
+import { buildJobs, FULL_SIZES, QUICK_SIZES } from './build-jobs.ts';
+import { drive, type Engine, engines, OWN } from './engines.ts';
+import { type Growth, growths, keysOf } from './growth.ts';
+import { type Job, jobs, titlesOf } from './jobs.ts';
 import { largeImage } from './large-image.ts';
-import { shown, tableText, writeDocument } from './report.ts';
-import { median, Results, type Values } from './results.ts';
+import { measureGrowth, measureRow } from './measure.ts';
+import { Progress } from './progress.ts';
+import { tableText, writeDocument } from './report.ts';
+import { Results } from './results.ts';
 
 const SANDBOX = resolve(import.meta.dirname, '../run/sandbox.sh');
 
-/** A measurement that takes longer than this is told of. */
-const SLOW_MS = 5000;
+const LIMIT_MIN = 35;
+/** A part that has begun in time may end behind it. */
+const GRACE_MIN = 15;
 
-const RESULTS = resolve(import.meta.dirname, '../../build/bench/results.json');
+const RESULTS = resolve(import.meta.dirname, '../../build/bench');
 /** In the sandbox, where nothing else of the disk can be written. */
 const INNER_RESULTS = 'results.json';
+const KEEP_MS = 3000;
 
 interface Options {
   readonly rows: boolean;
   readonly curves: boolean;
   readonly resume: boolean;
+  readonly quick: boolean;
+  readonly limitMin: number;
   readonly out: string | undefined;
   readonly keys: readonly string[];
 }
 
-/** Takes turns among the engines; the rounds from `first` to 0 warm caches and do not count. */
-async function takeTurns(
-  name: string,
-  running: readonly Engine[],
-  rounds: { first: number; count: number },
-  measure: (engine: Engine) => Promise<number | undefined>,
-): Promise<Values> {
-  const values = new Map<string, number[]>();
-  for (let round = rounds.first; round < rounds.count; round++) {
-    for (const engine of running) {
-      // Rounds of slow engines take minutes: whoever watches sees that they go on.
-      const started = performance.now();
-      const value = await measure(engine);
-      if (process.stderr.isTTY || performance.now() - started > SLOW_MS) {
-        console.error(`${name}, round ${round}, ${engine.name}: ${value?.toPrecision(3) ?? 'not measured'}`);
-      }
-      if (value === undefined || round < 0) continue;
-      values.set(engine.name, [...(values.get(engine.name) ?? []), value]);
-    }
-  }
-  return Object.fromEntries([...values].map(([engine, all]) => [engine, median(all)]));
-}
-
-async function measureJob(job: Job, running: readonly Engine[]): Promise<Values> {
-  try {
-    for (const engine of running) await job.prepare?.(engine);
-    // The first round is not counted where there are several.
-    const rounds = { first: job.rounds > 1 ? -1 : 0, count: job.rounds };
-    return await takeTurns(job.key, running, rounds, (engine) => job.measure(engine));
-  } finally {
-    for (const engine of running) job.finish?.(engine);
-  }
-}
-
-async function measureRows(all: readonly Job[], running: readonly Engine[], results: Results): Promise<void> {
-  for (const job of all) {
-    const values = await measureJob(job, running);
-    results.addRow({ key: job.key, title: job.title, unit: job.unit, rounds: job.rounds, values });
-    const parts = Object.entries(values).map(([engine, value]) => `${engine} ${shown(value, job.unit)}`);
-    console.log(`${job.title}: ${parts.join(', ')}`);
-  }
-}
-
-async function measureGrowth(growth: Growth, running: readonly Engine[], results: Results): Promise<void> {
-  const { xLabel, rounds } = growth;
-  const points = new Map<string, { x: number; values: Values }[]>();
-  try {
-    for (const x of growth.points) {
-      for (const engine of running) await growth.prepare?.(engine, x);
-      for (const { key, unit, measure } of growth.curves) {
-        const name = `${key} at ${x}`;
-        const values = await takeTurns(name, running, { first: 0, count: rounds }, (engine) =>
-          measure(engine, x),
-        );
-        points.set(key, [...(points.get(key) ?? []), { x, values }]);
-        const parts = Object.entries(values).map(([engine, value]) => `${engine} ${shown(value, unit)}`);
-        console.log(`${name} ${xLabel}: ${parts.join(', ')}`);
-      }
-    }
-  } finally {
-    for (const engine of running) growth.finish?.(engine);
-  }
-  for (const { key, title, unit } of growth.curves) {
-    results.addCurve({ key, title, unit, xLabel, rounds, points: points.get(key) ?? [] });
-  }
-}
+/** The exit status of a run that is over, with something missing: what there is can be written down. */
+const INCOMPLETE = 3;
 
 async function inside(options: Options): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'bench-'));
   const registry = await startRegistry();
   const running: Engine[] = [];
-  const { keys, resume } = options;
   const results = new Results(join(tmpdir(), INNER_RESULTS));
   try {
     const references = {
@@ -121,42 +63,27 @@ async function inside(options: Options): Promise<void> {
       large: await registry.push('large', 'latest', await largeImage()),
     };
     for (const engine of engines(folder)) {
-      await engine.start();
-      running.push(engine);
+      if (await starts(engine)) running.push(engine);
+      else process.exitCode = INCOMPLETE;
     }
     results.setEngines(running);
     const contexts = join(folder, 'contexts');
-    const allJobs = [...jobs(references), ...buildJobs(references.busybox, contexts)];
+    const sizes = options.quick ? QUICK_SIZES : FULL_SIZES;
+    const allJobs = [...jobs(references), ...buildJobs(references.busybox, contexts, sizes)];
     const allGrowths = growths(registry, references.busybox, contexts);
-    results.setOrder(
-      allJobs.map(({ title }) => title),
-      allGrowths.flatMap((growth) => growth.curves.map(({ key }) => key)),
-    );
-    const isPicked = (key: string): boolean => keys.length === 0 || keys.includes(key);
-    const wantedJobs = allJobs
-      .filter(({ key }) => isPicked(key) && (options.rows || keys.length > 0))
-      .filter(({ title }) => !resume || results.row(title) === undefined);
-    const wantedGrowths = allGrowths
-      .filter(
-        (growth) => growth.curves.some(({ key }) => isPicked(key)) && (options.curves || keys.length > 0),
-      )
-      .filter((growth) => !resume || growth.curves.some(({ key }) => results.curve(key) === undefined));
+    results.setOrder(allJobs.flatMap(titlesOf), allGrowths.flatMap(keysOf));
+    const wanted = picked(allJobs, allGrowths, options, results);
+    const progress = new Progress([...wanted.jobs, ...wanted.growths], options.limitMin * 60);
+    const bench = { running, results, progress, isQuick: options.quick };
     // Before anything was pulled.
-    await measureRows(
-      wantedJobs.filter(({ key }) => key === 'rest'),
-      running,
-      results,
-    );
+    for (const job of wanted.jobs.filter(({ key }) => key === 'rest')) await measureRow(job, bench);
     for (const engine of running) drive(engine, 'pull', '-q', ...engine.pullFlags, references.busybox);
-    await measureRows(
-      wantedJobs.filter(({ key }) => key !== 'rest'),
-      running,
-      results,
-    );
-    for (const growth of wantedGrowths) await measureGrowth(growth, running, results);
+    for (const job of wanted.jobs.filter(({ key }) => key !== 'rest')) await measureRow(job, bench);
+    for (const growth of wanted.growths) await measureGrowth(growth, bench);
+    if (!tellMissing(wanted, results)) process.exitCode = INCOMPLETE;
   } finally {
     closeAgents();
-    for (const engine of running) await engine.stop();
+    for (const engine of running) await engine.stop().catch((error: unknown) => console.error(error));
     await registry.stop();
     spawnSync('umount', ['-lR', folder], { stdio: 'ignore' });
     rmSync(folder, { recursive: true, force: true });
@@ -164,11 +91,83 @@ async function inside(options: Options): Promise<void> {
   console.log(`\n${tableText(results)}`);
 }
 
-/** Runs this program again in the sandbox; ends with it when interrupted, so that the caller can clean up. */
-async function inSandbox(args: readonly string[]): Promise<number> {
+/** Others may be missing, and are then told of; without mydock there is nothing to measure. */
+async function starts(engine: Engine): Promise<boolean> {
+  try {
+    await engine.start();
+    return true;
+  } catch (error) {
+    if (engine.name === OWN) throw error;
+    console.error(error instanceof Error ? error.message : error);
+    return false;
+  }
+}
+
+interface Wanted {
+  readonly jobs: readonly Job[];
+  readonly growths: readonly Growth[];
+}
+
+function picked(
+  allJobs: readonly Job[],
+  allGrowths: readonly Growth[],
+  { keys, rows, curves, resume }: Options,
+  results: Results,
+): Wanted {
+  const known = new Set([...allJobs.map(({ key }) => key), ...allGrowths.flatMap(keysOf)]);
+  const unknown = keys.filter((key) => !known.has(key));
+  if (unknown.length > 0)
+    throw new Error(`nothing is called ${unknown.join(', ')}; there are: ${[...known].join(' ')}`);
+  const isPicked = (key: string): boolean => keys.length === 0 || keys.includes(key);
+  return {
+    jobs: allJobs
+      .filter(({ key }) => isPicked(key) && (rows || keys.length > 0))
+      .filter((job) => !resume || !titlesOf(job).every((title) => results.hasRow(title))),
+    growths: allGrowths
+      .filter((growth) => keysOf(growth).some(isPicked) && (curves || keys.length > 0))
+      .filter((growth) => !resume || !keysOf(growth).every((key) => results.hasCurve(key))),
+  };
+}
+
+/** Says what was not measured although it was wanted; whether all of mydock is there. */
+function tellMissing({ jobs: wantedJobs, growths: wantedGrowths }: Wanted, results: Results): boolean {
+  const parts = [
+    ...wantedJobs.flatMap(titlesOf).map((name) => ({ name, part: results.row(name) })),
+    ...wantedGrowths.flatMap(keysOf).map((name) => ({ name, part: results.curve(name) })),
+  ];
+  const missing = parts.filter(({ part }) => part === undefined);
+  if (missing.length > 0) {
+    console.error(`not measured, as the time was over: ${missing.map(({ name }) => name).join('; ')}`);
+  }
+  for (const { name, part } of parts) {
+    for (const [engine, failure] of Object.entries(part?.failures ?? {}))
+      console.error(`failed: ${name}: ${engine}: ${failure}`);
+  }
+  return missing.length === 0 && parts.every(({ part }) => part?.failures[OWN] === undefined);
+}
+
+/**
+ * Runs this program again in the sandbox; ends with it when interrupted, so that the caller can clean up, and when it does not
+ * come to an end. `keep` is called now and then: what was measured so far outlives whatever happens to this program.
+ */
+async function inSandbox(args: readonly string[], limitMin: number, keep: () => void): Promise<number> {
   const child = spawn(SANDBOX, args, { stdio: 'inherit' });
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => child.kill('SIGKILL'));
-  return await new Promise((done) => child.once('exit', (code) => done(code ?? 1)));
+  const end = (): boolean => child.kill('SIGKILL');
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, end);
+  const keeper = setInterval(keep, KEEP_MS);
+  const limit = setTimeout(
+    () => {
+      console.error(`the benchmarks did not end ${GRACE_MIN} minutes behind their time`);
+      end();
+    },
+    (limitMin + GRACE_MIN) * 60_000,
+  );
+  try {
+    return await new Promise((done) => child.once('exit', (code) => done(code ?? 1)));
+  } finally {
+    clearInterval(keeper);
+    clearTimeout(limit);
+  }
 }
 
 function readOptions(words: string[]): Options {
@@ -182,10 +181,12 @@ function readOptions(words: string[]): Options {
     return at >= 0;
   };
   const out = value('--out');
-  const [growth, all, resume] = [flag('--growth'), flag('--all'), flag('--resume')];
+  const limitMin = Number(value('--minutes') ?? LIMIT_MIN);
+  if (!(limitMin > 0)) throw new Error('--minutes takes a number above 0');
+  const [growth, all, resume, quick] = [flag('--growth'), flag('--all'), flag('--resume'), flag('--quick')];
   const unknown = words.find((word) => word.startsWith('-'));
   if (unknown !== undefined) throw new Error(`unknown flag: ${unknown}`);
-  return { rows: !growth || all, curves: growth || all, resume, out, keys: words };
+  return { rows: !growth || all, curves: growth || all, resume, quick, limitMin, out, keys: words };
 }
 
 async function main(): Promise<void> {
@@ -196,22 +197,27 @@ async function main(): Promise<void> {
   await largeImage();
   const folder = mkdtempSync(join(tmpdir(), 'mydock-bench-'));
   const innerResults = join(folder, INNER_RESULTS);
+  const kept = join(RESULTS, options.quick ? 'quick.json' : 'results.json');
   const isFresh = options.keys.length === 0 && !options.resume;
-  if (!isFresh && existsSync(RESULTS)) copyFileSync(RESULTS, innerResults);
+  if (!isFresh && existsSync(kept)) copyFileSync(kept, innerResults);
+  mkdirSync(RESULTS, { recursive: true });
+  const keep = (): void => {
+    if (!existsSync(innerResults)) return;
+    copyFileSync(innerResults, `${kept}.new`);
+    renameSync(`${kept}.new`, kept);
+  };
   const name = `mydock-bench-${process.pid}`;
   try {
     const args = [name, folder, process.execPath, ...process.argv.slice(1)];
-    process.exitCode = await inSandbox(args);
+    process.exitCode = await inSandbox(args, options.limitMin, keep);
   } finally {
     spawnSync(SANDBOX, ['--sweep', name], { stdio: 'inherit' });
-    // Also of a run that was interrupted: the next one goes on with it.
-    if (existsSync(innerResults)) {
-      mkdirSync(dirname(RESULTS), { recursive: true });
-      copyFileSync(innerResults, RESULTS);
-    }
+    keep();
     rmSync(folder, { recursive: true, force: true });
   }
-  if (options.out !== undefined && process.exitCode === 0) writeDocument(options.out, new Results(RESULTS));
+  const isOver = process.exitCode === 0 || process.exitCode === INCOMPLETE;
+  if (options.out !== undefined && isOver) writeDocument(options.out, new Results(kept));
+  if (process.exitCode !== 0) console.error('what is missing can be measured with --resume (BENCH_RESUME=1)');
 }
 
 await main();

@@ -17,19 +17,20 @@ export function tableText(results: Results): string {
     ...others.map((name) => `${own} : ${name}`),
     'rounds',
   ];
-  const cells = ({ title, unit, rounds, values }: Row): string[] => {
+  const cells = ({ title, unit, rounds, values, failures }: Row): string[] => {
     const mine = values[own];
     return [
       title,
       ...[own, ...others].map((name) => {
         const value = values[name];
+        if (failures[name] !== undefined) return 'failed';
         return value === undefined ? '–' : shown(value, unit);
       }),
       ...others.map((name) => {
         const theirs = values[name];
         return mine === undefined || theirs === undefined ? '–' : `1 : ${(theirs / mine).toFixed(1)}`;
       }),
-      String(rounds),
+      roundsText([own, ...others].flatMap((name) => rounds[name] ?? [])),
     ];
   };
   const line = (words: readonly string[]): string => `| ${words.join(' | ')} |`;
@@ -38,6 +39,11 @@ export function tableText(results: Results): string {
     line(columns.map(() => '---')),
     ...results.rows().map((row) => line(cells(row))),
   ].join('\n');
+}
+
+/** One number where all engines had as many. */
+function roundsText(counts: readonly number[]): string {
+  return [...new Set(counts)].length === 1 ? String(counts[0]) : counts.join(', ');
 }
 
 /** Writes a plot a curve below `folder`; gives what shows them in a document that stands beside it. */
@@ -50,7 +56,8 @@ export function writePlots(results: Results, folder: string): string {
   });
   return shownIn.length === 0
     ? ''
-    : `\nHow costs grow with the work (\`test/bench/growth.ts\`; medians, rounds in brackets):\n\n${shownIn.join('\n\n')}\n`;
+    : `\nHow costs grow with the work (\`test/bench/growth.ts\`; medians of as many rounds as the
+brackets say, of one where a round takes 3 s or longer; a line ends where the next round would take too long):\n\n${shownIn.join('\n\n')}\n`;
 }
 
 function curvePlot({ title, xLabel, unit, rounds, points }: Curve, names: readonly string[]): string {
@@ -77,7 +84,9 @@ export function writeDocument(path: string, results: Results): void {
 
 Medians of \`make bench\`, all engines in one run on one machine, taking turns (${results.machine}). Absolute figures move from
 machine to machine; the ratios are what to look at. What is measured is in \`test/bench\`; times include the command line
-client, but for the row that names the API.
+client, but for the row that names the API. Medians are of at least 10 rounds behind one that does not count where a round takes
+under 3 s, of 3 elsewhere, of 2 where one takes a minute; the last column has their numbers, engine by engine where they differ.
+Memory is measured once, per container over 10 containers.
 
 ${tableText(results)}
 ${writePlots(results, join(dirname(path), 'plots'))}${sections}`,

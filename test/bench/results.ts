@@ -8,13 +8,18 @@ import { dirname } from 'node:path';
 
 /** Medians by the engine's name. */
 export type Values = Record<string, number>;
+/** How many rounds a median is of, by the engine's name. */
+export type Rounds = Record<string, number>;
+/** What an engine that could not be measured said, by its name. */
+export type Failures = Record<string, string>;
 
 export interface Row {
   readonly key: string;
   readonly title: string;
   readonly unit: string;
-  readonly rounds: number;
+  readonly rounds: Rounds;
   readonly values: Values;
+  readonly failures: Failures;
 }
 
 export interface Curve {
@@ -22,11 +27,17 @@ export interface Curve {
   readonly title: string;
   readonly xLabel: string;
   readonly unit: string;
+  /** At most, for a point. */
   readonly rounds: number;
   readonly points: readonly { readonly x: number; readonly values: Values }[];
+  readonly failures: Failures;
 }
 
+/** Of the file; what was written in another form is not read. */
+const FORM = 2;
+
 interface Content {
+  form: number;
   machine: string;
   /** Versions by name, in the order of the columns. */
   engines: Record<string, string>;
@@ -45,13 +56,15 @@ export class Results {
   constructor(path: string) {
     this.#path = path;
     const empty: Content = {
+      form: FORM,
       machine: '',
       engines: {},
       rows: {},
       curves: {},
       order: { titles: [], curves: [] },
     };
-    this.#content = existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Content) : empty;
+    const kept = existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Content) : empty;
+    this.#content = kept.form === FORM ? kept : empty;
     this.#content.machine = `${availableParallelism()} processors, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`;
   }
 
@@ -80,6 +93,15 @@ export class Results {
     return this.#content.curves[key];
   }
 
+  /** Whether nothing of a row is left to measure. */
+  hasRow(title: string): boolean {
+    return isWhole(this.#content.rows[title]);
+  }
+
+  hasCurve(key: string): boolean {
+    return isWhole(this.#content.curves[key]);
+  }
+
   setEngines(engines: readonly { readonly name: string; readonly version: string }[]): void {
     for (const { name, version } of engines) this.#content.engines[name] = version;
     this.#save();
@@ -105,6 +127,10 @@ export class Results {
     writeFileSync(`${this.#path}.new`, `${JSON.stringify(this.#content, null, 2)}\n`);
     renameSync(`${this.#path}.new`, this.#path);
   }
+}
+
+function isWhole(part: { readonly failures: Failures } | undefined): boolean {
+  return part !== undefined && Object.keys(part.failures).length === 0;
 }
 
 export function median(values: readonly number[]): number {

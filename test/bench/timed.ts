@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import type { Engine } from './engines.ts';
 
 /** No command that is measured takes as long as this unless it hangs. */
-const LIMIT_MS = 600_000;
+const LIMIT_MS = 300_000;
 
 /** Throws with what it wrote to stderr where it fails, or does not end. */
 export async function timedMs(
