@@ -2,88 +2,30 @@
  * One pattern of a .dockerignore file, with the meaning that Docker's clients and BuildKit give it: it is checked as Go's
  * filepath.Match has it, and matched as a regular expression of RE2 made of it, with `**` for any number of folders.
  * Both sides are observable: `[^a]` takes a slash, `a**` all that begins with `a`, `^` is an anchor beside wildcards.
- * Matching takes bounded time, whatever the pattern.
  */
 import { InvalidParameterError } from '../errors.ts';
-import { compileExpression } from '../expression/expression.ts';
 import { compilePathPattern } from '../path-pattern.ts';
+import { isWild, type PatternElement, patternElements } from './pattern-elements.ts';
 
 export interface IgnorePattern {
   /** `!pattern`: takes back what earlier patterns leave out. */
   readonly exception: boolean;
   /** Cleaned, without the `!`. */
   readonly text: string;
-  /** Whether a whole path matches; its parent folders are the caller's to ask for. */
-  matches(path: string): boolean;
-  /** What everything that matches begins with; `isWhole`: only that matches, and nothing longer. */
+  /** For pattern-automaton.ts; undefined where only the text itself matches. */
+  readonly elements: readonly PatternElement[] | undefined;
+  /** What everything that matches begins with. */
   readonly prefix: string;
-  readonly isWhole: boolean;
 }
 
-/** With one of these a pattern becomes an expression, in which `^` means something too. */
-const WILD = /[*?[\]\\]/;
 const SPECIAL = /[*?[\]\\^]/;
-const QUOTED = /[.+()|{}$]/;
-/** Patterns of literals, `*`, `**` and `?` alone have no other meaning in JavaScript's expressions. */
-const SIMPLE = /^[^[\]\\^]*$/;
-/** Beyond this, trying all ways to match costs too much, and they are followed all at once instead. */
-const MAX_STARS = 3;
 
 /** `text` is cleaned as Go's filepath.Clean does it. Throws InvalidParameter with Go's words. */
-export function compileIgnorePattern(text: string, exception: boolean): IgnorePattern {
+function compileIgnorePattern(text: string, exception: boolean): IgnorePattern {
+  if (!isWild(text)) return { exception, text, prefix: text, elements: undefined };
   compilePathPattern(text);
-  const special = WILD.test(text) ? text.search(SPECIAL) : -1;
-  const prefix = special < 0 ? text : text.slice(0, special);
-  return { exception, text, prefix, isWhole: special < 0, matches: matcher(text) };
-}
-
-/** Twice what a path may have; V8 refuses expressions of some ten thousands. */
-const EXPRESSION_MAX = 8192;
-
-function matcher(text: string): (path: string) => boolean {
-  if (!WILD.test(text)) return (path) => path === text;
-  const simple = simpleMatcher(text);
-  if (simple !== undefined) return simple;
-  if (text.length > EXPRESSION_MAX)
-    throw new InvalidParameterError(`a pattern of ${text.length} characters is too long to have wildcards`);
-  const source = expression(text);
-  const stars = source.split('*').length - 1;
-  // With the flag u a character is a code point, as in Go; `.` takes no line feed there, but other line ends.
-  if (SIMPLE.test(text) && stars <= MAX_STARS) {
-    const compiled = new RegExp(source.replaceAll('.*', '[^\\n]*'), 'u');
-    return (path) => compiled.test(path);
-  }
-  return compileExpression(source);
-}
-
-/** What Docker does not make an expression of: `**` alone at one end, and nothing else that is special. */
-function simpleMatcher(text: string): ((path: string) => boolean) | undefined {
-  const bare = text.replace(/^\*\*/, '').replace(/\*\*$/, '');
-  if (WILD.test(bare) || text === bare) return undefined;
-  if (text.startsWith('**') && !(text.length > 2 && text.endsWith('**'))) {
-    return (path) => path.endsWith(bare) || (bare.startsWith('/') && path === bare.slice(1));
-  }
-  if (text.startsWith('**')) return undefined;
-  return (path) => path.startsWith(bare);
-}
-
-/** As the patterns' own matcher builds it. */
-function expression(text: string): string {
-  let source = '^';
-  const characters = [...text];
-  for (let at = 0; at < characters.length; at++) {
-    const character = characters[at] ?? '';
-    if (character === '*' && characters[at + 1] === '*') {
-      at++;
-      if (characters[at + 1] === '/') at++;
-      source += at + 1 === characters.length ? '.*' : '(.*/)?';
-    } else if (character === '*') source += '[^/]*';
-    else if (character === '?') source += '[^/]';
-    else if (QUOTED.test(character)) source += `\\${character}`;
-    else if (character === '\\') source += `\\${characters[++at] ?? ''}`;
-    else source += character;
-  }
-  return `${source}$`;
+  const prefix = text.slice(0, text.search(SPECIAL));
+  return { exception, text, prefix, elements: patternElements(text) };
 }
 
 /** Go's filepath.Clean. */
