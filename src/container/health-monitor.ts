@@ -32,7 +32,7 @@ export function watchHealth(engine: EngineContext, container: Container, resumed
     container.save();
   }
   container.healthMonitor?.stop();
-  container.healthMonitor = new HealthMonitor(engine, container, command);
+  container.healthMonitor = new HealthMonitor(engine, container, command, resumed);
 }
 
 /** The run has ended. As with Docker, what does not run counts as unhealthy; no event tells so. */
@@ -52,31 +52,33 @@ export class HealthMonitor {
   #timer: NodeJS.Timeout | undefined;
   #restartTimer: NodeJS.Timeout | undefined;
 
-  constructor(engine: EngineContext, container: Container, command: string[]) {
+  constructor(engine: EngineContext, container: Container, command: string[], resumed: boolean) {
     this.#engine = engine;
     this.#container = container;
     this.#command = command;
     this.#times = healthTimes(container.record.config.Healthcheck ?? {});
     const { state } = container.record;
     this.#startedMs = Date.parse('startedAt' in state ? state.startedAt : '') || Date.now();
-    this.#schedule();
+    // A daemon that comes back to hundreds of containers would ask all of them in the same moment, each time.
+    this.#schedule(resumed ? Math.random() : 1);
   }
 
   /** No probe begins after this, and the result of one that runs is dropped. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    clearTimeout(this.#restartTimer);
+    this.#restartNoMore();
   }
 
   get #health(): Health {
     return this.#container.record.health ?? startingHealth(undefined);
   }
 
-  #schedule(): void {
+  /** `part` of the pause, from 0 to 1. */
+  #schedule(part = 1): void {
     if (this.#stopped) return;
     const waitMs = nextProbeMs(this.#health.Status, this.#times, Date.now() - this.#startedMs);
-    this.#timer = setTimeout(() => void this.#probe(), waitMs);
+    this.#timer = setTimeout(() => void this.#probe(), waitMs * part);
   }
 
   async #probe(): Promise<void> {
@@ -104,7 +106,12 @@ export class HealthMonitor {
     }
     if (health.Status === 'healthy') this.#container.unhealthyDelayMs = 0;
     if (health.Status === 'unhealthy') this.#restartSoon();
-    else clearTimeout(this.#restartTimer);
+    else this.#restartNoMore();
+  }
+
+  #restartNoMore(): void {
+    clearTimeout(this.#restartTimer);
+    this.#restartTimer = undefined;
   }
 
   /** For containers that ask for it; the delay grows from one restart to the next until the container is healthy. */

@@ -25,6 +25,14 @@ test('the defaults are those of Docker', () => {
     retries: 3,
   });
   assert.equal(healthTimes({ Timeout: 1_500_000 }).timeoutMs, 1.5);
+  // What a timer cannot be set for would fire at once.
+  const month = 30 * 86_400 * 1e9;
+  const { intervalMs, timeoutMs, startIntervalMs } = healthTimes({
+    Interval: month,
+    Timeout: month,
+    StartInterval: month,
+  });
+  assert.deepEqual([intervalMs, timeoutMs, startIntervalMs], Array(3).fill(2 ** 31 - 1));
 });
 
 test('CMD runs as it is, CMD-SHELL through the shell of the image, NONE not at all', () => {

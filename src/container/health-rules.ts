@@ -3,6 +3,7 @@
  * health-probe.ts, the clock health-monitor.ts.
  */
 import type { ContainerConfig, Health, HealthConfig, HealthcheckResult } from '../api/containers.ts';
+import { LONGEST_TIMER_MS } from '../base/longest-timer.ts';
 
 export { RESTART_UNHEALTHY_LABEL } from '../api/containers.ts';
 
@@ -21,14 +22,16 @@ export interface HealthTimes {
   retries: number;
 }
 
-/** With Docker's defaults for what is absent or 0. */
+/** With Docker's defaults for what is absent or 0. What a timer is set for is no longer than one can be. */
 export function healthTimes(check: HealthConfig): HealthTimes {
   const ms = (ns: number | undefined, fallback: number): number => (ns ? ns / NANOSECONDS_PER_MS : fallback);
+  const timerMs = (ns: number | undefined, fallback: number): number =>
+    Math.min(ms(ns, fallback), LONGEST_TIMER_MS);
   return {
-    intervalMs: ms(check.Interval, DEFAULT_INTERVAL_MS),
-    timeoutMs: ms(check.Timeout, DEFAULT_TIMEOUT_MS),
+    intervalMs: timerMs(check.Interval, DEFAULT_INTERVAL_MS),
+    timeoutMs: timerMs(check.Timeout, DEFAULT_TIMEOUT_MS),
     startPeriodMs: ms(check.StartPeriod, 0),
-    startIntervalMs: ms(check.StartInterval, DEFAULT_START_INTERVAL_MS),
+    startIntervalMs: timerMs(check.StartInterval, DEFAULT_START_INTERVAL_MS),
     retries: check.Retries || DEFAULT_RETRIES,
   };
 }

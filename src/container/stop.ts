@@ -2,6 +2,7 @@
 
 import { ConflictError, errorMessage, InternalError, NotModifiedError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { LONGEST_TIMER_MS } from '../base/longest-timer.ts';
 import { parseSignal, signalName } from '../base/signals.ts';
 import { stepSync } from '../base/steps.ts';
 import type { Container } from './container.ts';
@@ -211,7 +212,7 @@ async function within(promise: Promise<unknown>, ms: number | undefined): Promis
     return true;
   }
   const { promise: late, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(false), ms);
+  const timer = setTimeout(() => resolve(false), Math.min(ms, LONGEST_TIMER_MS));
   try {
     return await Promise.race([promise.then(() => true), late]);
   } finally {

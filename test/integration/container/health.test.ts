@@ -125,6 +125,21 @@ test('an unhealthy container is restarted where its label asks for it', {
   await daemon.ok('rm', '-f', 'revived');
 });
 
+test('a restart that was not needed in the end does not stand in the way of the next one', {
+  skip: TESTING_DOCKER,
+}, async () => {
+  // Its first check fails and the next ones do not: mostly before it would have been restarted.
+  const check = 'test -e /once || { touch /once; exit 1; }; test ! -e /run/bad';
+  const label = ['--label', 'mydock.restart-unhealthy=true', '--health-retries', '1', '--stop-timeout', '0'];
+  await start('spared', check, '--tmpfs', '/run', ...label, '--health-interval', '10ms');
+  await becomes('spared', 'healthy');
+  const count = async (): Promise<number> => Number(await daemon.inspect('spared', '{{.RestartCount}}'));
+  const before = await count();
+  await daemon.ok('exec', 'spared', 'touch', '/run/bad');
+  await eventually('restarted', async () => (await count()) > before);
+  await daemon.ok('rm', '-f', 'spared');
+});
+
 test('--no-healthcheck and a check of an unknown kind run nothing', async () => {
   await daemon.ok('run', '-d', '--name', 'none', '--no-healthcheck', 'busybox', 'sleep', '100');
   assert.equal(await daemon.inspect('none', '{{json .State.Health}}').catch(() => 'null'), 'null');

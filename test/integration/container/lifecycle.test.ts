@@ -41,6 +41,15 @@ test('stop of a stopped container and start of a running one change nothing', as
   await daemon.ok('rm', '-f', 'twice');
 });
 
+test('a stop that may take months does not kill at once', async () => {
+  const script = 'trap "sleep 0.2; exit 7" TERM; touch /ready; while :; do sleep 0.1; done';
+  const id = await daemon.ok('run', '-d', 'busybox', 'sh', '-c', script);
+  await daemon.ok('exec', id, 'sh', '-c', 'until [ -e /ready ]; do sleep 0.05; done');
+  await daemon.ok('stop', '-t', '3000000', id);
+  assert.equal(await daemon.inspect(id, '{{.State.ExitCode}}'), '7');
+  await daemon.ok('rm', id);
+});
+
 test('restart gives a new process', async () => {
   await daemon.ok('run', '-d', '--name', 'anew', ...SLEEP);
   const before = await daemon.inspect('anew', '{{.State.Pid}} {{.State.StartedAt}}');
