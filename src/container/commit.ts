@@ -10,6 +10,7 @@ import { step, stepSync } from '../base/steps.ts';
 import { applyChanges } from '../build/apply-changes.ts';
 import { ConfigState } from '../build/solve/config-state.ts';
 import { scratchConfig } from '../build/solve/scratch-config.ts';
+import type { DiffID } from '../image/digest.ts';
 import type { ImageConfig, RunConfig } from '../image/image-config.ts';
 import type { CommittedLayer } from '../image/layers/snapshotter.ts';
 import { familiarString, parseReference, withDefaultTag } from '../image/reference.ts';
@@ -50,12 +51,12 @@ export async function commitContainer(
   const reference = imageName(request);
   const parent = engine.images.tryResolve(container.record.imageId);
   const config = changedConfig(container, request);
-  const layer = await step('commit/layer', container.id, () =>
-    commitUpper(engine, container, request.pause, signal),
-  );
-  // The container holds its own layers; nothing holds the new one until the image is stored.
-  const hold = await engine.images.hold({ layers: [layer.diffId] });
+  // The container holds its own layers; nothing else holds the new one until the image is stored.
+  const hold = engine.images.holdNew();
   try {
+    const layer = await step('commit/layer', container.id, () =>
+      commitUpper(engine, container, request.pause, { onStored: hold.onStored, signal }),
+    );
     const stored = await step('commit/blob', container.id, () => engine.images.keepBlob(layer));
     const image = stepSync('commit/image', container.id, () =>
       addImage(engine, container, { parent, config, layer: stored, request, reference }),
@@ -68,7 +69,7 @@ export async function commitContainer(
     return image;
   } finally {
     // An image leaves an empty layer out, and one that was refused leaves any: nobody else would take it away.
-    await hold.release([layer.diffId]);
+    await hold.release();
   }
 }
 
@@ -86,7 +87,7 @@ async function commitUpper(
   engine: EngineContext,
   container: Container,
   pause: boolean,
-  signal: AbortSignal,
+  { onStored, signal }: { onStored: (diffId: DiffID) => void; signal: AbortSignal },
 ): Promise<CommittedLayer> {
   const { upper } = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   return await withRoot(engine, container, async (_, removed) => {
@@ -95,11 +96,11 @@ async function commitUpper(
       emptyBaseMountPoints(upper, lower),
     );
     if (!pause || container.record.state.status !== 'running') {
-      return await engine.snapshotter.commit(upper, end, { exclude });
+      return await engine.snapshotter.commit(upper, end, { exclude, onStored });
     }
     await container.mutex.run(() => pauseForCommit(engine, container));
     try {
-      return await engine.snapshotter.commit(upper, end, { exclude });
+      return await engine.snapshotter.commit(upper, end, { exclude, onStored });
     } finally {
       resume(engine, container);
     }

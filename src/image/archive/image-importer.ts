@@ -49,11 +49,12 @@ export async function importImage(deps: ImporterDeps, request: ImportRequest): P
     throw new InvalidParameterError(`operating system "${platform.os}" is not supported`);
   }
   const config = deps.applyChanges(request.changes, platform);
-  const layer = await step('import/layer', from, () =>
-    snapshotter.addTar(notEmpty(openSource(deps, request)), {}, signal),
-  );
-  const hold = await imageStore.hold({ layers: [layer.diffId] });
+  const hold = imageStore.holdNew();
+  const { onStored } = hold;
   try {
+    const layer = await step('import/layer', from, () =>
+      snapshotter.addTar(notEmpty(openSource(deps, request)), { onStored }, signal),
+    );
     const stored = await imageStore.keepBlob(layer);
     signal.throwIfAborted();
     await step('import/prepare', from, () => snapshotter.prepare([layer.diffId]));
@@ -65,7 +66,7 @@ export async function importImage(deps: ImporterDeps, request: ImportRequest): P
     imageStore.tell('import', id, reference === undefined ? id : familiar(reference), image);
     return image;
   } finally {
-    await hold.release([layer.diffId]);
+    await hold.release();
   }
 }
 

@@ -29,6 +29,8 @@ import type { Job, JobResult, LayerFormat, NewLayer } from './work/worker-protoc
 
 const SYNC_DELAY_MS = 2000;
 
+type OnStored = BlobOptions['onStored'] | undefined;
+
 export interface LayerStoreOptions {
   format: LayerFormat;
   /** False: nothing is ever flushed to disk, for stores that need not outlive the machine's next boot. Default true. */
@@ -179,9 +181,10 @@ export class LayerStore {
         hooks,
         signal,
       );
-      if (isTemporary) return await this.#publish(directory, result, false);
-      if (blob === undefined) return await this.#publishSynced(directory, result);
-      const layer = await this.#publish(directory, result);
+      const { onStored } = options;
+      if (isTemporary) return await this.#publish(directory, result, { isLasting: false, onStored });
+      if (blob === undefined) return await this.#publishSynced(directory, result, onStored);
+      const layer = await this.#publish(directory, result, { onStored });
       if (result.blob === undefined)
         throw new InternalError(`layer ${layer.diffId} was made without its blob`);
       const { digest, sizeBytes } = result.blob;
@@ -193,10 +196,14 @@ export class LayerStore {
     }
   }
 
-  async #publish(directory: string, result: JobResult, isLasting = true): Promise<LayerInfo> {
+  async #publish(
+    directory: string,
+    result: JobResult,
+    { isLasting = true, onStored }: { isLasting?: boolean; onStored?: OnStored } = {},
+  ): Promise<LayerInfo> {
     const layer = storedLayer(result);
     stepSync('layer/complete', layer.diffId, () => this.directory.complete(directory, layer));
-    const isNew = await this.#show(directory, layer);
+    const isNew = await this.#show(directory, layer, onStored);
     if (isNew) {
       this.#unsynced.add(layer.diffId);
       if (isLasting) this.#syncSoon();
@@ -204,19 +211,20 @@ export class LayerStore {
     return layerInfo(layer);
   }
 
-  async #publishSynced(directory: string, result: JobResult): Promise<LayerInfo> {
-    if (!this.#lasting) return await this.#publish(directory, result);
+  async #publishSynced(directory: string, result: JobResult, onStored: OnStored): Promise<LayerInfo> {
+    if (!this.#lasting) return await this.#publish(directory, result, { onStored });
     const layer = storedLayer(result);
     await step('layer/complete', layer.diffId, () => this.directory.completeSynced(directory, layer));
-    if (await this.#show(directory, layer)) await this.directory.syncNames();
+    if (await this.#show(directory, layer, onStored)) await this.directory.syncNames();
     else if (this.#unsynced.has(layer.diffId)) await this.#sync();
     return layerInfo(layer);
   }
 
   /** Makes a layer visible; false where another call had made the same one meanwhile. */
-  async #show(directory: string, layer: StoredLayer): Promise<boolean> {
+  async #show(directory: string, layer: StoredLayer, onStored: OnStored): Promise<boolean> {
     const { diffId } = layer;
     if (this.#layers.has(diffId)) {
+      onStored?.(diffId);
       await this.discard(directory);
       return false;
     }
@@ -224,6 +232,7 @@ export class LayerStore {
     const torn = this.directory.unpublish(diffId);
     stepSync('layer/publish', diffId, () => this.directory.publish(directory, diffId));
     this.#layers.set(diffId, layer);
+    onStored?.(diffId);
     if (torn !== undefined) await this.discard(torn);
     return true;
   }

@@ -66,6 +66,11 @@ export interface CommittedLayer extends LayerInfo {
 export interface BlobOptions {
   /** How the blob of a new layer is compressed, where one is made; the same bytes every time. Default gzip. */
   compression?: LayerCompression;
+  /**
+   * Called once the layer is there, before anybody else can take one of the same content away: from then on it is to be
+   * held (`ImageStore.holdNew`) by whoever is to make something of it.
+   */
+  onStored?: (diffId: DiffID) => void;
 }
 
 export interface TarOptions extends BlobOptions {

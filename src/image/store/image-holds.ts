@@ -22,6 +22,14 @@ export interface Hold {
   release(unused?: Iterable<DiffID>): Promise<void>;
 }
 
+/** Of layers that are yet to be made. */
+export interface NewLayersHold {
+  /** For the snapshotter, which calls it in the moment when a layer is there; held until `release`. */
+  readonly onStored: (diffId: DiffID) => void;
+  /** Ends the hold, and removes those of its layers that nobody needs now. Later calls do nothing. */
+  release(): Promise<void>;
+}
+
 export interface ImageHoldsOptions {
   tables: ImageTables;
   contentStore: ContentStore;
@@ -54,6 +62,23 @@ export class ImageHolds {
         if (released) return;
         released = true;
         for (const key of keys) this.#letGo(key);
+        await this.collect([...unused, ...this.#deferredLayers], [...this.#deferredBlobs]);
+      },
+    };
+  }
+
+  /** A hold after the making could come too late: another user of a layer of the same content may have let go of it. */
+  holdNew(): NewLayersHold {
+    const held: DiffID[] = [];
+    return {
+      onStored: (diffId) => {
+        held.push(diffId);
+        this.#held.set(diffId, (this.#held.get(diffId) ?? 0) + 1);
+      },
+      release: async () => {
+        const unused = held.splice(0);
+        if (unused.length === 0) return;
+        for (const diffId of unused) this.#letGo(diffId);
         await this.collect([...unused, ...this.#deferredLayers], [...this.#deferredBlobs]);
       },
     };

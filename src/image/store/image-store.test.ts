@@ -258,6 +258,20 @@ test('a hold keeps layers and blobs; what was to go meanwhile goes when it ends'
   assert.deepEqual([bench.snapshotter.layers(), bench.content.has(layer.digest)], [[], false]);
 });
 
+test('a layer that is being made stays from the moment on when it is there, whoever else lets go of it', async () => {
+  using bench = new PullBench();
+  const layer = await testLayer('x');
+  const other = addImage(bench, [layer], { references: ['other'] });
+  const hold = bench.images.holdNew();
+  hold.onStored(layer.diffId);
+  await bench.images.remove('other', NO_FORCE);
+  assert.equal(bench.images.get(other.id), undefined);
+  assert.deepEqual(bench.snapshotter.layers(), [layer.diffId]);
+  await hold.release();
+  await hold.release();
+  assert.deepEqual(bench.snapshotter.layers(), []);
+});
+
 test('a sweep removes layers without an image, and unpacks again what the driver lost', async () => {
   using bench = new PullBench();
   const [used, stray] = [await testLayer('used'), await testLayer('stray')];

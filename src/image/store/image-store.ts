@@ -18,7 +18,7 @@ import { imageMatchesPlatform, type Platform, platformRank } from '../platform.t
 import { familiarString, parseReference, type Reference, repositoryName } from '../reference.ts';
 import type { ContentStore } from './content-store.ts';
 import { checkImages, type ImagesChecked } from './image-check.ts';
-import { type Hold, type HoldRequest, ImageHolds } from './image-holds.ts';
+import { type Hold, type HoldRequest, ImageHolds, type NewLayersHold } from './image-holds.ts';
 import { familiarNameRow, ImageList, type ListedImage } from './image-list.ts';
 import { digestTarget, IMAGE_ID, missingName, nameKey, tagTarget } from './image-names.ts';
 import { type PruneOptions, type PruneResult, pruneImages } from './image-prune.ts';
@@ -26,7 +26,7 @@ import { ImageRemover, type Removal, type RemovedItem, type RemoveOptions } from
 import { type ImageRow, ImageTables, type LayerBlob, type NameRow } from './image-tables.ts';
 import { restoreLayers } from './layer-restore.ts';
 
-export type { Hold, HoldRequest } from './image-holds.ts';
+export type { Hold, HoldRequest, NewLayersHold } from './image-holds.ts';
 export { familiarNameRow, type ListedImage } from './image-list.ts';
 export { nameKey } from './image-names.ts';
 export type { PruneOptions, PruneResult } from './image-prune.ts';
@@ -485,6 +485,11 @@ export class ImageStore {
   /** Keeps layers and blobs from being collected until the hold is released: for pulls, loads and builds. */
   async hold(request: HoldRequest): Promise<Hold> {
     return await this.#holds.hold(request);
+  }
+
+  /** Keeps layers from the moment on when they are made: see image-holds.ts. */
+  holdNew(): NewLayersHold {
+    return this.#holds.holdNew();
   }
 
   /** Removes those of the given layers that no image, container or hold needs. */

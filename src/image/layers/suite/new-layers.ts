@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { addon } from '../../../native/addon.ts';
-import { digestOf } from '../../digest.ts';
+import { type DiffID, digestOf } from '../../digest.ts';
 import {
   assertSameTree,
   CAPABILITY,
@@ -50,6 +50,18 @@ export function newLayerTests(driver: SuiteDriver): void {
       addon().setXattr(join(target, 'usr/bin/third'), 'security.capability', CAPABILITY);
       const { upper } = writable;
       const committed = await fixture.snapshotter.commit(upper);
+      const told: [DiffID, boolean][] = [];
+      const onStored = (diffId: DiffID): void => {
+        told.push([diffId, fixture.snapshotter.layer(diffId) !== undefined]);
+      };
+      // One that is there already, and one that is not.
+      await fixture.snapshotter.commit(upper, undefined, { onStored });
+      await fixture.snapshotter.remove(committed.diffId);
+      await fixture.snapshotter.commit(upper, undefined, { onStored });
+      assert.deepEqual(told, [
+        [committed.diffId, true],
+        [committed.diffId, true],
+      ]);
       const other = await fixture.snapshotter.commit(upper, undefined, { compression: 'zstd' });
       assert.equal(other.diffId, committed.diffId);
       const again = await fixture.snapshotter.commit(upper);
