@@ -1,6 +1,6 @@
 /*
- * Trees that others may change while they are read: what the listing (tree.c) and the reading of
- * contents (tree_read.c) share. The contract with JavaScript is src/native/tree.ts.
+ * Trees that others may change while they are read: what the listing (tree.c, tree_list.c) and the
+ * reading of contents (tree_read.c) share. The contract with JavaScript is src/native/tree.ts.
  */
 #ifndef MYDOCK_ADDON_TREE_H
 #define MYDOCK_ADDON_TREE_H
@@ -38,6 +38,8 @@ void tree_fields(const struct stat *st, double *fields);
  * descriptor, or -1 with errno. */
 int tree_open(int root, const char *path, uint64_t flags);
 
+/* On the thread pool; the others are synchronous. */
+napi_value tree_list(napi_env env, napi_callback_info info);
 napi_value tree_read(napi_env env, napi_callback_info info);
 napi_value tree_read_files(napi_env env, napi_callback_info info);
 napi_value tree_open_file(napi_env env, napi_callback_info info);

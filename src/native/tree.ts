@@ -1,7 +1,8 @@
 /**
  * The addon's functions for trees that others may change while they are read (native/addon/tree.h): names are opened
  * below an open root, links are never followed, and a file is read only while it is what was listed. Paths are byte
- * strings relative to the root, '' is the root itself. All are synchronous; errors carry `code` and `path`.
+ * strings relative to the root, '' is the root itself. Listing is done on the thread pool, all else is synchronous; errors
+ * carry `code` and `path`.
  */
 import { addon } from './addon.ts';
 
@@ -46,7 +47,8 @@ export interface TreeListing {
 }
 
 export interface TreeAddon {
-  treeList(rootFd: number, path: string | Uint8Array): TreeListing;
+  /** Unsorted. The root may be closed meanwhile. */
+  treeList(rootFd: number, path: string | Uint8Array, withXattrs: boolean): Promise<TreeListing>;
   /** Null where nothing is; a link at the end is what is looked at. `xattrs` of all but links. */
   treeLook(
     rootFd: number,

@@ -8,6 +8,7 @@ import type { LayerContent, LayerEntry, LayerFileRun, LayerWriter } from '../../
 import { type ByteString, byteString, bytesOf, EMPTY } from '../../image/layers/tar/byte-string.ts';
 import { isReservedName } from '../../image/layers/tar/entry-path.ts';
 import { TREE_FIELDS } from '../../native/tree.ts';
+import { baseOf, below, parentOf } from './entry-path.ts';
 import { type Leaf, type LeafBlock, LeafBlocks, RunGatherer } from './leaf-block.ts';
 import { type FileEntry, resolveInside, utf8 } from './tree-files.ts';
 
@@ -327,16 +328,4 @@ function attributesOf(entry: FileEntry): Attributes {
     mtimeNsec: entry.field(TREE_FIELDS.nanoseconds),
     xattrs: entry.xattrs.map(({ name, value }) => ({ name: utf8(name), value })),
   };
-}
-
-export function below(directory: ByteString, name: ByteString): ByteString {
-  return (directory === '' ? name : `${directory}/${name}`) as ByteString;
-}
-
-export function parentOf(path: ByteString): ByteString {
-  return path.slice(0, Math.max(0, path.lastIndexOf('/'))) as ByteString;
-}
-
-export function baseOf(path: ByteString): ByteString {
-  return path.slice(path.lastIndexOf('/') + 1) as ByteString;
 }

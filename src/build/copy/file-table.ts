@@ -64,11 +64,11 @@ export class FileTable {
       const name = entry.name;
       names.push(name);
       this.#starts[index + 1] = (this.#starts[index] ?? 0) + name.length;
-      for (const [column, field] of NUMBERS.entries()) {
-        this.#numbers[index * NUMBERS.length + column] = entry.field(field);
+      for (let column = 0; column < NUMBERS.length; column++) {
+        this.#numbers[index * NUMBERS.length + column] = entry.field(NUMBERS[column] ?? 0);
       }
-      for (const [column, field] of AMOUNTS.entries()) {
-        this.#amounts[index * AMOUNTS.length + column] = entry.field(field);
+      for (let column = 0; column < AMOUNTS.length; column++) {
+        this.#amounts[index * AMOUNTS.length + column] = entry.field(AMOUNTS[column] ?? 0);
       }
       if (!isOneDevice) this.#devices[index] = entry.field(TREE_FIELDS.device);
       this.#addRare(index, entry);
@@ -185,14 +185,17 @@ export class FileTable {
   /** As an object, for whoever looks at few. */
   entry(index: number): FileEntry {
     const fields = this.#fields(index).slice();
-    return new FileEntry(this.path(index), fields, 0, this.link(index), this.xattrs(index));
+    const place = { directory: this.directory, name: this.name(index) };
+    return new FileEntry(place, fields, 0, this.link(index), this.xattrs(index));
   }
 
   /** All fields, until the next call. */
   #fields(index: number): Float64Array {
-    for (const [column, field] of NUMBERS.entries()) SCRATCH[field] = this.#number(index, column);
-    for (const [column, field] of AMOUNTS.entries()) {
-      SCRATCH[field] = this.#amounts[index * AMOUNTS.length + column] ?? 0;
+    for (let column = 0; column < NUMBERS.length; column++) {
+      SCRATCH[NUMBERS[column] ?? 0] = this.#number(index, column);
+    }
+    for (let column = 0; column < AMOUNTS.length; column++) {
+      SCRATCH[AMOUNTS[column] ?? 0] = this.#amounts[index * AMOUNTS.length + column] ?? 0;
     }
     SCRATCH[TREE_FIELDS.device] = this.#devices[this.#devices.length === 1 ? 0 : index] ?? 0;
     const rare = this.#rare.size === 0 ? undefined : this.#rare.get(index);

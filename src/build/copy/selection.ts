@@ -6,7 +6,7 @@ import { InvalidParameterError } from '../../base/errors.ts';
 import { IgnoreRules } from '../../base/ignore/ignore-rules.ts';
 import { type ByteString, byteString, EMPTY } from '../../image/layers/tar/byte-string.ts';
 import type { SourceTree } from '../source/source-tree.ts';
-import { parentOf } from './destination.ts';
+import { below, parentOf } from './entry-path.ts';
 import { FileTable } from './file-table.ts';
 import { type FileEntry, TreeFiles, utf8 } from './tree-files.ts';
 import { Turns } from './turns.ts';
@@ -48,6 +48,8 @@ export interface SelectionOptions {
 }
 
 const DEPTH_MAX = 4096;
+/** How many folders of a directory are listed ahead, with the one that is entered. */
+const AHEAD = 4;
 /** Each is kept in memory until the copy is written: an archive of a few megabytes can name more than there is memory for. */
 export const ENTRIES_MAX = 2_000_000;
 
@@ -58,12 +60,14 @@ export async function selectMatches(
   options: SelectionOptions,
 ): Promise<Match[]> {
   const files = new TreeFiles(tree);
+  const done = tree.walked?.begin();
   try {
     const matches: Match[] = [];
     for (const pattern of patterns)
       matches.push(...(await new Selection(tree, files, options).select(pattern)));
     return matches;
   } finally {
+    done?.();
     files.close();
   }
 }
@@ -139,7 +143,7 @@ class Selection {
       const next: ByteString[] = [];
       for (const directory of found) {
         await this.#turns.take();
-        for (const child of this.#files.list(directory)) {
+        for (const child of await this.#files.list(directory)) {
           if ((index === matchers.length - 1 || child.isDirectory) && matches(utf8(child.name)))
             next.push(child.path);
         }
@@ -149,34 +153,40 @@ class Selection {
     return found;
   }
 
-  /** `below` is the path below what matched. Undefined for what is not to be copied. */
-  async #node(entry: FileEntry, below: ByteString, depth: number): Promise<SelectedNode | undefined> {
-    const implied = !this.#isWanted(below) || this.#files.isImplied(entry);
+  /** `matched` is the path below what matched. Undefined for what is not to be copied. */
+  async #node(entry: FileEntry, matched: ByteString, depth: number): Promise<SelectedNode | undefined> {
+    const implied = !this.#isWanted(matched) || this.#files.isImplied(entry);
     if (depth > DEPTH_MAX)
       throw new InvalidParameterError(`/${utf8(entry.path)}: directories are nested too deeply`);
     await this.#turns.take();
-    const { files, directories } = this.#list(entry, below);
+    const { files, directories } = await this.#list(entry, matched);
     const folders: SelectedNode[] = [];
-    for (const { child, path } of directories) {
+    for (const [index, { child, path }] of directories.entries()) {
+      for (const next of directories.slice(index, index + AHEAD)) this.#files.listAhead(next.child.path);
       const node = await this.#node(child, path, depth + 1);
       if (node !== undefined) folders.push(node);
     }
     const node = { entry, files, folders, implied };
-    return implied && below !== '' && !hasAny(node) ? undefined : node;
+    return implied && matched !== '' && !hasAny(node) ? undefined : node;
   }
 
   /** What of a directory is to be copied, or looked into. */
-  #list(
+  async #list(
     { path }: FileEntry,
-    below: ByteString,
-  ): { files: FileTable; directories: { child: FileEntry; path: ByteString }[] } {
-    const listed = this.#files.list(path);
+    above: ByteString,
+  ): Promise<{ files: FileTable; directories: { child: FileEntry; path: ByteString }[] }> {
+    const listed = await this.#files.list(path);
     this.#count(listed.length);
-    const pathOf = ({ name }: FileEntry) => (below === '' ? name : `${below}/${name}`) as ByteString;
-    const files = listed.filter((child) => !child.isDirectory && this.#isWanted(pathOf(child)));
-    const directories = listed
-      .filter((child) => child.isDirectory && this.#mayBeEntered(pathOf(child)))
-      .map((child) => ({ child, path: pathOf(child) }));
+    const files: FileEntry[] = [];
+    const directories: { child: FileEntry; path: ByteString }[] = [];
+    for (const child of listed) {
+      if (!child.isDirectory) {
+        if (this.#isAll || this.#isWanted(below(above, child.name))) files.push(child);
+        continue;
+      }
+      const at = below(above, child.name);
+      if (this.#mayBeEntered(at)) directories.push({ child, path: at });
+    }
     return { files: new FileTable(path, files), directories };
   }
 
@@ -189,15 +199,19 @@ class Selection {
     );
   }
 
-  #isWanted(below: ByteString): boolean {
-    if (below === '' || (this.#excludes.isEmpty && this.#includes === undefined)) return true;
-    const shown = utf8(below);
+  get #isAll(): boolean {
+    return this.#excludes.isEmpty && this.#includes === undefined;
+  }
+
+  #isWanted(path: ByteString): boolean {
+    if (path === '' || this.#isAll) return true;
+    const shown = utf8(path);
     return !this.#excludes.excludes(shown) && this.#includes?.excludes(shown) !== false;
   }
 
-  #mayBeEntered(below: ByteString): boolean {
+  #mayBeEntered(path: ByteString): boolean {
     if (this.#excludes.isEmpty) return true;
-    const shown = utf8(below);
+    const shown = utf8(path);
     return !this.#excludes.excludes(shown) || this.#excludes.mayIncludeBelow(shown);
   }
 

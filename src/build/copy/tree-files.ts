@@ -8,26 +8,39 @@ import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../image/layers/native-arc
 import { type ByteString, bytesOf, EMPTY } from '../../image/layers/tar/byte-string.ts';
 import type { TarXattr } from '../../image/layers/tar/tar-format.ts';
 import { O_DIRECTORY, O_PATH } from '../../native/inside-root.ts';
-import { STATE_FROM, TREE_FIELDS, type TreeXattrs, treeAddon } from '../../native/tree.ts';
+import { STATE_FROM, TREE_FIELDS, type TreeListing, type TreeXattrs, treeAddon } from '../../native/tree.ts';
 import type { IgnoreRules, SourceTree } from '../source/source-tree.ts';
+import type { WalkedFolders } from '../source/walked-folders.ts';
+import { baseOf, parentOf } from './entry-path.ts';
 
 /** More links than this on the way to a file are a circle, as the kernel sees it too. */
 const LINKS_MAX = 40;
+/** Directories that are listed before they are asked for: what they take is memory, and the thread pool's four threads. */
+const AHEAD_MAX = 3;
 /** Attributes that say something about this host, and not about the file. */
 const LOCAL_XATTR = /^(?:(?:trusted|user)\.overlay\.|security\.(?:selinux|ima|evm)$|com\.apple\.)/;
 
 /** A name in a tree. `fields` are those of all entries of its directory, its own from `at` on. */
 export class FileEntry {
-  /** Relative to the tree's root, '' for that itself. */
-  readonly path: ByteString;
+  /** Of the directory that it is in, relative to the tree's root. */
+  readonly directory: ByteString;
+  /** '' for the root itself. */
+  readonly name: ByteString;
   readonly link: ByteString;
   readonly xattrs: readonly TarXattr[];
   readonly #fields: Float64Array;
   readonly #at: number;
 
-  constructor(path: ByteString, fields: Float64Array, at: number, link: string, xattrs: readonly TarXattr[]) {
-    this.path = path;
-    this.link = link as ByteString;
+  constructor(
+    { directory, name }: { directory: ByteString; name: ByteString },
+    fields: Float64Array,
+    at: number,
+    link: ByteString,
+    xattrs: readonly TarXattr[],
+  ) {
+    this.directory = directory;
+    this.name = name;
+    this.link = link;
     this.xattrs = xattrs;
     this.#fields = fields;
     this.#at = at;
@@ -37,8 +50,9 @@ export class FileEntry {
     return this.#fields[this.#at + index] ?? 0;
   }
 
-  get name(): ByteString {
-    return this.path.slice(this.path.lastIndexOf('/') + 1) as ByteString;
+  /** Relative to the tree's root, '' for that itself. */
+  get path(): ByteString {
+    return (this.directory === '' ? this.name : `${this.directory}/${this.name}`) as ByteString;
   }
 
   get format(): number {
@@ -85,10 +99,13 @@ export interface Resolved {
 export class TreeFiles {
   readonly rootFd: number;
   readonly #ignore: IgnoreRules | undefined;
+  readonly #walked: WalkedFolders | undefined;
+  readonly #ahead = new Map<ByteString, Promise<TreeListing>>();
 
-  constructor(tree: Pick<SourceTree, 'path' | 'ignore'>) {
+  constructor(tree: Pick<SourceTree, 'path' | 'ignore' | 'walked'>) {
     this.rootFd = openSync(tree.path, O_PATH | O_DIRECTORY);
     this.#ignore = tree.ignore;
+    this.#walked = tree.walked;
   }
 
   close(): void {
@@ -99,27 +116,46 @@ export class TreeFiles {
   look(path: ByteString): FileEntry | undefined {
     const found = treeAddon().treeLook(this.rootFd, bytesOf(path));
     if (found === null) return undefined;
-    const entry = new FileEntry(path, found.fields, 0, found.link, readXattrs(found.xattrs ?? undefined));
+    const place = { directory: parentOf(path), name: baseOf(path) };
+    const link = found.link as ByteString;
+    const entry = new FileEntry(place, found.fields, 0, link, readXattrs(found.xattrs ?? undefined));
     return this.#isVisible(entry) ? entry : undefined;
   }
 
   /** A directory's entries, sorted by bytes. */
-  list(directory: ByteString): FileEntry[] {
-    const listing = treeAddon().treeList(this.rootFd, bytesOf(directory));
-    if (listing.names === '') return [];
+  async list(directory: ByteString): Promise<FileEntry[]> {
+    const listing = await (this.#ahead.get(directory) ?? this.#list(directory));
+    this.#ahead.delete(directory);
+    if (listing.names === '') {
+      this.#walked?.add(directory, []);
+      return [];
+    }
     const links = listing.links.split('\0');
-    const prefix = directory === '' ? '' : `${directory}/`;
     let link = 0;
     const entries: FileEntry[] = [];
     for (const [index, name] of listing.names.split('/').entries()) {
       const at = index * TREE_FIELDS.count;
       const isLink = ((listing.fields[at + TREE_FIELDS.mode] ?? 0) & S_IFMT) === S_IFLNK;
-      const target = isLink ? (links[link++] ?? '') : EMPTY;
-      const path = `${prefix}${name}` as ByteString;
-      const entry = new FileEntry(path, listing.fields, at, target, readXattrs(listing.xattrs[index]));
+      const target = (isLink ? (links[link++] ?? '') : EMPTY) as ByteString;
+      const place = { directory, name: name as ByteString };
+      const entry = new FileEntry(place, listing.fields, at, target, readXattrs(listing.xattrs[index]));
       if (this.#isVisible(entry)) entries.push(entry);
     }
-    return entries.sort((a, b) => (a.path < b.path ? -1 : 1));
+    this.#walked?.add(directory, entries);
+    return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Begins to list a directory that will be asked for next, so that the kernel is at work while this thread is. */
+  listAhead(directory: ByteString): void {
+    if (this.#ahead.size >= AHEAD_MAX || this.#ahead.has(directory)) return;
+    const listing = this.#list(directory);
+    /* Whoever asks for it hears of its failure. */
+    listing.catch(() => undefined);
+    this.#ahead.set(directory, listing);
+  }
+
+  #list(directory: ByteString): Promise<TreeListing> {
+    return treeAddon().treeList(this.rootFd, bytesOf(directory), true);
   }
 
   /** An excluded directory is there as long as something below it may be. */

@@ -6,6 +6,7 @@ import type { SolveRequest } from '../solve-request.ts';
 import type { MainContext } from '../source/main-context.ts';
 import { newestFileSec } from '../source/newest-file.ts';
 import type { SourceTree } from '../source/source-tree.ts';
+import { WalkedFolders } from '../source/walked-folders.ts';
 import { epochOf, explicitEpochOf, FIRST_EPOCH } from './build-epochs.ts';
 import { socketOf } from './socket-of.ts';
 import type { BuildMaterial } from './solved.ts';
@@ -55,12 +56,13 @@ export class MainTree {
       this.#isOpen = true;
       if (opened.material !== undefined) this.#materials.push(opened.material);
       this.#epochSeconds = opened.epochSeconds;
+      // It is the main context's own to release.
+      const tree = { ...opened.tree, walked: new WalkedFolders(), release: () => Promise.resolve() };
       if (opened.epochSeconds === undefined && this.#needsNewestFile()) {
-        this.#newestFile = newestFileSec(opened.tree, signal);
+        this.#newestFile = newestFileSec(tree, signal);
         this.#newestFile.catch(() => {});
       }
-      // It is the main context's own to release.
-      return { ...opened.tree, release: () => Promise.resolve() };
+      return tree;
     });
   }
 

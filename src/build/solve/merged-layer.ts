@@ -114,10 +114,8 @@ class Merge {
   /** `isBelow`: whether the layers below have the directory, too. */
   async directory(path: ByteString, names: Names, isBelow: boolean): Promise<void> {
     await this.#turns.take();
-    const there = new Map(this.#whole.list(path).map((entry) => [String(entry.name), entry]));
-    const before = new Map(
-      (isBelow ? this.#below.list(path) : []).map((entry) => [String(entry.name), entry]),
-    );
+    const there = byName(await this.#whole.list(path));
+    const before = byName(isBelow ? await this.#below.list(path) : []);
     const gone = [...before.keys()].filter((name) => !there.has(name));
     const changed = [...names.keys()].filter((name) => there.has(name));
     for (const name of [...gone, ...changed].sort()) {
@@ -175,4 +173,8 @@ class Merge {
     if (first === undefined) this.#firstNames.set(entry.identity, entry.path);
     return first;
   }
+}
+
+function byName(entries: readonly FileEntry[]): Map<string, FileEntry> {
+  return new Map(entries.map((entry) => [String(entry.name), entry]));
 }

@@ -2,6 +2,7 @@
  * A tree of files that COPY, ADD and `RUN --mount` take from: the build context, a named context, another stage, an image, a clone of a
  * git repository. Always a directory of this machine, whatever it came from.
  */
+import type { WalkedFolders } from './walked-folders.ts';
 
 /** Decides what of a context exists for a build, by the rules of .dockerignore. */
 export interface IgnoreRules {
@@ -31,6 +32,8 @@ export interface SourceTree {
    * what stat says (device, inode, size, mtime, ctime), and a file that changes under the reader fails the step.
    */
   readonly live: boolean;
+  /** Remembers what walks through the tree have seen, for the next one. */
+  readonly walked?: WalkedFolders;
   /** Of a tree that never changes: the same for all trees with the same content (the layers that it is made of). */
   readonly identity?: string;
   /** Unmounts and removes whatever was made to show it. */

@@ -41,8 +41,8 @@ function content(i: number, size: number): Buffer {
 }
 
 /** The folder's files as they are now, in the order of their numbers. */
-function listed(): TreeFileRun {
-  const listing = treeAddon().treeList(rootFd, 'd');
+async function listed(): Promise<TreeFileRun> {
+  const listing = await treeAddon().treeList(rootFd, 'd', true);
   const names = listing.names.split('/');
   const sorted = names.toSorted();
   const states = new Float64Array(names.length * STATE_COUNT);
@@ -65,7 +65,7 @@ async function read(run: TreeFileRun, bufferBytes: number): Promise<Map<number, 
 
 for (const bufferBytes of [1, 7, 1000, 1001, 2000, 100_000]) {
   test(`all of them, ${bufferBytes} bytes at a time`, async () => {
-    const contents = await read(listed(), bufferBytes);
+    const contents = await read(await listed(), bufferBytes);
     for (const [i, size] of SIZES.entries()) {
       assert.deepEqual(contents.get(i) ?? Buffer.alloc(0), content(i, size), `file ${i}`);
     }
@@ -74,7 +74,7 @@ for (const bufferBytes of [1, 7, 1000, 1001, 2000, 100_000]) {
 
 test('their digests, none for empty files', async () => {
   const digests = Buffer.alloc(SIZES.length * DIGEST_BYTES);
-  await digestTreeFiles(listed(), Buffer.alloc(1000), digests, 0, () => undefined);
+  await digestTreeFiles(await listed(), Buffer.alloc(1000), digests, 0, () => undefined);
   for (const [i, size] of SIZES.entries()) {
     const expected =
       size === 0 ? Buffer.alloc(DIGEST_BYTES) : createHash('sha256').update(content(i, size)).digest();
@@ -99,7 +99,7 @@ const CHANGES: Record<string, (path: string) => void> = {
 
 for (const [what, change] of Object.entries(CHANGES)) {
   test(`one that ${what} is named`, async () => {
-    const run = listed();
+    const run = await listed();
     change(join(folder, 'd/é3'));
     for (const bufferBytes of [500, 100_000]) {
       await assert.rejects(read(run, bufferBytes), /"d\/é3" was changed while it was read/);
@@ -108,7 +108,7 @@ for (const [what, change] of Object.entries(CHANGES)) {
 }
 
 test('a directory that became a link is not followed', async () => {
-  const run = listed();
+  const run = await listed();
   renameSync(join(folder, 'd'), join(folder, 'e'));
   symlinkSync('e', join(folder, 'd'));
   await assert.rejects(read(run, 100_000), /"d" was changed while it was read/);
@@ -116,7 +116,7 @@ test('a directory that became a link is not followed', async () => {
 
 test('names that would lead elsewhere lead nowhere', async () => {
   writeFileSync(join(folder, 'outside'), content(3, 1000));
-  const { states } = listed();
+  const { states } = await listed();
   const state = states.slice(3 * STATE_COUNT, 4 * STATE_COUNT);
   for (const name of ['../outside', '/etc/passwd', '..', '']) {
     const names = Buffer.from(`${name}\0`);
