@@ -102,13 +102,11 @@ export class ObjectClient {
     const Dockerfile = `FROM ${BASE_IMAGE}\nCOPY file /copied\n${run}${label}`;
     const files = new Map([['/copied', content], ...(run === '' ? [] : ([['/ran', content]] as const))]);
     try {
-      const answer = await this.#daemon.expect(
-        200,
-        'POST',
-        `/build?t=${tag}`,
-        tarOf({ Dockerfile, file: content }),
-      );
-      assert.match(answer.text, /Successfully tagged/, `build of ${tag}: ${answer.text.slice(-1000)}`);
+      const context = tarOf({ Dockerfile, file: content });
+      await this.#daemon.long(async () => {
+        const answer = await this.#daemon.expect(200, 'POST', `/build?t=${tag}`, context);
+        assert.match(answer.text, /Successfully tagged/, `build of ${tag}: ${answer.text.slice(-1000)}`);
+      });
     } catch (error) {
       if (!(error instanceof LostError)) throw error;
     }

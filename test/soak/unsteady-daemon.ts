@@ -1,13 +1,13 @@
 /**
  * A daemon that is killed and started again while clients ask it for things, or makes room for another one. A call that
  * ends while the daemon is killed has no answer, whatever came: it may have been done or not. Those that meet a takeover
- * are answered like all others.
+ * are answered like all others, but for builds, loads and exports, which it cancels (docs/operations.md).
  */
 import assert from 'node:assert/strict';
 import { type Answer, type Exchange, exchange } from '../conformance/exchange.ts';
 import type { Daemon } from '../integration/harness.ts';
 
-/** Thrown by calls that the daemon's death has cut off. */
+/** Thrown by calls that the daemon's death has cut off, or long ones that a takeover has cancelled. */
 export class LostError extends Error {}
 
 export class UnsteadyDaemon {
@@ -74,6 +74,19 @@ export class UnsteadyDaemon {
       if (this.kills === kills) throw error;
     }
     throw new LostError(`${wanted.method} ${wanted.path}`);
+  }
+
+  /** What `ask` does, Lost where it fails and there was a takeover meanwhile. */
+  async long<T>(ask: () => Promise<T>): Promise<T> {
+    await this.up();
+    const wasTakenOver = this.isTakenOver;
+    const { takeovers } = this;
+    try {
+      return await ask();
+    } catch (error) {
+      if (!wasTakenOver && this.takeovers === takeovers) throw error;
+      throw new LostError(String(error));
+    }
   }
 
   /** A call that must have one of these statuses. */
