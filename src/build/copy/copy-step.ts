@@ -10,8 +10,11 @@ export type CopySourceSpec =
   | { kind: 'tree'; tree: SourceTree; patterns: readonly string[]; literal?: boolean }
   /** A file whose content stands in the Dockerfile. */
   | { kind: 'inline'; name: string; content: string }
-  /** A downloaded file (`ADD https://…`); mode 0600, the time that the server said, unless times are uniform. */
-  | { kind: 'file'; name: string; tree: SourceTree };
+  /**
+   * A downloaded file (`ADD https://…`); mode 0600, the time that the server said, unless times are uniform. An archive
+   * stays one unless `unpack` is set.
+   */
+  | { kind: 'file'; name: string; tree: SourceTree; unpack: boolean };
 
 export interface CopyRequest {
   /** `COPY` or `ADD`, for error texts. */

@@ -189,7 +189,7 @@ describe('where a copy goes', () => {
 
   test("a downloaded file's name is no pattern", async () => {
     context({ 'a[1]*\\b': 'A', a1: 'other' });
-    const file = { kind: 'file', name: 'a[1]*\\b', tree: fixture.tree() } as const;
+    const file = { kind: 'file', name: 'a[1]*\\b', tree: fixture.tree(), unpack: false } as const;
     const lines = await fixture.copy([], '/n/', { sources: [file], instruction: 'ADD' });
     assert.deepEqual(lines, ['directory n 755 0:0', 'file n/a[1]*\\b 644 0:0 = A']);
   });

@@ -16,7 +16,7 @@ import { ContentDigests } from './content-digests.ts';
 import { contentKeyOf, type SelectedSource } from './content-key.ts';
 import { resolveOwner } from './copy-owner.ts';
 import type { CopyRequest, ParentRoot, PreparedCopy } from './copy-step.ts';
-import { CopyWriter } from './copy-writer.ts';
+import { CopyWriter, type WriterOptions } from './copy-writer.ts';
 import { Destination } from './destination.ts';
 import type { FileDigests } from './file-digests.ts';
 import { parseModeChange } from './mode-change.ts';
@@ -111,7 +111,7 @@ class Copy implements PreparedCopy {
     const root = link ? undefined : new TreeFiles({ path: parent.path });
     try {
       const destination = new Destination((path) => root?.look(path));
-      const writer = new CopyWriter(destination, {
+      const options: WriterOptions = {
         destination: byteString(absoluteDestination(this.#request)),
         isDirectory: isDirectoryPath(written),
         owner: resolveOwner(this.#request.chown, link ? undefined : parent.path),
@@ -122,8 +122,11 @@ class Copy implements PreparedCopy {
         openArchive: (path, title) => trees.adopt(this.#env.openArchive(path, title, signal)),
         selectAll: async (tree) => await selectAll(tree, signal),
         rootOf: (tree) => trees.rootOf(tree),
-      });
-      for (const source of sources) {
+      };
+      for (const [index, source] of sources.entries()) {
+        const spec = this.#request.sources[index];
+        const unpack = spec?.kind === 'file' ? spec.unpack : options.unpack;
+        const writer = new CopyWriter(destination, { ...options, unpack });
         if (source.kind === 'inline') writer.copyInline(source.name, source.content);
         else for (const match of source.matches) await writer.copyMatch(match);
       }
@@ -243,7 +246,9 @@ function definitionOf(request: CopyRequest): string {
     parents,
     excludes,
     unpack,
-    sources: sources.map((source) => source.kind),
+    sources: sources.map((source) =>
+      source.kind === 'file' && !source.unpack ? 'as it comes' : source.kind,
+    ),
     epochSeconds,
   });
 }

@@ -146,7 +146,7 @@ async function fetchRemoteSource(input: CopyWorkInput, remote: Remote): Promise<
   const { tree, name } = await sources.fetched(`http ${remote.url} ${step.checksum}`, () =>
     parts.sources.fetchFile(remote.url, locked === undefined ? checksum : lockedChecksum(step, locked), io),
   );
-  return { kind: 'file', name, tree };
+  return { kind: 'file', name, tree, unpack: step.unpack ?? false };
 }
 
 /** What the Dockerfile says must not contradict the lock file. */

@@ -76,6 +76,24 @@ test('a file that has not changed is not sent again; one that has makes another 
   assert.equal(sent.get('/file.txt')?.whole, 2);
 });
 
+test('an archive that is downloaded stays one, unless it is to be unpacked', async () => {
+  files.set('/archive.tar', makeTar([{ path: 'inside', data: 'unpacked\n' }]));
+  const built = await build(
+    {
+      Dockerfile: `FROM busybox\nADD ${url}/archive.tar /plain\nADD --unpack=true ${url}/archive.tar /unpacked/\nADD local.tar ${url}/archive.tar /both/\n`,
+      'local.tar': makeTar([{ path: 'local', data: 'of the context\n' }]).toString(),
+    },
+    't=archives',
+  );
+  assert.equal(built.error, '', built.output);
+  assert.equal(
+    await daemon.ok('run', '--rm', '--network', 'none', 'archives', 'tar', 'tf', '/plain'),
+    'inside',
+  );
+  assert.equal(await cat('archives', '/unpacked/inside'), 'unpacked');
+  assert.equal(await daemon.ok('run', '--rm', 'archives', 'ls', '/both'), 'archive.tar\nlocal');
+});
+
 test('checksums: what comes must be it, and what is known to be it is not asked for', async () => {
   const content = Buffer.from('checked\n');
   files.set('/checked', content);
