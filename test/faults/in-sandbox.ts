@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { ROOT } from '../run/discovery.ts';
 import { FaultedDaemon } from './faulted-daemon.ts';
 import { Judge } from './judge.ts';
+import { toldLabels } from './labels.ts';
 import { PATIENCE_VARIABLE, type Point } from './order.ts';
 import { LIES, lying } from './registry-strikes.ts';
 import { LACKS, lacking, mountRoots } from './resource-strikes.ts';
@@ -68,6 +69,7 @@ async function main(): Promise<boolean> {
           ...(known === undefined ? {} : { known }),
           onFailure: (failure) => console.log(`FAILED ${failure}${suffix}`),
         });
+        if (kind === daemonKilled) console.log(toldLabels(found));
         if (kinds !== 'kills' && found.length > 0) known = found;
         failed ||= failures.length > 0;
         if (strikes === 0 && failures.length === 0) continue;

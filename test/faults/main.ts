@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline';
 import { busyboxProgram } from '../fixtures/packages.ts';
 import { prepareFixtures } from '../fixtures/prepare.ts';
 import { SANDBOX, sandboxes } from '../run/discovery.ts';
+import { heardLabels, neverPassed } from './labels.ts';
 import { DRIVERS, type Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 
@@ -26,7 +27,14 @@ const LIES_EACH = 1;
 /** Adds up what the sandboxes say. */
 const sum = { strikes: 0, targets: 0 };
 
+const passed = new Set<string>();
+
 function print(line: string): void {
+  const labels = heardLabels(line);
+  if (labels !== undefined) {
+    for (const label of labels) passed.add(label);
+    return;
+  }
   console.log(line);
   const [, strikes, targets] = /: (\d+) of (\d+) strikes, /.exec(line) ?? [];
   sum.strikes += Number(strikes ?? 0);
@@ -96,6 +104,10 @@ async function main(): Promise<boolean> {
   } finally {
     spawnSync(SANDBOX, ['--sweep', SANDBOX_NAME], { stdio: 'inherit' });
     rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });
+  }
+  if (picked.length === SCENARIOS.length && wants('kills')) {
+    const missing = neverPassed(passed);
+    if (missing.length > 0) console.log(`no scenario passes ${missing.join(', ')}`);
   }
   console.log(`${sum.strikes} of ${sum.targets} strikes`);
   return good && !interrupt.signal.aborted;

@@ -2,7 +2,7 @@
  * Builds: COPY, RUN, several stages and cache mounts, as the classic builder's clients ask for them and by BuildKit's
  * protocol; and what they keep, pruned. Every run has content of its own: nothing of it is cached.
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeTar } from '../../fixtures/tar.ts';
 import type { FaultedDaemon } from '../faulted-daemon.ts';
@@ -25,9 +25,26 @@ RUN --mount=type=cache,target=/kept cat /copied/file >> /kept/file && cp /kept/f
 RUN mkdir /result && tail -n 1 /ran > /result/ran && echo last >> /result/ran
 `;
 
+const FILES = `FROM busybox AS first
+COPY folder /copied
+FROM scratch
+COPY --from=first /copied /result
+`;
+/** Nothing is known of any of its layers. */
+const NOTHING_SHARED = `FROM busybox AS first
+COPY folder /copied
+RUN mkdir /result && cat /copied/file > /result/ran && echo last >> /result/ran
+FROM scratch
+COPY --from=first /bin /bin
+COPY --from=first /result /result
+CMD ["/bin/sleep", "1000"]
+`;
+
 const text = (): string => `run ${run}`;
 
 const contextFolder = (daemon: FaultedDaemon): string => join(daemon.folder, 'context');
+/** Where a client writes what a build results in. */
+const filesFolder = (daemon: FaultedDaemon): string => join(daemon.folder, 'built');
 
 function writeContext(daemon: FaultedDaemon, dockerfile: string): void {
   run += 1;
@@ -49,9 +66,11 @@ async function buildClassic(daemon: FaultedDaemon): Promise<void> {
   });
 }
 
-async function buildWithSession(daemon: FaultedDaemon): Promise<void> {
-  const flags = ['--network', 'none', '-q', '-t', 'xbuilt'];
-  await daemon.mydock('build', ...flags, contextFolder(daemon));
+async function buildWithSession(
+  daemon: FaultedDaemon,
+  output: readonly string[] = ['-t', 'xbuilt'],
+): Promise<void> {
+  await daemon.mydock('build', '--network', 'none', '-q', ...output, contextFolder(daemon));
 }
 
 /** The image runs, and has what the Dockerfile says. */
@@ -65,7 +84,8 @@ const built: Required<Pick<Scenario, 'holds'>> = {
 };
 
 export async function clean(daemon: FaultedDaemon): Promise<void> {
-  rmSync(contextFolder(daemon), { recursive: true, force: true });
+  for (const folder of [contextFolder(daemon), filesFolder(daemon)])
+    rmSync(folder, { recursive: true, force: true });
   await removeAll(daemon);
   // Of two images that were built under one name, the first has none now.
   await daemon.ask('POST', '/images/prune');
@@ -87,14 +107,33 @@ export const buildScenarios: readonly Scenario[] = [
     name: 'build by BuildKit',
     layers: true,
     prepare: async (daemon) => writeContext(daemon, STAGES),
-    operate: buildWithSession,
+    operate: (daemon) => buildWithSession(daemon),
     ...built,
     cleanUp: clean,
   },
   {
     name: 'build with a cache mount',
     prepare: async (daemon) => writeContext(daemon, CACHE_MOUNT),
-    operate: buildWithSession,
+    operate: (daemon) => buildWithSession(daemon),
+    ...built,
+    cleanUp: clean,
+  },
+  {
+    name: 'build of files',
+    prepare: async (daemon) => writeContext(daemon, FILES),
+    operate: (daemon) => buildWithSession(daemon, ['-o', `type=local,dest=${filesFolder(daemon)}`]),
+    async holds(daemon) {
+      const path = join(filesFolder(daemon), 'result/file');
+      const found = existsSync(path) ? readFileSync(path, 'utf8') : undefined;
+      require(found === `${text()}\n`, `the client has "${found}"`);
+    },
+    cleanUp: clean,
+  },
+  {
+    name: 'build of an image compressed by zstd',
+    prepare: async (daemon) => writeContext(daemon, NOTHING_SHARED),
+    operate: (daemon) =>
+      buildWithSession(daemon, ['-o', 'type=image,name=xbuilt,compression=zstd,force-compression=true']),
     ...built,
     cleanUp: clean,
   },

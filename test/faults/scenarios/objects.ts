@@ -4,6 +4,7 @@ import type { FaultedDaemon } from '../faulted-daemon.ts';
 export interface Inspected {
   Id: string;
   Name: string;
+  RestartCount: number;
   State: { Status: string; Running: boolean; Paused: boolean; Pid: number; ExitCode: number; Error: string };
   HostConfig: { Memory: number; PortBindings: Record<string, unknown> | null };
   NetworkSettings: {

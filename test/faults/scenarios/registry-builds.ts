@@ -13,6 +13,8 @@ let run = 0;
 let base = '';
 let pushed = '';
 let cache = '';
+/** Size of a file that is downloaded. */
+let farBytes = 0;
 
 const dockerfile = (): string => `FROM ${base} AS far
 FROM busybox
@@ -53,7 +55,48 @@ async function clean(daemon: FaultedDaemon): Promise<void> {
   }
 }
 
+async function prepareDownload(daemon: FaultedDaemon): Promise<void> {
+  run += 1;
+  const pushed = imageOfNoise();
+  await daemon.registry.push(`xbase${run}`, 'latest', pushed);
+  const [, far] = pushed.blobs;
+  if (far === undefined) throw new Error('the image has blobs');
+  farBytes = far.data.length;
+  const url = `http://${daemon.registry.host}/v2/xbase${run}/blobs/${far.digest}`;
+  mkdirSync(contextFolder(daemon), { recursive: true });
+  writeFileSync(
+    join(contextFolder(daemon), 'Dockerfile'),
+    `FROM busybox\nADD --checksum=${far.digest} ${url} /far\n`,
+  );
+}
+
+async function isDownloaded(daemon: FaultedDaemon): Promise<void> {
+  await runContainer(daemon, 'xrun', { Image: 'xbuilt', HostConfig: { NetworkMode: 'none' } });
+  const found = await output(daemon, 'xrun', ['sh', '-c', 'wc -c < /far']);
+  await daemon.ask('DELETE', '/containers/xrun?force=1');
+  require(found === String(farBytes), `the file has ${found} bytes and not ${farBytes}`);
+}
+
 export const registryBuildScenarios: readonly Scenario[] = [
+  {
+    name: 'build with a download',
+    registry: true,
+    prepare: prepareDownload,
+    operate: (daemon) => build(daemon, '-t', 'xbuilt'),
+    holds: isDownloaded,
+    cleanUp: clean,
+  },
+  {
+    name: 'builder prune of a download',
+    async prepare(daemon) {
+      await prepareDownload(daemon);
+      await build(daemon, '-t', 'xbuilt');
+    },
+    operate: (daemon) => daemon.ask('POST', '/build/prune?all=1'),
+    keeps: isDownloaded,
+    holds: isDownloaded,
+    cleanUp: clean,
+  },
   {
     name: 'build of the classic builder on what a registry has',
     registry: true,

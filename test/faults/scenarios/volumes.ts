@@ -3,7 +3,7 @@
 import { makeTar } from '../../fixtures/tar.ts';
 import type { FaultedDaemon } from '../faulted-daemon.ts';
 import { require, type Scenario } from '../scenario.ts';
-import { exists, makeVolume, output, removeAll, run } from './objects.ts';
+import { create, exists, makeVolume, output, removeAll, run } from './objects.ts';
 
 const TAR = makeTar([
   { path: 'folder/', type: 'directory' },
@@ -80,6 +80,35 @@ export const volumeScenarios: readonly Scenario[] = [
     operate: (daemon, again) => put(daemon, '/volumes/xo/import', again ? [409] : []),
     ...keeps('xo', ['', 'imported']),
     ...has('xo', 'imported'),
+    cleanUp: removeAll,
+  },
+  {
+    name: 'volume import that merges',
+    async prepare(daemon) {
+      await makeVolume(daemon, 'xo');
+      await fill(daemon, 'xo', 'first');
+    },
+    operate: (daemon) => put(daemon, '/volumes/xo/import?merge=1', []),
+    // The file that takes the place of another is not there for a moment, or not whole.
+    async keeps(daemon) {
+      require(await exists(daemon, '/volumes/xo'), 'the volume is gone');
+    },
+    ...has('xo', 'imported'),
+    cleanUp: removeAll,
+  },
+  {
+    name: 'start with a volume of another file system',
+    async prepare(daemon) {
+      await daemon.ask('POST', '/volumes/create', {
+        body: { Name: 'xo', DriverOpts: { type: 'tmpfs', device: 'tmpfs', o: 'size=1m' } },
+      });
+      await create(daemon, 'xuser', { HostConfig: { Binds: ['xo:/data'], NetworkMode: 'none' } });
+    },
+    operate: (daemon) => daemon.ask('POST', '/containers/xuser/start', { allowed: [304] }),
+    async holds(daemon) {
+      const mounted = await output(daemon, 'xuser', ['sh', '-c', 'grep " /data " /proc/mounts']);
+      require(/^tmpfs \/data tmpfs .*size=1024k/.test(mounted), `on /data is "${mounted}"`);
+    },
     cleanUp: removeAll,
   },
   {
