@@ -1,6 +1,6 @@
 /** Removing a container with all that belongs to it. */
 
-import { ConflictError, errorMessage } from '../base/errors.ts';
+import { ConflictError, errorMessage, InternalError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { step, stepSync } from '../base/steps.ts';
 import { mountedLayers } from '../volume/mount-points.ts';
@@ -73,7 +73,11 @@ export async function removeContainer(
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   await step('remove/root', id, () => unmountRoot(engine, id));
   stepSync('remove/home', id, () => discardHome(engine.settings.dataRoot, paths));
-  await step('remove/volumes', id, () => releaseVolumes(engine, container.record, options.volumes));
+  const kept = await step('remove/volumes', id, () =>
+    releaseVolumes(engine, container.record, options.volumes),
+  );
+  // As long as there is the container, the next try or the next daemon removes them with it.
+  if (kept.length > 0) throw new InternalError(`cannot remove container "/${name}": ${kept.join('; ')}`);
   stepSync('remove/delete', id, () => engine.containers.delete(container));
   releaseRange(engine, container.record);
   await step('remove/layers', id, () =>
@@ -83,14 +87,18 @@ export async function removeContainer(
   container.removed();
 }
 
-/** Lets go of a container's volumes; with `anonymous`, those that it alone used and that have no name go too. */
+/**
+ * Lets go of a container's volumes; with `anonymous`, those that it alone used and that have no name go too. Tells which
+ * of them are still there for another reason than that somebody uses them, and the reason.
+ */
 export async function releaseVolumes(
   engine: EngineContext,
   { id, mounts }: ContainerRecord,
   anonymous: boolean,
-): Promise<void> {
+): Promise<string[]> {
   engine.volumes.releaseReferences(id);
-  if (!anonymous) return;
+  if (!anonymous) return [];
+  const kept: string[] = [];
   for (const mount of mounts) {
     if (mount.type !== 'volume') continue;
     // Records of earlier builds do not say how their mount came by its volume.
@@ -98,6 +106,9 @@ export async function releaseVolumes(
     if (!wanted || engine.volumes.references(mount.name).length > 0) continue;
     await engine.volumes.remove(mount.name, true).catch((error: unknown) => {
       log.warn({ volume: mount.name, error: errorMessage(error) }, 'cannot remove an anonymous volume');
+      if (error instanceof ConflictError || !engine.volumes.has(mount.name)) return;
+      kept.push(`its volume ${mount.name}: ${errorMessage(error)}`);
     });
   }
+  return kept;
 }

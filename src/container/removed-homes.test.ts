@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { containerPaths, removedDirectory } from './paths.ts';
@@ -63,7 +63,31 @@ test('a file that cannot be removed stops neither a daemon’s start nor the rem
   } finally {
     spawnSync('chattr', ['-i', stubborn]);
   }
+  // It is tried again by itself, and that may be a while from now.
   await removeDiscarded(join(directory, 'a'));
   assert.ok(!existsSync(stubborn));
   assert.deepEqual(stuckHomes(dataRoot), []);
+});
+
+test('one that cannot be removed for a moment is removed a moment later, and nobody is told', {
+  timeout: 60_000,
+}, async (context) => {
+  const directory = removedDirectory(dataRoot);
+  const file = join(directory, 'passing', 'file');
+  const other = join(directory, 'other');
+  for (const path of [dirname(file), other]) mkdirSync(path);
+  writeFileSync(file, 'x');
+  if (spawnSync('chattr', ['+i', file]).status !== 0) return context.skip('no immutable files here');
+  try {
+    sweepDiscarded(dataRoot);
+    // They are removed one after the other.
+    while (existsSync(other)) await sleep(5);
+    assert.ok(existsSync(file));
+  } finally {
+    spawnSync('chattr', ['-i', file]);
+  }
+  while (existsSync(dirname(file))) {
+    assert.deepEqual(stuckHomes(dataRoot), []);
+    await sleep(20);
+  }
 });

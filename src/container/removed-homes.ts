@@ -16,6 +16,12 @@ const DELAY_MS = 50;
 /** Whoever removes faster than the disk does waits for it. */
 const WAITING_MAX = 64;
 
+/** One that cannot be removed is tried again after this time, and then after twice as long each time. */
+const RETRY_FIRST_MS = 500;
+const RETRY_LAST_MS = 600_000;
+/** What fails oftener is more than a lack of descriptors or memory that passes. */
+const RETRIES_UNTOLD = 2;
+
 /** Folders that could not be removed, with the reason. */
 const stuck = new Map<string, string>();
 let waiting = 0;
@@ -49,18 +55,25 @@ export function sweepDiscarded(dataRoot: string): void {
   for (const name of readdirSync(directory)) removeLater(join(directory, name));
 }
 
-/** One tree after the other. What cannot be removed is said, and tried again by the next daemon. */
-function removeLater(path: string): void {
+/** One tree after the other. What cannot be removed is said, and tried again, also by the next daemon. */
+function removeLater(path: string, failures = 0): void {
   waiting++;
   last = Promise.all([last, new Promise((resolve) => setTimeout(resolve, DELAY_MS).unref())])
     .then(() => removeDiscarded(path))
-    .catch((error: unknown) => {
-      stuck.set(path, errorMessage(error));
-      log.warn({ path, error: errorMessage(error) }, 'cannot remove the folder of a removed container');
-    })
+    .catch((error: unknown) => retryLater(path, failures, errorMessage(error)))
     .finally(() => {
       waiting--;
     });
+}
+
+function retryLater(path: string, failures: number, reason: string): void {
+  if (failures >= RETRIES_UNTOLD) {
+    if (!stuck.has(path))
+      log.warn({ path, error: reason }, 'cannot remove the folder of a removed container');
+    stuck.set(path, reason);
+  }
+  const delayMs = Math.min(RETRY_FIRST_MS * 2 ** failures, RETRY_LAST_MS);
+  setTimeout(() => removeLater(path, failures + 1), delayMs).unref();
 }
 
 /** Removes one of `stuckHomes` once more. Rejects where it still cannot be. */

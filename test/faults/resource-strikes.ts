@@ -42,7 +42,12 @@ export function mountRoots(daemon: FaultedDaemon): void {
     mkdirSync(root, { recursive: true });
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${ROOM_MIB}m,mode=711`, 'small', root]);
   }
-  for (const folder of [PIDS, MEMORY]) if (existsSync(dirname(folder))) mkdirSync(folder);
+  for (const folder of [PIDS, MEMORY]) {
+    if (!existsSync(dirname(folder))) continue;
+    mkdirSync(folder);
+    // Where supervisors go from a cgroup of the daemon's, and which stays: not only since some strike.
+    mkdirSync(join(dirname(folder), 'mydock-supervisors'));
+  }
 }
 
 /** A file system in memory is as large as one says: here as large as what is in it. */
