@@ -283,16 +283,15 @@ function execSpec(engine: EngineContext, session: ExecSession, start: ExecStartR
   const { container, request } = session;
   const { config, hostConfig, state } = container.record;
   const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
-  const bundle = JSON.parse(readFileSync(join(paths.bundle, 'config.json'), 'utf8')) as Spec;
-  if (bundle.process === undefined) throw new ConflictError(`container ${container.id} has no process`);
+  const init = initProcess(container, paths.bundle);
   const root = isLive(state) ? `/proc/${state.pid}/root` : paths.rootfs;
   return execProcess({
     config: {
       ...config,
-      Env: [...linkVariablesIn(container, bundle.process.env ?? []), ...(config.Env ?? [])],
+      Env: [...linkVariablesIn(container, init.env ?? []), ...(config.Env ?? [])],
     },
     hostConfig,
-    init: bundle.process,
+    init,
     hostname: containerHostname(engine, container),
     accounts: { passwd: readRootFile(root, '/etc/passwd'), group: readRootFile(root, '/etc/group') },
     cmd: request.Cmd ?? [],
@@ -304,6 +303,20 @@ function execSpec(engine: EngineContext, session: ExecSession, start: ExecStartR
     available: engine.host.capabilities,
     consoleSize: start.ConsoleSize ?? request.ConsoleSize ?? null,
   });
+}
+
+/** Of each container's run, the first process as its bundle has it: health checks need it every few seconds. */
+const initProcesses = new WeakMap<Container, { startedAt: string; process: Process }>();
+
+function initProcess(container: Container, bundle: string): Process {
+  const { state } = container.record;
+  const startedAt = isLive(state) ? state.startedAt : '';
+  const known = initProcesses.get(container);
+  if (known !== undefined && known.startedAt === startedAt) return known.process;
+  const { process } = JSON.parse(readFileSync(join(bundle, 'config.json'), 'utf8')) as Spec;
+  if (process === undefined) throw new ConflictError(`container ${container.id} has no process`);
+  if (startedAt !== '') initProcesses.set(container, { startedAt, process });
+  return process;
 }
 
 export function inspectExec(session: ExecSession): ExecInspectResponse {

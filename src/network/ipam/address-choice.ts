@@ -15,8 +15,15 @@ import {
 import type { AddressPool } from '../model.ts';
 
 export function poolSubnet(pool: AddressPool): Subnet {
-  return parseSubnet(pool.subnet);
+  const known = subnets.get(pool);
+  if (known !== undefined) return known;
+  const subnet = parseSubnet(pool.subnet);
+  subnets.set(pool, subnet);
+  return subnet;
 }
+
+/** Every creation of a network compares with all others'; pools are not changed once they are made. */
+const subnets = new WeakMap<AddressPool, Subnet>();
 
 /** The subnet that addresses are taken from. */
 function poolRange(pool: AddressPool): Subnet {
