@@ -1,5 +1,6 @@
 #!/bin/sh
 # `run.sh TARGET SECONDS` fuzzes one target of build/fuzz/fuzzer; `run.sh formats SECONDS` what is written in TypeScript.
+# SEED makes the same changes of inputs again.
 # What it found lies in build/fuzz. Prints the last line of libFuzzer's figures, and what did not hold.
 set -u
 target=$1 seconds=$2 log=build/fuzz/$1.log
@@ -8,7 +9,7 @@ if [ "$target" = formats ]; then
 fi
 folder=$(mktemp -d)
 mkdir -p "build/fuzz/corpus/$target"
-MYDOCK_FUZZ_TARGET=$target MYDOCK_FUZZ_FOLDER=$folder nice build/fuzz/fuzzer -max_total_time="$seconds" \
+MYDOCK_FUZZ_TARGET=$target MYDOCK_FUZZ_FOLDER=$folder nice build/fuzz/fuzzer -max_total_time="$seconds" -seed="${SEED:-0}" \
     -detect_leaks=0 -timeout=20 -max_len=20000 -print_final_stats=1 -artifact_prefix="build/fuzz/$target-" \
     "build/fuzz/corpus/$target" "test/native/fuzz/inputs/$target" > "$log" 2>&1
 status=$?
