@@ -4,7 +4,9 @@
  * through this process.
  */
 
-import { InvalidParameterError } from '../base/errors.ts';
+import { errorMessage, InvalidParameterError } from '../base/errors.ts';
+import { log } from '../base/log.ts';
+import { addon } from '../native/addon.ts';
 import type { Container, PendingAttachment } from './container.ts';
 import type { Supervisor } from './supervisor.ts';
 
@@ -25,6 +27,12 @@ export interface AttachRequest {
   detachKeys: number[];
   /** Docker's 8-byte stream framing; not for terminals. */
   framed: boolean;
+}
+
+/** Of an attachment that waits for a start, what another daemon must know to go on with it. */
+export interface PassedAttachment extends AttachRequest {
+  /** Base64 of what was read from the client. */
+  head: string;
 }
 
 let lastAttachment = 0;
@@ -64,6 +72,10 @@ export function attachConnection(
       lendTo(supervisor, '', connection, request);
       connection.release();
     },
+    pass: (use) => {
+      connection.lend((fd, head) => use(fd, { ...request, head: head.toString('base64') }));
+      connection.release();
+    },
     close: () => connection.close(),
   };
   container.pendingAttachments.add(pending);
@@ -74,6 +86,49 @@ export function attachConnection(
 export function handOverPending(container: Container, supervisor: Supervisor): void {
   for (const pending of container.pendingAttachments) pending.handTo(supervisor);
   container.pendingAttachments.clear();
+}
+
+/** A client that waits for a start, on its way from one daemon to the next. */
+interface HandedAttachment {
+  /** The container's. */
+  id: string;
+  attachment: PassedAttachment;
+  /** Tells attachments of one takeover apart. */
+  serial: number;
+}
+
+/** Takes waiting connections away from this process: second descriptors by keys that `continueAttachment` knows. */
+export function passAttachments(containers: readonly Container[]): Map<string, number> {
+  const passed = new Map<string, number>();
+  for (const { id, pendingAttachments } of containers) {
+    for (const pending of pendingAttachments) {
+      try {
+        pending.pass((fd, attachment) => {
+          const key = JSON.stringify({ id, attachment, serial: passed.size } satisfies HandedAttachment);
+          passed.set(key, addon().duplicate(fd));
+        });
+      } catch (error) {
+        // The client meets the end of its connection.
+        log.warn({ container: id, error: errorMessage(error) }, 'an attached client cannot be handed over');
+      }
+    }
+    pendingAttachments.clear();
+  }
+  return passed;
+}
+
+/** Goes on with a client of another daemon; `adopt` makes its connection, with what was read from it. */
+export function continueAttachment(
+  find: (id: string) => Container | undefined,
+  key: string,
+  adopt: (head: Buffer) => ClientConnection,
+): void {
+  const { id, attachment } = JSON.parse(key) as HandedAttachment;
+  const { head, ...request } = attachment;
+  const connection = adopt(Buffer.from(head, 'base64'));
+  const container = find(id);
+  if (container?.id === id) attachConnection(container, connection, request);
+  else connection.close();
 }
 
 /**

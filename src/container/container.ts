@@ -5,6 +5,7 @@
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { Mutex } from '../base/mutex.ts';
+import type { PassedAttachment } from './attach.ts';
 import type { ExecSession } from './exec.ts';
 import { FreezeGate } from './freeze-gate.ts';
 import type { HealthMonitor } from './health-monitor.ts';
@@ -21,6 +22,8 @@ export interface ExitStatus {
 /** A client's connection that waits to be given to the supervisor. */
 export interface PendingAttachment {
   handTo(supervisor: Supervisor): void;
+  /** Lends it to another daemon: `use` gets a descriptor of the connection, to be duplicated, where it is still there. */
+  pass(use: (fd: number, attachment: PassedAttachment) => void): void;
   close(): void;
 }
 

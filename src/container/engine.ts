@@ -23,7 +23,13 @@ import type { CheckRun } from '../base/check.ts';
 import { ConflictError, InvalidParameterError, NotImplementedError } from '../base/errors.ts';
 import type { EventMessage } from '../native/supervisor-protocol.ts';
 import { afterRun } from './after-run.ts';
-import { type AttachRequest, attachConnection, type ClientConnection } from './attach.ts';
+import {
+  type AttachRequest,
+  attachConnection,
+  type ClientConnection,
+  continueAttachment,
+  passAttachments,
+} from './attach.ts';
 import { changePorts, type PortsRequest } from './change-ports.ts';
 import { checkContainers } from './check.ts';
 import { connectNetwork, disconnectNetwork } from './connect-network.ts';
@@ -271,6 +277,15 @@ export class ContainerEngine {
     const container = this.get(reference);
     attachConnection(container, connection, request);
     this.#context.events.container(container, 'attach');
+  }
+
+  /** See attach.ts: clients that wait for a start, to the next daemon. */
+  passAttachments(): Map<string, number> {
+    return passAttachments(this.all());
+  }
+
+  continueAttachment(key: string, adopt: (head: Buffer) => ClientConnection): void {
+    continueAttachment((id) => this.#context.containers.find(id), key, adopt);
   }
 
   pause(reference: string): Promise<void> {

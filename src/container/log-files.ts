@@ -26,9 +26,18 @@ const FIXED_HEADER_BYTES = 10;
 /** One file being read. */
 export interface LogSource {
   readonly inode: number;
+  /** Where the next bytes stand in the file as it was written; undefined before that is known. */
+  readonly offset: number | undefined;
   /** The next bytes; none at the end, where a plain file may go on later. */
   read(): Promise<Buffer>;
   close(): void;
+}
+
+/** A place in a log, for as long as its file is kept, rotated and compressed or not. */
+export interface LogPlace {
+  inode: number;
+  /** In the file as it was written. */
+  offset: number;
 }
 
 /** Paths of a log's files, oldest first. Of a number that has both forms, the compressed one is whole. */
@@ -71,6 +80,17 @@ export async function openLogTail(path: string, tail: number): Promise<LogSource
     if (wanted <= 0) break;
   }
   return found;
+}
+
+/** Opens a log at a place; where its file is gone, all that is left comes after it. */
+export function openLogAt(path: string, { inode, offset }: LogPlace): LogSource | undefined {
+  const files = logFiles(path);
+  const file = files.findLast((one) => isFile(one, inode));
+  const source = openLogFile(file ?? files[0] ?? path);
+  if (file === undefined) return source;
+  if (source instanceof PlainSource) source.offset = offset;
+  else if (source instanceof PackedSource) source.skipBytes = offset;
+  return source;
 }
 
 /** The file that was begun after the one being read; undefined where that is the newest. */
@@ -132,7 +152,7 @@ function originOf(path: string): number | undefined {
 class PlainSource implements LogSource {
   readonly inode: number;
   readonly #fd: number;
-  #offset = 0;
+  offset = 0;
 
   constructor(fd: number) {
     this.#fd = fd;
@@ -141,20 +161,20 @@ class PlainSource implements LogSource {
 
   read(): Promise<Buffer> {
     const buffer = Buffer.allocUnsafe(READ_BYTES);
-    let length = readSync(this.#fd, buffer, 0, buffer.length, this.#offset);
-    if (length === 0 && fstatSync(this.#fd).size < this.#offset) {
+    let length = readSync(this.#fd, buffer, 0, buffer.length, this.offset);
+    if (length === 0 && fstatSync(this.#fd).size < this.offset) {
       // Somebody has emptied it: what stands there now is new.
-      this.#offset = 0;
+      this.offset = 0;
       length = readSync(this.#fd, buffer, 0, buffer.length, 0);
     }
-    this.#offset += length;
+    this.offset += length;
     return Promise.resolve(buffer.subarray(0, length));
   }
 
   /** Goes in front of the last `lines` complete lines, and says how many there are. */
   seekBack(lines: number): number {
     const size = fstatSync(this.#fd).size;
-    this.#offset = size;
+    this.offset = size;
     if (lines <= 0) return 0;
     const buffer = Buffer.allocUnsafe(64 * 1024);
     let found = 0;
@@ -164,14 +184,14 @@ class PlainSource implements LogSource {
       for (let at = length - 1; at >= 0; at--) {
         if (buffer[at] !== 0x0a) continue;
         if (found === lines) {
-          this.#offset = start + at + 1;
+          this.offset = start + at + 1;
           return found;
         }
         found++;
       }
       end = start;
     }
-    this.#offset = 0;
+    this.offset = 0;
     return found;
   }
 
@@ -185,6 +205,8 @@ class PackedSource implements LogSource {
   readonly #chunks: AsyncIterator<Buffer>;
   readonly #close: () => void;
   skipLines = 0;
+  skipBytes = 0;
+  #passedBytes = 0;
 
   constructor(fd: number) {
     this.inode = fstatSync(fd).ino;
@@ -198,11 +220,17 @@ class PackedSource implements LogSource {
     };
   }
 
+  get offset(): number | undefined {
+    return this.skipLines > 0 ? undefined : Math.max(this.skipBytes, this.#passedBytes);
+  }
+
   async read(): Promise<Buffer> {
     for (;;) {
       const chunk = await this.#next();
-      if (chunk.length === 0 || this.skipLines === 0) return chunk;
-      const rest = this.#skip(chunk);
+      const begin = Math.min(chunk.length, Math.max(0, this.skipBytes - this.#passedBytes));
+      this.#passedBytes += chunk.length;
+      if (chunk.length === 0) return chunk;
+      const rest = this.#skip(chunk.subarray(begin));
       if (rest.length > 0) return rest;
     }
   }

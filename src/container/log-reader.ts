@@ -6,7 +6,15 @@
 import { existsSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import { rfc3339Ns } from '../base/time.ts';
-import { type LogSource, logFiles, nextLogFile, openLogFile, openLogTail } from './log-files.ts';
+import {
+  type LogPlace,
+  type LogSource,
+  logFiles,
+  nextLogFile,
+  openLogAt,
+  openLogFile,
+  openLogTail,
+} from './log-files.ts';
 
 export interface LogLine {
   stream: 'stdout' | 'stderr';
@@ -26,6 +34,45 @@ export interface LogRange {
   tail?: number | undefined;
   /** Go on with what is written from now on, until `ended` says that nothing more comes. */
   follow: boolean;
+  /** Where reading begins, if it has one, whatever `tail` says; keeps up with what the reader has been told. */
+  cursor?: LogCursor | undefined;
+}
+
+/** How far a reader is, for one that goes on in its place. */
+export class LogCursor {
+  #place: LogPlace | undefined;
+  #ahead: LogPlace | undefined;
+  #begun: boolean;
+
+  constructor({ begun = false, place }: { begun?: boolean; place?: LogPlace | undefined } = {}) {
+    this.#begun = begun;
+    this.#place = place;
+  }
+
+  /** Whether the files were looked at; without a place there was none. */
+  get begun(): boolean {
+    return this.#begun;
+  }
+
+  /** Behind the last line that was told. */
+  get place(): LogPlace | undefined {
+    return this.#place;
+  }
+
+  begin(place: LogPlace | undefined): void {
+    this.#begun = true;
+    this.#place = place;
+  }
+
+  /** Behind the lines that are about to be told. */
+  reach(place: LogPlace): void {
+    this.#ahead = place;
+  }
+
+  /** To be called in the same turn in which they are. */
+  told(): void {
+    this.#place = this.#ahead ?? this.#place;
+  }
 }
 
 /** Followers look at the file at least this often, for file systems that do not notify. */
@@ -41,8 +88,11 @@ export async function* readLog(
   ended: () => boolean,
   signal: AbortSignal,
 ): AsyncGenerator<LogLine[]> {
-  let source = await openFirst(path, range.tail);
+  const { cursor } = range;
+  let source = await openFirst(path, range);
   try {
+    if (source === undefined) cursor?.begin(undefined);
+    else if (source.offset !== undefined) cursor?.begin({ inode: source.inode, offset: source.offset });
     for (let rest: Buffer = Buffer.alloc(0); !signal.aborted; ) {
       const last = ended();
       while (source === undefined && !last && range.follow && !signal.aborted) {
@@ -56,7 +106,10 @@ export async function* readLog(
         const end = data.lastIndexOf(0x0a) + 1;
         rest = data.subarray(end);
         const lines = parseLines(data.toString('utf8', 0, end), range);
+        const offset = Math.max(0, (source.offset ?? 0) - rest.length);
+        cursor?.reach({ inode: source.inode, offset });
         if (lines.length > 0) yield lines;
+        else cursor?.told();
         continue;
       }
       const newer = nextLogFile(path, source);
@@ -75,8 +128,10 @@ export async function* readLog(
 }
 
 /** The oldest file, or `tail` lines before the end of all of them. */
-function openFirst(path: string, tail: number | undefined): Promise<LogSource | undefined> {
-  if (tail !== undefined) return openLogTail(path, tail);
+function openFirst(path: string, { tail, cursor }: LogRange): Promise<LogSource | undefined> {
+  if (cursor?.place !== undefined) return Promise.resolve(openLogAt(path, cursor.place));
+  // Where there was no file, all that there is by now is new.
+  if (tail !== undefined && cursor?.begun !== true) return openLogTail(path, tail);
   return Promise.resolve(openLogFile(logFiles(path)[0] ?? path));
 }
 

@@ -24,6 +24,8 @@ export interface StatsOptions {
   stream: boolean;
   /** The one sample at once, without the one before it that CPU shares are reckoned from. */
   oneShot: boolean;
+  /** The last sample of a stream that goes on. */
+  before?: ContainerStats | undefined;
 }
 
 /** Ends when the container is removed. A container that does not run gives samples of zeros. */
@@ -33,12 +35,12 @@ export async function* containerStats(
   options: StatsOptions,
   signal: AbortSignal,
 ): AsyncGenerator<ContainerStats> {
-  let before: ContainerStats | undefined;
+  let { before } = options;
   const groups = new GroupOfRun(engine, container);
   if (!options.stream && !options.oneShot && container.running) {
     before = sample(container, groups, undefined);
     await pause(signal);
-  }
+  } else if (before !== undefined) await pause(signal);
   while (!signal.aborted && engine.containers.find(container.id) === container) {
     const current = sample(container, groups, before);
     yield current;

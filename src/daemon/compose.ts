@@ -46,6 +46,7 @@ import type { DaemonConfig } from './config.ts';
 import { lockDataRoot } from './data-root-lock.ts';
 import { systemDiagnostics } from './diagnostics.ts';
 import { systemDiskUsage } from './disk-usage.ts';
+import { adoptHijacked } from './hijack.ts';
 import { foreignDrops, systemInfo, systemVersion } from './info.ts';
 import { cgroupSettings, limitDefaults, requireSystemd } from './limits-config.ts';
 import { DATABASE_FILE, MIGRATIONS } from './migrations.ts';
@@ -67,8 +68,11 @@ export interface Daemon {
   startByPolicy(): Promise<void>;
   /** Stops that wait for their containers are left to the next daemon; their callers get `reason`. */
   giveUpStops(reason: Error): void;
-  /** Whether clients have attached to containers that are not started yet. */
-  attachmentsWait(): boolean;
+  /** Clients that are attached to what is not started yet, for the next daemon. */
+  passAttachments(): Map<string, number>;
+  continueAttachments(attachments: ReadonlyMap<string, number>): void;
+  /** Leaves what has happened to the next daemon, as `close` does: for one that is not closed. */
+  storeEvents(): void;
   /** There is no next daemon after all. */
   continueStops(): void;
   /** Nothing begins by itself any more; false where what is being done to containers has not ended in time. */
@@ -118,6 +122,8 @@ export async function composeDaemon(
   const snapshotter = createSnapshotter(config);
   const contentStore = new ContentStore(join(config.dataRoot, 'content'));
   const events = new EventBus();
+  const eventsFile = join(config.execRoot, 'events.json');
+  events.recall(eventsFile);
   const images = new ImageStore({ database, contentStore, snapshotter, events });
   const steps = new StepCache({ database, images, snapshotter });
   const volumesRoot = join(config.dataRoot, 'volumes');
@@ -282,11 +288,30 @@ export async function composeDaemon(
     sockets,
     startByPolicy: () => engine.startByPolicy(),
     giveUpStops: (reason) => engine.giveUpStops(reason),
-    attachmentsWait: () => engine.all().some(({ pendingAttachments }) => pendingAttachments.size > 0),
+    passAttachments: () => engine.passAttachments(),
+    continueAttachments: (attachments) => {
+      for (const [key, fd] of attachments) {
+        engine.continueAttachment(key, (head) => adoptHijacked(fd, head));
+      }
+    },
+    storeEvents: () => events.store(eventsFile),
     continueStops: () => engine.continueStops(),
     settle: (timeoutMs) => engine.settle(timeoutMs),
     close: (keepCarried = false) =>
-      close({ engine, networks, build, snapshotter, contentStore, database, lock, runtimePath }, keepCarried),
+      close(
+        {
+          engine,
+          networks,
+          build,
+          snapshotter,
+          contentStore,
+          database,
+          lock,
+          runtimePath,
+          storeEvents: () => events.store(eventsFile),
+        },
+        keepCarried,
+      ),
     continueWaits: (waits) => continued.take(waits),
     passWaits: () => continued.pass(),
     passSupervisors: () => engine.passSupervisors(),
@@ -304,6 +329,7 @@ interface Closed {
   database: Database;
   lock: number;
   runtimePath: string;
+  storeEvents: () => void;
 }
 
 /** What fails (a full disk) keeps nobody from the rest: a successor waits for the lock. */
@@ -315,6 +341,7 @@ async function close(parts: Closed, keepCarried: boolean): Promise<void> {
     () => parts.build.close(),
     () => parts.snapshotter.close(),
     () => parts.contentStore.close(),
+    () => parts.storeEvents(),
     () => settleDatabase(parts.database),
     // The process may stay, and nothing that it still does may be written beside a successor.
     () => (keepCarried ? parts.database.close() : undefined),

@@ -78,6 +78,11 @@ export class ConnectionLimit {
     };
   }
 
+  /** Counts a connection that another daemon has accepted. */
+  adopt(socket: Socket): void {
+    this.#add(socket);
+  }
+
   #add(socket: Socket): void {
     if (socket.destroyed) return;
     this.#lookForRoom();

@@ -80,16 +80,53 @@ export async function switchProtocol(request: ApiRequest, protocol: string): Pro
   return socket;
 }
 
-/** A second descriptor of a connection whose request is being answered; this process is done with it. */
+/**
+ * A descriptor of a connection whose request is being answered, for another process; this one is done with it, and
+ * only copies where the connection has no plain descriptor. Undefined where it has ended.
+ */
 export function passConnection(response: ServerResponse, socket: Socket): number | undefined {
-  const own = socket instanceof TLSSocket || socket.destroyed ? -1 : descriptorOf(socket);
-  if (own < 0) return undefined;
-  const fd = addon().duplicate(own);
+  if (socket.destroyed) return undefined;
+  const own = socket instanceof TLSSocket ? -1 : descriptorOf(socket);
+  const fd = own < 0 ? undefined : addon().duplicate(own);
   taken.add(socket);
   detachFromParser(response, socket);
-  socket.on('error', () => undefined);
-  socket.destroy();
-  return fd;
+  if (fd !== undefined) {
+    socket.on('error', () => undefined);
+    socket.destroy();
+    return fd;
+  }
+  socket.allowHalfOpen = true;
+  socket.on('error', () => socket.destroy());
+  return relay(socket);
+}
+
+/** Goes on with a connection that another daemon has taken out of HTTP. `head`: what that one has read from it. */
+export function adoptHijacked(fd: number, head: Buffer): HijackedConnection {
+  const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
+  taken.add(socket);
+  return new Hijacked(socket, head);
+}
+
+/** Copies between a client and a socket pair, whose far end it gives: the caller's. */
+function relay(socket: Socket): number {
+  const [near, far] = addon().socketPair();
+  // What the client sends as the process ends goes nowhere, and must not cost it the last output.
+  const inside = keepReading(new Socket({ fd: near, readable: true, writable: true, allowHalfOpen: true }));
+  inside.on('error', () => socket.destroy());
+  inside.on('close', () => socket.destroySoon());
+  countRelayed(socket);
+  socket.on('close', () => inside.destroy());
+  socket.pipe(inside);
+  inside.pipe(socket);
+  return far;
+}
+
+/** Counts a connection that this process copies, until it has ended. */
+export function countRelayed(connection: { on(event: 'close', listener: () => void): unknown }): void {
+  relayed += 1;
+  connection.on('close', () => {
+    relayed -= 1;
+  });
 }
 
 /** Ends the HTTP parser's hold on a socket whose request it has parsed. */
@@ -161,26 +198,16 @@ class Hijacked implements HijackedConnection {
     return Buffer.concat(parts);
   }
 
-  /** Copies between the client and a socket pair whose far end is lent. */
+  /** Lends the far end of a socket pair. */
   #relay(use: (fd: number, head: Buffer) => void): void {
     this.#relayed = true;
-    const [near, far] = addon().socketPair();
-    // What the client sends as the process ends goes nowhere, and must not cost it the last output.
-    const inside = keepReading(new Socket({ fd: near, readable: true, writable: true, allowHalfOpen: true }));
-    inside.on('error', () => this.#socket.destroy());
-    inside.on('close', () => this.#socket.destroySoon());
-    relayed += 1;
-    this.#socket.on('close', () => {
-      relayed -= 1;
-      inside.destroy();
-    });
+    const head = this.#takeHead();
+    const far = relay(this.#socket);
     try {
-      use(far, this.#takeHead());
+      use(far, head);
     } finally {
       closeSync(far);
     }
-    this.#socket.pipe(inside);
-    inside.pipe(this.#socket);
   }
 }
 

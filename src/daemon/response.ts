@@ -6,9 +6,11 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 import { type HijackedConnection, hijack, passConnection, switchProtocol } from './hijack.ts';
 import { httpStatus } from './http-status.ts';
 import type { ApiRequest } from './request.ts';
+import type { ContinuedBody } from './takeover/continued-streams.ts';
 import type { PendingWait } from './takeover/pending-waits.ts';
 
 export class ApiResponse {
@@ -16,6 +18,8 @@ export class ApiResponse {
   readonly #socket: Socket;
   #answered = false;
   #pending: (() => PendingWait) | undefined;
+  #state: (() => unknown) | undefined;
+  #continued: { body: ContinuedBody; state: unknown } | undefined;
 
   /** `response` is null for an upgrade request: what is not a hijack is then written to the bare socket. */
   constructor(response: ServerResponse | null, socket: Socket) {
@@ -23,9 +27,27 @@ export class ApiResponse {
     this.#socket = socket;
   }
 
+  /** The rest of a stream that another daemon has begun; `state` is what `canContinue` gave there. */
+  static continuing(body: ContinuedBody, state: unknown): ApiResponse {
+    const answer = new ApiResponse(null, body.socket);
+    answer.#answered = true;
+    answer.#continued = { body, state };
+    return answer;
+  }
+
+  /** How far another daemon has come with this stream; undefined where this one begins it. */
+  get resumed(): unknown {
+    return this.#continued?.state;
+  }
+
   /** True once a status was sent, so that an error can only end the stream. */
   get answered(): boolean {
     return this.#answered;
+  }
+
+  /** Undefined where it is not known here: after an upgrade, and of a stream of another daemon. */
+  get status(): number | undefined {
+    return this.#response?.statusCode;
   }
 
   json(status: number, body: unknown, headers: Record<string, string> = {}): void {
@@ -51,6 +73,7 @@ export class ApiResponse {
   /** Starts a streaming answer; its headers are on the wire when this returns. */
   stream(status: number, contentType: string, headers: Record<string, string> = {}): ResponseStream {
     this.#answered = true;
+    if (this.#continued !== undefined) return new ResponseStream(this.#continued.body);
     if (this.#response === null) {
       this.#socket.write(rawHead(status, { 'Content-Type': contentType, ...headers, Connection: 'close' }));
       // As node:http has it: a client that has ended its half is gone, which only who reads is told.
@@ -93,6 +116,28 @@ export class ApiResponse {
     return fd === undefined ? undefined : { fd, pending, chunked };
   }
 
+  /** Of a stream whose head has gone out: what the same handler of another daemon must know to give the rest. */
+  canContinue(state: () => unknown): void {
+    this.#state = state;
+  }
+
+  /** As `pass`. Undefined also where the client is behind with reading: nobody knows where it is. */
+  passStream(): { fd: number; state: unknown; chunked: boolean } | undefined {
+    const out = this.#continued?.body ?? this.#response;
+    if (this.#state === undefined || out === null || out.writableLength > 0 || out.destroyed)
+      return undefined;
+    const state = this.#state();
+    if (this.#continued !== undefined) {
+      const { body } = this.#continued;
+      const fd = body.pass();
+      return fd === undefined ? undefined : { fd, state, chunked: body.chunked };
+    }
+    if (this.#response === null) return undefined;
+    const chunked = this.#response.req.httpVersion !== '1.0';
+    const fd = passConnection(this.#response, this.#socket);
+    return fd === undefined ? undefined : { fd, state, chunked };
+  }
+
   error(error: unknown): void {
     const { status, message } = httpStatus(error);
     if (status === 304) this.empty(304);
@@ -105,9 +150,9 @@ const BACKLOG_MAX_BYTES = 16 * 1024 * 1024;
 
 /** A body that is written piece by piece, with the client's speed as the limit. */
 export class ResponseStream {
-  readonly #out: ServerResponse | Socket;
+  readonly #out: Writable;
 
-  constructor(out: ServerResponse | Socket) {
+  constructor(out: Writable) {
     this.#out = out;
   }
 

@@ -118,6 +118,8 @@ async function open(
   dropInherited();
   server.adopt(handed?.idle ?? new Map());
   daemon.continueWaits(handed?.wait ?? new Map());
+  daemon.continueAttachments(handed?.attach ?? new Map());
+  server.continueStreams(handed?.stream ?? new Map());
   writePidFile(config, handed !== undefined);
   const offer = await TakeoverOffer.open(
     { ...config, listeners: () => server.keys() },
@@ -174,6 +176,7 @@ async function handOver(running: Running, successor: Successor): Promise<Outcome
   offer.close();
   const passedNs = BigInt(Date.now() - CLOCK_MS) * 1_000_000n;
   const wait = new Map([...server.underWay.passWaits(), ...daemon.passWaits()]);
+  const stream = successor.takes('stream') ? server.underWay.passStreams() : new Map<string, number>();
   const idle = server.passIdle();
   server.stopAccepting({ keepFiles: true });
   await server.underWay.settle(PAUSE_GRACE_MS);
@@ -188,10 +191,15 @@ async function handOver(running: Running, successor: Successor): Promise<Outcome
     port: duplicates(),
     idle,
     wait: withExitCodes(wait, daemon.exitCodes, passedNs),
+    attach: successor.takes('attach') ? daemon.passAttachments() : new Map<string, number>(),
+    stream,
     supervisor: whole ? daemon.passSupervisors() : new Map<string, number>(),
   };
   if (whole) await daemon.close(true);
-  else log.error({ requests }, 'what is under way does not end: this process does, as one that was killed');
+  else {
+    daemon.storeEvents();
+    log.error({ requests }, 'what is under way does not end: this process does, as one that was killed');
+  }
   const closedMs = performance.now() - began;
   try {
     successor.give(handed);
@@ -214,13 +222,10 @@ async function handOver(running: Running, successor: Successor): Promise<Outcome
   return 'handed over';
 }
 
-/**
- * Waits a little for a moment without work: whose client has attached and is about to start the container, as `run` does,
- * would get none of its output from another daemon. Nothing is awaited between that moment and what follows.
- */
-async function lull({ daemon, server }: Running): Promise<void> {
+/** Waits a little for a moment without work. Nothing is awaited between that moment and what follows. */
+async function lull({ server }: Running): Promise<void> {
   const deadline = performance.now() + LULL_MAX_MS;
-  while (performance.now() < deadline && (server.underWay.busy || daemon.attachmentsWait())) await sleep(1);
+  while (performance.now() < deadline && server.underWay.busy) await sleep(1);
 }
 
 /** Ends what takes long while the API goes on. Throws Conflict, naming it, where it does not end: nothing has changed then. */

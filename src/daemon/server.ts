@@ -7,7 +7,7 @@ import { constants } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
-import type { Server, Socket } from 'node:net';
+import { Server, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { API_VERSION } from '../api/version.ts';
 import { errorMessage, InvalidParameterError, UnavailableError } from '../base/errors.ts';
@@ -32,6 +32,12 @@ import {
   type SocketFile,
   type SocketOwner,
 } from './socket-file.ts';
+import {
+  ContinuedBody,
+  type HandedStream,
+  messageAgain,
+  type StreamRequest,
+} from './takeover/continued-streams.ts';
 import { adoptConnection, IdleConnections } from './takeover/idle-connections.ts';
 import { RequestsUnderWay } from './takeover/under-way.ts';
 
@@ -52,6 +58,14 @@ export type ListenAddress =
 export interface Listener {
   /** Stops listening, removes the socket's file, and ends its connections. */
   close(): void;
+}
+
+/** A request as it came. */
+interface Asked {
+  message: IncomingMessage;
+  socket: Socket;
+  /** Null for one without `Upgrade:`. */
+  upgrade: { socket: Socket; head: Buffer } | null;
 }
 
 /** What the requests of one listener have in common. */
@@ -80,12 +94,22 @@ export const STANDARD_HEADERS = {
   Server: 'mydock (linux)',
 } as const;
 
-/** One socket that is listened on. `file` is null where it has none, or where it is not this process's to remove. */
-interface Listening {
+interface ListeningPart {
   readonly key: string;
-  readonly server: Server;
+  readonly entrance: Entrance;
+  readonly limit: ConnectionLimit;
   readonly idle: IdleConnections;
+}
+
+/** One socket that is listened on. `file` is null where it has none, or where it is not this process's to remove. */
+interface Listening extends ListeningPart {
+  readonly server: Server;
   readonly file: SocketFile | null;
+}
+
+/** The way of node:http ends connections as well, those among them that are streams and wait for a start. */
+function stopListening(server: Server): void {
+  if (server.listening) Server.prototype.close.call(server);
 }
 
 /** What a daemon that takes over knows an address by. */
@@ -109,6 +133,7 @@ export class ApiServer {
   readonly #servers: Listening[] = [];
   readonly #handed: Map<string, number>;
   readonly underWay = new RequestsUnderWay();
+  readonly #connections = new Set<Socket>();
   #passed = 0;
   /** The request of each connection that is being answered, behind those that came before it. */
   readonly #current = new WeakMap<Socket, Promise<void>>();
@@ -123,8 +148,9 @@ export class ApiServer {
   async listen(address: ListenAddress): Promise<void> {
     const idle = new IdleConnections();
     const tls = address.kind === 'unix' ? null : address.tls;
-    const server = this.#createServer(this.#own, tls, this.#ownConnections, idle);
     const key = listenKey(address);
+    const part = { key, entrance: this.#own, limit: this.#ownConnections, idle };
+    const server = this.#createServer(part, tls);
     const handed = this.#takeHanded(key);
     let file: SocketFile | null = null;
     if (address.kind === 'unix') {
@@ -141,21 +167,22 @@ export class ApiServer {
         });
       });
     }
-    this.#servers.push({ key, server, idle, file });
+    this.#servers.push({ ...part, server, file });
   }
 
   /** A Unix socket with other routes than the daemon's own. Throws as `listenOnPath`. */
   async listenScoped(path: string, owner: SocketOwner, entrance: Entrance): Promise<Listener> {
     const idle = new IdleConnections();
-    const server = this.#createServer(entrance, null, new ConnectionLimit(SCOPED_CONNECTIONS_SHARE), idle);
+    const key = `scoped:${path}`;
+    const part = { key, entrance, limit: new ConnectionLimit(SCOPED_CONNECTIONS_SHARE), idle };
+    const server = this.#createServer(part, null);
     const connections = new Set<Socket>();
     server.on('connection', (socket: Socket) => {
       connections.add(socket);
       socket.once('close', () => connections.delete(socket));
     });
-    const key = `scoped:${path}`;
     const file = await listenOnPath(server, path, owner, this.#takeHanded(key));
-    const listening = { key, server, idle, file };
+    const listening = { ...part, server, file };
     this.#servers.push(listening);
     return {
       close: () => {
@@ -208,7 +235,7 @@ export class ApiServer {
   /** Stops listening. `keepFiles`: somebody else listens on the sockets by now. Connections go on. */
   stopAccepting({ keepFiles = false } = {}): void {
     for (const { server, file } of this.#servers) {
-      if (server.listening) server.close();
+      stopListening(server);
       if (file !== null && !keepFiles) removeSocketFile(file);
     }
   }
@@ -219,10 +246,8 @@ export class ApiServer {
    */
   async close(reason = new UnavailableError('mydockd ends'), timeoutMs = 0): Promise<string[]> {
     const left = await this.underWay.end(reason, FAREWELL_MS, timeoutMs);
-    for (const { server } of this.#servers) {
-      if (server.listening) server.close();
-      if (server instanceof http.Server || server instanceof https.Server) server.closeAllConnections();
-    }
+    for (const { server } of this.#servers) stopListening(server);
+    for (const socket of this.#connections) if (!isHijacked(socket)) socket.destroy();
     return left;
   }
 
@@ -232,24 +257,24 @@ export class ApiServer {
     return fd;
   }
 
-  #createServer(
-    entrance: Entrance,
-    tls: TlsFiles | null,
-    limit: ConnectionLimit,
-    idle: IdleConnections,
-  ): Server {
+  #createServer(part: ListeningPart, tls: TlsFiles | null): Server {
+    const { limit, idle } = part;
     const server = tls === null ? http.createServer(OPTIONS) : createTlsServer(tls);
     if (tls === null) idle.watch(server);
     limit.watch(server, tls !== null);
+    server.on(tls === null ? 'connection' : 'secureConnection', (socket: Socket) => {
+      this.#connections.add(socket);
+      socket.once('close', () => this.#connections.delete(socket));
+    });
     server.on('request', (message: IncomingMessage, response: ServerResponse) => {
       this.#inOrder({ limit, idle }, message, message.socket, () =>
-        this.#dispatch(entrance, message, response, message.socket, null),
+        this.#dispatch(part, message, response, message.socket, null),
       );
     });
     server.on('upgrade', (message: IncomingMessage, socket: Socket, head: Buffer) => {
       socket.on('error', () => socket.destroy());
       this.#inOrder({ limit, idle }, message, socket, () =>
-        this.#dispatch(entrance, message, null, socket, { socket, head }),
+        this.#dispatch(part, message, null, socket, { socket, head }),
       );
     });
     return server;
@@ -291,8 +316,33 @@ export class ApiServer {
     this.#current.set(socket, done);
   }
 
+  /** Goes on with streams of another daemon. What one of them asks for may be gone by now: that is its end. */
+  continueStreams(streams: ReadonlyMap<string, number>): void {
+    for (const [text, fd] of streams) {
+      const handed = JSON.parse(text) as HandedStream;
+      const listening = this.#servers.find(({ key }) => key === handed.listener);
+      if (listening === undefined) {
+        closeSync(fd);
+        continue;
+      }
+      const body = new ContinuedBody(fd, handed.chunked);
+      listening.limit.adopt(body.socket);
+      const answered = listening.limit.begin(body.socket);
+      if (answered === false) continue;
+      const controller = new AbortController();
+      body.gone.addEventListener('abort', () => controller.abort(), { once: true });
+      const message = messageAgain(handed, body.socket);
+      const answer = ApiResponse.continuing(body, handed.state);
+      const cut = (): void => void body.socket.destroy();
+      void this.#answer(listening, { message, socket: body.socket, upgrade: null }, answer, {
+        controller,
+        cut,
+      }).finally(answered);
+    }
+  }
+
   async #dispatch(
-    { router, socket: name }: Entrance,
+    part: ListeningPart,
     message: IncomingMessage,
     response: ServerResponse | null,
     socket: Socket,
@@ -308,13 +358,27 @@ export class ApiServer {
       socket.on('close', () => controller.abort());
     }
     const answer = new ApiResponse(response, socket);
-    const started = performance.now();
-    const ended = beginSpan('request', `${message.method} ${pathOf(message)}`);
     const cut = (): void => {
       if (!message.complete) socket.destroy();
     };
+    await this.#answer(part, { message, socket, upgrade }, answer, { controller, cut });
+  }
+
+  async #answer(
+    { key, entrance: { router, socket: name } }: ListeningPart,
+    { message, socket, upgrade }: Asked,
+    answer: ApiResponse,
+    { controller, cut }: { controller: AbortController; cut: () => void },
+  ): Promise<void> {
+    const started = performance.now();
+    const ended = beginSpan('request', `${message.method} ${pathOf(message)}`);
     const title = { method: message.method ?? 'GET', path: pathOf(message) };
-    const done = this.underWay.begin(title, { controller, answer, cut });
+    const asked: StreamRequest = {
+      listener: key,
+      url: message.url ?? '/',
+      accept: message.headers.accept ?? '',
+    };
+    const done = this.underWay.begin(title, { controller, answer, cut, asked });
     const noted = noteRequest(message.method ?? 'GET', pathOf(message));
     try {
       const url = URL.parse(message.url ?? '/', 'http://mydock');
@@ -340,7 +404,7 @@ export class ApiServer {
       else this.#fail(name, message, answer, socket, error);
     } finally {
       ended({
-        ...(response === null ? {} : { status: response.statusCode }),
+        ...(answer.status === undefined ? {} : { status: answer.status }),
         ...(name === '' ? {} : { socket: name }),
       });
       done();

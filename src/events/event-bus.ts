@@ -1,9 +1,13 @@
 /**
  * What happens to containers, images, networks and volumes, told to whoever listens, and kept for a while for those
  * who ask later (Engine API, "Monitor events"). Names of types, actions and attributes are those of Docker's events.
- * Nothing of this outlives the daemon.
+ * What is kept goes to the next daemon where this one ends in order.
  */
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import type { EventActor, EventType } from '../api/system.ts';
+import { writeFileAtomic } from '../base/atomic-file.ts';
+import { errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
 
 export interface EngineEvent {
   Type: EventType;
@@ -32,10 +36,17 @@ export class EventBus {
   readonly #kept: EngineEvent[] = [];
   #oldest = 0;
   #lastNs = 0n;
+  /** Of the last event of the daemon before this one. */
+  #earlierNs = 0n;
 
   /** Number of those who listen now. */
   get listeners(): number {
     return this.#listeners.size;
+  }
+
+  /** Since when (nanoseconds of Unix time) events are this daemon's own. */
+  get beginNs(): bigint {
+    return this.#earlierNs + 1n;
   }
 
   publish(type: EventType, action: string, id: string, attributes: Record<string, string>): void {
@@ -45,11 +56,7 @@ export class EventBus {
       Actor: { ID: id, Attributes: attributes },
       timeNs: this.#nextTime(),
     };
-    if (this.#kept.length < KEPT_EVENTS) this.#kept.push(event);
-    else {
-      this.#kept[this.#oldest] = event;
-      this.#oldest = (this.#oldest + 1) % KEPT_EVENTS;
-    }
+    this.#keep(event);
     for (const listener of [...this.#listeners]) listener(event);
   }
 
@@ -70,6 +77,42 @@ export class EventBus {
     return [...this.#kept.slice(this.#oldest), ...this.#kept.slice(0, this.#oldest)].filter(
       ({ timeNs }) => timeNs >= sinceNs && (untilNs === undefined || timeNs <= untilNs),
     );
+  }
+
+  /** Leaves what is kept in a file, for `recall` of the next daemon. */
+  store(path: string): void {
+    const events = this.kept(0n, undefined).map((event) => ({ ...event, timeNs: String(event.timeNs) }));
+    try {
+      writeFileAtomic(path, JSON.stringify(events), { sync: false });
+    } catch (error) {
+      log.warn({ path, error: errorMessage(error) }, 'the next mydockd will not know of earlier events');
+    }
+  }
+
+  /** Takes what the last daemon has stored. To be called before anything is published. */
+  recall(path: string): void {
+    if (!existsSync(path)) return;
+    try {
+      const events = JSON.parse(readFileSync(path, 'utf8')) as (Omit<EngineEvent, 'timeNs'> & {
+        timeNs: string;
+      })[];
+      for (const event of events.slice(-KEPT_EVENTS)) {
+        this.#lastNs = BigInt(event.timeNs);
+        this.#keep({ ...event, timeNs: this.#lastNs });
+      }
+      this.#earlierNs = this.#lastNs;
+    } catch (error) {
+      log.warn({ path, error: errorMessage(error) }, 'events of the last mydockd are not known');
+    }
+    rmSync(path, { force: true });
+  }
+
+  #keep(event: EngineEvent): void {
+    if (this.#kept.length < KEPT_EVENTS) this.#kept.push(event);
+    else {
+      this.#kept[this.#oldest] = event;
+      this.#oldest = (this.#oldest + 1) % KEPT_EVENTS;
+    }
   }
 
   #nextTime(): bigint {

@@ -18,22 +18,33 @@ export const TAKEOVER_PROTOCOL = 1;
 
 /** Successor to predecessor. */
 export type Request =
-  | { ask: 'takeover'; protocol: number; pid: number; version: string; dataRoot: string }
+  | {
+      ask: 'takeover';
+      protocol: number;
+      pid: number;
+      version: string;
+      dataRoot: string;
+      /** What it can go on with; absent in builds that know the first five alone. */
+      kinds?: string[];
+    }
   /** Nothing has stopped before this. */
   | { ask: 'go' }
   | { ask: 'serving' };
 
-/** What is handed over, in this order. */
-export const HANDED_KINDS = ['listen', 'port', 'idle', 'wait', 'supervisor'] as const;
+/** What is handed over, in this order. Who gets a kind that it does not know closes what came with it. */
+export const HANDED_KINDS = ['listen', 'port', 'idle', 'wait', 'supervisor', 'attach', 'stream'] as const;
 export type HandedKind = (typeof HANDED_KINDS)[number];
+/** Of a successor that does not say what it knows. */
+export const FIRST_KINDS: readonly HandedKind[] = ['listen', 'port', 'idle', 'wait', 'supervisor'];
 
 /** Predecessor to successor. */
 export type Answer =
   | { answer: 'refused'; reason: string }
   | { answer: 'agreed'; pid: number; version: string; listeners: string[] }
   /**
-   * Listening sockets, bound ports, idle clients, clients that wait for an exit code, or connections to supervisors
-   * whose next events nobody has read: as many as `keys`.
+   * Listening sockets, bound ports, idle clients, clients that wait for an exit code, connections to supervisors whose
+   * next events nobody has read, clients that are attached to what is not started yet, or those of streams without an
+   * end: as many as `keys`.
    */
   | { answer: 'sockets'; kind: HandedKind; keys: string[]; fds: number }
   /** All is given, and the data root is free, or is about to be. */
@@ -45,6 +56,9 @@ const POLL_MS = 2;
 const SEND_TIMEOUT_MS = 5000;
 /** SCM_MAX_FD is 253. */
 export const FDS_AT_ONCE = 200;
+/** Keys say what clients have asked for: together and each. One that is longer is not handed over. */
+export const KEYS_AT_ONCE_BYTES = 256 * 1024;
+export const KEY_MAX_BYTES = 128 * 1024;
 
 /** Sends one line. Throws the system error where the other side does not read. */
 export function sendLine(socket: Socket, message: Request | Answer, fds: number[] = []): void {

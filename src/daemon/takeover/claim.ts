@@ -2,15 +2,22 @@
  * The successor's side of a takeover. It asks only when all that can be looked at beforehand is in order, so that the
  * running daemon stops for nothing but the change itself.
  */
-import { readFileSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { errorMessage, UnavailableError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import { MYDOCK_VERSION } from '../../base/version.ts';
 import { descriptorOf } from '../../native/descriptor.ts';
-import { type Answer, DescriptorReader, sendLine, TAKEOVER_PROTOCOL, TAKEOVER_SOCKET } from './channel.ts';
-import { closeHanded, type HandedSockets } from './offer.ts';
+import {
+  type Answer,
+  DescriptorReader,
+  HANDED_KINDS,
+  sendLine,
+  TAKEOVER_PROTOCOL,
+  TAKEOVER_SOCKET,
+} from './channel.ts';
+import { closeHanded, type HandedSockets, nothingHanded } from './offer.ts';
 
 const ANSWER_MAX_MS = 5000;
 /** Longer than the predecessor gives its requests to end. */
@@ -40,6 +47,7 @@ export class Claim {
         pid: process.pid,
         version: MYDOCK_VERSION,
         dataRoot: place.dataRoot,
+        kinds: [...HANDED_KINDS],
       });
       const { message } = await reader.next(ANSWER_MAX_MS);
       if (message.answer === 'refused') throw new UnavailableError(`cannot take over: ${message.reason}`);
@@ -55,13 +63,7 @@ export class Claim {
 
   /** Makes the predecessor let go of everything; returns when it has. Throws Unavailable where it does not. */
   async take(): Promise<HandedSockets> {
-    const handed: HandedSockets = {
-      listen: new Map(),
-      port: new Map(),
-      idle: new Map(),
-      wait: new Map(),
-      supervisor: new Map(),
-    };
+    const handed = nothingHanded();
     try {
       sendLine(this.#socket, { ask: 'go' });
       for (;;) {
@@ -69,8 +71,11 @@ export class Claim {
         if (message.answer === 'given') return handed;
         if (message.answer === 'refused') throw new UnavailableError(`cannot take over: ${message.reason}`);
         if (message.answer !== 'sockets') throw unexpected(message);
-        for (const [index, fd] of fds.entries())
-          handed[message.kind].set(message.keys[index] ?? `?${fd}`, fd);
+        for (const [index, fd] of fds.entries()) {
+          const key = message.keys[index];
+          if (key === undefined || !HANDED_KINDS.includes(message.kind)) closeSync(fd);
+          else handed[message.kind].set(key, fd);
+        }
       }
     } catch (error) {
       this.#reader.drop();

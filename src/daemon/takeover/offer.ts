@@ -15,8 +15,11 @@ import { removeSocketFile, type SocketFile } from '../socket-file.ts';
 import {
   type Answer,
   FDS_AT_ONCE,
+  FIRST_KINDS,
   HANDED_KINDS,
   type HandedKind,
+  KEY_MAX_BYTES,
+  KEYS_AT_ONCE_BYTES,
   LineReader,
   type Request,
   sendLine,
@@ -26,6 +29,18 @@ import {
 
 /** All that a successor gets, as second descriptors by key; this process keeps them until the successor serves. */
 export type HandedSockets = Record<HandedKind, Map<string, number>>;
+
+export function nothingHanded(): HandedSockets {
+  return {
+    listen: new Map(),
+    port: new Map(),
+    idle: new Map(),
+    wait: new Map(),
+    supervisor: new Map(),
+    attach: new Map(),
+    stream: new Map(),
+  };
+}
 
 export interface TakeoverParts {
   execRoot: string;
@@ -38,6 +53,8 @@ export interface TakeoverParts {
 export interface Successor {
   readonly pid: number;
   readonly version: string;
+  /** Whether it can go on with such. What it cannot is not to be taken from its clients. */
+  takes(kind: HandedKind): boolean;
   /** Sends what it gets. The data root is free by now. Throws where the successor is gone. */
   give(sockets: HandedSockets): void;
   /** Tells it why it gets nothing, and lets it go. */
@@ -121,6 +138,7 @@ class Meeting {
   readonly #ready = Promise.withResolvers<Successor>();
   readonly #serving = Promise.withResolvers<boolean>();
   #identity = { pid: 0, version: '' };
+  #kinds: readonly string[] = FIRST_KINDS;
 
   constructor(socket: Socket, parts: TakeoverParts, refuse: (reason: string) => void) {
     this.#socket = socket;
@@ -153,6 +171,7 @@ class Meeting {
           this.#refuse(`the running mydockd has the data root ${this.#parts.dataRoot}, this one ${dataRoot}`);
         } else {
           this.#identity = { pid, version };
+          this.#kinds = request.kinds ?? FIRST_KINDS;
           const own = { pid: process.pid, version: MYDOCK_VERSION, listeners: this.#parts.listeners() };
           answer(this.#socket, { answer: 'agreed', ...own });
         }
@@ -161,6 +180,7 @@ class Meeting {
       case 'go':
         this.#ready.resolve({
           ...this.#identity,
+          takes: (kind) => this.#kinds.includes(kind),
           give: (sockets) => give(this.#socket, sockets),
           refuse: this.#refuse,
           serving: (timeoutMs) => within(this.#serving.promise, timeoutMs),
@@ -187,15 +207,32 @@ function answer(socket: Socket, message: Answer): void {
 
 function give(socket: Socket, sockets: HandedSockets): void {
   for (const kind of HANDED_KINDS) {
-    const all = [...sockets[kind]];
-    for (let at = 0; at < all.length; at += FDS_AT_ONCE) {
-      const some = all.slice(at, at + FDS_AT_ONCE);
+    for (const some of portions([...sockets[kind]])) {
       const keys = some.map(([key]) => key);
       const fds = some.map(([, fd]) => fd);
       sendLine(socket, { answer: 'sockets', kind, keys, fds: fds.length }, fds);
     }
   }
   sendLine(socket, { answer: 'given' });
+}
+
+/** As many at once as fit into one message. A key that is too long for any is left out: its client meets the end. */
+export function portions(all: readonly [string, number][]): [string, number][][] {
+  const result: [string, number][][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const one of all) {
+    const length = Buffer.byteLength(JSON.stringify(one[0]));
+    if (length > KEY_MAX_BYTES) continue;
+    const last = result.at(-1);
+    if (last === undefined || bytes + length > KEYS_AT_ONCE_BYTES || last.length === FDS_AT_ONCE) {
+      result.push([one]);
+      bytes = length;
+    } else {
+      last.push(one);
+      bytes += length;
+    }
+  }
+  return result;
 }
 
 function within(promise: Promise<boolean>, timeoutMs: number): Promise<boolean> {

@@ -63,7 +63,7 @@ export class ContinuedWaits {
 
   /** Descriptors by `waitKey`. To be called once, after the containers of that daemon are known. */
   take(waits: ReadonlyMap<string, number>): void {
-    const ends = exitCodes(this.#parts.events);
+    const ends = exitCodes(this.#parts.events, this.#parts.events.beginNs);
     for (const [key, fd] of waits) {
       const wait = JSON.parse(key) as HandedWait;
       const connection = new Connection(fd, wait.chunked);
@@ -86,7 +86,7 @@ export class ContinuedWaits {
 }
 
 /** Of containers that have ended since then (nanoseconds of Unix time), by ID. */
-export function exitCodes(events: EventBus, sinceNs = 0n): Map<string, number> {
+export function exitCodes(events: EventBus, sinceNs: bigint): Map<string, number> {
   const died = events
     .kept(sinceNs, undefined)
     .filter(({ Type, Action }) => Type === 'container' && Action === 'die')

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { errorMessage } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import type { ApiResponse } from '../response.ts';
+import type { HandedStream, StreamRequest } from './continued-streams.ts';
 import { waitKey } from './pending-waits.ts';
 
 /** Streams without an end of their own, and sessions. */
@@ -19,6 +20,8 @@ interface UnderWay {
   readonly endless: boolean;
   readonly controller: AbortController;
   readonly answer: ApiResponse;
+  /** To ask it again, in another daemon. */
+  readonly asked: StreamRequest;
   /** Ends the connection of a client that has not sent all of its request: the handler waits for that. */
   readonly cut: () => void;
 }
@@ -76,6 +79,23 @@ export class RequestsUnderWay {
       } catch (error) {
         // The client gets the end of its connection instead of an answer.
         log.warn({ error: errorMessage(error) }, 'a wait cannot be handed over');
+      }
+    }
+    return passed;
+  }
+
+  /** The same of streams, for another one to go on with: descriptors by JSON of `HandedStream`. */
+  passStreams(): Map<string, number> {
+    const passed = new Map<string, number>();
+    for (const { answer, asked } of this.#requests) {
+      try {
+        const one = answer.passStream();
+        if (one === undefined) continue;
+        const { fd, state, chunked } = one;
+        const handed: HandedStream = { ...asked, chunked, state, serial: passed.size };
+        passed.set(JSON.stringify(handed), fd);
+      } catch (error) {
+        log.warn({ error: errorMessage(error) }, 'a stream cannot be handed over');
       }
     }
     return passed;

@@ -15,6 +15,7 @@ import type {
 import type { Filters } from '../../../api/filters.ts';
 import type { HostConfig, Resources } from '../../../api/host-config.ts';
 import type { ContainerStats } from '../../../api/stats.ts';
+import type { LogCursor } from '../../../container/log-reader.ts';
 import type { HijackedConnection } from '../../hijack.ts';
 
 export interface LogLine {
@@ -98,7 +99,7 @@ export interface ContainersBackend {
   top(reference: string, psArgs: string): Promise<ContainerTopResponse>;
   stats(
     reference: string,
-    options: { stream: boolean; oneShot: boolean },
+    options: { stream: boolean; oneShot: boolean; before?: ContainerStats | undefined },
     signal: AbortSignal,
   ): AsyncGenerator<ContainerStats>;
   prune(filters: Filters, signal: AbortSignal): Promise<ContainerPruneResponse>;
@@ -117,6 +118,7 @@ export interface ContainersBackend {
       untilNs?: bigint | undefined;
       tail?: number | undefined;
       follow: boolean;
+      cursor?: LogCursor | undefined;
     },
     signal: AbortSignal,
   ): AsyncGenerator<LogLine[]>;

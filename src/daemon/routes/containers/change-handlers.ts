@@ -1,6 +1,7 @@
 /** Handlers of the verbs that change a running container or look into it: pause, update, rename, top, stats, prune. */
 import type { PublishedPortsUpdate } from '../../../api/containers.ts';
 import type { HostConfig, Resources } from '../../../api/host-config.ts';
+import type { ContainerStats } from '../../../api/stats.ts';
 import { InvalidParameterError } from '../../../base/errors.ts';
 import type { Handler } from '../../router.ts';
 import { checkShape, type Shape } from '../../shape.ts';
@@ -12,6 +13,13 @@ const UPDATE: Shape = {
 };
 
 type UpdateRequest = Resources & Pick<HostConfig, 'RestartPolicy'> & PublishedPortsUpdate;
+
+/** What the next daemon must know of a stream of samples, where that is handed over. */
+interface StatsState {
+  id: string;
+  /** The last sample, from which CPU shares are reckoned. */
+  before?: ContainerStats | undefined;
+}
 
 export function changeHandlers(
   backend: ContainersBackend,
@@ -26,9 +34,17 @@ export function changeHandlers(
       if (options.stream && options.oneShot) {
         throw new InvalidParameterError('cannot have stream=true and one-shot=true');
       }
-      const samples = backend.stats(request.param('id'), options, request.signal);
+      const resumed = response.resumed as StatsState | undefined;
+      const reference = resumed?.id ?? request.param('id');
+      let before = resumed?.before;
+      const samples = backend.stats(reference, { ...options, before }, request.signal);
       const stream = response.stream(200, 'application/json');
-      for await (const sample of samples) await stream.write(`${JSON.stringify(sample)}\n`);
+      const idOf = (): string => before?.id ?? backend.inspect(reference).Id;
+      if (options.stream) response.canContinue((): StatsState => ({ id: idOf(), before }));
+      for await (const sample of samples) {
+        before = sample;
+        await stream.write(`${JSON.stringify(sample)}\n`);
+      }
       stream.end();
     },
 

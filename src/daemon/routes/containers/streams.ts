@@ -9,9 +9,18 @@ import {
 import { InvalidParameterError } from '../../../base/errors.ts';
 import { unixSecondsNs } from '../../../base/time.ts';
 import { parseDetachKeys } from '../../../container/attach.ts';
+import type { LogPlace } from '../../../container/log-files.ts';
+import { LogCursor } from '../../../container/log-reader.ts';
 import type { ApiRequest } from '../../request.ts';
 import type { Handler } from '../../router.ts';
 import type { ContainersBackend, LogLine } from './backend.ts';
+
+/** What the next daemon must know of a log's reader, where that is handed over. */
+interface LogState {
+  id: string;
+  begun: boolean;
+  place?: LogPlace | undefined;
+}
 
 export function streamHandlers(backend: ContainersBackend): Record<'logs' | 'clearLogs' | 'attach', Handler> {
   return {
@@ -20,17 +29,24 @@ export function streamHandlers(backend: ContainersBackend): Record<'logs' | 'cle
       if (!wanted.stdout && !wanted.stderr) {
         throw new InvalidParameterError('Bad parameters: you must choose at least one stream');
       }
-      const reference = request.param('id');
-      const tty = backend.inspect(reference).Config.Tty === true;
+      const resumed = response.resumed as LogState | undefined;
+      const found = backend.inspect(resumed?.id ?? request.param('id'));
+      const tty = found.Config.Tty === true;
       const format = {
         ...wanted,
         timestamps: request.flag('timestamps'),
         details: request.flag('details'),
         framed: !tty,
       };
-      const lines = backend.logs(reference, logRange(request), request.signal);
+      const cursor = new LogCursor(resumed);
+      const lines = backend.logs(found.Id, { ...logRange(request), cursor }, request.signal);
       const stream = response.stream(200, streamType(request, tty));
-      for await (const batch of lines) await stream.write(formatLines(batch, format));
+      response.canContinue((): LogState => ({ id: found.Id, begun: cursor.begun, place: cursor.place }));
+      for await (const batch of lines) {
+        const written = stream.write(formatLines(batch, format));
+        cursor.told();
+        await written;
+      }
       stream.end();
     },
 

@@ -10,7 +10,7 @@ import { InvalidParameterError } from '../../../base/errors.ts';
 import { keepReading } from '../../../base/keep-reading.ts';
 import { parseDetachKeys } from '../../../container/attach.ts';
 import { addon } from '../../../native/addon.ts';
-import type { HijackedConnection } from '../../hijack.ts';
+import { countRelayed, type HijackedConnection } from '../../hijack.ts';
 import type { ApiRequest } from '../../request.ts';
 import type { Handler } from '../../router.ts';
 import type { ContainersBackend } from './backend.ts';
@@ -128,6 +128,7 @@ class WebSocketConnection implements HijackedConnection {
       if (this.#client.bufferedAmount > BUFFERED_MAX_BYTES) inside.pause();
     });
     this.#inside = inside;
+    countRelayed(this.#client);
     try {
       use(far, Buffer.concat(this.#early));
     } finally {

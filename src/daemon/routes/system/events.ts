@@ -20,11 +20,18 @@ const BACKLOG_MAX = 4 * 1024 * 1024;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const RECORD_SEPARATOR = '\x1e';
 
+/** What the next daemon goes on behind, where the stream is handed over. */
+interface StreamState {
+  /** Later events were not told, in nanoseconds of Unix time. */
+  toldNs: string;
+}
+
 export function eventsHandler(backend: EventsBackend): Handler {
   return async (request, response) => {
-    const sinceNs = eventTime(request, 'since');
+    const resumed = response.resumed as StreamState | undefined;
+    const sinceNs = resumed === undefined ? eventTime(request, 'since') : BigInt(resumed.toldNs) + 1n;
     const untilNs = eventTime(request, 'until');
-    if (untilNs !== undefined && untilNs < (sinceNs ?? 0n)) {
+    if (resumed === undefined && untilNs !== undefined && untilNs < (sinceNs ?? 0n)) {
       throw new InvalidParameterError(
         `\`since\` time (${request.text('since')}) cannot be after \`until\` time (${request.text('until')})`,
       );
@@ -33,8 +40,10 @@ export function eventsHandler(backend: EventsBackend): Handler {
     const type = contentType(request.header('accept') ?? '');
     const start = type === 'application/json-seq' ? RECORD_SEPARATOR : '';
     const queue = new EventQueue();
+    let seenNs = sinceNs === undefined ? (backend.kept(0n, undefined).at(-1)?.timeNs ?? 0n) : sinceNs - 1n;
     const add = (event: EngineEvent): void => {
-      if (wanted(event)) queue.push(`${start}${encodeEvent(event)}\n`);
+      if (event.timeNs > seenNs) seenNs = event.timeNs;
+      if (wanted(event)) queue.push(`${start}${encodeEvent(event)}\n`, event.timeNs);
     };
     const leave = backend.subscribe(add);
     const end = (): void => queue.end();
@@ -44,7 +53,10 @@ export function eventsHandler(backend: EventsBackend): Handler {
       if (sinceNs !== undefined || untilNs !== undefined) backend.kept(sinceNs ?? 0n, untilNs).forEach(add);
       // Last: where that time has passed, the end is at once.
       stopTimer = at(untilNs, end);
-      await queue.sendTo(response.stream(200, type));
+      const stream = response.stream(200, type);
+      // Of what waits here, the next daemon is told by what it keeps.
+      response.canContinue((): StreamState => ({ toldNs: String(queue.toldNs ?? seenNs) }));
+      await queue.sendTo(stream);
     } finally {
       leave();
       stopTimer();
@@ -56,16 +68,26 @@ export function eventsHandler(backend: EventsBackend): Handler {
 /** Encoded events on their way to one client. */
 class EventQueue {
   #waiting: string[] = [];
+  /** When the first of those happened. */
+  #waitingNs: bigint | undefined;
   #length = 0;
   #ended = false;
   #overrun = false;
   #wake: () => void = () => undefined;
 
-  push(text: string): void {
+  /** Later events than of then wait; undefined where none does. */
+  get toldNs(): bigint | undefined {
+    return this.#waitingNs === undefined ? undefined : this.#waitingNs - 1n;
+  }
+
+  push(text: string, timeNs: bigint): void {
     if (this.#ended) return;
     this.#length += text.length;
     if (this.#length > BACKLOG_MAX) this.#overrun = true;
-    else this.#waiting.push(text);
+    else {
+      this.#waitingNs ??= timeNs;
+      this.#waiting.push(text);
+    }
     this.#wake();
   }
 
@@ -79,6 +101,7 @@ class EventQueue {
     for (;;) {
       const text = this.#waiting.join('');
       this.#waiting = [];
+      this.#waitingNs = undefined;
       if (text !== '') await Promise.race([stream.write(text), this.#overrunning()]);
       this.#length -= text.length;
       if (this.#overrun) throw new UnavailableError('events: the client does not read');
