@@ -15,11 +15,21 @@ const PAUSE_MS = 20;
 
 /** Does nothing where the bundle has no config.json or its cgroups are gone. */
 export async function removeCgroupLeftovers(bundle: string): Promise<void> {
-  const path = bundleCgroupsPath(bundle);
+  const path = pathOf(bundle);
   if (path === undefined) return;
   const cgroup = new ContainerCgroup(path);
   thawQuietly(cgroup);
   for (const directory of cgroup.directories()) await removeTree(directory);
+}
+
+/** What else a run has held is to be given back also where its bundle cannot be read. */
+function pathOf(bundle: string): string | undefined {
+  try {
+    return bundleCgroupsPath(bundle);
+  } catch (error) {
+    log.warn({ bundle, error: errorMessage(error) }, 'cgroups of a run may be left');
+    return undefined;
+  }
 }
 
 /** On v1 what is frozen does not die. */

@@ -285,7 +285,7 @@ export class Sandboxes {
     stepSync('network/settling', row.containerId, () => this.#parts.store.putSandbox(sandbox));
     // What a container has done to its other interfaces does not keep it on this one.
     const { containerId } = row;
-    await this.#logged(sandbox, 'has no default route', () =>
+    const routed = await this.#logged(sandbox, 'has no default route', () =>
       step('network/routes', containerId, () => this.#setRoutes(sandbox, before, after)),
     );
     await step('network/move-ports', containerId, () => this.#parts.publisher.move(sandbox, before, after));
@@ -298,7 +298,8 @@ export class Sandboxes {
     await step('network/restrict', containerId, () => egress.restrict(sandbox, after, after));
     names.changed([row]);
     await step('network/names', containerId, () => names.refresh(sandbox, after));
-    this.#settled(sandbox);
+    // What could not be set for want of descriptors or memory, the next daemon sets.
+    if (routed) this.#settled(sandbox);
   }
 
   async #detach(containerId: string): Promise<void> {
@@ -433,23 +434,26 @@ export class Sandboxes {
   }
 
   /** For clean-up after another error, which is the one to report. */
-  #detachQuietly(containerId: string): Promise<void> {
-    return this.#logged({ containerId }, 'cannot be removed', () => this.#detach(containerId));
+  async #detachQuietly(containerId: string): Promise<void> {
+    await this.#logged({ containerId }, 'cannot be removed', () => this.#detach(containerId));
   }
 
-  #disconnectQuietly(sandbox: SandboxRow, row: EndpointRow): Promise<void> {
-    return this.#logged(sandbox, 'cannot be disconnected', () => this.#disconnect(sandbox, row));
+  async #disconnectQuietly(sandbox: SandboxRow, row: EndpointRow): Promise<void> {
+    await this.#logged(sandbox, 'cannot be disconnected', () => this.#disconnect(sandbox, row));
   }
 
+  /** False where it failed. */
   async #logged(
     sandbox: Pick<SandboxRow, 'containerId'>,
     what: string,
     body: () => Promise<void>,
-  ): Promise<void> {
+  ): Promise<boolean> {
     try {
       await body();
+      return true;
     } catch (error) {
       log.error({ container: sandbox.containerId, reason: errorMessage(error) }, `network: ${what}`);
+      return false;
     }
   }
 }

@@ -350,7 +350,7 @@ export class ContainerUnpacker implements TarSink {
   #explain(entry: TarEntry, error: unknown): unknown {
     const code = errnoCode(error);
     if (code === undefined || !(error instanceof Error)) return error;
-    if (['EIO', 'ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'ENOMEM'].includes(code)) return error;
+    if (['EIO', 'EROFS', 'ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'ENOMEM'].includes(code)) return error;
     const { syscall } = error as NodeJS.ErrnoException;
     return this.#error(entry, `${syscall ?? 'write'}: ${code}`);
   }

@@ -49,21 +49,22 @@ const OWN_GROUP = /^(?:\/.*|[^/:]*:[^/:]*:)[0-9a-f]{64}$/;
 
 /**
  * Where a bundle's group lies below each hierarchy's root; undefined where there is no bundle, or one that was cut
- * while it was written. Only a path below a folder of its own counts: never a hierarchy's root or another's group.
+ * while it was written. Throws where it cannot be read. Only a path below a folder of its own counts: never a hierarchy's root or another's group.
  */
 export function bundleCgroupsPath(bundle: string): string | undefined {
   const path = specCgroupsPath(bundle);
   return path === undefined ? undefined : cgroupDirectory(path);
 }
 
-/** linux.cgroupsPath itself, as a runtime is told it. */
+/** linux.cgroupsPath itself, as a runtime is told it. Throws where the bundle cannot be read. */
 export function specCgroupsPath(bundle: string): string | undefined {
   let path: string | undefined;
   try {
     path = (JSON.parse(readFileSync(join(bundle, 'config.json'), 'utf8')) as Spec).linux?.cgroupsPath;
-  } catch {
+  } catch (error) {
     // No bundle, or a cut one: nothing was started from it.
-    return undefined;
+    if (error instanceof SyntaxError || errnoCode(error) === 'ENOENT') return undefined;
+    throw error;
   }
   return path !== undefined && OWN_GROUP.test(path) ? path : undefined;
 }

@@ -24,16 +24,19 @@ export async function writeLimits(
     killSignal: 'SIGKILL',
   });
   let said = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    if (said.length < ERROR_MAX_BYTES) said += text;
-  });
-  // A child that is gone before it has read says why by its end.
-  child.stdin.on('error', () => {});
-  child.stdin.end(JSON.stringify(resources));
   const ended = Promise.withResolvers<number | null>();
   child.once('error', (error) => ended.reject(error));
   child.once('close', (code) => ended.resolve(code));
   let code: number | null;
+  // One that could not be started, as for want of descriptors, has no streams; what it says instead is its error.
+  if (child.pid !== undefined) {
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      if (said.length < ERROR_MAX_BYTES) said += text;
+    });
+    // A child that is gone before it has read says why by its end.
+    child.stdin.on('error', () => {});
+    child.stdin.end(JSON.stringify(resources));
+  }
   try {
     code = await ended.promise;
   } catch (error) {
