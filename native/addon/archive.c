@@ -359,7 +359,7 @@ napi_status register_archive(napi_env env, napi_value exports) {
         {"archiveEnd", archive_end},           {"archiveWhiteout", archive_whiteout},
         {"archiveOpaque", archive_opaque},     {"archiveClose", archive_close},
         {"archiveRemoveTree", archive_remove}, {"archiveSync", archive_sync},
-        {"archiveList", archive_list},
+        {"archiveList", archive_list},         {"archiveRemoveSmall", archive_remove_small},
     };
     return addon_export(env, exports, functions, sizeof functions / sizeof functions[0]);
 }

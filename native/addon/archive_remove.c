@@ -20,6 +20,8 @@ struct removal {
     uint64_t moved;
     /* Set to anything but 0 by another thread: to be ended where it is. May be NULL. */
     const _Atomic int32_t *stop;
+    /* So many names are removed at most. */
+    uint64_t most;
 };
 
 static int remove_contents(struct removal *removal, int fd, int depth);
@@ -77,6 +79,11 @@ static int remove_contents(struct removal *removal, int fd, int depth) {
                 break;
             }
             found = true;
+            if (removal->most-- == 0) {
+                errno = EAGAIN;
+                result = -1;
+                break;
+            }
             if (unlinkat(fd, entry->d_name, 0) == 0 || errno == ENOENT)
                 continue;
             int refused = errno;
@@ -92,7 +99,7 @@ static int remove_contents(struct removal *removal, int fd, int depth) {
     return result;
 }
 
-int archive_remove_tree_until(int parent, const char *name, const _Atomic int32_t *stop) {
+static int remove_tree(int parent, const char *name, const _Atomic int32_t *stop, uint64_t most) {
     if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
         return 0;
     int refused = errno;
@@ -101,10 +108,18 @@ int archive_remove_tree_until(int parent, const char *name, const _Atomic int32_
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? 0 : failed(refused);
-    struct removal removal = {.top = fd, .stop = stop};
+    struct removal removal = {.top = fd, .stop = stop, .most = most};
     if (remove_contents(&removal, fd, 0) != 0)
         return -1;
     return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+int archive_remove_tree_until(int parent, const char *name, const _Atomic int32_t *stop) {
+    return remove_tree(parent, name, stop, UINT64_MAX);
+}
+
+int archive_remove_tree_most(int parent, const char *name, uint64_t most) {
+    return remove_tree(parent, name, NULL, most);
 }
 
 int archive_remove_tree_at(int parent, const char *name) {

@@ -106,6 +106,8 @@ export interface ArchiveAddon {
    * lies in shared memory, has something but 0.
    */
   archiveRemoveTree(path: ByteString, stop?: Int32Array): void;
+  /** The same on the thread pool, as far as `most` names go: false where there is more. */
+  archiveRemoveSmall(path: string, most: number): Promise<boolean>;
   /** syncfs(2) of the file system that holds a directory. */
   archiveSync(path: ByteString): void;
 }
