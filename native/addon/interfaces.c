@@ -3,6 +3,7 @@
  * namespace, and frames that are sent as they are.
  */
 #define _GNU_SOURCE
+#include "interfaces.h"
 #include "module.h"
 #include "netns.h"
 #include <errno.h>
@@ -31,8 +32,7 @@ static int write_setting(const char *path, const char *value) {
     return (size_t)written == length ? 0 : EINVAL;
 }
 
-/* All values in turn. Returns 0, or an errno value with *failed the path that it belongs to. */
-static int write_settings(char **paths, char **values, const char **failed) {
+int write_settings(char **paths, char **values, const char **failed) {
     for (size_t i = 0; paths[i] != NULL; i++) {
         int error = write_setting(paths[i], values[i]);
         if (error != 0) {

@@ -1,28 +1,15 @@
 /*
- * Netlink transport: a socket, one send, and all answers to it. What the messages say is
- * TypeScript's business (src/network/netlink/); here only the fixed header (nlmsghdr) is read, to
- * know which answers are still to come.
- *
- * The kernel's rtnetlink and nfnetlink handle a request inside sendmsg, so that its answers are
- * queued when that returns; only a dump goes on being produced while it is read.
+ * Netlink for TypeScript: sockets, and requests on the calling thread, on the pool, and inside of
+ * another network namespace.
  */
 #define _GNU_SOURCE
+#include "interfaces.h"
 #include "module.h"
+#include "netlink_exchange.h"
 #include "netns.h"
+#include "pool.h"
 #include <errno.h>
-#include <linux/netlink.h>
-#include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
-
-/* The kernel builds dumps in pieces of at most 32 KiB. */
-#define RECEIVE_BYTES ((size_t)64 * 1024)
-/* Room for a batch of some ten thousand elements, and for one answer each. */
-#define SOCKET_BUFFER_BYTES (8 * 1024 * 1024)
-/* Never reached by a working kernel. */
-#define ANSWER_TIMEOUT_MS 10000
-/* NFNL_MSG_BATCH_BEGIN: an error under its number ends the whole batch. */
-#define BATCH_BEGIN_TYPE 0x10
 
 static napi_value netlink_open(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
@@ -30,182 +17,14 @@ static napi_value netlink_open(napi_env env, napi_callback_info info) {
     cleanup_free char *path = call_absent(&call, 1) ? NULL : call_string(&call, 1, "netnsPath");
     if (call.failed)
         return NULL;
-    cleanup_close int fd = socket_in_netns(path, AF_NETLINK, SOCK_RAW, protocol);
-    if (fd < 0)
-        return throw_errno(env, errno, "socket", path);
-    int on = 1;
-    int size = SOCKET_BUFFER_BYTES;
-    struct sockaddr_nl address = {.nl_family = AF_NETLINK};
-    setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
-    setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
-    /* Without CAP_NET_ADMIN in the first user namespace the system's limit has to do. */
-    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) < 0)
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) < 0)
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
-        return throw_errno(env, errno, "bind", path);
-    return make_int32(env, steal_fd(&fd));
-}
-
-struct exchange {
-    int fd;
-    struct bytes request;
-    /* How many messages of the request still wait for their end; those numbers, and the batch's
-     * own. */
-    size_t waiting;
-    uint32_t *sequences;
-    size_t sequence_count;
-    bool has_batch;
-    uint32_t batch_sequence;
-    uint8_t *answer;
-    size_t answer_length;
-    size_t answer_capacity;
-    int error;
-    const char *step;
-};
-
-static bool next_message(struct bytes *rest, struct nlmsghdr *header) {
-    if (rest->length < sizeof *header)
-        return false;
-    memcpy(header, rest->data, sizeof *header);
-    if (header->nlmsg_len < sizeof *header || header->nlmsg_len > rest->length)
-        return false;
-    size_t step = NLMSG_ALIGN((size_t)header->nlmsg_len);
-    if (step > rest->length)
-        step = rest->length;
-    rest->data += step;
-    rest->length -= step;
-    return true;
-}
-
-/* Notes which answers the request asks for. */
-static void read_request(struct exchange *exchange) {
-    struct bytes rest = exchange->request;
-    struct nlmsghdr header;
-    exchange->step = "netlink request";
-    exchange->sequences = calloc(exchange->request.length / sizeof header + 1, sizeof(uint32_t));
-    if (exchange->sequences == NULL) {
-        exchange->error = ENOMEM;
-        return;
-    }
-    while (next_message(&rest, &header)) {
-        if (header.nlmsg_type == BATCH_BEGIN_TYPE && !exchange->has_batch) {
-            exchange->has_batch = true;
-            exchange->batch_sequence = header.nlmsg_seq;
-        }
-        bool dump = (header.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
-        if (dump || (header.nlmsg_flags & NLM_F_ACK) != 0)
-            exchange->sequences[exchange->sequence_count++] = header.nlmsg_seq;
-    }
-    exchange->waiting = exchange->sequence_count;
-    if (rest.length != 0)
-        exchange->error = EBADMSG;
-}
-
-static void send_request(struct exchange *exchange) {
-    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-    ssize_t sent = 0;
-    exchange->step = "sendto";
-    do
-        sent = sendto(exchange->fd, exchange->request.data, exchange->request.length, MSG_NOSIGNAL,
-                      (struct sockaddr *)&kernel, sizeof kernel);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0)
-        exchange->error = errno;
-}
-
-static void finish_sequence(struct exchange *exchange, uint32_t sequence) {
-    for (size_t i = 0; i < exchange->sequence_count; i++) {
-        if (exchange->sequences[i] != sequence)
-            continue;
-        exchange->sequences[i] = exchange->sequences[--exchange->sequence_count];
-        exchange->waiting = exchange->sequence_count;
-        return;
-    }
-}
-
-/* Counts what the received bytes end. */
-static void read_answer(struct exchange *exchange, struct bytes received) {
-    struct nlmsghdr header;
-    while (next_message(&received, &header)) {
-        if (header.nlmsg_type != NLMSG_ERROR && header.nlmsg_type != NLMSG_DONE)
-            continue;
-        if (exchange->has_batch && header.nlmsg_seq == exchange->batch_sequence) {
-            exchange->sequence_count = 0;
-            exchange->waiting = 0;
-        }
-        finish_sequence(exchange, header.nlmsg_seq);
-    }
-}
-
-static bool reserve(struct exchange *exchange) {
-    if (exchange->answer_capacity - exchange->answer_length >= RECEIVE_BYTES)
-        return true;
-    size_t capacity = exchange->answer_capacity * 2 + RECEIVE_BYTES;
-    uint8_t *grown = realloc(exchange->answer, capacity);
-    if (grown == NULL) {
-        exchange->error = ENOMEM;
-        return false;
-    }
-    exchange->answer = grown;
-    exchange->answer_capacity = capacity;
-    return true;
-}
-
-/* One datagram. Returns false when there is none at the moment, or with exchange->error set. */
-static bool receive_once(struct exchange *exchange) {
-    struct sockaddr_nl sender = {0};
-    socklen_t sender_length = sizeof sender;
-    exchange->step = "recvfrom";
-    if (!reserve(exchange))
-        return false;
-    uint8_t *place = exchange->answer + exchange->answer_length;
-    ssize_t length = 0;
-    do
-        length = recvfrom(exchange->fd, place, RECEIVE_BYTES, MSG_DONTWAIT | MSG_TRUNC,
-                          (struct sockaddr *)&sender, &sender_length);
-    while (length < 0 && errno == EINTR);
-    if (length < 0) {
-        if (errno != EAGAIN)
-            exchange->error = errno;
-        return false;
-    }
-    if ((size_t)length > RECEIVE_BYTES) {
-        exchange->error = EMSGSIZE;
-        return false;
-    }
-    /* Only the kernel (port 0) may answer. */
-    if (sender.nl_pid == 0) {
-        read_answer(exchange, (struct bytes){.data = place, .length = (size_t)length});
-        exchange->answer_length += (size_t)length;
-    }
-    return true;
-}
-
-/* Reads until nothing is waited for and the queue is empty, so that errors of messages without ACK
- * come along. */
-static void receive_answers(struct exchange *exchange) {
-    while (exchange->error == 0) {
-        if (receive_once(exchange))
-            continue;
-        if (exchange->error != 0 || exchange->waiting == 0)
-            return;
-        struct pollfd wait = {.fd = exchange->fd, .events = POLLIN};
-        int ready = poll(&wait, 1, ANSWER_TIMEOUT_MS);
-        if (ready == 0 || (ready < 0 && errno != EINTR))
-            exchange->error = ready == 0 ? ETIMEDOUT : errno;
-    }
-}
-
-static void exchange_run(struct exchange *exchange) {
-    read_request(exchange);
-    if (exchange->error == 0)
-        send_request(exchange);
-    if (exchange->error == 0)
-        receive_answers(exchange);
-    free(exchange->sequences);
-    exchange->sequences = NULL;
+    const char *step = "setns";
+    int own = path == NULL ? -1 : enter_netns(path);
+    if (path != NULL && own < 0)
+        return throw_errno(env, errno, step, path);
+    int fd = netlink_socket(protocol, &step);
+    if (own >= 0)
+        leave_netns(own);
+    return fd < 0 ? throw_errno(env, errno, step, path) : make_int32(env, fd);
 }
 
 static napi_value exchange_result(napi_env env, const struct exchange *exchange) {
@@ -227,63 +46,119 @@ static napi_value netlink_request_sync(napi_env env, napi_callback_info info) {
     return result;
 }
 
-/* One netlinkRequest, from its call to its promise. The request is copied: the caller may reuse its
- * buffer. */
+/* One request on the pool, from its call to its promise. The request is copied: the caller may
+ * reuse its buffer. */
 struct pending_exchange {
+    struct pool_job job;
     struct exchange exchange;
-    napi_async_work work;
-    napi_deferred deferred;
+    /* Where it is asked, and what is written there before; NULL: here, nothing. */
+    char *netns;
+    char **paths;
+    char **values;
     uint8_t request[];
 };
 
-static void pending_execute(napi_env env, void *data) {
-    struct pending_exchange *pending = data;
-    (void)env;
+static void pending_run(struct pool_job *job) {
+    struct pending_exchange *pending = (struct pending_exchange *)job;
     exchange_run(&pending->exchange);
+    job->error = pending->exchange.error;
+    job->step = pending->exchange.step;
 }
 
-static void pending_complete(napi_env env, napi_status status, void *data) {
-    struct pending_exchange *pending = data;
-    struct exchange *exchange = &pending->exchange;
-    if (status != napi_ok && exchange->error == 0) {
-        exchange->error = ECANCELED;
-        exchange->step = "netlink request";
-    }
-    if (exchange->error == 0)
-        napi_resolve_deferred(env, pending->deferred, exchange_result(env, exchange));
-    else
-        napi_reject_deferred(env, pending->deferred,
-                             make_errno_error(env, exchange->error, exchange->step, NULL, NULL));
-    napi_delete_async_work(env, pending->work);
-    free(exchange->answer);
+static void fail(struct pool_job *job, int error, const char *step, const char *path) {
+    job->error = error;
+    job->step = step;
+    job->path = path;
+}
+
+static void pending_run_here(struct pending_exchange *pending) {
+    struct pool_job *job = &pending->job;
+    const char *failed = NULL;
+    const char *step = NULL;
+    int error = write_settings(pending->paths, pending->values, &failed);
+    if (error != 0)
+        return fail(job, error, "write", failed);
+    cleanup_close int fd = netlink_socket(pending->exchange.fd, &step);
+    if (fd < 0)
+        return fail(job, errno, step, pending->netns);
+    pending->exchange.fd = fd;
+    pending_run(job);
+}
+
+static void pending_run_inside(struct pool_job *job) {
+    struct pending_exchange *pending = (struct pending_exchange *)job;
+    int own = enter_netns(pending->netns);
+    if (own < 0)
+        return fail(job, errno, "setns", pending->netns);
+    pending_run_here(pending);
+    leave_netns(own);
+}
+
+static napi_value pending_result(napi_env env, struct pool_job *job) {
+    return exchange_result(env, &((struct pending_exchange *)job)->exchange);
+}
+
+static void pending_release(struct pool_job *job) {
+    struct pending_exchange *pending = (struct pending_exchange *)job;
+    free(pending->exchange.answer);
+    free(pending->netns);
+    free_strings(pending->paths);
+    free_strings(pending->values);
     free(pending);
+}
+
+static struct pending_exchange *pending_new(struct bytes request, int fd,
+                                            void (*run)(struct pool_job *)) {
+    struct pending_exchange *pending = calloc(1, sizeof *pending + request.length);
+    if (pending == NULL)
+        return NULL;
+    if (request.length > 0)
+        memcpy(pending->request, request.data, request.length);
+    pending->job = (struct pool_job){.run = run,
+                                     .result = pending_result,
+                                     .release = pending_release,
+                                     .step = "netlink request"};
+    pending->exchange.fd = fd;
+    pending->exchange.request = (struct bytes){.data = pending->request, .length = request.length};
+    return pending;
 }
 
 static napi_value netlink_request(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
     int fd = call_int32(&call, 0, "fd");
     struct bytes request = call_bytes(&call, 1, "request");
-    napi_value promise = NULL;
     if (call.failed)
         return NULL;
-    cleanup_free struct pending_exchange *pending = calloc(1, sizeof *pending + request.length);
+    struct pending_exchange *pending = pending_new(request, fd, pending_run);
+    return pending == NULL ? throw_errno(env, ENOMEM, "calloc", NULL)
+                           : pool_queue(env, &pending->job);
+}
+
+static napi_value set_up_netns(napi_env env, napi_callback_info info) {
+    struct call call = call_begin(env, info);
+    size_t path_count = 0;
+    size_t value_count = 0;
+    int protocol = call_int32(&call, 0, "protocol");
+    cleanup_free char *netns = call_string(&call, 1, "netnsPath");
+    cleanup_strings char **paths =
+        call_value_strings(&call, call.arguments[2], "paths", &path_count);
+    cleanup_strings char **values =
+        call_value_strings(&call, call.arguments[3], "values", &value_count);
+    struct bytes request = call_bytes(&call, 4, "request");
+    if (!call.failed && path_count != value_count)
+        call_type_error(&call, "values", "as many as paths");
+    if (call.failed)
+        return NULL;
+    struct pending_exchange *pending = pending_new(request, protocol, pending_run_inside);
     if (pending == NULL)
         return throw_errno(env, ENOMEM, "calloc", NULL);
-    if (request.length > 0)
-        memcpy(pending->request, request.data, request.length);
-    pending->exchange.fd = fd;
-    pending->exchange.request = (struct bytes){.data = pending->request, .length = request.length};
-    if (napi_create_promise(env, &pending->deferred, &promise) != napi_ok ||
-        napi_create_async_work(env, NULL, make_string(env, "mydock.netlinkRequest"),
-                               pending_execute, pending_complete, pending,
-                               &pending->work) != napi_ok)
-        return throw_errno(env, ENOMEM, "napi_create_async_work", NULL);
-    if (napi_queue_async_work(env, pending->work) != napi_ok) {
-        napi_delete_async_work(env, pending->work);
-        return throw_errno(env, EAGAIN, "napi_queue_async_work", NULL);
-    }
-    pending = NULL;
-    return promise;
+    pending->netns = netns;
+    pending->paths = paths;
+    pending->values = values;
+    netns = NULL;
+    paths = NULL;
+    values = NULL;
+    return pool_queue(env, &pending->job);
 }
 
 napi_status register_netlink(napi_env env, napi_value exports) {
@@ -291,6 +166,7 @@ napi_status register_netlink(napi_env env, napi_value exports) {
         {"netlinkOpen", netlink_open},
         {"netlinkRequest", netlink_request},
         {"netlinkRequestSync", netlink_request_sync},
+        {"setUpNetns", set_up_netns},
     };
     return addon_export(env, exports, functions, sizeof functions / sizeof functions[0]);
 }

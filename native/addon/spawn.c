@@ -1,7 +1,8 @@
 /*
  * Starting a program with vfork semantics, and reaping it. A fork of the Node process copies the
  * page tables of its whole heap; here the child shares the address space until execve and the
- * calling thread is suspended meanwhile.
+ * calling thread, one of the pool's, is suspended meanwhile: on a busy machine for longer than all
+ * else of a start.
  *
  * What follows from sharing memory: the child may only touch what nobody else uses (its own stack,
  * the plan), makes system calls, and must run no signal handler of the parent. All signals are
@@ -10,6 +11,7 @@
  */
 #define _GNU_SOURCE
 #include "module.h"
+#include "pool.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -131,36 +133,72 @@ static pid_t run_plan(struct spawn_plan *plan) {
     return pid;
 }
 
+/* One spawn, from its call to its promise. */
+struct spawn_job {
+    struct pool_job job;
+    struct spawn_plan plan;
+    pid_t pid;
+    char *file;
+    char **arguments;
+    char **environment;
+    char *directory;
+    int *fds;
+};
+
+static void spawn_run(struct pool_job *job) {
+    struct spawn_job *spawn = (struct spawn_job *)job;
+    spawn->pid = run_plan(&spawn->plan);
+    if (spawn->pid >= 0)
+        return;
+    job->error = spawn->plan.error;
+    job->step = spawn->plan.step;
+    job->path = strcmp(job->step, "chdir") == 0 ? spawn->directory : spawn->file;
+}
+
+static napi_value spawn_result(napi_env env, struct pool_job *job) {
+    return make_int32(env, ((struct spawn_job *)job)->pid);
+}
+
+static void spawn_release(struct pool_job *job) {
+    struct spawn_job *spawn = (struct spawn_job *)job;
+    free(spawn->file);
+    free_strings(spawn->arguments);
+    free_strings(spawn->environment);
+    free(spawn->directory);
+    free(spawn->fds);
+    free(spawn);
+}
+
 static napi_value spawn(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
     napi_value options = call.arguments[0];
+    struct spawn_job *spawn = calloc(1, sizeof *spawn);
+    if (spawn == NULL)
+        return throw_errno(env, ENOMEM, "calloc", NULL);
     size_t fd_count = 0;
-    cleanup_free char *file =
-        call_value_string(&call, call_property(&call, options, "file"), "file");
-    cleanup_strings char **arguments =
+    spawn->job = (struct pool_job){
+        .run = spawn_run, .result = spawn_result, .release = spawn_release, .step = "clone"};
+    spawn->file = call_value_string(&call, call_property(&call, options, "file"), "file");
+    spawn->arguments =
         call_value_strings(&call, call_property(&call, options, "args"), "args", NULL);
-    cleanup_strings char **environment =
+    spawn->environment =
         call_value_strings(&call, call_property(&call, options, "env"), "env", NULL);
-    cleanup_free char *directory =
-        call_value_string(&call, call_property(&call, options, "cwd"), "cwd");
-    cleanup_free int *fds =
-        call_value_int32s(&call, call_property(&call, options, "fds"), "fds", &fd_count);
-    if (call.failed)
-        return NULL;
-    struct spawn_plan plan = {
-        .file = file,
-        .arguments = arguments,
-        .environment = environment,
-        .directory = directory,
-        .fds = fds,
+    spawn->directory = call_value_string(&call, call_property(&call, options, "cwd"), "cwd");
+    spawn->fds = call_value_int32s(&call, call_property(&call, options, "fds"), "fds", &fd_count);
+    spawn->plan = (struct spawn_plan){
+        .file = spawn->file,
+        .arguments = spawn->arguments,
+        .environment = spawn->environment,
+        .directory = spawn->directory,
+        .fds = spawn->fds,
         .fd_count = fd_count,
         .step = "clone",
     };
-    pid_t pid = run_plan(&plan);
-    if (pid < 0)
-        return throw_errno(env, plan.error, plan.step,
-                           strcmp(plan.step, "chdir") == 0 ? directory : file);
-    return make_int32(env, pid);
+    if (call.failed) {
+        spawn_release(&spawn->job);
+        return NULL;
+    }
+    return pool_queue(env, &spawn->job);
 }
 
 static napi_value reap(napi_env env, napi_callback_info info) {

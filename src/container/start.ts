@@ -233,38 +233,37 @@ async function writeBundle(
 }
 
 /** Spawns the supervisor and lets the init run; connections that wait get its output from the first byte. */
-function launch(engine: EngineContext, container: Container, bundle: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const handlers = superviseHandlers(engine, container, {
-      started: ({ pid, startedAt }) => {
-        try {
-          stepSync('start/record', container.id, () =>
-            container.transition({ to: 'running', pid, startedAt }),
-          );
-          // Now and not when the promise is heard: the end of a short run may be the next message.
-          watchHealth(engine, container);
-          engine.events.container(container, 'start');
-          resolve();
-        } catch (error) {
-          reject(error);
-        }
-      },
-      failed: ({ exitCode, step, message }) =>
-        reject(new StartFailure(exitCode, startErrorText(step, explained(engine, container, message)))),
-      lost: () => reject(new InternalError(`supervisor of container ${container.id} ended before the start`)),
-    });
-    const supervisor = stepSync('start/spawn', container.id, () =>
-      Supervisor.spawn(engine.settings.runtimePath, bundle, handlers),
-    );
-    container.supervisor = supervisor;
-    try {
-      stepSync('start/attach', container.id, () => handOverPending(container, supervisor));
-      stepSync('start/command', container.id, () => supervisor.send('start', {}));
-    } catch (error) {
-      // It has left: why is in what it has sent before, or it is lost. Either ends the start.
-      log.debug({ container: container.id, error: errorMessage(error) }, 'the supervisor takes no command');
-    }
+async function launch(engine: EngineContext, container: Container, bundle: string): Promise<void> {
+  const begun = Promise.withResolvers<void>();
+  const handlers = superviseHandlers(engine, container, {
+    started: ({ pid, startedAt }) => {
+      try {
+        stepSync('start/record', container.id, () => container.transition({ to: 'running', pid, startedAt }));
+        // Now and not when the promise is heard: the end of a short run may be the next message.
+        watchHealth(engine, container);
+        engine.events.container(container, 'start');
+        begun.resolve();
+      } catch (error) {
+        begun.reject(error);
+      }
+    },
+    failed: ({ exitCode, step, message }) =>
+      begun.reject(new StartFailure(exitCode, startErrorText(step, explained(engine, container, message)))),
+    lost: () =>
+      begun.reject(new InternalError(`supervisor of container ${container.id} ended before the start`)),
   });
+  const supervisor = await step('start/spawn', container.id, () =>
+    Supervisor.spawn(engine.settings.runtimePath, bundle, handlers),
+  );
+  container.supervisor = supervisor;
+  try {
+    stepSync('start/attach', container.id, () => handOverPending(container, supervisor));
+    stepSync('start/command', container.id, () => supervisor.send('start', {}));
+  } catch (error) {
+    // It has left: why is in what it has sent before, or it is lost. Either ends the start.
+    log.debug({ container: container.id, error: errorMessage(error) }, 'the supervisor takes no command');
+  }
+  await begun.promise;
 }
 
 /** With what keeps this machine from executing programs of the image's platform, where it was that. */

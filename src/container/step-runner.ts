@@ -235,7 +235,7 @@ export class EngineStepRunner implements StepRunner {
     const ended = Promise.withResolvers<Omit<StepEnd, 'untouched'>>();
     ended.promise.catch(() => undefined);
     const closed = Promise.withResolvers<void>();
-    const supervisor = Supervisor.spawn(this.#engine.settings.runtimePath, bundle, {
+    const supervisor = await Supervisor.spawn(this.#engine.settings.runtimePath, bundle, {
       onEvent: (message) => {
         if (message.event === 'started') announceResize(supervisor, step.terminal);
         if (message.event === 'exited') ended.resolve({ exitCode: message.payload.exitCode });

@@ -58,17 +58,17 @@ export class Supervisor {
   }
 
   /**
-   * Starts the supervisor of a bundle that holds config.json and supervisor.json. Returns at once; the first event is
-   * `status`, or `failed` where the container could not be made. What it writes to stderr goes to
+   * Starts the supervisor of a bundle that holds config.json and supervisor.json. Resolves when its program executes; the
+   * first event is `status`, or `failed` where the container could not be made. What it writes to stderr goes to
    * `<bundle>/supervisor.stderr`.
    */
-  static spawn(runtime: string, bundle: string, handlers: SupervisorHandlers): Supervisor {
+  static async spawn(runtime: string, bundle: string, handlers: SupervisorHandlers): Promise<Supervisor> {
     const [near, far] = addon().socketPair();
     const nowhere = openSync('/dev/null', 'r+');
     const stderr = openSync(join(bundle, 'supervisor.stderr'), 'a', 0o600);
     let pid: number;
     try {
-      pid = addon().spawn({
+      pid = await addon().spawn({
         file: runtime,
         args: ['mydock-runtime', 'supervise', '--bundle', bundle],
         env: spansAreWanted() ? ['MYDOCK_STEP_TIMES=1'] : [],

@@ -58,7 +58,7 @@ async function shell(script: string, env: string[] = []): Promise<{ code: number
   const out = openSync(path, 'w+');
   const input = openSync('/dev/null', 'r');
   try {
-    const pid = addon().spawn({
+    const pid = await addon().spawn({
       file: '/bin/sh',
       args: ['sh', '-c', script],
       env: ['PATH=/usr/sbin:/usr/bin:/sbin:/bin', ...env],
@@ -87,7 +87,7 @@ describe('spawn and reap', () => {
 
   it('gives null while the child runs', async () => {
     const input = openSync('/dev/null', 'r+');
-    const pid = addon().spawn({
+    const pid = await addon().spawn({
       file: '/bin/sleep',
       args: ['sleep', '60'],
       env: [],
@@ -104,7 +104,7 @@ describe('spawn and reap', () => {
     const link = (pid: number | 'self', fd: number) => readlinkSync(`/proc/${pid}/fd/${fd}`);
     const files = ['a', 'b', 'c'].map((name) => openSync(join(directory, `file-${name}`), 'w+'));
     const fds = [2, 0, ...files, files[0] ?? -1];
-    const pid = addon().spawn({ file: '/bin/sleep', args: ['sleep', '60'], env: [], cwd: '/', fds });
+    const pid = await addon().spawn({ file: '/bin/sleep', args: ['sleep', '60'], env: [], cwd: '/', fds });
     try {
       const descriptors = () => readdirSync(`/proc/${pid}/fd`).map(Number);
       // The program's loader has a library open for a moment; what was not closed stays.
@@ -136,24 +136,26 @@ describe('spawn and reap', () => {
     assert.match(readFileSync('/proc/self/status', 'utf8'), /SigBlk:\s+0000000000000000/);
   });
 
-  it('throws what execve or chdir failed with, and leaves no zombie', () => {
+  it('rejects with what execve or chdir failed with, and leaves no zombie', async () => {
     const options = { args: ['x'], env: [], cwd: '/', fds: [0, 1, 2] };
-    assert.throws(() => addon().spawn({ ...options, file: '/nonexistent/program' }), {
+    await assert.rejects(addon().spawn({ ...options, file: '/nonexistent/program' }), {
       code: 'ENOENT',
       syscall: 'execve',
       path: '/nonexistent/program',
     });
-    assert.throws(() => addon().spawn({ ...options, file: '/etc/passwd' }), {
+    await assert.rejects(addon().spawn({ ...options, file: '/etc/passwd' }), {
       code: 'EACCES',
       syscall: 'execve',
     });
-    assert.throws(() => addon().spawn({ ...options, file: '/bin/true', cwd: '/nonexistent' }), {
+    await assert.rejects(addon().spawn({ ...options, file: '/bin/true', cwd: '/nonexistent' }), {
       code: 'ENOENT',
       syscall: 'chdir',
       path: '/nonexistent',
     });
-    assert.throws(() => addon().spawn({ ...options, file: '/bin/true', fds: [9999] }), { code: 'EBADF' });
-    const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim();
+    await assert.rejects(addon().spawn({ ...options, file: '/bin/true', fds: [9999] }), { code: 'EBADF' });
+    const children = readdirSync('/proc/self/task')
+      .map((thread) => readFileSync(`/proc/self/task/${thread}/children`, 'utf8').trim())
+      .join('');
     assert.equal(children, '');
   });
 
@@ -199,7 +201,7 @@ describe('sockets', () => {
       'd,f,_,_=socket.recv_fds(s,100,4)\nos.write(f[0],b"got "+d+b" %d"%len(f))';
     const hasPython = existsSync('/usr/bin/python3');
     if (hasPython) {
-      const pid = addon().spawn({
+      const pid = await addon().spawn({
         file: '/usr/bin/python3',
         args: ['python3', '-c', script],
         env: [],

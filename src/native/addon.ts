@@ -11,11 +11,17 @@ import { join } from 'node:path';
 
 export interface Addon {
   /**
-   * Starts a program with vfork semantics in a session of its own, with default signal dispositions and an empty
-   * signal mask. `fds[i]` becomes the child's descriptor i; all others are closed. Returns its pid; the caller reaps
-   * it with `reap`. Throws where execve fails.
+   * Starts a program with vfork semantics, from a thread of the pool, in a session of its own, with default signal
+   * dispositions and an empty signal mask. `fds[i]` becomes the child's descriptor i, and may be closed when the call has
+   * resolved; all others are closed. Resolves to its pid; the caller reaps it with `reap`. Rejects where execve fails.
    */
-  spawn(options: { file: string; args: string[]; env: string[]; cwd: string; fds: number[] }): number;
+  spawn(options: {
+    file: string;
+    args: string[];
+    env: string[];
+    cwd: string;
+    fds: number[];
+  }): Promise<number>;
   /** waitpid(WNOHANG): null while `pid` runs, else its exit code (128+n after signal n); -1 where it is no child. */
   reap(pid: number): number | null;
   /** _exit(2): ends the process at once, without handlers. */
@@ -146,6 +152,17 @@ export interface Addon {
   netlinkRequest(fd: number, request: Uint8Array): Promise<Buffer>;
   /** The same on the calling thread, for requests that the kernel answers at once (rtnetlink). */
   netlinkRequestSync(fd: number, request: Uint8Array): Buffer;
+  /**
+   * On the thread pool, inside the namespace at `netnsPath`: `writeSysctls`, and then a request over a socket of its own,
+   * with the answers of `netlinkRequest`.
+   */
+  setUpNetns(
+    protocol: number,
+    netnsPath: string,
+    paths: readonly string[],
+    values: readonly string[],
+    request: Uint8Array,
+  ): Promise<Buffer>;
   /**
    * Writes `values` to the settings at `paths` (below /proc/sys/net) as the namespace at `netnsPath` (null: ours) has
    * them, in order, up to the first that fails; its path is in the error.

@@ -2,6 +2,7 @@
  * Drives the real mydock-runtime the way mydockd does: a bundle with a busybox root in a temporary folder, a control
  * connection on a socket pair, attachments on others. Owns everything it makes; `stop` removes it.
  */
+import { type ChildProcess, spawn } from 'node:child_process';
 import {
   closeSync,
   cpSync,
@@ -15,7 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { connect, Socket } from 'node:net';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { addon, libraryDirectory } from '../../src/native/addon.ts';
 import {
@@ -243,6 +244,7 @@ export class Container {
   readonly config: SupervisorConfig;
   readonly pid: number;
   readonly control: Control;
+  readonly #process: ChildProcess;
   #attachments = 0;
   readonly #sockets: Socket[] = [];
 
@@ -284,13 +286,14 @@ export class Container {
     const [ours, theirs] = addon().socketPair();
     const nothing = openSync('/dev/null', 'r+');
     const messages = openSync(join(this.folder, 'messages'), 'a');
-    this.pid = addon().spawn({
-      file: RUNTIME,
-      args: ['mydock-runtime', 'supervise', '--bundle', bundle],
-      env: options.env ?? [],
+    this.#process = spawn(RUNTIME, ['supervise', '--bundle', bundle], {
+      env: Object.fromEntries((options.env ?? []).map((entry) => entry.split(/=(.*)/s, 2))),
       cwd: '/',
-      fds: [nothing, nothing, messages, theirs],
+      detached: true,
+      stdio: [nothing, nothing, messages, theirs],
     });
+    if (this.#process.pid === undefined) throw new Error(`${RUNTIME} cannot be started`);
+    this.pid = this.#process.pid;
     for (const fd of [nothing, messages, theirs]) closeSync(fd);
     this.control = new Control(new Socket({ fd: ours, allowHalfOpen: true }), ours);
   }
@@ -349,16 +352,22 @@ export class Container {
   async gone(): Promise<number> {
     const deadline = Date.now() + EVENT_TIMEOUT_MS;
     for (;;) {
-      const code = addon().reap(this.pid);
+      const code = this.#exitCode();
       if (code !== null) return code;
       if (Date.now() > deadline) throw new Error('the supervisor does not leave');
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }
 
+  /** 128+n after signal n; null while it runs. */
+  #exitCode(): number | null {
+    const { exitCode, signalCode } = this.#process;
+    return signalCode === null ? exitCode : 128 + constants.signals[signalCode];
+  }
+
   async stop(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
-    if (addon().reap(this.pid) === null) {
+    if (this.#exitCode() === null) {
       this.control.send('kill', { process: '', signal: 9, all: false });
       const ended = await Promise.race([
         this.gone().then(() => true),

@@ -100,7 +100,7 @@ async function withMounts<T>(
     };
     writeFileSync(join(paths.bundle, 'supervisor.json'), JSON.stringify(config), { mode: 0o600 });
     const created = Promise.withResolvers<number>();
-    const supervisor = Supervisor.spawn(settings.runtimePath, paths.bundle, {
+    const supervisor = await Supervisor.spawn(settings.runtimePath, paths.bundle, {
       onEvent: (message) => {
         if (message.event === 'status') created.resolve(message.payload.pid);
         if (message.event === 'failed') created.reject(new InternalError(message.payload.message));

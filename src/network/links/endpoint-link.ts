@@ -29,7 +29,10 @@ export interface NewEndpointLink {
   mark: string;
 }
 
-/** Makes the link of an endpoint. Its first message fails where a name is taken. */
+/**
+ * Makes the link of an endpoint. Its first message fails where a name is taken. For a cable the answer has its end at the
+ * host (`Link.lower`: the container's).
+ */
 export function addEndpointLink(request: NetlinkRequest, link: NewEndpointLink): void {
   if (link.network.driver === 'bridge') addCable(request, link);
   else addSubordinate(request, link);
@@ -44,6 +47,8 @@ function addCable(request: NetlinkRequest, { network, home, plan, netnsFd, mark 
   const flags = portFlags(network);
   if (flags.hairpin || flags.isolated) route.setPortFlags(request, name, flags);
   route.setLinkUp(request, { index: 0, name }, { ipv6: hasIpv6(mtu), alias: mark });
+  // Last of what can fail: its answer names the other end.
+  route.getLink(request, name);
   for (const { address } of plannedAddresses(network.driver, plan)) {
     route.correctNeighbour(request, { index: home.index, address: addressBytes(address), macAddress });
   }

@@ -2,7 +2,6 @@
  * A container's interface inside its namespace: settings, addresses and routes, once it was born there.
  */
 import { ConflictError, errnoCode, InternalError } from '../../base/errors.ts';
-import { addon } from '../../native/addon.ts';
 import type { IpAddress } from '../ip-address.ts';
 import {
   addressBytes,
@@ -14,7 +13,8 @@ import {
   subnetOf,
 } from '../ip-address.ts';
 import type { NetworkDriver, NetworkRecord } from '../model.ts';
-import { NETLINK_ROUTE, NetlinkConnection, NetlinkRequest } from '../netlink/connection.ts';
+import type { Setting } from '../netlink/connection.ts';
+import { NETLINK_ROUTE, NetlinkConnection, NetlinkRequest, setUpNetns } from '../netlink/connection.ts';
 import type { Link } from '../netlink/route.ts';
 import * as route from '../netlink/route.ts';
 import { readEndpointOptions, sysctlPath } from './endpoint-options.ts';
@@ -44,27 +44,33 @@ function find(inside: NetlinkConnection, name: string): Link {
   return link;
 }
 
-/** Settings, addresses and routes of the plan's interface, which is down before and up after. */
-export function configureInside(network: NetworkRecord, plan: EndpointPlan, netnsPath: string): void {
-  within(netnsPath, (inside) => {
-    const link = find(inside, plan.containerInterface);
-    const ipv6 = route.kernelHasIpv6() && link.mtu >= route.IPV6_MINIMUM_MTU;
-    writeSettings(network, plan, netnsPath, ipv6);
-    const request = new NetlinkRequest();
-    // A bridge's neighbours are told by the host.
-    if (network.driver !== 'bridge') route.setArpNotify(request, link.index);
-    if (network.ipv6 && ipv6) route.setNoLinkLocalAddress(request, link);
-    for (const entry of plannedAddresses(network.driver, plan)) {
-      route.addAddress(request, newAddress(link.index, entry));
-    }
-    route.setLinkUp(request, link, { ipv6: false });
-    for (const family of [4, 6] as const) addPlannedRoute(request, link.index, plan, family);
-    inside.requestSync(request);
-  });
+/**
+ * Settings, addresses and routes of the plan's interface, which is down before and up after. `link` undefined: it is
+ * looked for by its name.
+ */
+export async function configureInside(
+  network: NetworkRecord,
+  plan: EndpointPlan,
+  netnsPath: string,
+  link: Pick<Link, 'index' | 'mtu'> = within(netnsPath, (inside) => find(inside, plan.containerInterface)),
+): Promise<void> {
+  const { index, mtu } = link;
+  const ipv6 = route.kernelHasIpv6() && mtu >= route.IPV6_MINIMUM_MTU;
+  const named = { index, name: plan.containerInterface };
+  const request = new NetlinkRequest();
+  // A bridge's neighbours are told by the host.
+  if (network.driver !== 'bridge') route.setArpNotify(request, index);
+  if (network.ipv6 && ipv6) route.setNoLinkLocalAddress(request, named);
+  for (const entry of plannedAddresses(network.driver, plan)) {
+    route.addAddress(request, newAddress(index, entry));
+  }
+  route.setLinkUp(request, named, { ipv6: false });
+  for (const family of [4, 6] as const) addPlannedRoute(request, index, plan, family);
+  await setUpNetns(netnsPath, plannedSettings(network, plan, ipv6), request);
 }
 
-function writeSettings(network: NetworkRecord, plan: EndpointPlan, netnsPath: string, ipv6: boolean): void {
-  const settings: [path: string, value: string][] = [];
+function plannedSettings(network: NetworkRecord, plan: EndpointPlan, ipv6: boolean): Setting[] {
+  const settings: Setting[] = [];
   if (ipv6) {
     const folder = `/proc/sys/net/ipv6/conf/${plan.containerInterface}`;
     settings.push([`${folder}/disable_ipv6`, network.ipv6 ? '0' : '1']);
@@ -75,12 +81,7 @@ function writeSettings(network: NetworkRecord, plan: EndpointPlan, netnsPath: st
   for (const { path, value } of readEndpointOptions(plan.options).sysctls) {
     settings.push([sysctlPath(path, plan.containerInterface), value]);
   }
-  if (settings.length === 0) return;
-  addon().writeSysctls(
-    netnsPath,
-    settings.map(([path]) => path),
-    settings.map(([, value]) => value),
-  );
+  return settings;
 }
 
 interface Entry {

@@ -105,16 +105,17 @@ export class NetworkLinks {
   async plug(network: NetworkRecord, plan: EndpointPlan, netnsPath: string): Promise<void> {
     let home = await this.#home(network);
     const bridged = network.driver === 'bridge';
+    let created: Pick<Link, 'index' | 'mtu'> | undefined;
     try {
-      await this.#create(network, home, plan, netnsPath);
+      created = await this.#create(network, home, plan, netnsPath);
     } catch (error) {
       if (addon().interfaceIndex(home.name) === home.index) throw error;
       // Somebody deleted the interface of the host, or made another of that name.
       home = await this.#ensureAnew(network);
-      await this.#create(network, home, plan, netnsPath);
+      created = await this.#create(network, home, plan, netnsPath);
     }
     try {
-      configureInside(network, plan, netnsPath);
+      await configureInside(network, plan, netnsPath, created);
     } catch (error) {
       await this.unplug(network, plan, netnsPath);
       throw bridged ? error : parentRefusal(network, error);
@@ -229,18 +230,19 @@ export class NetworkLinks {
     return undefined;
   }
 
-  /** The endpoint's link, down inside, without addresses. */
+  /** The endpoint's link, down inside, without addresses. Undefined where it has to be looked for there. */
   async #create(
     network: NetworkRecord,
     home: HostInterface,
     plan: EndpointPlan,
     netnsPath: string,
-  ): Promise<void> {
+  ): Promise<Pick<Link, 'index' | 'mtu'> | undefined> {
     const netnsFd = openSync(netnsPath, 'r');
     try {
       const request = new NetlinkRequest();
       addEndpointLink(request, { network, home, plan, netnsFd, mark: this.#links.mark(network.id) });
-      await this.#links.request(request);
+      const [cable] = route.parseLinks(await this.#links.request(request));
+      return cable === undefined || cable.lower === 0 ? undefined : { index: cable.lower, mtu: cable.mtu };
     } catch (error) {
       if (errnoCode(error) === 'EEXIST') throw nameTaken(plan, error);
       throw network.driver === 'bridge' ? error : parentRefusal(network, error);

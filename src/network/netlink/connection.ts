@@ -116,6 +116,24 @@ function explanation(message: NetlinkMessage): string {
   return attributeString(attributes.get(ERROR_ATTRIBUTE_MESSAGE));
 }
 
+/** A file below /proc/sys/net, and what is written there. */
+export type Setting = readonly [path: string, value: string];
+
+/**
+ * Writes settings of a namespace and sends it a request of rtnetlink, all on the thread pool: for either the kernel may
+ * make the caller wait until others are done with their interfaces.
+ */
+export async function setUpNetns(
+  netnsPath: string,
+  settings: readonly Setting[],
+  request: NetlinkRequest,
+): Promise<NetlinkMessage[]> {
+  const paths = settings.map(([path]) => path);
+  const values = settings.map(([, value]) => value);
+  const bytes = request.writer.finish();
+  return request.judge(await addon().setUpNetns(NETLINK_ROUTE, netnsPath, paths, values, bytes));
+}
+
 export class NetlinkConnection {
   readonly #fd: number;
   readonly #mutex = new Mutex();

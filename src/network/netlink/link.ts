@@ -315,11 +315,12 @@ export function deleteLink(request: NetlinkRequest, name: string, index = 0): vo
   });
 }
 
-/** Asks for one link by name; ENODEV where there is none. */
+/** Asks for one link by name, without its counters; ENODEV where there is none. */
 export function getLink(request: NetlinkRequest, name: string): void {
   request.add(`get link ${name}`, RTM_GETLINK, NLM_F_ACK, (writer) => {
     writer.bytes(linkHeader(0));
     writer.string(IFLA_IFNAME, name);
+    writer.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
   });
 }
 
@@ -338,6 +339,8 @@ export interface Link {
   loopback: boolean;
   /** Index of the bridge it is a port of; 0 for none. */
   master: number;
+  /** Index of the link below it, or of the other end of a cable, in whatever namespace that is; 0 for none. */
+  lower: number;
   /** `veth`, `bridge`, …; empty for hardware. */
   kind: string;
   macAddress: Buffer;
@@ -358,6 +361,7 @@ export function parseLinks(messages: readonly NetlinkMessage[]): Link[] {
         name: attributeString(attributes.get(IFLA_IFNAME)),
         up: (flags & IFF_UP) !== 0,
         loopback: (flags & IFF_LOOPBACK) !== 0,
+        lower: attributes.get(IFLA_LINK)?.readUInt32LE(0) ?? 0,
         master: attributes.get(IFLA_MASTER)?.readUInt32LE(0) ?? 0,
         kind: info === undefined ? '' : attributeString(parseAttributes(info).get(IFLA_INFO_KIND)),
         macAddress: attributes.get(IFLA_ADDRESS) ?? Buffer.alloc(0),

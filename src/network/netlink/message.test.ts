@@ -186,6 +186,7 @@ describe('rtnetlink', () => {
           up: true,
           loopback: false,
           master: 2,
+          lower: 0,
           kind: 'veth',
           macAddress: Buffer.from('0242ac110002', 'hex'),
           mtu: 0,
