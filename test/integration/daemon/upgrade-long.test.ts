@@ -1,9 +1,11 @@
 /** Work that takes longer than a daemon that is taken over waits for: it is given up in order, or the next one goes on. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { exchange } from '../../conformance/exchange.ts';
 import { eventually } from '../command.ts';
 import { TESTING_DOCKER } from '../engine.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
@@ -41,6 +43,12 @@ test('stops, restarts, commands and builds that are under way for long', { skip 
   writeFileSync(join(folder, 'Dockerfile'), 'FROM busybox\nRUN echo begun; sleep 1000\n');
   const build = daemon.live(['build', '--progress', 'plain', folder]);
   await eventually('the step runs', () => /begun\n/.test(build.stderr));
+  // As clients without BuildKit ask for it.
+  const classic = exchange(daemon.socket, {
+    method: 'POST',
+    path: '/build',
+    body: execFileSync('tar', ['-c', '-C', folder, 'Dockerfile']),
+  });
   const command = daemon.live(['exec', '-i', 'kept', 'sh', '-c', 'echo begun; read line; exit 7']);
   await command.sees(/begun/);
   const patient = daemon.live(['stop', '-t', '3600', 'kept']);
@@ -60,6 +68,7 @@ test('stops, restarts, commands and builds that are under way for long', { skip 
     assert.equal(code, 1);
     assert.match(stderr, /mydockd is being replaced/);
   }
+  assert.match((await classic).text, /mydockd is being replaced by another one/);
   // On a slow machine these may have come to their end before.
   for (const client of others) {
     const { code, stderr } = await client.ended;

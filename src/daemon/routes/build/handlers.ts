@@ -105,8 +105,10 @@ class BuildAnswer {
         await solved.release();
       }
     } catch (error) {
-      if (this.#request.signal.aborted) return;
-      this.#fail(error);
+      const { aborted, reason } = this.#request.signal;
+      // A client that has gone is told nothing; one whose build is given up for another daemon is told why.
+      if (aborted && !(reason instanceof EngineError)) return;
+      this.#fail(aborted ? reason : error);
     }
     this.#stream?.end();
   }
