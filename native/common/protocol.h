@@ -60,9 +60,11 @@ enum protocol_type {
 
     /* Events, supervisor to daemon. */
 
-    /* {"version","id","pid","state","startedAt","processes"}: the first message on each connection.
-     * "state" is "created" or "running"; "processes": [{"process","pid"}], running execs. Times are
-     * RFC 3339, nanoseconds; "startedAt" is empty before the start. */
+    /* {"version","id","pid","state","startedAt","processes","ended"}: the first message on each
+     * connection. "state" is "created" or "running"; "processes": [{"process","pid"}], running
+     * execs; "ended" (absent where there are none): [{"process","exitCode"}], the last execs whose
+     * EXITED no daemon may have read, oldest first. Times are RFC 3339, nanoseconds; "startedAt" is
+     * empty before the start. */
     PROTOCOL_STATUS = 64,
     /* {"process","pid","startedAt"}: the process's program executes. */
     PROTOCOL_STARTED = 65,

@@ -79,7 +79,7 @@ export type ContainerEngineOptions = Omit<
 
 export class ContainerEngine {
   readonly #context: EngineContext;
-  readonly #execs = new ExecSessions();
+  readonly #execs: ExecSessions;
   readonly files: ContainerFiles;
   #pruning = false;
   #restored = false;
@@ -99,6 +99,7 @@ export class ContainerEngine {
       afterRun: (container, ranMs) => afterRun(context, container, ranMs),
     };
     this.#context = context;
+    this.#execs = new ExecSessions(context.settings.execRoot);
     this.files = new ContainerFiles(context);
   }
 

@@ -24,6 +24,7 @@ import type { Process, Spec } from '../oci/runtime-spec.ts';
 import { type ClientConnection, lendTo, parseDetachKeys } from './attach.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
+import { ExecJournal } from './exec-journal.ts';
 import { linkVariablesIn } from './links.ts';
 import { newId } from './names.ts';
 import { containerHostname } from './network.ts';
@@ -115,6 +116,12 @@ function execErrorText({ step, message }: Events['failed']): string {
 /** Every session, by its ID. */
 export class ExecSessions {
   readonly #sessions = new Map<string, ExecSession>();
+  /** For a daemon that comes after a crash of this one. */
+  readonly #journal: ExecJournal<StoredExec>;
+
+  constructor(execRoot: string) {
+    this.#journal = new ExecJournal(join(execRoot, 'execs.jsonl'));
+  }
 
   /** Throws NotFound with Docker's text. */
   get(id: string): ExecSession {
@@ -128,6 +135,7 @@ export class ExecSessions {
     requireRunning(container.record.state, container.id);
     if ((request.Cmd ?? []).length === 0) throw new InvalidParameterError('No exec command specified');
     const session = this.#add(engine, container, request);
+    this.#note(session);
     engine.events.container(container, `exec_create: ${(request.Cmd ?? []).join(' ')}`, {
       execID: session.id,
     });
@@ -138,6 +146,7 @@ export class ExecSessions {
     const onEnd = (ended: ExecSession, exitCode: number): void => {
       engine.events.container(container, 'exec_die', { execID: ended.id, exitCode: String(exitCode) });
       container.execs.delete(ended.id);
+      this.#note(ended);
       this.#forgetLater(ended);
     };
     const session = new ExecSession(container, request, onEnd, id);
@@ -146,33 +155,35 @@ export class ExecSessions {
     return session;
   }
 
+  #note(session: ExecSession): void {
+    this.#journal.note(stored(session), () => this.#all());
+  }
+
+  /** Those that a next daemon may be asked for. */
+  #all(): StoredExec[] {
+    const running = [...this.#sessions.values()].filter(({ container }) => container.running);
+    return running.slice(-STORED_MAX).map(stored);
+  }
+
   #forgetLater({ id }: ExecSession): void {
     setTimeout(() => this.#sessions.delete(id), KEEP_ENDED_MS).unref();
   }
 
   /** For the next daemon, whose clients ask for the exit codes of what they have started here. */
   store(execRoot: string): void {
-    const stored = [...this.#sessions.values()]
-      .filter(({ container }) => container.running)
-      .slice(-STORED_MAX)
-      .map(
-        ({ id, container, request, state }): StoredExec => ({
-          id,
-          containerId: container.id,
-          request,
-          state,
-        }),
-      );
-    if (stored.length > 0) writeFileAtomic(sessionsFile(execRoot), JSON.stringify(stored), { sync: false });
+    const all = this.#all();
+    if (all.length > 0) writeFileAtomic(sessionsFile(execRoot), JSON.stringify(all), { sync: false });
+    this.#journal.end();
   }
 
   /** Takes what the last daemon has stored. Call it before supervisors say which processes run. */
   restore(engine: EngineContext): void {
     const path = sessionsFile(engine.settings.execRoot);
-    if (!existsSync(path)) return;
     try {
-      for (const stored of JSON.parse(readFileSync(path, 'utf8')) as StoredExec[])
-        this.#recall(engine, stored);
+      const left = existsSync(path)
+        ? (JSON.parse(readFileSync(path, 'utf8')) as StoredExec[])
+        : this.#journal.read();
+      for (const one of new Map(left.map((exec) => [exec.id, exec])).values()) this.#recall(engine, one);
     } catch (error) {
       log.warn(
         { path, error: errorMessage(error) },
@@ -180,6 +191,7 @@ export class ExecSessions {
       );
     }
     rmSync(path, { force: true });
+    this.#journal.begin([...this.#sessions.values()].map(stored));
   }
 
   #recall(engine: EngineContext, { id, containerId, request, state }: StoredExec): void {
@@ -193,14 +205,30 @@ export class ExecSessions {
   }
 }
 
+function stored({ id, container, request, state }: ExecSession): StoredExec {
+  return { id, containerId: container.id, request, state };
+}
+
 function sessionsFile(execRoot: string): string {
   return join(execRoot, 'execs.json');
 }
 
-/** Sessions of the last daemon whose processes have ended while there was none: nobody knows how. */
-export function endLostExecs(container: Container, running: readonly { process: string }[]): void {
-  const live = new Set(running.map(({ process }) => process));
-  for (const session of container.execs.values()) if (!live.has(session.id)) session.abandoned();
+/**
+ * What has become of the last daemon's sessions while there was none: their supervisor says which run, and how others
+ * have ended. Of one that it does not know, nobody does.
+ */
+export function settleExecs(
+  container: Container,
+  running: readonly { process: string; pid: number }[],
+  ended: readonly { process: string; exitCode: number }[],
+): void {
+  for (const { process, exitCode } of ended) container.execs.get(process)?.exited(exitCode);
+  const live = new Map(running.map(({ process, pid }) => [process, pid]));
+  for (const session of container.execs.values()) {
+    const pid = live.get(session.id);
+    if (pid === undefined) session.abandoned();
+    else if (session.state.status !== 'running') session.started(pid);
+  }
 }
 
 /** Checks that a session can start now; to be called before a connection is taken out of HTTP. */

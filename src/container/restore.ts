@@ -15,7 +15,7 @@ import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import { sweepImageTrees } from './changes.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
-import { endLostExecs } from './exec.ts';
+import { settleExecs } from './exec.ts';
 import { handleExit, lostRun } from './exit.ts';
 import { watchHealth } from './health-monitor.ts';
 import { recallNetworks } from './network.ts';
@@ -199,14 +199,14 @@ async function takeOver(engine: EngineContext, container: Container): Promise<vo
   const supervisor = await Supervisor.connect(socket, {
     onEvent: (message: EventMessage) => {
       if (message.event === 'status') {
-        const { state, pid, startedAt, processes } = message.payload;
+        const { state, pid, startedAt, processes, ended = [] } = message.payload;
         if (state === 'running' && !container.running)
           container.transition({ to: 'running', pid, startedAt });
         for (const unheard of engine.unheard(container.id)) {
           if (unheard.event !== 'exited' || unheard.payload.process === '') continue;
           container.execs.get(unheard.payload.process)?.exited(unheard.payload.exitCode);
         }
-        endLostExecs(container, processes);
+        settleExecs(container, processes, ended);
         status.resolve(state === 'running');
       }
       handlers.onEvent(message);

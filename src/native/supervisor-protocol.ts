@@ -64,8 +64,11 @@ export interface Commands {
 
 /** Events, supervisor to daemon. */
 export interface Events {
-  /** The first message on each connection. `processes`: running execs. Times are RFC 3339, nanoseconds; `startedAt`
-   * is empty before the start. */
+  /**
+   * The first message on each connection. `processes`: running execs; `ended` (absent where there are none): the last
+   * execs whose `exited` no daemon may have read, oldest first. Times are RFC 3339, nanoseconds; `startedAt` is empty
+   * before the start.
+   */
   status: {
     version: number;
     /** The oldest protocol that a daemon may speak with this supervisor. */
@@ -75,6 +78,7 @@ export interface Events {
     state: 'created' | 'running';
     startedAt: string;
     processes: { process: string; pid: number }[];
+    ended?: { process: string; exitCode: number }[];
   };
   /** The process's program executes. */
   started: { process: string; pid: number; startedAt: string };

@@ -135,6 +135,32 @@ static void test_steps(void) {
     CHECK(step_times_take(taken) == STEP_TIMES_MAX && step_times_take(taken) == 0);
 }
 
+/* The last ends are told to a daemon that comes; of those before them there may be any number. */
+static void test_unheard_ends(void) {
+    static unsigned char got[64 * 1024];
+    struct process *exec = process_new(&supervisor, "ended", NULL, false);
+    exec->wait_status = 6 << 8;
+    for (int count = 0; count < ENDED_EXECS_MAX + 3; count++) {
+        events_exited(exec, false);
+        run_loop();
+        CHECK(recv(daemon_fd, got, sizeof(got), MSG_DONTWAIT) > 8);
+    }
+    events_status(&supervisor, supervisor.connections);
+    run_loop();
+    ssize_t count = recv(daemon_fd, got, sizeof(got), MSG_DONTWAIT);
+    CHECK(count > 8);
+    json_t *payload = json_loadb((const char *)got + 8, (size_t)count - 8, 0, NULL);
+    const json_t *ended = json_object_get(payload, "ended");
+    CHECK(json_array_size(ended) == ENDED_EXECS_MAX);
+    const char *name;
+    int exit_code;
+    CHECK(json_unpack(json_array_get(ended, ENDED_EXECS_MAX - 1), "{s:s, s:i!}", "process", &name,
+                      "exitCode", &exit_code) == 0);
+    CHECK(strcmp(name, "ended") == 0 && exit_code == 6);
+    json_decref(payload);
+    process_free(exec);
+}
+
 static void test_events(void) {
     struct process *init = supervisor.init;
     struct process *exec = process_new(&supervisor, "exec-1", NULL, false);
@@ -274,6 +300,7 @@ int main(void) {
     }
     /* The last: from there on marks are kept. */
     test_steps();
+    test_unheard_ends();
     control_close_all(&supervisor);
     control_sweep(&supervisor);
     process_free(supervisor.init);

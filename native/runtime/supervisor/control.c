@@ -35,6 +35,13 @@ struct connection {
     bool first;
 };
 
+static bool is_alone(const struct supervisor *supervisor) {
+    for (const struct connection *at = supervisor->connections; at != NULL; at = at->next)
+        if (at->watch.fd >= 0)
+            return false;
+    return true;
+}
+
 static void close_connection(struct connection *connection) {
     struct supervisor *supervisor = connection->supervisor;
     if (connection->watch.fd < 0)
@@ -48,6 +55,8 @@ static void close_connection(struct connection *connection) {
     queue_clear(&connection->in);
     queue_clear(&connection->out);
     supervisor->changed = true;
+    if (is_alone(supervisor))
+        supervisor->alone_ms = loop_now_ms();
     supervisor_end_declared(supervisor, connection);
     if (!connection->first || supervisor->state != SUPERVISOR_CREATED)
         return;

@@ -4,6 +4,11 @@
 #include "../../common/step_times.h"
 #include "control.h"
 #include "json_text.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* A daemon takes so long at most to read what it was sent. */
+enum { UNHEARD_MS = 10 * 1000 };
 
 static json_t *time_value(const struct timespec *when) {
     char text[TIMESTAMP_LENGTH + 1];
@@ -21,6 +26,30 @@ static json_t *process_list(const struct supervisor *supervisor) {
     return list;
 }
 
+/* Execs whose end no daemon may have heard: what was sent to one that was killed is lost. */
+static json_t *unheard_ends(const struct supervisor *supervisor) {
+    json_t *list = json_array();
+    int64_t left_ms = supervisor->alone_ms == 0 ? loop_now_ms() : supervisor->alone_ms;
+    for (unsigned index = 0; index < ENDED_EXECS_MAX; index++) {
+        const struct exec_end *end =
+            &supervisor->ended[(supervisor->ended_next + index) % ENDED_EXECS_MAX];
+        if (end->process != NULL && end->ended_ms >= left_ms - UNHEARD_MS)
+            json_array_append_new(
+                list, json_pack("{s:s, s:i}", "process", end->process, "exitCode", end->exit_code));
+    }
+    return list;
+}
+
+static void remember_end(const struct process *process) {
+    struct supervisor *supervisor = process->supervisor;
+    struct exec_end *end = &supervisor->ended[supervisor->ended_next];
+    free(end->process);
+    *end = (struct exec_end){.process = strdup(process->name),
+                             .exit_code = process_exit_code(process),
+                             .ended_ms = loop_now_ms()};
+    supervisor->ended_next = (supervisor->ended_next + 1) % ENDED_EXECS_MAX;
+}
+
 void events_status(struct supervisor *supervisor, struct connection *connection) {
     const struct process *init = supervisor->init;
     json_t *payload =
@@ -28,6 +57,11 @@ void events_status(struct supervisor *supervisor, struct connection *connection)
                   supervisor->config.id, "pid", (int)init->pid, "state",
                   supervisor->state == SUPERVISOR_CREATED ? "created" : "running", "startedAt",
                   time_value(&init->started_at), "processes", process_list(supervisor));
+    json_t *ended = unheard_ends(supervisor);
+    if (json_array_size(ended) > 0)
+        json_object_set(payload, "ended", ended);
+    json_decref(ended);
+    supervisor->alone_ms = 0;
     control_send(connection, PROTOCOL_STATUS, payload);
 }
 
@@ -68,6 +102,8 @@ void events_exited(const struct process *process, bool oom_killed) {
         json_pack("{s:s, s:i, s:i, s:b, s:o}", "process", process->name, "exitCode",
                   process_exit_code(process), "signal", process_signal(process), "oomKilled",
                   oom_killed, "exitedAt", time_value(&process->exited_at));
+    if (!process_is_init(process))
+        remember_end(process);
     events_steps(process->supervisor);
     control_broadcast(process->supervisor, PROTOCOL_EXITED, payload);
 }

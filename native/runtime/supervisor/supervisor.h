@@ -35,6 +35,17 @@ enum supervisor_state {
 struct process;
 struct connection;
 
+/* How an exec has ended, for a daemon that comes later. */
+struct exec_end {
+    /* NULL where there is none. */
+    char *process;
+    int exit_code;
+    int64_t ended_ms;
+};
+
+/* As many are remembered. */
+enum { ENDED_EXECS_MAX = 128 };
+
 struct supervisor {
     struct loop loop;
     struct supervisor_config config;
@@ -49,6 +60,11 @@ struct supervisor {
     /* Execs, in order of declaration. */
     struct process *execs;
     struct connection *connections;
+    /* The last execs that have ended, a ring: the next one takes the place of ended_next. */
+    struct exec_end ended[ENDED_EXECS_MAX];
+    unsigned ended_next;
+    /* When the last daemon left; 0 while one is connected. */
+    int64_t alone_ms;
     struct watch listener;
     struct timer listen_again;
     struct watch signals;
