@@ -17,6 +17,7 @@ export interface EventsBackend {
 
 /** Characters that may wait for a client. */
 const BACKLOG_MAX = 4 * 1024 * 1024;
+const GATHER_MS = 5;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const RECORD_SEPARATOR = '\x1e';
 
@@ -43,7 +44,7 @@ export function eventsHandler(backend: EventsBackend): Handler {
     let seenNs = sinceNs === undefined ? (backend.kept(0n, undefined).at(-1)?.timeNs ?? 0n) : sinceNs - 1n;
     const add = (event: EngineEvent): void => {
       if (event.timeNs > seenNs) seenNs = event.timeNs;
-      if (wanted(event)) queue.push(`${start}${encodeEvent(event)}\n`, event.timeNs);
+      if (wanted(event)) queue.push(`${start}${encodedOnce(event)}\n`, event.timeNs);
     };
     const leave = backend.subscribe(add);
     const end = (): void => queue.end();
@@ -104,6 +105,7 @@ class EventQueue {
       this.#waitingNs = undefined;
       if (text !== '') await Promise.race([stream.write(text), this.#overrunning()]);
       this.#length -= text.length;
+      if (text !== '' && !this.#overrun) await this.#gathering();
       if (this.#overrun) throw new UnavailableError('events: the client does not read');
       if (this.#waiting.length > 0) continue;
       if (this.#ended) break;
@@ -112,6 +114,19 @@ class EventQueue {
       });
     }
     stream.end();
+  }
+
+  /** What follows closely goes out in one piece: with many events and many clients, pieces are what costs. */
+  #gathering(): Promise<void> {
+    if (this.#ended) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, GATHER_MS);
+      this.#wake = () => {
+        if (!this.#overrun && !this.#ended) return;
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   #overrunning(): Promise<void> {
@@ -160,6 +175,15 @@ const CONTENT_TYPES = [
 function contentType(accept: string): string {
   const asked = accept.split(',').map((part) => part.split(';', 1)[0]?.trim().toLowerCase() ?? '');
   return asked.find((type) => CONTENT_TYPES.includes(type)) ?? 'application/json';
+}
+
+/** The one that was told last: all that listen are told one after the other. */
+let told: { event: EngineEvent; text: string } | undefined;
+
+/** However many listen. */
+function encodedOnce(event: EngineEvent): string {
+  if (told?.event !== event) told = { event, text: encodeEvent(event) };
+  return told.text;
 }
 
 /**
