@@ -29,6 +29,7 @@ const GRACE_MS = 1000;
 const SETTLE_MS = 10_000;
 /** The same from the moment on that nothing is accepted any more. */
 const PAUSE_GRACE_MS = 250;
+const SHORT_MAX_MS = 3000;
 const SUCCESSOR_MAX_MS = 60_000;
 /** For what was told to end, while the API goes on. */
 const GIVE_UP_MS = 20_000;
@@ -180,6 +181,8 @@ async function handOver(running: Running, successor: Successor): Promise<Outcome
   const idle = server.passIdle();
   server.stopAccepting({ keepFiles: true });
   await server.underWay.settle(PAUSE_GRACE_MS);
+  // Clients of short requests need not know of the takeover, however slow the machine is.
+  await server.underWay.settleShort(SHORT_MAX_MS);
   for (const [key, fd] of server.passIdle()) idle.set(key, fd);
   daemon.giveUpStops(reason);
   const requests = await server.close(reason, LET_GO_MS);

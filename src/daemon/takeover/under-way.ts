@@ -12,12 +12,16 @@ import { waitKey } from './pending-waits.ts';
 /** Streams without an end of their own, and sessions. */
 const ENDLESS =
   /^(?:\/v[0-9.]+)?(?:\/events|\/session|\/grpc|\/containers\/[^/]+\/(?:wait|logs|stats|attach\/ws))$/;
+/** What may take long by its nature. All else is over in a moment; on a machine that is very busy, in some. */
+const LONG =
+  /^(?:\/v[0-9.]+)?\/(?:build|commit|images\/(?:create|load|get)|images\/.+\/(?:push|get)|containers\/[^/]+\/export|volumes\/[^/]+\/.+)$/;
 const POLL_MS = 5;
 
 interface UnderWay {
   /** For messages: method and path. */
   readonly title: string;
   readonly endless: boolean;
+  readonly long: boolean;
   readonly controller: AbortController;
   readonly answer: ApiResponse;
   /** To ask it again, in another daemon. */
@@ -30,8 +34,13 @@ export class RequestsUnderWay {
   readonly #requests = new Set<UnderWay>();
 
   /** To be called when a request begins; what it gives when it has been answered. */
-  begin(name: { method: string; path: string }, parts: Omit<UnderWay, 'title' | 'endless'>): () => void {
-    const request = { title: `${name.method} ${name.path}`, endless: ENDLESS.test(name.path), ...parts };
+  begin(
+    name: { method: string; path: string },
+    parts: Omit<UnderWay, 'title' | 'endless' | 'long'>,
+  ): () => void {
+    const { method, path } = name;
+    const kind = { endless: ENDLESS.test(path), long: LONG.test(path) };
+    const request = { title: `${method} ${path}`, ...kind, ...parts };
     this.#requests.add(request);
     return () => this.#requests.delete(request);
   }
@@ -44,6 +53,12 @@ export class RequestsUnderWay {
   /** Waits for those of now that end by themselves; false where some have not after `timeoutMs`. */
   async settle(timeoutMs: number): Promise<boolean> {
     return (await this.#left(this.#withEnd(), timeoutMs)).length === 0;
+  }
+
+  /** The same for those that do not take long by their nature. */
+  async settleShort(timeoutMs: number): Promise<boolean> {
+    const short = this.#withEnd().filter(({ long }) => !long);
+    return (await this.#left(short, timeoutMs)).length === 0;
   }
 
   /** Ends those of now that would end by themselves; gives the titles of those that have not after `timeoutMs`. */
