@@ -46,13 +46,23 @@ function nodeTest(files: readonly string[]): string[] {
 
 /** Jobs that take minutes where others take seconds: what begins last is waited for alone. */
 const LONGEST = [
-  'test/integration/container/runtimes.test.ts',
-  'test/integration/container/userns.test.ts',
   'src/image/layers/erofs',
-  'src/network',
-  'test/integration/image/hostile.test.ts',
-  'test/integration/image/interruptions.test.ts',
+  'test/integration/container/runtimes.test.ts',
+  'src/network/firewall',
+  'test/integration/api/hostile-parameters.test.ts',
   'src/image/layers',
+  'test/native',
+  'src/network',
+  'test/integration/image/push.test.ts',
+  'test/integration/security/engine-build.test.ts',
+  'test/integration/api/load.test.ts',
+  'test/soak/soak.test.ts',
+  'test/integration/container/userns.test.ts',
+  'test/integration/build/buildkit-table.test.ts',
+  'test/integration/daemon/upgrade-long.test.ts',
+  'test/integration/image/interruptions.test.ts',
+  'test/integration/image/hostile.test.ts',
+  'src/image/pull',
   'src/image/push',
 ];
 

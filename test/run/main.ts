@@ -24,6 +24,8 @@ import { Job, SKIP_STATUS } from './job.ts';
 import { count, runAll, totals } from './report.ts';
 import type { TestRecord } from './reporter.ts';
 
+/** Many jobs wait for their kernel or their clocks half of the time: so many more than there are processors are run at once. */
+const WAITING = 2;
 const SANDBOX_NAME = `mydock-test-${process.pid}-`;
 
 function allJobs(picked: (file: string) => boolean, scratch: string): Job[] {
@@ -52,7 +54,7 @@ async function main(): Promise<void> {
       await prepareFixtures();
       process.env['MYDOCK_TEST_BUSYBOX'] = await busyboxProgram();
     }
-    records = await runAll(jobs, Math.max(2, availableParallelism()), interrupt.signal);
+    records = await runAll(jobs, availableParallelism() + WAITING, interrupt.signal);
   } finally {
     if (process.getuid?.() === 0) spawnSync(SANDBOX, ['--sweep', SANDBOX_NAME], { stdio: 'inherit' });
     rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });

@@ -12,7 +12,7 @@ import { eventually } from '../command.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
 const CLIENTS = 8;
-const LOAD_MS = 20_000;
+const LOAD_MS = 8000;
 const CONNECTIONS = 1000;
 
 let daemon: Daemon;
