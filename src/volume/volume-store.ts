@@ -19,6 +19,7 @@ import { removeTreeSync } from '../image/layers/native-archive.ts';
 import { type DriverOptions, hasForeignOwners, needsMount, parseDriverOptions } from './driver-options.ts';
 import { applySizeLimit, checkSizeOption, liftSizeLimit, sizeLimitStatus } from './quota.ts';
 import { removeTree } from './remove-tree.ts';
+import { retryRemoval } from './retry-removal.ts';
 import { snapshotNames } from './snapshot-folder.ts';
 import {
   type FillableVolume,
@@ -255,7 +256,13 @@ export class VolumeStore {
     const removing = join(this.#root, `${removingPrefix(name)}${randomBytes(6).toString('hex')}`);
     stepSync('volume-remove/rename', name, () => renameIfThere(this.#folder(name), removing));
     stepSync('volume-remove/row', name, () => this.#table.remove(name));
-    await step('volume-remove/tree', name, () => removeTree(removing));
+    try {
+      await step('volume-remove/tree', name, () => removeTree(removing));
+    } catch (error) {
+      // There is no volume any more that it could be removed with.
+      retryRemoval(removing);
+      throw error;
+    }
     this.#events?.publish('volume', 'destroy', name, { driver: 'local' });
   }
 

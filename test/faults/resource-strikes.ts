@@ -139,7 +139,7 @@ const NO_PROCESSES: Lack = {
 const NO_MEMORY: Lack = {
   name: 'no memory',
   mayKill: true,
-  says: /socket hang up|ECONNRESET|aborted|EPIPE|cannot allocate memory|ENOMEM|ECONNREFUSED|ENOENT/i,
+  says: /socket hang up|ECONNRESET|unexpected EOF|aborted|EPIPE|cannot allocate memory|ENOMEM|ECONNREFUSED|ENOENT/i,
   begin({ pid }) {
     enterCgroup(MEMORY, pid);
     // Its memory so far may be charged elsewhere; a few pages more are too many. A limit below the use is refused.
