@@ -2,7 +2,7 @@
  * One build from its request to its images: Dockerfile, graph, stages side by side, and the images' configurations.
  */
 import { log } from '../../base/log.ts';
-import { formatPlatform, type Platform } from '../../image/platform.ts';
+import type { Platform } from '../../image/platform.ts';
 import { Semaphore } from '../../image/semaphore.ts';
 import type { BuildIo } from '../builder.ts';
 import type { CacheSource } from '../cache/cache-source.ts';
@@ -16,24 +16,25 @@ import { ClientLayouts } from '../source/client-layouts.ts';
 import type { MainContext } from '../source/main-context.ts';
 import { type PlatformGraph, runStages } from './all-stages.ts';
 import { BaseImages } from './base-images.ts';
+import { bringLayers } from './bring-layers.ts';
 import { answerAbout } from './build-answer.ts';
 import { explicitEpochOf, FIRST_EPOCH } from './build-epochs.ts';
 import { BuildLint } from './build-lint.ts';
 import type { BuildParts } from './build-parts.ts';
 import { DockerfileReader } from './dockerfile-reader.ts';
 import type { Executions } from './executions.ts';
-import { finishedImage } from './finished-image.ts';
+import { type FinishContext, finishedImage } from './finished-image.ts';
 import { MainTree } from './main-tree.ts';
-import { NamedContexts } from './named-contexts.ts';
 import { buildPlatform, targetPlatforms } from './platform-args.ts';
+import { requestedGraph, requestedGraphs } from './requested-graph.ts';
 import { socketOf } from './socket-of.ts';
 import type { SolveContext } from './solve-context.ts';
 import type { BuiltImage, SolvedBuild } from './solved.ts';
-import { StageGraph } from './stage-graph.ts';
+import type { StageGraph } from './stage-graph.ts';
 import type { StageResult } from './stage-run.ts';
 import { StepCacheUse } from './step-cache-use.ts';
 import { announceSteps, type StepListener } from './step-listener.ts';
-import { fetchRemote, StepSources } from './step-sources.ts';
+import { StepSources } from './step-sources.ts';
 import { warnUnused } from './unused-arguments.ts';
 
 export interface SolverOptions {
@@ -117,7 +118,7 @@ export class Solver {
       const question = this.#request.subrequest ?? (this.#request.check ? 'frontend.lint' : undefined);
       if (question !== undefined) return await this.#answer(question, platforms, explicitEpoch);
       const { dockerfile, vertex } = await this.#text.read();
-      const graphs = platforms.map((platform) => ({ platform, graph: this.#graph(dockerfile, platform) }));
+      const graphs = requestedGraphs(this.#request, dockerfile, platforms);
       if (!this.#tries.again) warnUnused(dockerfile, this.#request.buildArgs, vertex);
       const [first] = graphs;
       const lint = first === undefined ? undefined : this.#lint(first, vertex);
@@ -125,11 +126,12 @@ export class Solver {
       this.#announce(graphs, dockerfile);
       const context = this.#context(dockerfile, platforms, explicitEpoch);
       const results = await this.#runAll(context, graphs, lint);
-      await this.#bringLayers(results);
+      await bringLayers(this.#request, results, this.#signal);
       const epochSeconds =
         explicitEpoch ?? (await this.#mainTree.imageEpoch(results.map(({ origin }) => origin)));
       const images: BuiltImage[] = [];
-      for (const result of results) images.push(await this.#finished(result, epochSeconds));
+      const finishing = this.#finishContext();
+      for (const result of results) images.push(await finishedImage(finishing, result, epochSeconds));
       return this.#solved(images, epochSeconds, this.#lockText(graphs));
     } catch (error) {
       this.#fail(error);
@@ -143,14 +145,6 @@ export class Solver {
   #fail(error: unknown): void {
     this.#failed.abort(error);
     if (!this.#options.imports.some(({ broken }) => broken === true)) this.#tries.over.abort(error);
-  }
-
-  /** As long as a step can still be done where its layer cannot be had. */
-  async #bringLayers(results: readonly StageResult[]): Promise<void> {
-    if (this.#request.outputs.every(({ type }) => type === 'cacheonly')) return;
-    await Promise.all(
-      results.map(({ baseLayers, layers }) => fetchRemote([...baseLayers, ...layers], this.#signal)),
-    );
   }
 
   async #answer(
@@ -168,7 +162,7 @@ export class Solver {
         return dockerfile;
       },
       early: () => this.#text.earlyWarnings,
-      graph: (dockerfile) => this.#graph(dockerfile, platform),
+      graph: (dockerfile) => requestedGraph(this.#request, dockerfile, platform),
       lint: (graph) => this.#lint({ graph, platform }, shown),
       answersErrors: this.#request.subrequest !== undefined,
       hasTarget: this.#request.target !== '',
@@ -213,24 +207,10 @@ export class Solver {
     });
   }
 
-  #graph(dockerfile: Dockerfile, targetPlatform: Platform): StageGraph {
-    const { target, buildArgs, namedContexts } = this.#request;
-    const contexts = new NamedContexts(namedContexts);
-    return new StageGraph({
-      dockerfile,
-      target,
-      buildPlatform: buildPlatform(),
-      targetPlatform,
-      given: buildArgs,
-      namedContext: (name, platform) => contexts.find(name, platform),
-    });
-  }
-
   #announce(graphs: readonly PlatformGraph[], dockerfile: Dockerfile): void {
     const { listener } = this.#options;
     if (listener === undefined || this.#tries.again) return;
-    const named = graphs.map(({ graph, platform }) => ({ graph, platform: formatPlatform(platform) }));
-    announceSteps(listener, dockerfile, named);
+    announceSteps(listener, dockerfile, graphs);
   }
 
   #context(
@@ -278,11 +258,10 @@ export class Solver {
     }
   }
 
-  async #finished(result: StageResult, epochSeconds: number): Promise<BuiltImage> {
+  #finishContext(): FinishContext {
     const { parts } = this.#options;
     const { progress } = this.#io;
-    const context = { parts, cache: this.#cache, progress, signal: this.#signal, request: this.#request };
-    return await finishedImage(context, result, epochSeconds);
+    return { parts, cache: this.#cache, progress, signal: this.#signal, request: this.#request };
   }
 
   /** The main context is the client's choice, and no name of the Dockerfile. */

@@ -3,6 +3,7 @@
  * printer in the style of the classic builder needs beside the statuses.
  */
 import type { JSONMessage } from '../../api/images.ts';
+import { formatPlatform, type Platform } from '../../image/platform.ts';
 import type { Dockerfile } from '../dockerfile/ast.ts';
 import type { StageGraph } from './stage-graph.ts';
 
@@ -31,11 +32,11 @@ export function stepId(stage: number, instruction: number, platform: string): st
   return `${platform} ${stage}.${instruction}`;
 }
 
-/** Tells of all steps; those in front of the first FROM are done. `graphs` stand for one platform each, by its text. */
+/** Tells of all steps; those in front of the first FROM are done. */
 export function announceSteps(
   listener: StepListener,
   { globalArgs }: Dockerfile,
-  graphs: readonly { graph: StageGraph; platform: string }[],
+  graphs: readonly { graph: StageGraph; platform: Platform }[],
 ): void {
   const steps: ListedStep[] = globalArgs.map(({ source }, index) => ({
     id: stepId(-1, index, ''),
@@ -43,10 +44,11 @@ export function announceSteps(
     global: true,
   }));
   for (const { graph, platform } of graphs) {
+    const name = formatPlatform(platform);
     for (const { stage, index } of graph.needed()) {
-      steps.push({ id: stepId(index, -1, platform), text: stage.from.source, global: false });
+      steps.push({ id: stepId(index, -1, name), text: stage.from.source, global: false });
       stage.instructions.forEach(({ source }, i) => {
-        steps.push({ id: stepId(index, i, platform), text: source, global: false });
+        steps.push({ id: stepId(index, i, name), text: source, global: false });
       });
     }
   }
