@@ -3,14 +3,15 @@
  * kept in memory, of a bounded size: gone with the daemon, the oldest first, pinned ones last.
  */
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { BuildStatus } from '../../api/build-status.ts';
 import {
   type BuildHistoryEventSchema,
   BuildHistoryEventType,
   type BuildHistoryRequest,
-  type SolveRequest,
 } from '../../api/buildkit/control_pb.ts';
-import { GrpcError } from '../../api/grpc/status.ts';
-import { BuildRecord } from './build-record.ts';
+import { asGrpcError, GrpcError } from '../../api/grpc/status.ts';
+import type { BuildMaterial } from '../../build/solve/solved.ts';
+import { type BuildOutcome, BuildRecord, type RecordedOrder } from './build-record.ts';
 import { historyFilter } from './history-filter.ts';
 
 const RECORDS_MAX = 50;
@@ -22,13 +23,19 @@ const WAITING_EVENTS_MAX = 1000;
 type HistoryEvent = MessageInitShape<typeof BuildHistoryEventSchema>;
 type Listener = (record: BuildRecord, deleted: boolean) => void;
 
+/** What a build answers, and what it was made from. */
+export interface DoneBuild {
+  response: Record<string, string>;
+  materials: readonly BuildMaterial[];
+}
+
 export class BuildHistory {
   /** Oldest first. */
   readonly #records = new Map<string, BuildRecord>();
   readonly #listeners = new Set<Listener>();
 
   /** From here on it is told of. A build that a client orders again takes the place of the earlier one. */
-  begin(order: SolveRequest): BuildRecord {
+  begin(order: RecordedOrder): BuildRecord {
     this.#records.delete(order.ref);
     const record = new BuildRecord(order);
     this.#records.set(order.ref, record);
@@ -36,10 +43,30 @@ export class BuildHistory {
     return record;
   }
 
-  end(record: BuildRecord, outcome: Parameters<BuildRecord['end']>[0]): void {
+  end(record: BuildRecord, outcome: BuildOutcome): void {
     record.end(outcome);
     this.#tell(record);
     this.#trim();
+  }
+
+  /**
+   * Tells of a build while it is done, and of how it ended: `signal` is that of its client. `work` hands on what the client
+   * may read of its progress.
+   */
+  async during(
+    order: RecordedOrder,
+    signal: AbortSignal,
+    work: (tell: (status: BuildStatus) => void) => Promise<DoneBuild>,
+  ): Promise<Record<string, string>> {
+    const record = this.begin(order);
+    try {
+      const done = await work((status) => record.add(status));
+      this.end(record, done);
+      return done.response;
+    } catch (error) {
+      this.end(record, { error: recordedError(error, signal) });
+      throw error;
+    }
   }
 
   #tell(record: BuildRecord, deleted = false): void {
@@ -130,6 +157,14 @@ export class BuildHistory {
     }
     throw new GrpcError('NotFound', `content digest ${digest.slice(0, 100)}: not found`);
   }
+}
+
+/** A client that gives up ends its calls in any order, and hands back as failed what it has canceled. */
+function recordedError(error: unknown, signal: AbortSignal): GrpcError {
+  const { code, message, details } = asGrpcError(error);
+  const isCanceled = signal.aborted || /\bcontext canceled$/.test(message);
+  if (isCanceled) return new GrpcError('Canceled', 'context canceled');
+  return new GrpcError(code, message, details, error);
 }
 
 function eventOf(record: BuildRecord, deleted: boolean): HistoryEvent {

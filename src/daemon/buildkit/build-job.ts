@@ -9,7 +9,7 @@ import type { BuildStatus } from '../../api/build-status.ts';
 import { GrpcError } from '../../api/grpc/status.ts';
 import { Progress } from '../../build/progress.ts';
 import type { SourceAnswer, SourceQuestion } from '../../build/solve/resolve-source.ts';
-import type { BuiltImage, SolvedBuild } from '../../build/solve/solved.ts';
+import type { BuildMaterial, BuiltImage, SolvedBuild } from '../../build/solve/solved.ts';
 import type { CacheSpec, OutputSpec, SolveRequest } from '../../build/solve-request.ts';
 import type { SourceTree } from '../../build/source/source-tree.ts';
 import type { BuildBackend } from '../routes/build/backend.ts';
@@ -56,6 +56,7 @@ export class BuildJob {
   /** Results that the client looks into, by their names. */
   readonly #files = new Map<string, Promise<SourceTree>>();
   #solves = 0;
+  #materials: readonly BuildMaterial[] = [];
   readonly #returned: Promise<string | undefined>;
   readonly #settle: { resolve: (ref: string | undefined) => void; reject: (error: unknown) => void };
 
@@ -86,6 +87,11 @@ export class BuildJob {
       session?.closed.removeEventListener('abort', gone),
     );
     if (session?.closed.aborted === true) gone();
+  }
+
+  /** What the result that was exported was made from. */
+  get materials(): readonly BuildMaterial[] {
+    return this.#materials;
   }
 
   get signal(): AbortSignal {
@@ -216,6 +222,7 @@ export class BuildJob {
 
   async export(ref: string): Promise<Record<string, string>> {
     const solved = this.result(ref);
+    this.#materials = solved.materials;
     const { signal } = this;
     try {
       return exporterResponse(await this.#backend.export(solved, this.#order.outputs, this.#io(signal)));

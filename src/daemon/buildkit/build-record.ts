@@ -5,9 +5,11 @@
 import { createHash } from 'node:crypto';
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import type { BuildStatus } from '../../api/build-status.ts';
-import type { BuildHistoryRecordSchema, SolveRequest } from '../../api/buildkit/control_pb.ts';
+import type { BuildHistoryRecordSchema, Exporter, SolveRequest } from '../../api/buildkit/control_pb.ts';
 import { StatusSchema } from '../../api/buildkit/rpc-status_pb.ts';
 import { codeNumber, type GrpcError } from '../../api/grpc/status.ts';
+import type { BuildMaterial } from '../../build/solve/solved.ts';
+import { PROVENANCE_ANNOTATIONS, PROVENANCE_MEDIA_TYPE, provenanceOf } from './provenance.ts';
 
 /** Progress of one build; output of steps is left out beyond it, never what says that they began or ended. */
 const PROGRESS_MAX_BYTES = 1 << 20;
@@ -15,7 +17,10 @@ const VERTICES_MAX = 10_000;
 const ERROR_TYPE = 'application/vnd.googeapis.google.rpc.status+proto';
 
 export type RecordMessage = MessageInitShape<typeof BuildHistoryRecordSchema>;
-type Order = Pick<SolveRequest, 'ref' | 'frontend' | 'frontendAttrs' | 'exporters'>;
+/** What is told of an order. */
+export type RecordedOrder = Pick<SolveRequest, 'ref' | 'frontend' | 'frontendAttrs'> & {
+  exporters: readonly Pick<Exporter, 'type' | 'attrs'>[];
+};
 
 interface Ended {
   completedMs: number;
@@ -23,13 +28,19 @@ interface Ended {
   /** The error with all its details, under its digest. */
   blob: { digest: string; bytes: Uint8Array } | undefined;
   response: Readonly<Record<string, string>>;
+  provenance: { digest: string; bytes: Uint8Array } | undefined;
 }
+
+/** How a build ended. */
+export type BuildOutcome =
+  | { response: Readonly<Record<string, string>>; materials?: readonly BuildMaterial[] }
+  | { error: GrpcError };
 
 export class BuildRecord {
   readonly ref: string;
   readonly createdMs = Date.now();
   pinned = false;
-  readonly #order: Order;
+  readonly #order: RecordedOrder;
   readonly #progress: BuildStatus[] = [];
   readonly #followers = new Set<() => void>();
   readonly #vertices = new Map<string, { cached: boolean; completed: boolean }>();
@@ -37,7 +48,7 @@ export class BuildRecord {
   #warnings = 0;
   #ended: Ended | undefined;
 
-  constructor(order: Order) {
+  constructor(order: RecordedOrder) {
     this.ref = order.ref;
     this.#order = order;
   }
@@ -79,10 +90,10 @@ export class BuildRecord {
     for (const wake of [...this.#followers]) wake();
   }
 
-  /** The error with its details, where that is its digest. */
+  /** The error with its details, or the provenance, where that is its digest. */
   blob(digest: string): Uint8Array | undefined {
-    const { blob } = this.#ended ?? {};
-    return blob?.digest === digest ? blob.bytes : undefined;
+    const { blob, provenance } = this.#ended ?? {};
+    return [blob, provenance].find((one) => one?.digest === digest)?.bytes;
   }
 
   add(status: BuildStatus): void {
@@ -113,15 +124,21 @@ export class BuildRecord {
     this.#bytes += isFull ? sizeOf(told) : bytes;
   }
 
-  end(outcome: { response: Readonly<Record<string, string>> } | { error: GrpcError }): void {
+  end(outcome: BuildOutcome): void {
     const error = 'error' in outcome ? outcome.error : undefined;
     this.#ended = {
       completedMs: Date.now(),
       error,
       blob: error === undefined ? undefined : errorBlob(error),
       response: 'response' in outcome ? outcome.response : {},
+      provenance: 'response' in outcome ? this.#provenance(outcome.materials ?? []) : undefined,
     };
     this.#wake();
+  }
+
+  #provenance(materials: readonly BuildMaterial[]): Ended['provenance'] {
+    const bytes = provenanceOf(this.#order, materials);
+    return bytes.length > PROGRESS_MAX_BYTES ? undefined : { digest: digestOf(bytes), bytes };
   }
 
   /** `running`, `completed`, `error` or `canceled`, as filters name them. */
@@ -159,12 +176,28 @@ export class BuildRecord {
     };
   }
 
+  #results({
+    digest,
+    bytes,
+  }: {
+    digest: string;
+    bytes: Uint8Array;
+  }): Pick<RecordMessage, 'result' | 'results'> {
+    const size = BigInt(bytes.length);
+    const mediaType = PROVENANCE_MEDIA_TYPE;
+    const attestations = [{ mediaType, digest, size, annotations: PROVENANCE_ANNOTATIONS }];
+    const platforms = (this.attribute('platform') ?? '').split(',').filter((name) => name !== '');
+    if (platforms.length < 2) return { result: { attestations } };
+    return { results: Object.fromEntries(platforms.map((name) => [name, { attestations }])) };
+  }
+
   #outcome() {
     if (this.#ended === undefined) return {};
-    const { completedMs, error, blob, response } = this.#ended;
+    const { completedMs, error, blob, response, provenance } = this.#ended;
     return {
       completedAt: timestamp(completedMs),
       exporterResponse: response,
+      ...(provenance === undefined ? {} : this.#results(provenance)),
       ...(error === undefined
         ? {}
         : { error: { code: codeNumber(error.code), message: error.message, details: [] } }),
@@ -177,6 +210,10 @@ export class BuildRecord {
   }
 }
 
+function digestOf(bytes: Uint8Array): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+}
+
 function errorBlob({ code, message, details }: GrpcError): Ended['blob'] {
   const status = create(StatusSchema, {
     code: codeNumber(code),
@@ -185,7 +222,7 @@ function errorBlob({ code, message, details }: GrpcError): Ended['blob'] {
   });
   const bytes = toBinary(StatusSchema, status);
   if (bytes.length > PROGRESS_MAX_BYTES) return undefined;
-  return { digest: `sha256:${createHash('sha256').update(bytes).digest('hex')}`, bytes };
+  return { digest: digestOf(bytes), bytes };
 }
 
 function sizeOf({ vertexes = [], logs = [], statuses = [], warnings = [] }: BuildStatus): number {

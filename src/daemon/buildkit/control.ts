@@ -10,13 +10,13 @@ import {
 } from '../../api/buildkit/control_pb.ts';
 import type { Definition } from '../../api/buildkit/types_pb.ts';
 import type { GrpcServices, ServerCallContext } from '../../api/grpc/server.ts';
-import { asGrpcError, GrpcError } from '../../api/grpc/status.ts';
+import { GrpcError } from '../../api/grpc/status.ts';
 import { InvalidParameterError } from '../../base/errors.ts';
 import type { BuildCacheEntry } from '../../build/builder.ts';
 import { cacheFilter } from '../../build/cache/cache-filter.ts';
 import type { CacheSpec } from '../../build/solve-request.ts';
 import type { BuildBackend } from '../routes/build/backend.ts';
-import type { BuildHistory } from './build-history.ts';
+import type { BuildHistory, DoneBuild } from './build-history.ts';
 import { BuildJob } from './build-job.ts';
 import type { BuildJobs } from './build-jobs.ts';
 import { timestamp } from './build-record.ts';
@@ -79,25 +79,8 @@ async function recorded(
   refuseUnbuilt(request);
   // Of what clients do for themselves, and of an order that is there already, there is nothing to look back at.
   if (request.internal || parts.jobs.find(request.ref) !== undefined)
-    return await solve(parts, request, call);
-  const { history } = parts;
-  const record = history.begin(request);
-  try {
-    const response = await solve(parts, request, call, (status) => record.add(status));
-    history.end(record, { response });
-    return response;
-  } catch (error) {
-    history.end(record, { error: recordedError(error, call.signal) });
-    throw error;
-  }
-}
-
-/** A client that gives up ends its calls in any order, and hands back as failed what it has canceled. */
-function recordedError(error: unknown, signal: AbortSignal): GrpcError {
-  const { code, message, details } = asGrpcError(error);
-  const isCanceled = signal.aborted || /\bcontext canceled$/.test(message);
-  if (isCanceled) return new GrpcError('Canceled', 'context canceled');
-  return new GrpcError(code, message, details, error);
+    return (await solve(parts, request, call)).response;
+  return await parts.history.during(request, call.signal, (tell) => solve(parts, request, call, tell));
 }
 
 async function solve(
@@ -105,7 +88,7 @@ async function solve(
   request: SolveRequest,
   call: ServerCallContext,
   onStatus: (status: BuildStatus) => void = () => undefined,
-): Promise<Record<string, string>> {
+): Promise<DoneBuild> {
   const { sessions, jobs } = parts;
   const session = request.session === '' ? undefined : await sessions.get(request.session, call.signal);
   const { cache } = request;
@@ -133,13 +116,14 @@ async function solve(
   const cancel = (): void => job.cancel(call.signal.reason);
   call.signal.addEventListener('abort', cancel);
   try {
-    return await jobs.during(job, async () => {
+    const response = await jobs.during(job, async () => {
       if (call.signal.aborted) cancel();
       // Without a frontend the client steers the build itself, by LLBBridge.
       if (request.frontend === '') return await job.returned();
       const given = { cacheFrom: [], results: inputResults(request.frontendInputs) };
       return await job.export(await job.solve(request.frontendAttrs, given, call.signal));
     });
+    return { response, materials: job.materials };
   } finally {
     call.signal.removeEventListener('abort', cancel);
   }

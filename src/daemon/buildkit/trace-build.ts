@@ -9,6 +9,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { create, toBinary } from '@bufbuild/protobuf';
+import type { BuildStatus } from '../../api/build-status.ts';
 import { StatusResponseSchema } from '../../api/buildkit/control_pb.ts';
 import { ConflictError, errorMessage, InvalidParameterError, UnavailableError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
@@ -18,8 +19,10 @@ import type { ApiRequest } from '../request.ts';
 import type { ApiResponse, ResponseStream } from '../response.ts';
 import type { BuildBackend } from '../routes/build/backend.ts';
 import { Arrivals } from './arrivals.ts';
+import type { BuildHistory } from './build-history.ts';
 import { BuildJob } from './build-job.ts';
 import type { BuildJobs } from './build-jobs.ts';
+import type { RecordedOrder } from './build-record.ts';
 import type { BuildResults } from './build-results.ts';
 import type { SessionRegistry } from './session/session-registry.ts';
 import { statusMessage } from './status-messages.ts';
@@ -39,6 +42,7 @@ interface TraceParts {
   sessions: SessionRegistry;
   jobs: BuildJobs;
   results: BuildResults;
+  history: BuildHistory;
 }
 
 export class TraceBuilds {
@@ -98,11 +102,14 @@ export class TraceBuilds {
     request: ApiRequest,
     response: ApiResponse,
   ): Promise<void> {
-    const { jobs, sessions } = this.#parts;
+    const { jobs, sessions, history } = this.#parts;
     const { signal } = request;
     const session = parsed.session === undefined ? undefined : await sessions.get(parsed.session, signal);
     const upload = await this.#uploadFor(parsed, id, signal);
-    const order = { ...parsed.request, cacheFrom: [], cacheTo: [] };
+    // The history hears of it once it is the one of that name.
+    let tell: (status: BuildStatus) => void = () => undefined;
+    const onStatus = (status: BuildStatus): void => tell(status);
+    const order = { ...parsed.request, cacheFrom: [], cacheTo: [], onStatus };
     const job = new BuildJob(id, this.#parts, order, session);
     const cancel = (): void => job.cancel(signal.reason);
     signal.addEventListener('abort', cancel);
@@ -112,7 +119,11 @@ export class TraceBuilds {
       const body = upload?.body ?? request.message;
       const result = await jobs.during(job, async () => {
         if (signal.aborted) cancel();
-        return await job.export(await job.run(traceRequest(parsed, upload !== undefined), signal, body));
+        return await history.during(recordedOrder(id, parsed), signal, async (listener) => {
+          tell = listener;
+          const built = await job.run(traceRequest(parsed, upload !== undefined), signal, body);
+          return { response: await job.export(built), materials: job.materials };
+        });
       });
       await telling;
       const image = result['containerimage.config.digest'] ?? '';
@@ -148,6 +159,22 @@ function traceRequest({ request }: ParsedBuildQuery, uploaded: boolean): SolveRe
   if (context.kind !== 'session') return request;
   // The folder that has the Dockerfile is a folder of its own for the client, also where it is the context.
   return { ...request, dockerfile: { ...dockerfile, session: 'dockerfile' } };
+}
+
+/** As a client of BuildKit's protocol would have ordered the same. */
+function recordedOrder(ref: string, { request }: ParsedBuildQuery): RecordedOrder {
+  const { context, dockerfile, target, platforms, buildArgs, labels, outputs, noCache } = request;
+  const frontendAttrs: Record<string, string> = dockerfile.path === '' ? {} : { filename: dockerfile.path };
+  if (context.kind === 'git' || context.kind === 'http') frontendAttrs['context'] = context.url;
+  if (target !== '') frontendAttrs['target'] = target;
+  if (platforms.length > 0) frontendAttrs['platform'] = platforms.join(',');
+  if (noCache === true) frontendAttrs['no-cache'] = '';
+  for (const [name, value] of Object.entries(buildArgs))
+    if (value !== null) frontendAttrs[`build-arg:${name}`] = value;
+  for (const [name, value] of Object.entries(labels)) frontendAttrs[`label:${name}`] = value;
+  const names = outputs.flatMap((output) => ('names' in output ? output.names : []));
+  const exporters = [{ type: 'moby', attrs: { name: names.join(',') } }];
+  return { ref, frontend: 'dockerfile.v0', frontendAttrs, exporters };
 }
 
 async function tellStatus(job: BuildJob, stream: ResponseStream, signal: AbortSignal): Promise<void> {

@@ -12,10 +12,16 @@ import { buildxPrograms } from '../../fixtures/compose.ts';
 import { eventually, LiveCommand, type Result, run } from '../command.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 import { TestSocket } from '../scoped-socket.ts';
+import { classicBuild } from './classic-build.ts';
 
 const programs = buildxPrograms();
 const IMAGE = 'FROM busybox\nENV FROM_LAYOUT=yes\nRUN echo made > /made\n';
 const TAKING = 'FROM base\nRUN test "$FROM_LAYOUT" = yes\nCOPY --from=base /made /taken\n';
+
+interface Provenance {
+  materials?: { uri: string }[];
+  invocation: { parameters: { args?: unknown }; configSource: { entryPoint: string } };
+}
 
 interface Descriptor {
   digest: string;
@@ -205,6 +211,23 @@ for (const [name, program] of programs) {
       assert.equal(metadata['containerimage.config.digest'], id);
     });
 
+    test('--metadata-file tells how the build came about', async () => {
+      const folder = folderOf({ Dockerfile: `FROM ${host}/busybox\nARG A\nRUN echo $A > /made\n` });
+      // Versions that have no history do not ask for it.
+      if (!/build records/.test((await buildx(['history', '--help'])).stdout)) return;
+      const file = join(folder, 'metadata');
+      await daemon.ok('tag', 'busybox', `${host}/busybox`);
+      await daemon.ok('push', `${host}/busybox`);
+      await built(folder, '--build-arg', 'A=1', '--metadata-file', file);
+      const metadata = JSON.parse(readFileSync(file, 'utf8')) as Record<string, Provenance>;
+      const { materials = [], invocation } = metadata['buildx.build.provenance'] ?? {};
+      assert.match(materials[0]?.uri ?? '', /^pkg:docker\/.*busybox@latest/);
+      assert.deepEqual(invocation?.parameters.args, { 'build-arg:A': '1' });
+      assert.equal(invocation?.configSource.entryPoint, 'Dockerfile');
+      const inspected = await buildx(['history', 'inspect', 'attachment', '--type', 'provenance']);
+      assert.match(inspected.stdout, /"buildType"/, inspected.stderr);
+    });
+
     test('attestations are refused by name, as by the classic image store of Docker', async () => {
       const folder = folderOf({ Dockerfile: 'FROM scratch\nLABEL a=b\n' });
       for (const flag of ['--provenance=true', '--sbom=true', '--attest=type=sbom']) {
@@ -238,6 +261,16 @@ for (const [name, program] of programs) {
       await logs.ended;
       const status = ['history', 'inspect', '--format', '{{.Status}}'];
       await eventually('it is canceled', async () => (await buildx(status)).stdout.includes('canceled'));
+      // Docker's own client, before it spoke BuildKit's protocol.
+      const classic = { Dockerfile: 'FROM scratch\nLABEL a=b\n' };
+      const { error } = await classicBuild(daemon, classic, 'version=2&buildid=classic-one&t=by-classic');
+      assert.equal(error, '');
+      assert.match((await buildx(['history', 'ls', '--format', '{{.Ref}}'])).stdout, /\/classic-one$/m);
+      const failing = { Dockerfile: 'FROM scratch\nCOPY nothing /\n' };
+      await classicBuild(daemon, failing, 'version=2&buildid=classic-two');
+      const bad = await buildx(['history', 'ls', '--filter', 'status=error', '--format', '{{.Ref}}']);
+      assert.match(bad.stdout, /\/classic-two$/m);
+      await daemon.ok('rmi', 'by-classic');
       const removed = await buildx(['history', 'rm', '--all']);
       assert.equal(removed.code, 0, removed.stderr);
       assert.doesNotMatch((await buildx(['history', 'ls'])).stdout, /Error|Completed/);
