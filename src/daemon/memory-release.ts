@@ -13,7 +13,7 @@ const LOOK_MS = 5000;
 const IDLE_MS = 50;
 /** Processor time since the last release that is worth another one, which takes some 30 ms itself. */
 const WORKED_MS = 300;
-/** So many idle looks in a row: threads that wait for more work have ended by then. */
+/** So many idle looks in a row: threads that have worked little have ended by then. */
 const IDLE_LOOKS = 2;
 
 /** What the daemon has used since its start, and how to release; replaced in tests. */
