@@ -6,8 +6,9 @@ import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { connect } from 'node:tls';
+import { connect, type TLSSocket } from 'node:tls';
 import { freePort } from '../../fixtures/registry.ts';
+import { eventually } from '../command.ts';
 import { daemonCommand, TESTING_DOCKER } from '../engine.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
@@ -232,5 +233,35 @@ describe('TLS', { skip: TESTING_DOCKER && 'about mydockd' }, () => {
     assert.match(start(...mixed), /cannot be used together/);
     const noCa = tls().with(2, join(folder, 'server.key'));
     assert.match(start(...noCa), /--tlscacert .* holds no certificate/);
+  });
+
+  test('what a client listens to goes on under a daemon that takes over', async () => {
+    const id = await daemon.ok('create', 'busybox', 'sh', '-c', 'echo said; exit 3');
+    const open = (head: string): { socket: TLSSocket; text(): string } => {
+      const client = { ca: pem('ca.pem'), cert: pem('client.pem'), key: pem('client.key') };
+      const socket = connect({ host: '127.0.0.1', port, ...client });
+      let heard = '';
+      socket.on('error', () => undefined);
+      socket.on('data', (piece: Buffer) => {
+        heard += piece.toString('latin1');
+      });
+      socket.write(`${head} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      return { socket, text: () => heard };
+    };
+    const attach = open(`POST /containers/${id}/attach?stream=1&stdout=1`);
+    const wait = open(`POST /containers/${id}/wait?condition=next-exit`);
+    const events = open('GET /events');
+    await eventually('they are answered', () =>
+      [attach, wait, events].every(({ text }) => text().includes('\r\n\r\n')),
+    );
+    await daemon.takeOverWhile(async () => {
+      assert.equal(await ask({ cert: pem('client.pem'), key: pem('client.key') }), 'OK');
+      await daemon.ok('start', id);
+      await eventually('the output ends', () => attach.socket.closed && attach.text().includes('said\n'));
+      await eventually('the exit code is told', () => wait.text().includes('"StatusCode":3'));
+      await eventually('its end is told', () => events.text().includes('"Action":"die"'));
+      for (const { socket } of [wait, events]) socket.destroy();
+    });
+    await daemon.ok('rm', id);
   });
 });
