@@ -1,7 +1,8 @@
 /**
  * The files of `RUN --mount=type=cache` in exported caches (`cache-mounts=true`): each mount that a build uses is a record
  * like that of a step, under a key made of what tells it from others, and its files are a layer: packed, checked and
- * unpacked as all layers are. Nothing of them is ever put over a cache that is there.
+ * unpacked as all layers are. Nothing of them is ever put over a cache that is there; one that begins with them stays, as
+ * cache mounts do, for builds that were not given that cache as well.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, mkdirSync, readdirSync } from 'node:fs';

@@ -1,7 +1,8 @@
 /**
  * A cache that a build was given (`--cache-from`): its records are read while the build begins, and a layer of a hit is
  * brought only once its files are needed. It is trusted as far as the user who named it does, in this build alone: what
- * it says a step results in is not written down for others. A cache that is missing or broken is a warning, never the
+ * it says a step results in is not written down for others. (A new cache mount that it fills is like any other from then
+ * on, and stays.) A cache that is missing or broken is a warning, never the
  * build's failure. One whose layer turns out damaged or gone when it is needed is `broken`, and said to be: what was
  * built upon that layer is then done without this cache.
  */

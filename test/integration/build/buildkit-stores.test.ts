@@ -265,11 +265,11 @@ for (const [name, program] of programs) {
       const classic = { Dockerfile: 'FROM scratch\nLABEL a=b\n' };
       const { error } = await classicBuild(daemon, classic, 'version=2&buildid=classic-one&t=by-classic');
       assert.equal(error, '');
-      assert.match((await buildx(['history', 'ls', '--format', '{{.Ref}}'])).stdout, /\/classic-one$/m);
+      assert.match((await buildx(['history', 'ls', '--format', '{{.Ref}}'])).stdout, /^classic-one$/m);
       const failing = { Dockerfile: 'FROM scratch\nCOPY nothing /\n' };
       await classicBuild(daemon, failing, 'version=2&buildid=classic-two');
       const bad = await buildx(['history', 'ls', '--filter', 'status=error', '--format', '{{.Ref}}']);
-      assert.match(bad.stdout, /\/classic-two$/m);
+      assert.match(bad.stdout, /^classic-two$/m);
       await daemon.ok('rmi', 'by-classic');
       const removed = await buildx(['history', 'rm', '--all']);
       assert.equal(removed.code, 0, removed.stderr);
