@@ -133,7 +133,8 @@ int archive_write_data(int fd, const uint8_t *data, size_t length, off_t positio
 int archive_remove_tree_at(int parent, const char *name);
 /* The same, which ends with ECANCELED once *stop is not 0; NULL: never. What is left is a tree. */
 int archive_remove_tree_until(int parent, const char *name, const _Atomic int32_t *stop);
-/* The same, which ends with EAGAIN where the tree has more names than `most`, so many of them gone. */
+/* The same, which ends with EAGAIN where the tree has more names than `most`, so many of them gone.
+ */
 int archive_remove_tree_most(int parent, const char *name, uint64_t most);
 
 /* archive_remove_async.c */
