@@ -95,7 +95,12 @@ export const textTargets: readonly FuzzTarget[] = [
     ].map(bytes),
     run: (input) => {
       const rules = new IgnoreRules(parseIgnoreFile(input.toString('utf8')));
-      for (const path of ['README.md', 'a/b/c/node_modules/x', `a/${'a'.repeat(60)}`, 'y/z']) {
+      for (const path of [
+        'README.md',
+        'a/b/c/node_modules/x',
+        `${'a/'.repeat(40)}${'a'.repeat(60)}`,
+        'y/z',
+      ]) {
         rules.excludes(path);
         rules.mayIncludeBelow(path);
       }
