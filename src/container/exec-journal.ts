@@ -7,7 +7,7 @@ import { writeFileAtomic } from '../base/atomic-file.ts';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 
-/** More lines than this, and most of them old, are too many. */
+/** After so many lines it is looked at how many of them are old. */
 const LINES_MAX = 4000;
 
 export class ExecJournal<T extends object> {
@@ -41,9 +41,8 @@ export class ExecJournal<T extends object> {
     if (!this.#open) return;
     this.#attempt(() => appendFileSync(this.#path, `${JSON.stringify(one)}\n`));
     this.#lines += 1;
-    if (this.#lines <= LINES_MAX) return;
+    if (this.#lines % LINES_MAX !== 0) return;
     const left = all();
-    // Not again for each one, where most are needed.
     if (left.length * 2 < this.#lines) this.begin(left);
   }
 

@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { clearLogFiles } from './log-files.ts';
-import { type LogRange, readLog } from './log-reader.ts';
+import { LogCursor, type LogRange, readLog } from './log-reader.ts';
 
 let directory = '';
 let path = '';
@@ -165,3 +165,63 @@ function named(packed: Buffer, name: string): Buffer {
   header[3] = 8;
   return Buffer.concat([header, Buffer.from(`${name}\0`), packed.subarray(10)]);
 }
+
+test('another reader goes on where one was, at any line, plain, rotated, compressed and gone', async () => {
+  const numbers = Array.from({ length: 40 }, (_, index) => String(index));
+  const rotations: ((ino: number) => void)[] = [
+    () => undefined,
+    () => {
+      renameSync(path, `${path}.1`);
+      writeFileSync(path, line('next'));
+    },
+    (ino) => {
+      renameSync(path, `${path}.1`);
+      writeFileSync(path, line('next'));
+      writeFileSync(`${path}.1.gz`, named(gzipSync(readFileSync(`${path}.1`)), String(ino)));
+      rmSync(`${path}.1`);
+    },
+    () => {
+      writeFileSync(`${path}.new`, line('next'));
+      renameSync(`${path}.new`, path);
+    },
+  ];
+  for (const [kind, rotate] of rotations.entries()) {
+    for (const file of [`${path}.1`, `${path}.1.gz`]) rmSync(file, { force: true });
+    const text = numbers.map((number) => line(number)).join('');
+    const half = text.slice(0, 20 * line('10').length);
+    writeFileSync(path, half);
+    const { ino } = statSync(path);
+    const cursor = new LogCursor();
+    const stop = new AbortController();
+    const first: string[] = [];
+    for await (const batch of readLog(path, { follow: true, tail: 3, cursor }, () => false, stop.signal)) {
+      first.push(...batch.map((one) => one.text.trimEnd()));
+      cursor.told();
+      stop.abort();
+    }
+    appendFileSync(path, text.slice(half.length));
+    rotate(ino);
+    const from = { begun: cursor.begun, place: cursor.place };
+    const rest = await read({ tail: 3, cursor: new LogCursor(JSON.parse(JSON.stringify(from))) });
+    const expected = numbers.slice(numbers.indexOf(first[0] ?? ''));
+    if (kind === 3) assert.deepEqual([...first, ...rest], [...first, 'next']);
+    else assert.deepEqual([...first, ...rest], kind === 0 ? expected : [...expected, 'next'], `kind ${kind}`);
+  }
+});
+
+test('a reader that was told nothing yet begins at the same place', async () => {
+  writeFileSync(path, line('old'));
+  const cursor = new LogCursor();
+  const stop = new AbortController();
+  const reader = readLog(path, { follow: true, tail: 0, cursor }, () => false, stop.signal);
+  const waiting = reader.next();
+  while (!cursor.begun) await new Promise((resolve) => setImmediate(resolve));
+  stop.abort();
+  await waiting;
+  appendFileSync(path, line('new'));
+  const { begun, place } = cursor;
+  assert.deepEqual(await read({ tail: 0, cursor: new LogCursor({ begun, place }) }), ['new']);
+  // Where there was no file, all of it is new; a reader that has not looked yet counts its lines itself.
+  assert.deepEqual(await read({ tail: 0, cursor: new LogCursor({ begun: true }) }), ['old', 'new']);
+  assert.deepEqual(await read({ tail: 0, cursor: new LogCursor({ begun: false }) }), []);
+});
