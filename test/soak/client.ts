@@ -1,12 +1,18 @@
 /** One client of the soak: chooses what to do by its seed, and remembers the last of it for whoever reads a difference. */
-import { ContainerClient } from './container-client.ts';
+import { ContainerExistence } from './container-existence.ts';
+import { ContainerFiles } from './container-files.ts';
+import { ContainerLife } from './container-life.ts';
 import type { ContainerModel } from './container-model.ts';
+import { ContainerSettings } from './container-settings.ts';
+import { ContainerStreams } from './container-streams.ts';
 import type { EventWatch } from './event-watch.ts';
-import { ObjectClient } from './object-client.ts';
+import { ImageClient } from './image-client.ts';
+import { NetworkClient } from './network-client.ts';
+import { OwnContainers } from './own-containers.ts';
 import { Random } from './random.ts';
 import type { SharedNames } from './shared-name.ts';
-import type { UnsteadyDaemon } from './unsteady-daemon.ts';
-import { LostError } from './unsteady-daemon.ts';
+import { onlyLost, type UnsteadyDaemon } from './unsteady-daemon.ts';
+import { VolumeClient } from './volume-client.ts';
 
 const CONTAINERS_MAX = 6;
 const OBJECTS_MAX = 4;
@@ -18,119 +24,141 @@ interface Choice {
   act(): Promise<void>;
 }
 
+/** Name and weight, and what is done: with any container of the client, or without one. */
+type Operation = readonly [name: string, weight: number, act: () => Promise<void>];
+type ContainerOperation = readonly [
+  name: string,
+  weight: number,
+  act: (model: ContainerModel) => Promise<void>,
+];
+
 export class SoakClient {
-  readonly #owner: string;
-  readonly #random: Random;
-  readonly #containers: ContainerClient;
-  readonly #objects: ObjectClient;
+  readonly #own: OwnContainers;
+  readonly #existence: ContainerExistence;
+  readonly #life: ContainerLife;
+  readonly #streams: ContainerStreams;
+  readonly #settings: ContainerSettings;
+  readonly #files: ContainerFiles;
+  readonly #images: ImageClient;
+  readonly #volumes: VolumeClient;
+  readonly #networks: NetworkClient;
+  readonly #shared: SharedNames;
   readonly #choices: readonly Choice[];
   readonly #done: string[] = [];
   operations = 0;
 
   constructor(daemon: UnsteadyDaemon, events: EventWatch, shared: SharedNames, owner: string, seed: number) {
-    this.#owner = owner;
-    this.#random = new Random(seed);
-    this.#containers = new ContainerClient(daemon, events, this.#random, owner);
-    this.#objects = new ObjectClient(daemon, events, this.#random, owner, this.#containers);
-    this.#choices = this.#all(shared);
+    this.#own = new OwnContainers({ daemon, events, owner, random: new Random(seed) });
+    this.#existence = new ContainerExistence(this.#own);
+    this.#life = new ContainerLife(this.#own);
+    this.#streams = new ContainerStreams(this.#own);
+    this.#settings = new ContainerSettings(this.#own);
+    this.#files = new ContainerFiles(this.#own);
+    this.#images = new ImageClient(this.#own);
+    this.#volumes = new VolumeClient(this.#own, this.#files);
+    this.#networks = new NetworkClient(this.#own);
+    this.#shared = shared;
+    this.#choices = [
+      ...this.#onContainers().map((operation) => this.#onAny(operation)),
+      ...this.#others().map(([name, weight, act]) => this.#choice(name, weight, act)),
+    ];
   }
 
-  #all(shared: SharedNames): Choice[] {
-    const containers = this.#containers;
-    const objects = this.#objects;
-    const on = (name: string, weight: number, act: (model: ContainerModel) => Promise<void>): Choice => ({
-      name,
-      weight,
-      act: async () => {
-        const model = containers.any();
-        if (model === undefined) return;
-        this.#done.push(`${name} ${model.name} (${model.program}, ${model.state})`);
-        await act(model);
-      },
-    });
-    const any = (name: string, weight: number, act: () => Promise<void>): Choice => ({
+  #onContainers(): ContainerOperation[] {
+    return [
+      ['start', 16, (model) => this.#life.start(model)],
+      ['stop', 6, (model) => this.#life.stop(model)],
+      ['kill', 6, (model) => this.#life.kill(model)],
+      ['pause', 4, (model) => this.#life.pause(model)],
+      ['unpause', 6, (model) => this.#life.unpause(model)],
+      ['restart', 3, (model) => this.#life.restart(model)],
+      ['end itself', 3, (model) => this.#life.endItself(model)],
+      ['rename', 3, (model) => this.#settings.rename(model)],
+      ['update limits', 3, (model) => this.#settings.updateLimits(model)],
+      ['update policy', 3, (model) => this.#settings.updatePolicy(model)],
+      ['look inside', 4, (model) => this.#settings.lookInside(model)],
+      ['change health', 4, (model) => this.#settings.changeHealth(model)],
+      ['exec', 6, (model) => this.#streams.exec(model)],
+      ['exec with input', 4, (model) => this.#streams.execWithInput(model)],
+      ['attach', 3, (model) => this.#streams.attach(model)],
+      ['logs', 5, (model) => this.#streams.logs(model)],
+      ['part of log', 4, (model) => this.#streams.partOfLog(model)],
+      ['follow log', 3, (model) => this.#streams.followLog(model)],
+      ['inspect', 6, (model) => this.#own.verify(model)],
+      ['copy in', 4, (model) => this.#files.copyIn(model)],
+      ['copy out', 4, (model) => this.#files.copyOut(model)],
+      ['write to volume', 4, (model) => this.#volumes.writeThrough(model)],
+      ['remove', 5, (model) => this.#existence.remove(model, false)],
+      ['force remove', 4, (model) => this.#existence.remove(model, true)],
+      ['connect', 4, (model) => this.#networks.connect(model)],
+      ['commit', 2, (model) => this.#ifRoom(this.#images.images, () => this.#images.commit(model))],
+    ];
+  }
+
+  #others(): Operation[] {
+    const { images } = this.#images;
+    const { volumes } = this.#volumes;
+    const { networks } = this.#networks;
+    return [
+      ['create', 12, () => this.#create()],
+      ['run once', 2, () => this.#existence.runOnce()],
+      ['list', 6, () => this.#existence.list()],
+      ['prune', 1, () => this.#existence.prune()],
+      ['build', 2, () => this.#ifRoom(images, () => this.#images.build())],
+      ['tag', 2, () => this.#ifRoom(images, () => this.#images.tag())],
+      ['remove image', 3, () => this.#images.remove()],
+      ['inspect image', 2, () => this.#images.verify()],
+      ['save and load image', 1, () => this.#images.saveAndLoad()],
+      ['prune images', 1, () => this.#images.prune()],
+      ['prune builds', 1, () => this.#images.pruneBuilds()],
+      ['create volume', 2, () => this.#ifRoom(volumes, () => this.#volumes.create())],
+      ['remove volume', 2, () => this.#volumes.remove()],
+      ['list volumes', 2, () => this.#volumes.list()],
+      ['export volume', 2, () => this.#volumes.verifyFiles()],
+      ['import into volume', 2, () => this.#volumes.import()],
+      ['clone volume', 1, () => this.#ifRoom(volumes, () => this.#volumes.clone())],
+      ['snapshot of volume', 3, () => this.#volumes.snapshot()],
+      ['prune volumes', 1, () => this.#volumes.prune()],
+      ['create network', 2, () => this.#ifRoom(networks, () => this.#networks.create())],
+      ['remove network', 2, () => this.#networks.remove()],
+      ['list networks', 2, () => this.#networks.list()],
+      ['prune networks', 1, () => this.#networks.prune()],
+      ['shared', 8, () => this.#shared.act(this.#own.random)],
+    ];
+  }
+
+  #choice(name: string, weight: number, act: () => Promise<void>): Choice {
+    return {
       name,
       weight,
       act: async () => {
         this.#done.push(name);
         await act();
       },
-    });
-    const unless = (isFull: () => boolean, act: () => Promise<void>) => async (): Promise<void> => {
-      if (!isFull()) await act();
     };
-    return [
-      any(
-        'create',
-        12,
-        unless(
-          () => containers.containers.size >= CONTAINERS_MAX,
-          () => objects.createContainer(),
-        ),
-      ),
-      on('start', 16, (model) => containers.start(model)),
-      on('stop', 6, (model) => containers.stop(model)),
-      on('kill', 6, (model) => containers.kill(model)),
-      on('pause', 4, (model) => containers.pause(model)),
-      on('unpause', 6, (model) => containers.unpause(model)),
-      on('rename', 3, (model) => containers.rename(model)),
-      on('update', 3, (model) => containers.update(model)),
-      on('exec', 6, (model) => containers.exec(model)),
-      on('attach', 3, (model) => containers.attach(model)),
-      on('logs', 5, (model) => containers.logs(model)),
-      on('inspect', 6, (model) => containers.verify(model)),
-      on('copy in', 4, (model) => containers.copyIn(model)),
-      on('copy out', 4, (model) => containers.copyOut(model)),
-      on('remove', 5, (model) => containers.remove(model, false)),
-      on('force remove', 4, (model) => containers.remove(model, true)),
-      any('list', 6, () => containers.list()),
-      any('prune', 1, () => containers.prune()),
-      on('commit', 2, async (model) => {
-        if (objects.images.size < OBJECTS_MAX) await objects.commit(model);
-      }),
-      any(
-        'build',
-        2,
-        unless(
-          () => objects.images.size >= OBJECTS_MAX,
-          () => objects.build(),
-        ),
-      ),
-      any(
-        'tag',
-        2,
-        unless(
-          () => objects.images.size >= OBJECTS_MAX,
-          () => objects.tag(),
-        ),
-      ),
-      any('remove image', 3, () => objects.removeImage()),
-      any('inspect image', 2, () => objects.verifyImage()),
-      any(
-        'create volume',
-        2,
-        unless(
-          () => objects.volumes.size >= OBJECTS_MAX,
-          () => objects.createVolume(),
-        ),
-      ),
-      any('remove volume', 2, () => objects.removeVolume()),
-      any('list volumes', 2, () => objects.listVolumes()),
-      any(
-        'create network',
-        2,
-        unless(
-          () => objects.networks.size >= OBJECTS_MAX,
-          () => objects.createNetwork(),
-        ),
-      ),
-      any('remove network', 2, () => objects.removeNetwork()),
-      on('connect', 4, (model) => objects.connect(model)),
-      any('prune volumes', 1, () => objects.pruneVolumes()),
-      any('prune networks', 1, () => objects.pruneNetworks()),
-      any('prune images', 1, () => objects.pruneImages()),
-      any('shared', 8, () => shared.act(this.#random)),
-    ];
+  }
+
+  #onAny([name, weight, act]: ContainerOperation): Choice {
+    return {
+      name,
+      weight,
+      act: async () => {
+        const model = this.#own.any();
+        if (model === undefined) return;
+        this.#done.push(`${name} ${model.name} (${model.program}, ${model.policy}, ${model.state})`);
+        await act(model);
+      },
+    };
+  }
+
+  async #ifRoom(objects: ReadonlyMap<string, unknown>, act: () => Promise<void>): Promise<void> {
+    if (objects.size < OBJECTS_MAX) await act();
+  }
+
+  async #create(): Promise<void> {
+    if (this.#own.all.size >= CONTAINERS_MAX) return;
+    const { name, files } = this.#images.choose();
+    await this.#existence.create(name, files, this.#volumes.choose());
   }
 
   /** Works until `signal` fires; then looks at everything that it has. Throws at the first difference. */
@@ -138,11 +166,12 @@ export class SoakClient {
     await this.#explained(async () => {
       while (!signal.aborted) {
         this.operations += 1;
-        await this.#random.weighted(this.#choices).act().catch(ignoreLost);
+        await this.#own.random.weighted(this.#choices).act().catch(onlyLost);
+        this.#done.splice(0, this.#done.length - REMEMBERED);
       }
-      for (const model of this.#containers.containers.values()) {
-        await this.#containers.verify(model);
-        await this.#containers.logs(model);
+      for (const model of this.#own.all.values()) {
+        await this.#own.verify(model);
+        await this.#streams.logs(model);
       }
     });
   }
@@ -150,11 +179,10 @@ export class SoakClient {
   /** Removes all that is left, which must be possible; with no kills any more. */
   async clear(): Promise<void> {
     await this.#explained(async () => {
-      for (const model of [...this.#containers.containers.values()])
-        await this.#containers.remove(model, true);
-      while (this.#objects.images.size > 0) await this.#objects.removeImage();
-      while (this.#objects.volumes.size > 0) await this.#objects.removeVolume();
-      while (this.#objects.networks.size > 0) await this.#objects.removeNetwork();
+      for (const model of [...this.#own.all.values()]) await this.#existence.remove(model, true);
+      while (this.#images.images.size > 0) await this.#images.remove();
+      while (this.#volumes.volumes.size > 0) await this.#volumes.remove();
+      while (this.#networks.networks.size > 0) await this.#networks.remove();
     });
   }
 
@@ -163,12 +191,7 @@ export class SoakClient {
       await work();
     } catch (error) {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      throw new Error(`client ${this.#owner}: ${text}\nafter: ${this.#done.slice(-REMEMBERED).join('; ')}`);
+      throw new Error(`client ${this.#own.owner}: ${text}\nafter: ${this.#done.join('; ')}`);
     }
   }
-}
-
-/** Reads that were cut off say nothing. */
-function ignoreLost(error: unknown): void {
-  if (!(error instanceof LostError)) throw error;
 }

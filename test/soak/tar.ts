@@ -27,13 +27,22 @@ export function tarOf(files: Readonly<Record<string, string>>): Buffer {
   return Buffer.concat([...parts, Buffer.alloc(2 * BLOCK)]);
 }
 
-/** The content of the first regular file; undefined where the tar has none. */
-export function firstFile(tar: Buffer): string | undefined {
+/** The regular files of a tar with short names, without a `./` before them: names to contents. */
+export function filesOf(tar: Buffer): Map<string, string> {
+  const files = new Map<string, string>();
   for (let at = 0; at + BLOCK <= tar.length && tar[at] !== 0; ) {
     const size = Number.parseInt(tar.toString('latin1', at + 124, at + 135), 8);
     const type = tar.toString('latin1', at + 156, at + 157);
-    if (type === '0' || type === '\0') return tar.toString('utf8', at + BLOCK, at + BLOCK + size);
+    const name = tar.toString('utf8', at, at + 100).split('\0', 1)[0] ?? '';
+    if (type === '0' || type === '\0') {
+      files.set(name.replace(/^\.\//, ''), tar.toString('utf8', at + BLOCK, at + BLOCK + size));
+    }
     at += BLOCK + Math.ceil(size / BLOCK) * BLOCK;
   }
-  return undefined;
+  return files;
+}
+
+/** The content of the first regular file; undefined where the tar has none. */
+export function firstFile(tar: Buffer): string | undefined {
+  return filesOf(tar).values().next().value;
 }

@@ -1,7 +1,7 @@
 /**
  * A daemon that is killed and started again while clients ask it for things, or makes room for another one. A call that
  * ends while the daemon is killed has no answer, whatever came: it may have been done or not. Those that meet a takeover
- * are answered like all others, but for builds, loads and exports, which it cancels (docs/operations.md).
+ * are answered like all others, but for builds, commits and archives, which it may cancel (docs/operations.md).
  */
 import assert from 'node:assert/strict';
 import { type Answer, type Exchange, exchange } from '../conformance/exchange.ts';
@@ -9,6 +9,11 @@ import type { Daemon } from '../integration/harness.ts';
 
 /** Thrown by calls that the daemon's death has cut off, or long ones that a takeover has cancelled. */
 export class LostError extends Error {}
+
+/** For catches of calls whose loss is no difference. */
+export function onlyLost(error: unknown): void {
+  if (!(error instanceof LostError)) throw error;
+}
 
 export class UnsteadyDaemon {
   readonly daemon: Daemon;
@@ -86,6 +91,17 @@ export class UnsteadyDaemon {
     } catch (error) {
       if (!wasTakenOver && this.takeovers === takeovers) throw error;
       throw new LostError(String(error));
+    }
+  }
+
+  /** Asks until there is an answer: for what changes nothing. */
+  async read(statuses: number | readonly number[], path: string, method = 'GET'): Promise<Answer> {
+    for (;;) {
+      try {
+        return await this.expect(statuses, method, path);
+      } catch (error) {
+        onlyLost(error);
+      }
     }
   }
 
