@@ -49,14 +49,14 @@ export function buildJobs(base: string, folder: string, sizes: BuildSizes = FULL
     measure: (engine) => fromNothing(engine, context(), 'classic'),
   });
   return [
-    whole('build-copy', copyTitle, 330, copied),
+    whole('build-copy', copyTitle, 290, copied),
     // Behind the job whose last build is in every engine's cache.
     {
       key: 'build-change',
       title: `COPY of a context of ${files} files of which one has changed`,
       unit: 's',
       rounds: ROUNDS,
-      expectedSec: 270,
+      expectedSec: 230,
       measure: async (engine) => {
         const context = copied();
         const change = (): void => writeFileSync(join(context, 'files/0/0'), String(process.hrtime.bigint()));

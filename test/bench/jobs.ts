@@ -188,7 +188,7 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       title: `${PARALLEL} \`run -d\` in parallel`,
       unit: 's',
       rounds: ROUNDS,
-      expectedSec: 130,
+      expectedSec: 110,
       measure: (engine) => parallelRuns(engine, busybox),
     },
     {
@@ -232,7 +232,7 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       title: 'pull of 5 layers, 1.47 GB, 80,400 entries',
       unit: 's',
       rounds: ROUNDS,
-      expectedSec: 230,
+      expectedSec: 190,
       also: { title: 'removal of that image', unit: 'ms', take: (engine) => takeRemovals(engine, large) },
       measure: (engine) => pull(engine, large),
     },

@@ -95,6 +95,7 @@ export async function measureGrowth(growth: Growth, bench: Bench): Promise<void>
   for (const x of isQuick ? growth.points.slice(0, 2) : growth.points) {
     const failures: Failures = {};
     const wanted = running.filter((engine) => curves.some(({ open }) => open.includes(engine)));
+    if (wanted.length === 0) break;
     const prepared = await without(failures, wanted, async (engine) => await growth.prepare?.(engine, x));
     for (const curve of curves) {
       const able = curve.open.filter((engine) => prepared.includes(engine));

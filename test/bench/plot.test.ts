@@ -46,6 +46,9 @@ test('text is escaped, and colours follow the scheme of the page', () => {
   assert.ok(svg.includes('start &lt;by&gt; layers &amp; &quot;more&quot;'));
   assert.ok(!svg.includes('<by>'));
   assert.ok(svg.includes('prefers-color-scheme:dark'));
+  // Text is read on a ground of the plot's own.
+  assert.ok(svg.indexOf('<rect class="page"') < svg.indexOf('<text'));
+  assert.match(svg, /\.page\{fill:#ffffff\}.*dark\)\{\.page\{fill:#0d1117\}/s);
 });
 
 test('fractions and a single point can be drawn; nothing cannot', () => {

@@ -25,8 +25,8 @@ const COLOURS = ['#2f81f7', '#d18616', '#a371f7', '#3fb950'];
 const DASHES = ['', '7 4', '2 4', '9 3 2 3'];
 
 const STYLE = `text{font-family:system-ui,sans-serif;font-size:13px;fill:#57606a}.title{font-size:16px;fill:#24292f}
-.grid{stroke:#d0d7de}.axis{stroke:#57606a}
-@media (prefers-color-scheme:dark){text{fill:#9198a1}.title{fill:#e6edf3}.grid{stroke:#3d444d}.axis{stroke:#9198a1}}`;
+.page{fill:#ffffff}.grid{stroke:#d0d7de}.axis{stroke:#57606a}
+@media (prefers-color-scheme:dark){.page{fill:#0d1117}text{fill:#9198a1}.title{fill:#e6edf3}.grid{stroke:#3d444d}.axis{stroke:#9198a1}}`;
 
 /** Throws where there is nothing to draw. */
 export function plotSvg({ title, xLabel, yLabel, lines }: Plot): string {
@@ -39,6 +39,8 @@ export function plotSvg({ title, xLabel, yLabel, lines }: Plot): string {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escaped(title)}">`,
     `<style>${STYLE}</style>`,
+    // A page may be dark where the reader's system says light.
+    `<rect class="page" width="${WIDTH}" height="${HEIGHT}" rx="6"/>`,
     text(AREA.left, 22, title, 'class="title"'),
     ...y.ticks.flatMap((value) => [
       segment('grid', AREA.left, y.at(value), WIDTH - AREA.right, y.at(value)),

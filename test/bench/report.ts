@@ -85,7 +85,7 @@ export function writeDocument(path: string, results: Results): void {
 Medians of \`make bench\`, all engines in one run on one machine, taking turns (${results.machine}). Absolute figures move from
 machine to machine; the ratios are what to look at. What is measured is in \`test/bench\`; times include the command line
 client, but for the row that names the API. Medians are of at least 10 rounds behind one that does not count where a round takes
-under 3 s, of 3 elsewhere, of 2 where one takes a minute; the last column has their numbers, engine by engine where they differ.
+under 3 s, of 3 elsewhere, of 2 where one takes 40 s; the last column has their numbers, engine by engine where they differ.
 Memory is measured once, per container over 10 containers.
 
 ${tableText(results)}

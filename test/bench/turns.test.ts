@@ -38,13 +38,13 @@ test('quick rounds are many behind one that does not count; slow ones few', asyn
   const running = [
     { name: 'quick', roundSec: 1 },
     { name: 'slow', roundSec: 6 },
-    { name: 'long', roundSec: 40 },
+    { name: 'long', roundSec: 30 },
     { name: 'longest', roundSec: 80 },
   ];
   const order: string[] = [];
   const measured = await takeTurns(running, measurement(rows, order));
   assert.deepEqual(measured.rounds, { quick: 10, slow: 3, long: 3, longest: 2 });
-  assert.deepEqual(measured.values, { quick: 1, slow: 6, long: 40, longest: 80 });
+  assert.deepEqual(measured.values, { quick: 1, slow: 6, long: 30, longest: 80 });
   const times = (name: string): number => order.filter((one) => one === name).length;
   assert.deepEqual(
     running.map(({ name }) => times(name)),
@@ -74,7 +74,7 @@ test('points of curves are measured once where a round takes seconds, and a long
   const running = [
     { name: 'quick', roundSec: 1 },
     { name: 'slow', roundSec: 4 },
-    { name: 'long', roundSec: 9 },
+    { name: 'long', roundSec: 13 },
   ];
   const measured = await takeTurns(
     running,

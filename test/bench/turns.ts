@@ -8,11 +8,11 @@ import { type Failures, median, type Rounds, type Values } from './results.ts';
 const QUICK_SEC = 3;
 /** A first round of this length, with what is not timed of it, is no mere warm-up: it counts. */
 const LONG_SEC = 15;
-const VERY_LONG_SEC = 60;
+const VERY_LONG_SEC = 40;
 /** An engine that has spent this on one measurement ends with what it has. */
 const LIMIT_SEC = 300;
-/** A curve ends for an engine behind a point whose round took as long as this. */
-const LAST_POINT_SEC = 8;
+/** A curve ends for an engine behind a point whose timed part took as long as this. */
+const LAST_POINT_SEC = 12;
 
 export interface FirstRound {
   /** Of what is timed; of all of it where no time is measured. */
@@ -119,13 +119,13 @@ async function takeTurn<E extends { readonly name: string }>(
   watch?.(engine, turn.round, value, wholeSec);
   turn.round += 1;
   turn.spentSec += wholeSec;
-  turn.longestSec = Math.max(turn.longestSec, wholeSec);
   if (value === undefined) {
     turn.left = 0;
     return;
   }
-  const isFirst = turn.left === undefined;
-  const planned = isFirst ? plan({ measuredSec: secondsOf(value, unit) ?? wholeSec, wholeSec }) : undefined;
+  const measuredSec = secondsOf(value, unit) ?? wholeSec;
+  turn.longestSec = Math.max(turn.longestSec, measuredSec);
+  const planned = turn.left === undefined ? plan({ measuredSec, wholeSec }) : undefined;
   turn.left = planned?.count ?? turn.left ?? 0;
   if (planned?.isFirstCounted !== false) {
     turn.values.push(value);
