@@ -8,7 +8,7 @@ import { LayerLeftovers } from './layer-leftovers.ts';
 import { archiveAddon } from './native-archive.ts';
 import { byteString } from './tar/byte-string.ts';
 import { WorkerPool } from './work/worker-pool.ts';
-import type { Job, NO_RESULT } from './work/worker-protocol.ts';
+import { type Job, NO_RESULT } from './work/worker-protocol.ts';
 
 test('a tree goes, and one that is not there is no error', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'mydock-leftovers-'));
@@ -70,4 +70,28 @@ test('whoever gives up does not wait for many files; the end stops their removal
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+test('what cannot be removed at first is tried again, and not any more after the end', async () => {
+  const tried: string[] = [];
+  const { promise: gone, resolve } = Promise.withResolvers<void>();
+  const leftovers = new LayerLeftovers({
+    run: async (job: Job): Promise<typeof NO_RESULT> => {
+      assert.ok(job.kind === 'remove');
+      tried.push(job.path);
+      if (job.path === '/second' || tried.length === 1)
+        throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' });
+      resolve();
+      return NO_RESULT;
+    },
+  });
+  await leftovers.remove('/first');
+  // The timer keeps no daemon up, nor this test.
+  const waiting = setTimeout(() => undefined, 60_000);
+  await gone;
+  await leftovers.remove('/second');
+  await leftovers.close();
+  await leftovers.remove('/second');
+  clearTimeout(waiting);
+  assert.deepEqual(tried, ['/first', '/first', '/second', '/second']);
 });

@@ -1,6 +1,6 @@
 /**
- * Removal of what layers leave: files and trees with temporary names, whose failure is no more than a waste of space until
- * the next start. A million unpacked files take a while, which nobody waits for who has given up, nor does the daemon's end:
+ * Removal of what layers leave: files and trees with temporary names, whose failure is no more than a waste of space. What
+ * cannot be removed, as for want of descriptors, is tried again, less and less often. A million unpacked files take a while, which nobody waits for who has given up, nor does the daemon's end:
  * what is left then the next start removes.
  */
 import { type Dirent, opendirSync } from 'node:fs';
@@ -12,12 +12,16 @@ import type { WorkerPool } from './work/worker-pool.ts';
 /** What a call that has failed leaves is mostly gone within milliseconds. */
 const REMOVE_WAIT_MS = 1000;
 const CLOSE_WAIT_MS = 2000;
+const RETRY_FIRST_MS = 500;
+const RETRY_LAST_MS = 600_000;
 /** So many names and fewer are no reason not to wait. */
 const FEW_NAMES = 2000;
 
 export class LayerLeftovers {
   readonly #pool: Pick<WorkerPool, 'run'>;
   readonly #removing = new Set<Promise<void>>();
+  readonly #retries = new Set<NodeJS.Timeout>();
+  #closed = false;
   /** Ends removals under way, in their threads. */
   readonly #stop = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
 
@@ -25,21 +29,34 @@ export class LayerLeftovers {
     this.#pool = pool;
   }
 
-  /** Removes a file or tree. Never rejects. */
-  async remove(path: string): Promise<void> {
-    const done = this.#remove(path).finally(() => this.#removing.delete(done));
+  /** Removes a file or tree. Never rejects. `failures`: how often it has been tried in vain. */
+  async remove(path: string, failures = 0): Promise<void> {
+    const done = this.#remove(path, failures).finally(() => this.#removing.delete(done));
     this.#removing.add(done);
     await done;
   }
 
-  async #remove(path: string): Promise<void> {
+  async #remove(path: string, failures: number): Promise<void> {
     try {
       await this.#pool.run({ kind: 'remove', path, stop: this.#stop });
     } catch (error) {
       if (errnoCode(error) === 'ECANCELED')
         log.info({ path }, 'the next start removes what is left of a layer');
-      else log.warn({ err: error, path }, 'leftovers of a layer remain until the next start');
+      else this.#retry(path, failures, error);
     }
+  }
+
+  #retry(path: string, failures: number, error: unknown): void {
+    if (failures === 0) log.warn({ err: error, path }, 'leftovers of a layer remain for now');
+    if (this.#closed) return;
+    const timer = setTimeout(
+      () => {
+        this.#retries.delete(timer);
+        void this.remove(path, failures + 1);
+      },
+      Math.min(RETRY_FIRST_MS * 2 ** failures, RETRY_LAST_MS),
+    ).unref();
+    this.#retries.add(timer);
   }
 
   /** The same, which goes on in the background where there are so many files that it takes longer than a second. */
@@ -52,6 +69,8 @@ export class LayerLeftovers {
 
   /** Waits for removals under way, and ends those that take long. */
   async close(): Promise<void> {
+    this.#closed = true;
+    for (const timer of this.#retries) clearTimeout(timer);
     await within(Promise.all(this.#removing), CLOSE_WAIT_MS);
     Atomics.store(this.#stop, 0, 1);
     await Promise.all(this.#removing);
@@ -83,9 +102,8 @@ function entriesOf(path: string, most: number): Dirent[] {
     } finally {
       directory.closeSync();
     }
-  } catch (error) {
-    // Too deep for a path, too: the removal itself finds out.
-    if (!['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(errnoCode(error) ?? '')) throw error;
+  } catch {
+    // Gone, too deep for a path, or no descriptor to be had: this decides on a wait, and the removal itself finds out.
   }
   return entries;
 }
