@@ -9,7 +9,7 @@ import type { SourceTree } from '../source/source-tree.ts';
 import { below, parentOf } from './entry-path.ts';
 import { FileTable } from './file-table.ts';
 import { type FileEntry, TreeFiles, utf8 } from './tree-files.ts';
-import { Turns } from './turns.ts';
+import { ENTRIES_AT_ONCE, Turns } from './turns.ts';
 import { compileWildcard, hasWildcard } from './wildcard.ts';
 
 /** A directory that is copied. */
@@ -179,7 +179,8 @@ class Selection {
     this.#count(listed.length);
     const files: FileEntry[] = [];
     const directories: { child: FileEntry; path: ByteString }[] = [];
-    for (const child of listed) {
+    for (const [index, child] of listed.entries()) {
+      if (index % ENTRIES_AT_ONCE === 0) await this.#turns.take();
       if (!child.isDirectory) {
         if (this.#isAll || this.#isWanted(below(above, child.name))) files.push(child);
         continue;

@@ -3,7 +3,6 @@
  * the tree's root, links are resolved inside of it, and what the ignore rules exclude is not there.
  */
 import { closeSync, openSync } from 'node:fs';
-import { setImmediate as turn } from 'node:timers/promises';
 import { errnoCode, InvalidParameterError } from '../../base/errors.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../image/layers/native-archive.ts';
 import { type ByteString, bytesOf, EMPTY } from '../../image/layers/tar/byte-string.ts';
@@ -13,13 +12,12 @@ import { STATE_FROM, TREE_FIELDS, type TreeListing, type TreeXattrs, treeAddon }
 import type { IgnoreRules, SourceTree } from '../source/source-tree.ts';
 import type { WalkedFolders } from '../source/walked-folders.ts';
 import { baseOf, parentOf } from './entry-path.ts';
+import { ENTRIES_AT_ONCE, Turns } from './turns.ts';
 
 /** More links than this on the way to a file are a circle, as the kernel sees it too. */
 const LINKS_MAX = 40;
 /** Directories that are listed before they are asked for: what they take is memory, and the thread pool's four threads. */
 const AHEAD_MAX = 3;
-/** Of a folder with many more, others have their turn in between. */
-const ENTRIES_AT_ONCE = 4000;
 /** Attributes that say something about this host, and not about the file. */
 const LOCAL_XATTR = /^(?:(?:trusted|user)\.overlay\.|security\.(?:selinux|ima|evm)$|com\.apple\.)/;
 
@@ -102,6 +100,7 @@ export interface Resolved {
 export class TreeFiles {
   readonly rootFd: number;
   readonly #ignore: IgnoreRules | undefined;
+  readonly #turns = new Turns();
   readonly #walked: WalkedFolders | undefined;
   readonly #ahead = new Map<ByteString, Promise<TreeListing>>();
 
@@ -143,7 +142,7 @@ export class TreeFiles {
       const place = { directory, name: name as ByteString };
       const entry = new FileEntry(place, listing.fields, at, target, readXattrs(listing.xattrs[index]));
       if (this.#isVisible(entry)) entries.push(entry);
-      if (index % ENTRIES_AT_ONCE === ENTRIES_AT_ONCE - 1) await turn();
+      if (index % ENTRIES_AT_ONCE === 0) await this.#turns.take();
     }
     this.#walked?.add(directory, entries);
     return entries.sort((a, b) => (a.name < b.name ? -1 : 1));

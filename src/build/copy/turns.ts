@@ -3,11 +3,14 @@ import { setImmediate as turn } from 'node:timers/promises';
 
 const TURN_MS = 10;
 
+/** Of a list, whoever walks it asks for a turn at every such many entries. */
+export const ENTRIES_AT_ONCE = 16;
+
 export class Turns {
-  readonly #signal: AbortSignal;
+  readonly #signal: AbortSignal | undefined;
   #turnAt = performance.now() + TURN_MS;
 
-  constructor(signal: AbortSignal) {
+  constructor(signal?: AbortSignal) {
     this.#signal = signal;
   }
 
@@ -15,7 +18,7 @@ export class Turns {
   async take(): Promise<void> {
     if (performance.now() < this.#turnAt) return;
     await turn();
-    this.#signal.throwIfAborted();
+    this.#signal?.throwIfAborted();
     this.#turnAt = performance.now() + TURN_MS;
   }
 }
