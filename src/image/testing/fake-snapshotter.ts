@@ -53,7 +53,7 @@ export class FakeSnapshotter implements Snapshotter {
 
   async addTar(
     source: string | AsyncIterable<Uint8Array>,
-    _options?: unknown,
+    options?: BlobOptions,
     signal?: AbortSignal,
   ): Promise<CommittedLayer> {
     const chunks: Uint8Array[] = [];
@@ -63,6 +63,7 @@ export class FakeSnapshotter implements Snapshotter {
     const tar = inflate(Buffer.concat(chunks), 'detect');
     const diffId = parseDiffID(digestOf(tar));
     this.stored.set(diffId, tar);
+    options?.onStored?.(diffId);
     return { diffId, sizeBytes: tar.length };
   }
 
