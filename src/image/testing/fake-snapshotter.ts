@@ -10,6 +10,7 @@ import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { InvalidParameterError, NotImplementedError } from '../../base/errors.ts';
 import { type DiffID, digestOf, parseDiffID } from '../digest.ts';
 import type {
+  BlobOptions,
   CommittedLayer,
   DriverStatus,
   LayerInfo,
