@@ -45,7 +45,6 @@ function scheduleRestart(engine: EngineContext, container: Container, ranMs: num
 /** A restart that fails counts as a run that failed: the policy decides about the next. */
 async function restartNow(engine: EngineContext, container: Container): Promise<void> {
   if (container.record.state.status !== 'restarting' || !engine.accepting()) return;
-  container.record.restartCount++;
   try {
     await startContainer(engine, container);
   } catch (error) {
@@ -58,6 +57,7 @@ async function restartNow(engine: EngineContext, container: Container): Promise<
       stoppedByUser,
     });
     if (!again) return;
+    container.record.restartCount++;
     container.transition({ to: 'restarting', end });
     scheduleRestart(engine, container, 0);
   }

@@ -39,6 +39,8 @@ export function handleExit(engine: EngineContext, container: Container, exit: Ex
   if (end.oomKilled) engine.events.container(container, 'oom');
   const restart = willRestart(engine, container, end);
   if (container.record.ending?.restarts !== true) delete container.record.ending;
+  // With the end, so that no daemon's death lets a container have more restarts than its policy says.
+  if (restart) container.record.restartCount++;
   stepSync('exit/record', container.id, () =>
     container.transition({ to: restart ? 'restarting' : 'exited', end }),
   );

@@ -107,12 +107,13 @@ export class ApiResponse {
    * must know. Undefined where the connection has no plain descriptor (TLS), or is not at such a point.
    */
   pass(): { fd: number; pending: PendingWait; chunked: boolean } | undefined {
-    if (this.#pending === undefined || this.#response === null || this.#response.writableLength > 0) {
-      return undefined;
-    }
+    const response = this.#response;
+    if (this.#pending === undefined || response === null || response.writableLength > 0) return undefined;
+    // An answer that has been given is nobody's to go on with.
+    if (response.writableEnded) return undefined;
     const pending = this.#pending();
-    const chunked = this.#response.req.httpVersion !== '1.0';
-    const fd = passConnection(this.#response, this.#socket);
+    const chunked = response.req.httpVersion !== '1.0';
+    const fd = passConnection(response, this.#socket);
     return fd === undefined ? undefined : { fd, pending, chunked };
   }
 
@@ -126,6 +127,7 @@ export class ApiResponse {
     const out = this.#continued?.body ?? this.#response;
     if (this.#state === undefined || out === null || out.writableLength > 0 || out.destroyed)
       return undefined;
+    if (out.writableEnded) return undefined;
     const state = this.#state();
     if (this.#continued !== undefined) {
       const { body } = this.#continued;

@@ -77,6 +77,18 @@ export class OwnContainers {
     );
   }
 
+  /** Waits for whatever a daemon does to it of its own accord, as finishing a restart: changes come one after the other. */
+  async untilFree(model: ContainerModel): Promise<void> {
+    for (;;) {
+      try {
+        await this.daemon.expect(200, 'POST', `/containers/${model.id}/update`, {});
+        return;
+      } catch (error) {
+        onlyLost(error);
+      }
+    }
+  }
+
   /** Inspects until `isReached`, which must be some time. */
   async reach(
     model: ContainerModel,

@@ -76,7 +76,12 @@ export class UnsteadyDaemon {
       const answer = await exchange(this.daemon.socket, wanted);
       if (this.kills === kills) return answer;
     } catch (error) {
-      if (this.kills === kills) throw error;
+      if (this.kills === kills) {
+        throw new Error(
+          `${wanted.method} ${wanted.path} at ${Date.now()}, killed at ${this.killedAtMs.at(-1)}, taken over at ${this.takenAtMs.at(-1)} (${this.isTakenOver})`,
+          { cause: error },
+        );
+      }
     }
     throw new LostError(`${wanted.method} ${wanted.path}`);
   }
