@@ -20,6 +20,8 @@ import { errnoCode, errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 
 const READ_BYTES = 256 * 1024;
+/** A file that is renamed or compressed while it is looked for is looked for again; after so many times it is gone. */
+const ATTEMPTS = 10;
 const NAME_FLAG = 8;
 const FIXED_HEADER_BYTES = 10;
 
@@ -84,23 +86,35 @@ export async function openLogTail(path: string, tail: number): Promise<LogSource
 
 /** Opens a log at a place; where its file is gone, all that is left comes after it. */
 export function openLogAt(path: string, { inode, offset }: LogPlace): LogSource | undefined {
-  const files = logFiles(path);
-  const file = files.findLast((one) => isFile(one, inode));
-  const source = openLogFile(file ?? files[0] ?? path);
-  if (file === undefined) return source;
-  if (source instanceof PlainSource) source.offset = offset;
-  else if (source instanceof PackedSource) source.skipBytes = offset;
-  return source;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const files = logFiles(path);
+    // From the newest on: the inode of a file that is long gone may stand in an old header.
+    const file = files.findLast((one) => isFile(one, inode));
+    const source = file === undefined ? undefined : openLogFile(file);
+    if (file !== undefined && source !== undefined && isFile(file, inode)) {
+      if (source instanceof PlainSource) source.offset = offset;
+      else if (source instanceof PackedSource) source.skipBytes = offset;
+      return source;
+    }
+    source?.close();
+  }
+  return openLogFile(logFiles(path)[0] ?? path);
 }
 
 /** The file that was begun after the one being read; undefined where that is the newest. */
-export function nextLogFile(path: string, source: LogSource): LogSource | undefined {
-  if (statSync(path, { throwIfNoEntry: false })?.ino === source.inode) return undefined;
-  const files = logFiles(path);
-  // From the newest on: the inode of a file that is long gone may stand in an old header.
-  const index = files.findLastIndex((file) => isFile(file, source.inode));
-  const next = index < 0 ? files[0] : files[index + 1];
-  return next === undefined ? undefined : openLogFile(next);
+export function nextLogFile(path: string, { inode }: LogSource): LogSource | undefined {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    if (statSync(path, { throwIfNoEntry: false })?.ino === inode) return undefined;
+    const files = logFiles(path);
+    const index = files.findLastIndex((file) => isFile(file, inode));
+    const [file, next] = index < 0 ? [] : files.slice(index, index + 2);
+    if (file === undefined || next === undefined) continue;
+    const source = openLogFile(next);
+    // The oldest is renamed first: as long as this one has its name, so has the next.
+    if (isFile(file, inode)) return source;
+    source?.close();
+  }
+  return openLogFile(logFiles(path)[0] ?? path);
 }
 
 /**
