@@ -44,17 +44,20 @@ export interface LogPlace {
 
 /** Paths of a log's files, oldest first. Of a number that has both forms, the compressed one is whole. */
 export function logFiles(path: string): string[] {
-  const folder = dirname(path);
+  const numbered = [...rotatedNames(path)].sort(([left], [right]) => right - left);
+  return [...numbered.map(([, name]) => join(dirname(path), name)), path];
+}
+
+function rotatedNames(path: string): Map<number, string> {
   const prefix = `${basename(path)}.`;
   const numbers = new Map<number, string>();
-  for (const name of namesIn(folder)) {
+  for (const name of namesIn(dirname(path))) {
     const parsed = name.startsWith(prefix) ? /^(\d{1,6})(\.gz)?$/.exec(name.slice(prefix.length)) : null;
     if (parsed === null) continue;
     const number = Number(parsed[1]);
     if (parsed[2] !== undefined || !numbers.has(number)) numbers.set(number, name);
   }
-  const rotated = [...numbers].sort(([left], [right]) => right - left).map(([, name]) => join(folder, name));
-  return [...rotated, path];
+  return numbers;
 }
 
 /** Opens a file of a log; undefined where it is not there (yet, or any more). */
@@ -87,9 +90,7 @@ export async function openLogTail(path: string, tail: number): Promise<LogSource
 /** Opens a log at a place; where its file is gone, all that is left comes after it. */
 export function openLogAt(path: string, { inode, offset }: LogPlace): LogSource | undefined {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const files = logFiles(path);
-    // From the newest on: the inode of a file that is long gone may stand in an old header.
-    const file = files.findLast((one) => isFile(one, inode));
+    const { file } = find(path, inode) ?? {};
     const source = file === undefined ? undefined : openLogFile(file);
     if (file !== undefined && source !== undefined && isFile(file, inode)) {
       if (source instanceof PlainSource) source.offset = offset;
@@ -101,21 +102,45 @@ export function openLogAt(path: string, { inode, offset }: LogPlace): LogSource 
   return openLogFile(logFiles(path)[0] ?? path);
 }
 
-/** The file that was begun after the one being read; undefined where that is the newest. */
+/** The file that was begun after the one being read; undefined where that is the newest, or where it is not there yet. */
 export function nextLogFile(path: string, { inode }: LogSource): LogSource | undefined {
+  let isGone = true;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    if (statSync(path, { throwIfNoEntry: false })?.ino === inode) return undefined;
-    const files = logFiles(path);
-    const index = files.findLastIndex((file) => isFile(file, inode));
-    const [file, next] = index < 0 ? [] : files.slice(index, index + 2);
-    if (file === undefined || next === undefined) continue;
-    const source = openLogFile(next);
+    const found = find(path, inode);
+    if (found === undefined) continue;
+    isGone = false;
+    if (found.number === 0) return undefined;
+    const source = openForm(path, found.number - 1);
     // The oldest is renamed first: as long as this one has its name, so has the next.
-    if (isFile(file, inode)) return source;
+    if (source !== undefined && isFile(found.file, inode)) return source;
     source?.close();
   }
-  return openLogFile(logFiles(path)[0] ?? path);
+  return isGone ? openLogFile(logFiles(path)[0] ?? path) : undefined;
 }
+
+/**
+ * The name that a file has now. Names are tried from the newest on, for they move to higher numbers meanwhile, and the
+ * inode of a file that is long gone may stand in an old header; a plain one goes when its compressed form is there.
+ */
+function find(path: string, inode: number): { number: number; file: string } | undefined {
+  const highest = Math.max(0, ...rotatedNames(path).keys()) + 2;
+  for (let number = 0; number <= highest; number++) {
+    const file = formsOf(path, number).find((form) => isFile(form, inode));
+    if (file !== undefined) return { number, file };
+  }
+  return undefined;
+}
+
+function openForm(path: string, number: number): LogSource | undefined {
+  for (const form of formsOf(path, number)) {
+    const source = openLogFile(form);
+    if (source !== undefined) return source;
+  }
+  return undefined;
+}
+
+const formsOf = (path: string, number: number): string[] =>
+  number === 0 ? [path] : [`${path}.${number}`, `${path}.${number}.gz`];
 
 /**
  * Empties a log, also under a supervisor that writes it: that one appends, and notices when it looks for the need to

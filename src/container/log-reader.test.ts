@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   appendFileSync,
   existsSync,
@@ -157,6 +159,43 @@ test('a follower keeps its place when its file is compressed, and starts anew wh
     } else if (seen.at(-1) === '4') stop.abort();
   }
   assert.deepEqual(seen, ['one', 'two', 'three', '4']);
+});
+
+/** Writes, rotates and compresses as a supervisor does, as fast as it can: 2,000 lines in files of 5. */
+const ROTATOR = `
+const { appendFileSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } = require('node:fs');
+const { gzipSync } = require('node:zlib');
+const path = process.argv[1];
+for (let number = 0; number < 2000; number++) {
+  if (number % 5 === 0 && number > 0) {
+    for (let from = 500; from > 0; from--)
+      if (existsSync(path + '.' + from + '.gz')) renameSync(path + '.' + from + '.gz', path + '.' + (from + 1) + '.gz');
+    const { ino } = statSync(path);
+    renameSync(path, path + '.1');
+    const packed = gzipSync(readFileSync(path + '.1'));
+    packed[3] = 8;
+    const name = Buffer.from(ino + '\\0');
+    writeFileSync(path + '.tmp', Buffer.concat([packed.subarray(0, 10), name, packed.subarray(10)]));
+    renameSync(path + '.tmp', path + '.1.gz');
+    rmSync(path + '.1');
+  }
+  appendFileSync(path, JSON.stringify({ log: number + '\\n', stream: 'stdout', time: '' }) + '\\n');
+}
+`;
+
+test('nothing is repeated or left out while another process rotates and compresses', async () => {
+  const rotator = spawn(process.execPath, ['-e', ROTATOR, path], { stdio: 'inherit' });
+  const exit = once(rotator, 'exit');
+  const seen: string[] = [];
+  const ended = (): boolean => rotator.exitCode !== null;
+  const { signal } = new AbortController();
+  for await (const batch of readLog(path, { follow: true }, ended, signal))
+    seen.push(...batch.map(({ text }) => text.trimEnd()));
+  assert.deepEqual(await exit, [0, null]);
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 2000 }, (_, number) => String(number)),
+  );
 });
 
 /** Puts a name into the header of a gzip file that has none. */

@@ -3,8 +3,9 @@
  * running, just rotated and just emptied logs alike and holds one read buffer, whatever the log's size. Which files
  * a log has is log-files.ts.
  */
-import { existsSync, watch } from 'node:fs';
+import { type FSWatcher, watch } from 'node:fs';
 import { dirname } from 'node:path';
+import { errnoCode } from '../base/errors.ts';
 import { rfc3339Ns } from '../base/time.ts';
 import {
   type LogPlace,
@@ -100,8 +101,12 @@ export async function* readLog(
         source = openLogFile(path);
       }
       if (source === undefined) return;
-      const chunk = await source.read();
+      let chunk = await source.read();
+      const newer = chunk.length > 0 ? undefined : nextLogFile(path, source);
+      // What was written between that look at its end and the rotation.
+      if (newer !== undefined) chunk = await source.read();
       if (chunk.length > 0) {
+        newer?.close();
         const data = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
         const end = data.lastIndexOf(0x0a) + 1;
         rest = data.subarray(end);
@@ -112,7 +117,6 @@ export async function* readLog(
         else cursor?.told();
         continue;
       }
-      const newer = nextLogFile(path, source);
       if (newer !== undefined) {
         source.close();
         source = newer;
@@ -178,7 +182,7 @@ function parseLine(line: string): LogLine | undefined {
 /** Resolves when the log's folder changed, after POLL_MS, or at `signal`. */
 function changed(path: string, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const watcher = watch(existsSync(path) ? path : dirname(path), { persistent: false });
+    const watcher = watchOrFolder(path);
     const done = (): void => {
       clearTimeout(timer);
       watcher.close();
@@ -190,4 +194,14 @@ function changed(path: string, signal: AbortSignal): Promise<void> {
     watcher.on('error', done);
     signal.addEventListener('abort', done, { once: true });
   });
+}
+
+/** Watches a file, or its folder where it is not there, as for a moment in each rotation. */
+function watchOrFolder(path: string): FSWatcher {
+  try {
+    return watch(path, { persistent: false });
+  } catch (error) {
+    if (errnoCode(error) !== 'ENOENT') throw error;
+    return watch(dirname(path), { persistent: false });
+  }
 }
