@@ -1,5 +1,6 @@
 /**
- * The engines that are timed: mydock always, Docker and Podman where they are installed. Each gets a data root of its
+ * The engines that are timed: mydock always, Docker where it was fetched (the newest that Debian has) or is installed, and
+ * Podman where it is installed. Each gets a data root of its
  * own inside the sandbox, is started and stopped by the benchmark, and is driven through its own command, which for
  * all of them takes Docker's words.
  */
@@ -7,6 +8,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, symlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { buildkitPeerFolders, newestBuildxProgram } from '../fixtures/buildkit-peer.ts';
 import { buildxProgram } from '../fixtures/compose.ts';
 
 /** For one command that is not timed, and for a daemon's end. */
@@ -70,6 +72,8 @@ interface DaemonOptions {
   readonly daemonNames: readonly string[];
   readonly helperNames: readonly string[];
   readonly folder: string;
+  /** Folders that its programs are looked for in first. */
+  readonly path?: readonly string[];
   /** Docker's client needs it to build with BuildKit; null where there is none. */
   readonly buildx?: string | null;
   readonly hasClassicBuilder?: boolean;
@@ -104,7 +108,8 @@ class DaemonEngine implements Engine {
     this.command = options.command;
     this.daemonNames = options.daemonNames;
     this.helperNames = options.helperNames;
-    this.env = { ...process.env, MYDOCK_HOST: host, DOCKER_HOST: host, HOME: options.folder };
+    const path = [...(options.path ?? []), process.env['PATH'] ?? ''].join(':');
+    this.env = { ...process.env, PATH: path, MYDOCK_HOST: host, DOCKER_HOST: host, HOME: options.folder };
   }
 
   async start(): Promise<void> {
@@ -117,7 +122,7 @@ class DaemonEngine implements Engine {
       symlinkSync(buildx, plugin);
     }
     const log = openSync(join(folder, 'log'), 'a');
-    const child = spawn(file, args, { stdio: ['ignore', log, log], env: { ...process.env, HOME: folder } });
+    const child = spawn(file, args, { stdio: ['ignore', log, log], env: this.env });
     this.#process = child;
     for (let attempt = 0; attempt < 300 && !hasEnded(child); attempt++) {
       if (existsSync(this.#options.socket)) {
@@ -187,6 +192,12 @@ class Podman implements Engine {
   }
 }
 
+/** Docker's client, of the Engine that is timed; undefined where there is none. */
+export function dockerProgram(): string | undefined {
+  const fetched = buildkitPeerFolders().map((folder) => join(folder, 'docker'));
+  return fetched.find((path) => existsSync(path)) ?? (hasProgram('docker') ? 'docker' : undefined);
+}
+
 export function engines(folder: string): Engine[] {
   const found: Engine[] = [
     new DaemonEngine({
@@ -211,7 +222,9 @@ export function engines(folder: string): Engine[] {
       folder: join(folder, 'mydock'),
     }),
   ];
-  if (hasProgram('dockerd') && hasProgram('docker')) {
+  const fetched = buildkitPeerFolders();
+  const docker = dockerProgram();
+  if (docker !== undefined && (fetched.length > 0 || hasProgram('dockerd'))) {
     found.push(
       new DaemonEngine({
         name: 'Docker',
@@ -234,13 +247,14 @@ export function engines(folder: string): Engine[] {
             '10.98.0.1/24',
           ],
         ],
-        command: ['docker'],
+        command: [docker],
+        path: fetched,
         socket: '/run/docker-bench.sock',
         versionFormat: '{{.Server.Version}}',
         daemonNames: ['dockerd', 'containerd'],
         helperNames: ['containerd-shim', 'docker-proxy'],
         folder: join(folder, 'docker'),
-        buildx: buildxProgram() ?? null,
+        buildx: (fetched.length > 0 ? newestBuildxProgram() : buildxProgram()) ?? null,
         hasClassicBuilder: true,
       }),
     );

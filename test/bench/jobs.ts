@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { apiCycleMs } from './api-cycle.ts';
-import { drive, type Engine, hasProgram } from './engines.ts';
+import { dockerProgram, drive, type Engine } from './engines.ts';
 import { memoryOf } from './memory.ts';
 import { execMs, keepRunning, removeAll, stopMs } from './running.ts';
 import { timedMs } from './timed.ts';
@@ -141,12 +141,11 @@ export function jobs({ busybox, debian, large }: References): Job[] {
       unit: 'ms',
       rounds: 15,
       expectedSec: 7,
-      measure: async (engine) =>
-        engine.socket === undefined || !hasProgram('docker')
-          ? undefined
-          : await timedMs({ ...engine, name: engine.name, command: ['docker'], env: engine.env }, [
-              ...['run', '--rm', busybox, 'true'],
-            ]),
+      measure: async ({ name, env, socket }) => {
+        const docker = dockerProgram();
+        if (socket === undefined || docker === undefined) return undefined;
+        return await timedMs({ name, env, command: [docker] }, ['run', '--rm', busybox, 'true']);
+      },
     },
     {
       key: 'api-cycle',
