@@ -533,6 +533,8 @@ static void close_world(void) {
                supervisor->execs == NULL ? -1 : (int)supervisor->execs->state);
     FUZZ_HOLDS(world.runtime.destroyed, "the runtime is not destroyed");
     process_free(supervisor->init);
+    for (unsigned index = 0; index < ENDED_EXECS_MAX; index++)
+        free(supervisor->ended[index].process);
     close(supervisor->loop.epoll_fd);
     close_all(world.daemons, CONNECTIONS);
     close_all(world.clients, CLIENTS);
