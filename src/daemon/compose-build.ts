@@ -126,6 +126,7 @@ function copyService(
         openArchive: (path, title, archiveSignal) => sources.layers.openArchive(path, title, archiveSignal),
         signal,
       }),
-    makeWorkdir: ({ parent, ...request }, signal) => makeWorkdir(request, parent, { snapshotter, signal }),
+    makeWorkdir: ({ parent, newLayers, ...request }, signal) =>
+      makeWorkdir(request, parent, { snapshotter, newLayers, signal }),
   };
 }

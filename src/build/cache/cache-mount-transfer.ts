@@ -10,8 +10,9 @@ import { join } from 'node:path';
 import { diskUsage } from '../../base/disk-usage.ts';
 import { errorMessage, InvalidParameterError } from '../../base/errors.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
-import type { Hold, ImageStore } from '../../image/store/image-store.ts';
+import type { ImageStore } from '../../image/store/image-store.ts';
 import { copyTree, emptyDirectory, openDirectory } from '../../volume/copy-tree.ts';
+import type { NewLayers } from '../new-layers.ts';
 import type { ProgressVertex } from '../progress.ts';
 import type { CacheLease, CacheMountRequest } from '../run/cache-mounts.ts';
 import type { BuiltLayer, CacheMountUse, CacheTrail } from '../solve/solved.ts';
@@ -46,7 +47,7 @@ export function readMountBytes(attributes: Readonly<Record<string, string>>): nu
 
 export interface CacheMountPacking {
   folders: CacheMountFolders;
-  images: Pick<ImageStore, 'hold' | 'keepBlob'>;
+  images: Pick<ImageStore, 'holdNew' | 'keepBlob'>;
   snapshotter: Pick<Snapshotter, 'commit'>;
   maxBytes: number;
   vertex: ProgressVertex;
@@ -58,32 +59,32 @@ export async function packCacheMounts(
   packing: CacheMountPacking,
   mounts: readonly CacheMountUse[],
 ): Promise<{ trail: CacheTrail[]; release(): Promise<void> }> {
-  const holds: { hold: Hold; layer: BuiltLayer }[] = [];
+  const hold = packing.images.holdNew();
   const trail: CacheTrail[] = [];
-  const release = async (): Promise<void> => {
-    for (const { hold, layer } of holds.splice(0)) await hold.release([layer.diffId]);
-  };
   try {
     for (const mount of mounts) {
-      const layer = await pack(packing, mount).catch((error: unknown) => {
+      const layer = await pack(packing, mount, hold).catch((error: unknown) => {
         packing.signal.throwIfAborted();
         leftOut(packing, mount, errorMessage(error));
         return undefined;
       });
       if (layer === undefined) continue;
-      holds.push({ layer, hold: await packing.images.hold({ layers: [layer.diffId] }) });
       const key = cacheMountKey(mount);
       // No step has that definition: nobody looks for a step because of a mount.
       trail.push({ key, definition: key, aliases: [], layer });
     }
-    return { trail, release };
+    return { trail, release: () => hold.release() };
   } catch (error) {
-    await release();
+    await hold.release();
     throw error;
   }
 }
 
-async function pack(packing: CacheMountPacking, mount: CacheMountUse): Promise<BuiltLayer | undefined> {
+async function pack(
+  packing: CacheMountPacking,
+  mount: CacheMountUse,
+  newLayers: NewLayers,
+): Promise<BuiltLayer | undefined> {
   const { folders, images, snapshotter, maxBytes, vertex, signal } = packing;
   const { scopedId, fromKey, mode, uid, gid, description } = mount;
   const wait = (): void => vertex.log(`waiting for the cache mount "${mount.id}", which a step uses\n`);
@@ -96,7 +97,7 @@ async function pack(packing: CacheMountPacking, mount: CacheMountUse): Promise<B
       leftOut(packing, mount, `it has ${bytes} bytes, and cache-mounts-size allows ${maxBytes}`);
       return undefined;
     }
-    const committed = await snapshotter.commit(lease.path, signal);
+    const committed = await snapshotter.commit(lease.path, signal, newLayers);
     return { ...(await images.keepBlob(committed)), sizeBytes: committed.sizeBytes };
   } finally {
     lease.release();

@@ -27,6 +27,7 @@ class Store {
       },
       images: {
         hold: () => Promise.resolve({ release: () => Promise.resolve() }),
+        holdNew: () => ({ onStored: () => undefined, release: () => Promise.resolve() }),
         layerReferences: (diffId) => (this.ofImages.has(diffId) ? 1 : 0),
         collectLayers: (layers) => {
           const used = new Set<string>(cache.layers());

@@ -9,7 +9,7 @@ import { transaction } from '../../base/database.ts';
 import { step, stepSync } from '../../base/steps.ts';
 import { type DiffID, parseDiffID, parseDigest } from '../../image/digest.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
-import type { AddLayer, Hold, ImageStore } from '../../image/store/image-store.ts';
+import type { AddLayer, Hold, ImageStore, NewLayersHold } from '../../image/store/image-store.ts';
 import type { BuildCacheEntry } from '../builder.ts';
 import type { BuiltLayer } from '../solve/solved.ts';
 import type { CachedStep, CacheSource } from './cache-source.ts';
@@ -28,7 +28,7 @@ export interface StepRecord {
 export interface StepCacheOptions {
   /** Opened with BUILD_MIGRATIONS. */
   database: Database;
-  images: Pick<ImageStore, 'hold' | 'collectLayers' | 'layerReferences'>;
+  images: Pick<ImageStore, 'hold' | 'holdNew' | 'collectLayers' | 'layerReferences'>;
   snapshotter: Pick<Snapshotter, 'layer'>;
 }
 
@@ -73,8 +73,7 @@ export class StepCache implements CacheSource, CacheStore {
         .get(key);
     if (row === undefined) return undefined;
     const found = { key: String(row['key']), layer: this.#layerOf(row) };
-    if (found.layer === undefined || this.#options.snapshotter.layer(found.layer.diffId) !== undefined)
-      return found;
+    if (found.layer === undefined || this.hasLayer(found.layer.diffId)) return found;
     this.forget(found.key);
     return undefined;
   }
@@ -142,14 +141,19 @@ export class StepCache implements CacheSource, CacheStore {
     };
   }
 
+  /** Whether a layer is here whole. */
+  hasLayer(layer: DiffID): boolean {
+    return this.#options.snapshotter.layer(layer) !== undefined;
+  }
+
   /** Keeps a layer from being removed while a build goes on. */
   async hold(layer: DiffID): Promise<Hold> {
     return await this.#options.images.hold({ layers: [layer] });
   }
 
-  /** Removes those that neither an image nor a record nor a build has. */
-  async collect(layers: Iterable<DiffID>): Promise<void> {
-    await this.#options.images.collectLayers(layers);
+  /** The same for layers that the build is yet to make. Those that neither an image nor a record has go with the hold. */
+  holdNew(): NewLayersHold {
+    return this.#options.images.holdNew();
   }
 
   forget(key: string): void {
@@ -193,7 +197,7 @@ export class StepCache implements CacheSource, CacheStore {
 
   /** Forgets records whose layers are no more. At the start, after the storage driver's own sweep. */
   sweep(): void {
-    const missing = this.layers().filter((layer) => this.#options.snapshotter.layer(layer) === undefined);
+    const missing = this.layers().filter((layer) => !this.hasLayer(layer));
     transaction(this.#db, () => {
       for (const layer of missing) this.#db.prepare('DELETE FROM build_steps WHERE layer = ?').run(layer);
     });

@@ -70,9 +70,8 @@ for (const driver of ['erofs', 'overlay'] as const) {
       const openArchive = (path: string, title: string, signal: AbortSignal) =>
         sources.layers.openArchive(path, title, signal);
       const signal = new AbortController().signal;
-      return await prepareCopy(request, { snapshotter, fileDigests, openArchive, signal }).write({
-        path: parent,
-      });
+      const copy = prepareCopy(request, { snapshotter, fileDigests, openArchive, signal });
+      return await copy.write({ path: parent }, { onStored: () => undefined });
     }
 
     async function mounted(diffId: DiffID, look: (root: string) => void): Promise<void> {

@@ -2,8 +2,9 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseDiffID } from '../../image/digest.ts';
+import { type DiffID, parseDiffID } from '../../image/digest.ts';
 import {
+  type BlobOptions,
   type CommittedLayer,
   type LayerContent,
   type LayerEntry,
@@ -29,6 +30,8 @@ export class CopyFixture {
   fileDigests = new FileDigests(':memory:');
   /** Of the last layer. */
   lines: string[] = [];
+  /** Layers that were held in the moment when they were there. */
+  readonly held: DiffID[] = [];
   /** Called before a file is read. */
   beforeRead: ((name: string) => void) | undefined;
 
@@ -69,7 +72,7 @@ export class CopyFixture {
       ...change,
     };
     return prepareCopy(request, {
-      snapshotter: { create: (write) => this.#create(write) },
+      snapshotter: { create: (write, options) => this.#create(write, options) },
       fileDigests: this.fileDigests,
       openArchive: () => Promise.reject(new Error('no archive was expected')),
       signal: new AbortController().signal,
@@ -83,11 +86,15 @@ export class CopyFixture {
     change: Partial<CopyRequest> = {},
   ): Promise<string[]> {
     this.lines = [];
-    await this.prepare(patterns, destination, change).write({ path: this.root });
+    const newLayers = { onStored: (diffId: DiffID) => void this.held.push(diffId) };
+    await this.prepare(patterns, destination, change).write({ path: this.root }, newLayers);
     return this.lines;
   }
 
-  async #create(write: (layer: LayerWriter) => Promise<void>): Promise<CommittedLayer> {
+  async #create(
+    write: (layer: LayerWriter) => Promise<void>,
+    options: BlobOptions | undefined,
+  ): Promise<CommittedLayer> {
     const lines: string[] = [];
     await write({
       add: async (entry, content) => {
@@ -98,6 +105,7 @@ export class CopyFixture {
       },
     });
     this.lines = lines;
+    options?.onStored?.(LAYER.diffId);
     return LAYER;
   }
 

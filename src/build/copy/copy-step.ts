@@ -3,6 +3,7 @@
  * without unpacking anything: the files become a layer while they are read.
  */
 import type { CommittedLayer } from '../../image/layers/snapshotter.ts';
+import type { NewLayers } from '../new-layers.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 
 export type CopySourceSpec =
@@ -57,5 +58,5 @@ export interface PreparedCopy {
    * Makes the layer in one pass: files are read once, hashed for `contentKey` on the way, which costs nothing afterwards. Undefined
    * where nothing would change.
    */
-  write(parent: ParentRoot): Promise<CommittedLayer | undefined>;
+  write(parent: ParentRoot, newLayers: NewLayers): Promise<CommittedLayer | undefined>;
 }

@@ -17,10 +17,12 @@ import {
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { IgnoreRules } from '../../base/ignore/ignore-rules.ts';
-import type { LayerWriter } from '../../image/layers/snapshotter.ts';
+import { type DiffID, parseDiffID } from '../../image/digest.ts';
+import type { BlobOptions, LayerWriter } from '../../image/layers/snapshotter.ts';
 import { CopyFixture, rawName } from './copy-fixture.ts';
 import { makeWorkdir } from './make-workdir.ts';
 
+const MADE = parseDiffID(`sha256:${'1'.repeat(64)}`);
 let fixture: CopyFixture;
 beforeEach(() => {
   fixture = new CopyFixture();
@@ -139,6 +141,7 @@ describe('where a copy goes', () => {
       chownSync(join(fixture.root, 'g'), 0, 50);
       chmodSync(join(fixture.root, 'g'), 0o2775);
       assert.deepEqual(await fixture.copy(sources, destination, { workingDir: '/w' }), expected);
+      assert.equal(fixture.held.length, expected.length === 0 ? 0 : 1, 'held when it was there');
     });
   }
 
@@ -470,24 +473,28 @@ test('WORKDIR makes what is missing, for the user', async () => {
   root({ 'etc/passwd': 'app:x:7:8::/:\n', 'w/x': 'file' });
   symlinkSync('w', join(fixture.root, 'link'));
   const made: string[] = [];
+  const held: DiffID[] = [];
   const env = {
     snapshotter: {
-      create: async (write: (layer: LayerWriter) => Promise<void>) => {
+      create: async (write: (layer: LayerWriter) => Promise<void>, options?: BlobOptions) => {
         await write({
           addFiles: () => Promise.reject(new Error('no files were expected')),
           add: async ({ name, uid, gid }) => {
             made.push(`${Buffer.from(name)} ${uid}:${gid}`);
           },
         });
-        return { diffId: '' as never, sizeBytes: 0 };
+        options?.onStored?.(MADE);
+        return { diffId: MADE, sizeBytes: 0 };
       },
     },
+    newLayers: { onStored: (diffId: DiffID) => void held.push(diffId) },
     signal: new AbortController().signal,
   };
   const parent = { path: fixture.root };
   assert.equal(await makeWorkdir({ path: '/w', user: 'nobody', epochSeconds: 1 }, parent, env), undefined);
   await makeWorkdir({ path: '/link/a/b', user: 'app', epochSeconds: 1 }, parent, env);
   assert.deepEqual(made, ['w 0:0', 'w/a 7:8', 'w/a/b 7:8']);
+  assert.deepEqual(held, [MADE]);
   await assert.rejects(
     makeWorkdir({ path: '/w/x/y', user: '', epochSeconds: 1 }, parent, env),
     /mkdir \/w\/x: not a directory/,

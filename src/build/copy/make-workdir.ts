@@ -2,6 +2,7 @@
 import { InvalidParameterError } from '../../base/errors.ts';
 import type { CommittedLayer, Snapshotter } from '../../image/layers/snapshotter.ts';
 import { byteString } from '../../image/layers/tar/byte-string.ts';
+import type { NewLayers } from '../new-layers.ts';
 import { type Owner, resolveOwner } from './copy-owner.ts';
 import type { ParentRoot } from './copy-step.ts';
 import { Destination } from './destination.ts';
@@ -18,6 +19,7 @@ export interface WorkdirRequest {
 
 export interface WorkdirEnvironment {
   snapshotter: Pick<Snapshotter, 'create'>;
+  newLayers: NewLayers;
   signal: AbortSignal;
 }
 
@@ -38,7 +40,7 @@ export async function makeWorkdir(
     if (place?.isDirectory === true) return undefined;
     const owner = ownerOf(request.user, parent.path);
     destination.makeDirectories(path, { mode: 0o755, uid: 0, ...owner, mtimeSec: request.epochSeconds });
-    return await env.snapshotter.create((layer) => destination.write(layer), {}, env.signal);
+    return await env.snapshotter.create((layer) => destination.write(layer), env.newLayers, env.signal);
   } finally {
     root.close();
   }

@@ -11,6 +11,7 @@ import { step } from '../../base/steps.ts';
 import type { CommittedLayer, Snapshotter } from '../../image/layers/snapshotter.ts';
 import { byteString } from '../../image/layers/tar/byte-string.ts';
 import { O_DIRECTORY, O_PATH } from '../../native/inside-root.ts';
+import type { NewLayers } from '../new-layers.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 import { ContentDigests } from './content-digests.ts';
 import { contentKeyOf, type SelectedSource } from './content-key.ts';
@@ -85,7 +86,7 @@ class Copy implements PreparedCopy {
     return key;
   }
 
-  async write(parent: ParentRoot): Promise<CommittedLayer | undefined> {
+  async write(parent: ParentRoot, newLayers: NewLayers): Promise<CommittedLayer | undefined> {
     const { sources } = await this.#select();
     const trees = new OpenTrees();
     const failed = new AbortController();
@@ -94,7 +95,7 @@ class Copy implements PreparedCopy {
       failed.abort(error);
       throw error;
     });
-    const layer = this.#write(parent, sources, trees, signal).finally(() => trees.close());
+    const layer = this.#write(parent, sources, { trees, newLayers, signal }).finally(() => trees.close());
     const [written, known] = await Promise.allSettled([layer, key]);
     if (written.status === 'rejected') throw written.reason;
     if (known.status === 'rejected') throw known.reason;
@@ -104,8 +105,7 @@ class Copy implements PreparedCopy {
   async #write(
     parent: ParentRoot,
     sources: readonly SelectedSource[],
-    trees: OpenTrees,
-    signal: AbortSignal,
+    { trees, newLayers, signal }: { trees: OpenTrees; newLayers: NewLayers; signal: AbortSignal },
   ): Promise<CommittedLayer | undefined> {
     const { link, destination: written } = this.#request;
     const root = link ? undefined : new TreeFiles({ path: parent.path });
@@ -132,7 +132,7 @@ class Copy implements PreparedCopy {
       }
       if (destination.isEmpty) return undefined;
       return await step('build/write-layer', written, () =>
-        this.#env.snapshotter.create((layer) => destination.write(layer), {}, signal),
+        this.#env.snapshotter.create((layer) => destination.write(layer), newLayers, signal),
       );
     } finally {
       root?.close();

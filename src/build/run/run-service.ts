@@ -105,7 +105,7 @@ export class RunService {
         },
       );
       if (end.exitCode === 0) {
-        layer = await this.#finish(state, end, request);
+        layer = await this.#finish(state, end, request, build);
         outcome.resolve(layer);
         return;
       }
@@ -151,7 +151,12 @@ export class RunService {
   }
 
   /** Of a step that has succeeded. */
-  async #finish({ root, mounts }: StepState, end: StepEnd, request: RunRequest): Promise<PendingLayer> {
+  async #finish(
+    { root, mounts }: StepState,
+    end: StepEnd,
+    request: RunRequest,
+    { newLayers }: RunBuild,
+  ): Promise<PendingLayer> {
     const { path } = root;
     await step('build/close-mounts', path, () => mounts.close());
     await step('build/unmount-root', path, () => root.unmount());
@@ -161,7 +166,7 @@ export class RunService {
     return new UpperLayer(root.upper, {
       empty,
       commit: (signal) =>
-        step('build/commit-run', path, () => this.#options.snapshotter.commit(root.upper, signal)),
+        step('build/commit-run', path, () => this.#options.snapshotter.commit(root.upper, signal, newLayers)),
       remove: () => step('build/remove-run', path, () => root.remove()),
     });
   }

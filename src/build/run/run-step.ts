@@ -3,6 +3,7 @@ import type { Ulimit } from '../../api/host-config.ts';
 import type { DiffID } from '../../image/digest.ts';
 import type { CommittedLayer } from '../../image/layers/snapshotter.ts';
 import type { Platform } from '../../image/platform.ts';
+import type { NewLayers } from '../new-layers.ts';
 import type { ProgressVertex } from '../progress.ts';
 import type { BuildSession } from '../session.ts';
 import type { StepLimits } from '../solve-request.ts';
@@ -60,6 +61,7 @@ export interface RunBuild {
   entitlements: readonly string[];
   /** A step that fails keeps its state, for RunService.shell. */
   keepFailed: boolean;
+  newLayers: NewLayers;
 }
 
 export interface RunRequest {

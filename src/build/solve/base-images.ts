@@ -21,7 +21,7 @@ import type { BuildMaterial } from './solved.ts';
 const HUB_KEYS = ['https://index.docker.io/v1/', 'index.docker.io', 'docker.io'];
 
 export interface BaseImagesOptions {
-  parts: Pick<BuildParts, 'images' | 'puller'>;
+  parts: Pick<BuildParts, 'images' | 'puller' | 'snapshotter'>;
   request: Pick<SolveRequest, 'pull' | 'auth' | 'requireImage'>;
   session: BuildSession | undefined;
   progress: Progress;
@@ -83,13 +83,30 @@ export class BaseImages {
     const vertex = progress.vertex(
       `[internal] load metadata for ${displayName(locked?.local === true ? name : pinned)}`,
     );
-    const image = await progress.during(
-      vertex,
-      async () => fitting ?? (await this.#pull(pinned, platform, vertex, onPull)),
-    );
-    this.#holds.push(await parts.images.hold({ layers: image.diffIds }));
+    // One that is here is held before anything else can be done to it.
+    const held = fitting === undefined ? undefined : this.#hold(fitting);
+    const image = await progress.during(vertex, async () => {
+      await held;
+      return fitting ?? (await this.#pullAndHold(() => this.#pull(pinned, platform, vertex, onPull)));
+    });
     this.#remember(name, image, platform, locked?.local === false ? locked.pin : undefined);
     return image;
+  }
+
+  /** Whether its layers are here, to stay. */
+  async #hold({ diffIds }: Image): Promise<boolean> {
+    const { images, snapshotter } = this.#options.parts;
+    this.#holds.push(await images.hold({ layers: diffIds }));
+    return diffIds.every((diffId) => snapshotter.layer(diffId) !== undefined);
+  }
+
+  /** An image that somebody removes right after it was pulled is pulled once more. */
+  async #pullAndHold(pull: () => Promise<Image>): Promise<Image> {
+    const image = await pull();
+    if (await this.#hold(image)) return image;
+    const again = await pull();
+    await this.#hold(again);
+    return again;
   }
 
   /** What a lock file has in place of a name: an ID, or the name with its digest. */

@@ -5,6 +5,7 @@ import type { PushAux, PushRequest } from '../../image/push/pusher.ts';
 import type { ContentStore } from '../../image/store/content-store.ts';
 import type { Image, ImageStore } from '../../image/store/image-store.ts';
 import type { CopyRequest, ParentRoot, PreparedCopy } from '../copy/copy-step.ts';
+import type { NewLayers } from '../new-layers.ts';
 import type { PendingLayer, RunBuild, RunRequest } from '../run/run-step.ts';
 import type { BuildSources } from '../source/build-sources.ts';
 
@@ -15,6 +16,7 @@ export interface WorkdirRequest {
   user: string;
   epochSeconds: number;
   parent: ParentRoot;
+  newLayers: NewLayers;
 }
 
 /** COPY, ADD and WORKDIR: layers without containers. */

@@ -62,7 +62,9 @@ export function copyWork(input: CopyWorkInput): LayerWork {
     independent: step.link,
     execute: async (stack): Promise<Executed> => {
       const copy = await prepare();
-      const layer = await withParentRoot(context, step.link ? undefined : stack, (root) => copy.write(root));
+      const layer = await withParentRoot(context, step.link ? undefined : stack, (root) =>
+        copy.write(root, context.cache.newLayers),
+      );
       return { kind: 'stored', layer };
     },
   };
@@ -188,7 +190,7 @@ export function workdirWork({
     execute: async (stack): Promise<Executed> => {
       const layer = await withParentRoot(context, stack, (parent) =>
         context.parts.copy.makeWorkdir(
-          { path: step.path, user: step.user, epochSeconds, parent },
+          { path: step.path, user: step.user, epochSeconds, parent, newLayers: context.cache.newLayers },
           context.signal,
         ),
       );

@@ -117,14 +117,15 @@ export class LayerSteps {
     const own = noCache || !known ? buildId : '';
     const below = work.independent ? '' : this.#stack.lineage;
     const lineage = hash([work.definition, below, content, own]);
-    const turn = await executions.join(lineage, signal);
-    if ('result' in turn) {
+    let turn = await executions.join(lineage, signal);
+    while ('result' in turn) {
       const quick =
         work.identity === undefined
           ? undefined
           : quickKey(work.definition, await this.#chain(work), work.identity);
-      await this.#options.cache.take(turn.result, work.definition, quick);
-      return this.#use(vertex, turn.result);
+      const taken = await this.#options.cache.take(turn.result, work.definition, quick);
+      if (taken) return this.#use(vertex, turn.result);
+      turn = await executions.join(lineage, signal);
     }
     try {
       const { outcome, result } = await this.#execute(work, vertex, lineage);
@@ -182,8 +183,6 @@ export class LayerSteps {
   ): Promise<StepResult> {
     const committed = executed.kind === 'stored' ? executed.layer : await executed.pending.committed;
     const { cache, parts } = this.#options;
-    // Also where what lies below turns out not to be stored: it is collected then.
-    if (committed !== undefined) await cache.holdMade(committed.diffId);
     const stored =
       committed === undefined
         ? undefined

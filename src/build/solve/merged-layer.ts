@@ -18,6 +18,7 @@ import { TarReader } from '../../image/layers/tar/tar-reader.ts';
 import { TREE_FIELDS } from '../../native/tree.ts';
 import { type FileEntry, TreeFiles, utf8 } from '../copy/tree-files.ts';
 import { Turns } from '../copy/turns.ts';
+import type { NewLayers } from '../new-layers.ts';
 import type { BuildParts } from './build-parts.ts';
 
 export interface MergeRequest {
@@ -25,6 +26,7 @@ export interface MergeRequest {
   below: readonly DiffID[];
   /** Those to be merged, lowest first. The caller sees to it that all of them stay. */
   layers: readonly DiffID[];
+  newLayers: NewLayers;
 }
 
 type MergeParts = Pick<BuildParts, 'snapshotter' | 'sources'>;
@@ -32,7 +34,7 @@ type MergeParts = Pick<BuildParts, 'snapshotter' | 'sources'>;
 /** A directory's names that the layers have something to say about, each with those below it. */
 interface Names extends Map<string, Names> {}
 
-/** The same layers give the same one. What it returns nobody holds yet. */
+/** The same layers give the same one. */
 export async function mergeLayers(
   parts: MergeParts,
   request: MergeRequest,
@@ -49,7 +51,7 @@ export async function mergeLayers(
       try {
         return await snapshotter.create(
           (writer) => new Merge(trees[0], trees[1], writer, signal).directory(EMPTY, names, true),
-          {},
+          request.newLayers,
           signal,
         );
       } finally {

@@ -34,7 +34,7 @@ export interface ResolveIo
 
 /** Throws what a build would. */
 export async function resolveSource(
-  parts: Pick<BuildParts, 'images' | 'puller' | 'sources'>,
+  parts: Pick<BuildParts, 'images' | 'puller' | 'snapshotter' | 'sources'>,
   question: SourceQuestion,
   io: ResolveIo,
 ): Promise<SourceAnswer> {
@@ -53,7 +53,7 @@ export async function resolveSource(
 }
 
 async function resolveImage(
-  parts: Pick<BuildParts, 'images' | 'puller'>,
+  parts: Pick<BuildParts, 'images' | 'puller' | 'snapshotter'>,
   { reference, platform, pull }: Extract<SourceQuestion, { kind: 'image' }>,
   { session, progress, signal, requireImage }: ResolveIo,
 ): Promise<SourceAnswer> {

@@ -113,8 +113,13 @@ export function runWork(input: RunWorkInput): LayerWork {
         },
         context.runBuild,
       );
-      for (const read of reads) {
-        if (await wasChanged(context, read, contentOf, epochSeconds)) spoiled = hash([randomUUID()]);
+      try {
+        for (const read of reads) {
+          if (await wasChanged(context, read, contentOf, epochSeconds)) spoiled = hash([randomUUID()]);
+        }
+      } catch (error) {
+        await pending.release();
+        throw error;
       }
       return { kind: 'pending', pending };
     },

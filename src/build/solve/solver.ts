@@ -241,7 +241,17 @@ export class Solver {
       explicitEpoch,
       pipelined: platforms.length === 1,
       multiPlatform: platforms.length > 1,
-      runBuild: { id, session, extraHosts, limits, ulimits, cgroupParent, entitlements, keepFailed },
+      runBuild: {
+        id,
+        session,
+        extraHosts,
+        limits,
+        ulimits,
+        cgroupParent,
+        entitlements,
+        keepFailed,
+        newLayers: this.#cache.newLayers,
+      },
     };
   }
 

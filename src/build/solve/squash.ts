@@ -84,9 +84,9 @@ async function merge(
     const request = {
       below: below.map(({ diffId }) => diffId),
       layers: above.map(({ diffId }) => diffId),
+      newLayers: cache.newLayers,
     };
     const committed = await mergeLayers(parts, request, signal);
-    await cache.holdMade(committed.diffId);
     const stored = await parts.images.keepBlob(committed);
     const layer = { ...stored, sizeBytes: committed.sizeBytes, cacheKey: key };
     cache.store({ key, definition, layer, description, parent: above.at(-1)?.cacheKey });

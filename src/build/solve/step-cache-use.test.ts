@@ -10,17 +10,20 @@ const layer = (digit: string): DiffID => parseDiffID(`sha256:${digit.repeat(64)}
 /** This machine's cache: what it was asked to keep and to collect, in order. */
 function machine(definitions: readonly string[] = []) {
   const told: string[] = [];
+  const here = new Set<DiffID>();
   const cache = {
     mayHave: (definition: string) => definitions.includes(definition),
     hold: async (diffId: DiffID) => {
       told.push(`hold ${diffId.slice(7, 8)}`);
       return { release: async () => void told.push(`let go of ${diffId.slice(7, 8)}`) };
     },
-    collect: async (layers: Iterable<DiffID>) => {
-      told.push(`collect ${[...layers].map((diffId) => diffId.slice(7, 8)).join(' ')}`);
-    },
+    holdNew: () => ({
+      onStored: (diffId: DiffID) => told.push(`made ${diffId.slice(7, 8)}`),
+      release: async () => void told.push('let go of what was made'),
+    }),
+    hasLayer: (diffId: DiffID) => here.has(diffId),
   } as unknown as StepCache;
-  return { cache, told };
+  return { cache, told, here };
 }
 
 function use(cache: StepCache, imports: readonly CacheSource[] = []): StepCacheUse {
@@ -44,19 +47,33 @@ test('a step is looked for only where some cache knows of one like it', async ()
 test('layers that were made are kept until all is stored, and collected once at the end', async () => {
   const { cache, told } = machine();
   const steps = use(cache);
-  await steps.holdMade(layer('1'));
+  steps.newLayers.onStored(layer('1'));
   const stored = Promise.withResolvers<void>();
   const failed = Promise.withResolvers<void>();
   steps.settling(stored.promise);
   steps.settling(failed.promise).catch(() => undefined);
   const released = steps.release();
-  await steps.holdMade(layer('2'));
+  steps.newLayers.onStored(layer('2'));
   failed.reject(new Error('the layer below'));
   stored.resolve();
   await released;
-  assert.deepEqual(told, ['hold 1', 'hold 2', 'let go of 1', 'let go of 2', 'collect 1 2']);
+  assert.deepEqual(told, ['made 1', 'made 2', 'let go of what was made']);
+});
+
+test('a layer of another build is taken where it is still there once it is held', async () => {
+  const { cache, told, here } = machine();
+  const steps = use(cache);
+  const step = (digit: string) => ({ key: digit, layer: { diffId: layer(digit), sizeBytes: 1 } });
+  assert.equal(await steps.take(step('1'), 'definition', undefined), false);
+  here.add(layer('2'));
+  assert.equal(await steps.take(step('2'), 'definition', undefined), true);
+  assert.deepEqual(told, ['hold 1', 'let go of 1', 'hold 2']);
+  assert.deepEqual(
+    steps.trail.map(({ key }) => key),
+    ['2'],
+  );
   await steps.release();
-  assert.equal(told.length, 5);
+  assert.deepEqual(told.slice(3), ['let go of 2', 'let go of what was made']);
 });
 
 test('what an imported cache says of keys makes no names of records here', async () => {
@@ -68,6 +85,7 @@ test('what an imported cache says of keys makes no names of records here', async
     keep: () => () => undefined,
     store: ({ key }: { key: string }) => here.add(key),
     alias: (alias: string, key: string) => aliases.push(`${alias} -> ${key}`),
+    holdNew: () => ({ onStored: () => undefined, release: async () => undefined }),
   } as unknown as StepCache;
   const lying: CacheSource = {
     mayHave: async () => true,

@@ -2,10 +2,10 @@
  * How one build uses the cache of steps: finds results here and in imported caches, holds what it found, stores what it
  * made, and writes down what it used. Imported caches are its caller's to release.
  */
-import type { DiffID } from '../../image/digest.ts';
-import type { Hold } from '../../image/store/image-store.ts';
+import type { Hold, NewLayersHold } from '../../image/store/image-store.ts';
 import type { CachedStep, CacheSource } from '../cache/cache-source.ts';
 import type { StepCache } from '../cache/step-cache.ts';
+import type { NewLayers } from '../new-layers.ts';
 import type { BuiltLayer, CacheMountUse, CacheTrail } from './solved.ts';
 
 export interface StepCacheUseOptions {
@@ -29,7 +29,7 @@ export class StepCacheUse {
   readonly #options: StepCacheUseOptions;
   readonly #holds: Hold[] = [];
   readonly #ends: (() => void)[] = [];
-  readonly #made = new Set<DiffID>();
+  readonly #made: NewLayersHold;
   readonly #storing = new Set<Promise<unknown>>();
   readonly #mounts = new Map<string, CacheMountUse>();
   readonly #trail = new Map<
@@ -41,6 +41,12 @@ export class StepCacheUse {
 
   constructor(options: StepCacheUseOptions) {
     this.#options = options;
+    this.#made = options.cache.holdNew();
+  }
+
+  /** For whoever makes a layer of the build. At the end those go that neither a record nor an image has come to need. */
+  get newLayers(): NewLayers {
+    return this.#made;
   }
 
   get trail(): readonly CacheTrail[] {
@@ -84,10 +90,23 @@ export class StepCacheUse {
     return found;
   }
 
-  /** Takes what another build, or another stage of this one, did just now. `alias`: as of `alias`. */
-  async take(step: CachedStep, definition: string, alias: string | undefined): Promise<void> {
-    if (step.layer !== undefined) this.#holds.push(await this.#options.cache.hold(step.layer.diffId));
+  /**
+   * Takes what another build, or another stage of this one, did just now; false where its layer is gone already.
+   * `alias`: as of `alias`.
+   */
+  async take(step: CachedStep, definition: string, alias: string | undefined): Promise<boolean> {
+    const { cache } = this.#options;
+    if (step.layer !== undefined) {
+      const hold = await cache.hold(step.layer.diffId);
+      // A layer that its cache has yet to bring is nobody's to let go.
+      if (step.layer.remote === undefined && !cache.hasLayer(step.layer.diffId)) {
+        await hold.release();
+        return false;
+      }
+      this.#holds.push(hold);
+    }
     this.#remember({ ...step, definition }, alias ?? step.key);
+    return true;
   }
 
   /** A record's layer may be removed in the moment between finding and holding it. */
@@ -118,12 +137,6 @@ export class StepCacheUse {
       return found;
     }
     return undefined;
-  }
-
-  /** Keeps a layer that a step has just made. At the end it goes where neither a record nor an image has come to need it. */
-  async holdMade(diffId: DiffID): Promise<void> {
-    this.#holds.push(await this.#options.cache.hold(diffId));
-    this.#made.add(diffId);
   }
 
   /** What stores a result goes on beside the steps that follow; `release` waits for it. Whoever needs it hears of its failure. */
@@ -162,8 +175,8 @@ export class StepCacheUse {
   async release(): Promise<void> {
     await Promise.all(this.#storing);
     for (const end of this.#ends.splice(0)) end();
-    for (const hold of this.#holds.splice(0)) await hold.release();
-    if (this.#made.size > 0) await this.#options.cache.collect(this.#made);
-    this.#made.clear();
+    const holds = [...this.#holds.splice(0), this.#made];
+    const ended = await Promise.allSettled(holds.map((hold) => hold.release()));
+    for (const one of ended) if (one.status === 'rejected') throw one.reason;
   }
 }

@@ -28,7 +28,7 @@ export interface BuildSourcesOptions {
   /** `<data root>/build`. */
   directory: string;
   snapshotter: Snapshotter;
-  images: Pick<ImageStore, 'hold' | 'collectLayers'>;
+  images: Pick<ImageStore, 'holdNew'>;
   /** Proxies, certificates and patience of downloads. */
   registry: RegistryOptions;
   /** Programs of the host; defaults are found in PATH. */

@@ -6,21 +6,18 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DiffID } from '../../image/digest.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
-import type { ImageStore } from '../../image/store/image-store.ts';
+import type { ImageStore, NewLayersHold } from '../../image/store/image-store.ts';
 import type { SourceTree } from './source-tree.ts';
 import type { WorkFolders } from './work-folders.ts';
 
 export interface LayerTreesOptions {
   snapshotter: Snapshotter;
-  images: Pick<ImageStore, 'hold' | 'collectLayers'>;
+  images: Pick<ImageStore, 'holdNew'>;
   work: WorkFolders;
 }
 
 export class LayerTrees {
   readonly #options: LayerTreesOptions;
-  /** Archives that are being stored: nobody collects a layer that one of them may turn out to be. */
-  #storing = 0;
-  readonly #unused = new Set<DiffID>();
 
   constructor(options: LayerTreesOptions) {
     this.#options = options;
@@ -41,47 +38,31 @@ export class LayerTrees {
     title: string,
     signal: AbortSignal,
   ): Promise<SourceTree> {
-    const diffId = await this.#store(source, signal);
-    const hold = await this.#options.images.hold({ layers: [diffId] });
-    this.#storing--;
-    const letGo = async (): Promise<void> => {
-      await hold.release();
-      await this.#collect(diffId);
-    };
+    const hold = this.#options.images.holdNew();
     try {
+      const diffId = await this.#store(source, hold, signal);
       const { path, unmount } = await this.#mount([diffId]);
       const release = async (): Promise<void> => {
         await unmount();
-        await letGo();
+        await hold.release();
       };
       return { path, title, times: 'uniform', live: false, release };
     } catch (error) {
-      await letGo();
+      await hold.release();
       throw error;
     }
   }
 
-  /** Counts as storing until the layer is held. */
-  async #store(source: string | AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<DiffID> {
-    this.#storing++;
-    try {
-      const options = { contents: 'files', compression: 'none' } as const;
-      const layer = await this.#options.snapshotter.addTar(source, options, signal);
-      // Drivers that make a blob beside the layer: nobody pushes this one.
-      if (layer.blob !== undefined) await this.#options.work.remove(layer.blob.path);
-      return layer.diffId;
-    } catch (error) {
-      this.#storing--;
-      throw error;
-    }
-  }
-
-  async #collect(diffId: DiffID): Promise<void> {
-    this.#unused.add(diffId);
-    if (this.#storing > 0) return;
-    const unused = [...this.#unused];
-    this.#unused.clear();
-    await this.#options.images.collectLayers(unused);
+  async #store(
+    source: string | AsyncIterable<Uint8Array>,
+    { onStored }: NewLayersHold,
+    signal: AbortSignal,
+  ): Promise<DiffID> {
+    const options = { contents: 'files', compression: 'none', onStored } as const;
+    const layer = await this.#options.snapshotter.addTar(source, options, signal);
+    // Drivers that make a blob beside the layer: nobody pushes this one.
+    if (layer.blob !== undefined) await this.#options.work.remove(layer.blob.path);
+    return layer.diffId;
   }
 
   async #mount(layers: readonly DiffID[]): Promise<{ path: string; unmount: () => Promise<void> }> {

@@ -188,6 +188,7 @@ export class RunHarness {
         cgroupParent: '',
         entitlements: [],
         keepFailed: false,
+        newLayers: { onStored: () => undefined },
         ...build,
       },
     );

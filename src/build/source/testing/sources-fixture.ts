@@ -36,16 +36,22 @@ export class SourcesFixture {
 
   /** As the next daemon opens them. */
   open(): BuildSources {
-    const holds = new Map<object, readonly DiffID[]>();
+    const held: DiffID[] = [];
     const images: BuildSourcesOptions['images'] = {
-      hold: async ({ layers }) => {
-        const key = {};
-        holds.set(key, [...(layers ?? [])]);
-        return { release: async () => void holds.delete(key) };
-      },
-      collectLayers: async (layers) => {
-        const held = new Set([...holds.values()].flat());
-        for (const diffId of layers) if (!held.has(diffId)) await this.snapshotter.remove(diffId);
+      holdNew: () => {
+        const own: DiffID[] = [];
+        return {
+          onStored: (diffId) => {
+            own.push(diffId);
+            held.push(diffId);
+          },
+          release: async () => {
+            for (const diffId of own.splice(0)) {
+              held.splice(held.indexOf(diffId), 1);
+              if (!held.includes(diffId)) await this.snapshotter.remove(diffId);
+            }
+          },
+        };
       },
     };
     this.sources = new BuildSources({
