@@ -1,4 +1,5 @@
 /** One client of the soak: chooses what to do by its seed, and remembers the last of it for whoever reads a difference. */
+import { inspect } from 'node:util';
 import { ContainerExistence } from './container-existence.ts';
 import { ContainerFiles } from './container-files.ts';
 import { ContainerLife } from './container-life.ts';
@@ -190,8 +191,10 @@ export class SoakClient {
     try {
       await work();
     } catch (error) {
-      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      throw new Error(`client ${this.#own.owner}: ${text}\nafter: ${this.#done.join('; ')}`);
+      // With its causes.
+      throw new Error(
+        `client ${this.#own.owner} at ${new Date().toISOString()}: ${inspect(error)}\nafter: ${this.#done.join('; ')}`,
+      );
     }
   }
 }

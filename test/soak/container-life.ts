@@ -45,8 +45,8 @@ export class ContainerLife {
       await this.#settleRun(model);
       return;
     }
-    // What was attached to a daemon that made room for another before the start is no promise.
-    if (attached?.isSteady() === false) {
+    // What was attached to a daemon that was killed before the start is no promise.
+    if (attached?.isCutOff === true) {
       attached.drop();
       attached = undefined;
     }

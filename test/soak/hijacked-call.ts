@@ -1,6 +1,7 @@
 /**
  * A connection that becomes a container's or a command's streams, as those of `run`, `attach` and `exec` do: it must carry
- * every byte, whatever becomes of the daemon once the program runs. What met the daemon's death before is no promise.
+ * every byte, whatever becomes of the daemon once the program runs, and whoever is the daemon by then. What met the
+ * daemon's death before the program ran is no promise.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -16,14 +17,12 @@ export class HijackedCall {
   readonly #daemon: UnsteadyDaemon;
   readonly #socket: Socket;
   readonly #kills: number;
-  readonly #changes: number;
   readonly #head = Promise.withResolvers<void>();
   #bytes = Buffer.alloc(0);
 
   private constructor(daemon: UnsteadyDaemon, path: string, body: object | undefined) {
     this.#daemon = daemon;
     this.#kills = daemon.kills;
-    this.#changes = daemon.changes;
     // The daemon's end of it may be closed before ours.
     this.#socket = connect({ path: daemon.daemon.socket, allowHalfOpen: true });
     this.#socket.on('error', () => this.#socket.destroy());
@@ -40,12 +39,12 @@ export class HijackedCall {
     );
   }
 
-  /** Resolves when the daemon has answered. Throws Lost where it has ended, or was taken over, meanwhile. */
+  /** Resolves when the daemon has answered. Throws Lost where it was killed meanwhile. */
   static async begin(daemon: UnsteadyDaemon, path: string, body?: object): Promise<HijackedCall> {
     await daemon.up();
     const call = new HijackedCall(daemon, path, body);
     await call.#head.promise;
-    if (call.isSteady()) {
+    if (!call.isCutOff) {
       const line = call.#bytes.toString('latin1').split('\r\n', 1)[0];
       assert.equal(line, 'HTTP/1.1 101 UPGRADED', path);
       return call;
@@ -54,9 +53,9 @@ export class HijackedCall {
     throw new LostError(path);
   }
 
-  /** Whether the daemon is still the one that it was at the begin. */
-  isSteady(): boolean {
-    return this.#daemon.changes === this.#changes && !this.#daemon.isTakenOver;
+  /** Whether the daemon was killed since the begin. */
+  get isCutOff(): boolean {
+    return this.#daemon.kills !== this.#kills;
   }
 
   /** Sends `input`, and its end, and waits for the other's; gives what was said. Undefined where the daemon was killed. */
@@ -65,7 +64,7 @@ export class HijackedCall {
     if (input !== undefined) this.#socket.end(input);
     if (!this.#socket.closed) await once(this.#socket, 'close');
     clearTimeout(timer);
-    if (input !== undefined && this.#daemon.kills !== this.#kills) return undefined;
+    if (input !== undefined && this.isCutOff) return undefined;
     const body = this.#bytes.subarray(this.#bytes.indexOf(HEAD_END) + HEAD_END.length);
     return frames(body).map(({ text }) => text);
   }

@@ -1,7 +1,8 @@
 /**
  * Eight clients do at random whatever the API can, at the same time, and compare every answer with a model; now and then
  * the daemon is killed under them. In the end all is removed, and nothing may be left. MYDOCK_SOAK_MINUTES (default a
- * quarter) and MYDOCK_SOAK_SEED (default from the clock, printed) say how long, and which choices.
+ * quarter) and MYDOCK_SOAK_SEED (default from the clock, printed) say how long, and which choices;
+ * MYDOCK_SOAK_TAKEOVER_PERCENT how often it is a takeover and no kill.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -21,7 +22,7 @@ const SEED = Number(process.env['MYDOCK_SOAK_SEED'] ?? Date.now() % 1_000_000);
 const CLIENTS = 8;
 const CHANGE_AFTER_MS = { least: 3000, most: 15_000 };
 /** Of the times when the daemon does not go on: another takes over from it. Else it is killed. */
-const TAKEOVER_PERCENT = 40;
+const TAKEOVER_PERCENT = Number(process.env['MYDOCK_SOAK_TAKEOVER_PERCENT'] ?? 40);
 const TELL_EVERY_MS = 30_000;
 /** What a daemon may have grown by when all is removed. */
 const GROWTH_MAX = { mebibytes: 150, descriptors: 20 };
