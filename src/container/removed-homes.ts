@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { errnoCode, errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { makeDirectory } from '../base/make-directory.ts';
+import { retryDelayMs } from '../base/retry-later.ts';
 import { removeTree } from '../volume/remove-tree.ts';
 import { type ContainerPaths, removedDirectory } from './paths.ts';
 import { liftHomeLimit, removeHome } from './storage-options.ts';
@@ -16,9 +17,6 @@ const DELAY_MS = 50;
 /** Whoever removes faster than the disk does waits for it. */
 const WAITING_MAX = 64;
 
-/** One that cannot be removed is tried again after this time, and then after twice as long each time. */
-const RETRY_FIRST_MS = 500;
-const RETRY_LAST_MS = 600_000;
 /** What fails oftener is more than a lack of descriptors or memory that passes. */
 const RETRIES_UNTOLD = 2;
 
@@ -72,8 +70,7 @@ function retryLater(path: string, failures: number, reason: string): void {
       log.warn({ path, error: reason }, 'cannot remove the folder of a removed container');
     stuck.set(path, reason);
   }
-  const delayMs = Math.min(RETRY_FIRST_MS * 2 ** failures, RETRY_LAST_MS);
-  setTimeout(() => removeLater(path, failures + 1), delayMs).unref();
+  setTimeout(() => removeLater(path, failures + 1), retryDelayMs(failures)).unref();
 }
 
 /** Removes one of `stuckHomes` once more. Rejects where it still cannot be. */

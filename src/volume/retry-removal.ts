@@ -4,18 +4,13 @@
  */
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { retryLater } from '../base/retry-later.ts';
 import { removeTree } from './remove-tree.ts';
 
-const FIRST_MS = 500;
-const LAST_MS = 600_000;
-
-/** Returns at once. `failures`: how often it has been tried again. */
-export function retryRemoval(path: string, failures = 0): void {
-  const delayMs = Math.min(FIRST_MS * 2 ** failures, LAST_MS);
-  setTimeout(() => {
-    removeTree(path).catch((error: unknown) => {
-      log.debug({ path, error: errorMessage(error) }, 'a tree still cannot be removed');
-      retryRemoval(path, failures + 1);
-    });
-  }, delayMs).unref();
+/** Returns at once. */
+export function retryRemoval(path: string): void {
+  retryLater(
+    () => removeTree(path),
+    (error) => log.debug({ path, error: errorMessage(error) }, 'a tree still cannot be removed'),
+  );
 }

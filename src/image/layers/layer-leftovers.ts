@@ -1,19 +1,18 @@
 /**
  * Removal of what layers leave: files and trees with temporary names, whose failure is no more than a waste of space. What
- * cannot be removed, as for want of descriptors, is tried again, less and less often. A million unpacked files take a while, which nobody waits for who has given up, nor does the daemon's end:
- * what is left then the next start removes.
+ * cannot be removed, as for want of descriptors, is tried again, less and less often. A million unpacked files take a
+ * while, which nobody waits for who has given up, nor does the daemon's end: what is left then the next start removes.
  */
 import { type Dirent, opendirSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { retryDelayMs } from '../../base/retry-later.ts';
 import type { WorkerPool } from './work/worker-pool.ts';
 
 /** What a call that has failed leaves is mostly gone within milliseconds. */
 const REMOVE_WAIT_MS = 1000;
 const CLOSE_WAIT_MS = 2000;
-const RETRY_FIRST_MS = 500;
-const RETRY_LAST_MS = 600_000;
 /** So many names and fewer are no reason not to wait. */
 const FEW_NAMES = 2000;
 
@@ -49,13 +48,10 @@ export class LayerLeftovers {
   #retry(path: string, failures: number, error: unknown): void {
     if (failures === 0) log.warn({ err: error, path }, 'leftovers of a layer remain for now');
     if (this.#closed) return;
-    const timer = setTimeout(
-      () => {
-        this.#retries.delete(timer);
-        void this.remove(path, failures + 1);
-      },
-      Math.min(RETRY_FIRST_MS * 2 ** failures, RETRY_LAST_MS),
-    ).unref();
+    const timer = setTimeout(() => {
+      this.#retries.delete(timer);
+      void this.remove(path, failures + 1);
+    }, retryDelayMs(failures)).unref();
     this.#retries.add(timer);
   }
 

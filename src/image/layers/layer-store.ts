@@ -305,16 +305,17 @@ export class LayerStore {
 
   /**
    * Forgets a layer; its files go in the background. What another driver kept of it, before the driver of this data
-   * root was changed, goes as well: nobody else would ever remove that.
+   * root was changed, goes as well: nobody else would ever remove that. Where it throws, the layer is here as before.
    */
   remove(diffId: DiffID): void {
-    this.#layers.delete(diffId);
-    this.#unsynced.delete(diffId);
-    const removed = stepSync('layer/remove', diffId, () => [
-      this.directory.unpublish(diffId),
-      this.#other?.unpublish(diffId),
-    ]);
-    for (const path of removed) if (path !== undefined) this.discardSoon(path);
+    stepSync('layer/remove', diffId, () => {
+      const others = this.#other?.unpublish(diffId);
+      if (others !== undefined) this.discardSoon(others);
+      const own = this.directory.unpublish(diffId);
+      this.#layers.delete(diffId);
+      this.#unsynced.delete(diffId);
+      if (own !== undefined) this.discardSoon(own);
+    });
   }
 
   /**

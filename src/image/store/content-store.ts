@@ -11,6 +11,7 @@ import { syncDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../../base/ato
 import { errnoCode, InternalError, InvalidParameterError, NotFoundError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import { makeDirectory } from '../../base/make-directory.ts';
+import { retryLater } from '../../base/retry-later.ts';
 import { abortable } from '../abortable.ts';
 import { type Digest, digestHex, digestOf, parseDigest } from '../digest.ts';
 import { Semaphore } from '../semaphore.ts';
@@ -163,9 +164,13 @@ export class ContentStore {
       throw error;
     }
     const done = rm(leftover, { force: true })
-      .catch((error: unknown) =>
-        log.warn({ err: error, digest }, 'a removed blob takes space until the next start'),
-      )
+      .catch((error: unknown) => {
+        log.warn({ err: error, digest }, 'a removed blob takes space for now: it is tried again');
+        retryLater(
+          () => rm(leftover, { force: true }),
+          () => undefined,
+        );
+      })
       .finally(() => this.#removing.delete(done));
     this.#removing.add(done);
   }

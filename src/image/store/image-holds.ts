@@ -1,9 +1,13 @@
 /**
  * Keeps layers and blobs from being collected while somebody is about to make an image of them, and collects what
  * no image, container or holder needs. A pull that finds a layer "already there" holds it, so that removing the
- * other image that has it, at the same moment, does not take it away.
+ * other image that has it, at the same moment, does not take it away. What cannot be removed, as on a disk that cannot
+ * be written, is a waste of space and no failure of whoever let go of it: it is tried again, less and less often.
  */
 
+import { errorMessage, InternalError } from '../../base/errors.ts';
+import { log } from '../../base/log.ts';
+import { retryLater } from '../../base/retry-later.ts';
 import type { DiffID, Digest } from '../digest.ts';
 import type { Snapshotter } from '../layers/snapshotter.ts';
 import type { ContentStore } from './content-store.ts';
@@ -46,6 +50,10 @@ export class ImageHolds {
   /** What was to be removed while it was held; looked at again when the last holder lets go. */
   readonly #deferredLayers = new Set<DiffID>();
   readonly #deferredBlobs = new Set<Digest>();
+  /** What could not be removed, though nobody needed it. */
+  readonly #leftLayers = new Set<DiffID>();
+  readonly #leftBlobs = new Set<Digest>();
+  #retrying = false;
 
   constructor(options: ImageHoldsOptions) {
     this.#options = options;
@@ -99,10 +107,13 @@ export class ImageHolds {
     return this.#removing.has(diffId);
   }
 
-  /** Removes those of the given layers and blobs that nobody needs; returns the bytes that they took. */
+  /**
+   * Removes those of the given layers and blobs that nobody needs, and what could not be removed before; returns the
+   * bytes that they took.
+   */
   async collect(layers: Iterable<DiffID>, blobs: Iterable<Digest>): Promise<number> {
     const { tables, layersInUse } = this.#options;
-    const freedBytes = this.#removeBlobs(blobs);
+    const freedBytes = this.#removeBlobs([...blobs, ...this.#leftBlobs]);
     // All containers and builds are asked, so only where the answer counts.
     let inUse: ReadonlySet<DiffID> | undefined;
     const isInUse = (diffId: DiffID): boolean => {
@@ -110,13 +121,14 @@ export class ImageHolds {
       return inUse.has(diffId);
     };
     const removals: Promise<number>[] = [];
-    for (const diffId of new Set(layers)) {
+    for (const diffId of new Set([...layers, ...this.#leftLayers])) {
+      this.#leftLayers.delete(diffId);
       if (this.#held.has(diffId)) {
         this.#deferredLayers.add(diffId);
         continue;
       }
       this.#deferredLayers.delete(diffId);
-      if (!tables.hasLayer(diffId) && !isInUse(diffId)) removals.push(this.#removeLayer(diffId));
+      if (!tables.hasLayer(diffId) && !isInUse(diffId)) removals.push(this.#removeOrLeave(diffId));
     }
     const freed = await Promise.all(removals);
     return freed.reduce((sum, bytes) => sum + bytes, freedBytes);
@@ -127,15 +139,52 @@ export class ImageHolds {
     const { tables, contentStore } = this.#options;
     let freedBytes = 0;
     for (const digest of new Set(blobs)) {
-      if (this.#held.has(digest)) this.#deferredBlobs.add(digest);
-      else {
-        this.#deferredBlobs.delete(digest);
-        if (tables.hasBlob(digest)) continue;
-        freedBytes += contentStore.size(digest) ?? 0;
+      this.#leftBlobs.delete(digest);
+      if (this.#held.has(digest)) {
+        this.#deferredBlobs.add(digest);
+        continue;
+      }
+      this.#deferredBlobs.delete(digest);
+      if (tables.hasBlob(digest)) continue;
+      const sizeBytes = contentStore.size(digest) ?? 0;
+      try {
         contentStore.remove(digest);
+        freedBytes += sizeBytes;
+      } catch (error) {
+        this.#leftBlobs.add(digest);
+        this.#leave(`blob ${digest}`, error);
       }
     }
     return freedBytes;
+  }
+
+  async #removeOrLeave(diffId: DiffID): Promise<number> {
+    try {
+      return await this.#removeLayer(diffId);
+    } catch (error) {
+      this.#leftLayers.add(diffId);
+      this.#leave(`layer ${diffId}`, error);
+      return 0;
+    }
+  }
+
+  #leave(what: string, error: unknown): void {
+    if (this.#retrying) {
+      log.debug({ object: what, error: errorMessage(error) }, 'what no image needs still cannot be removed');
+      return;
+    }
+    log.warn(
+      { object: what, error: errorMessage(error) },
+      'what no image needs cannot be removed: it is tried again',
+    );
+    this.#retrying = true;
+    const again = async (): Promise<void> => {
+      await this.collect([], []);
+      const count = this.#leftLayers.size + this.#leftBlobs.size;
+      if (count > 0) throw new InternalError(`${count} layers and blobs still cannot be removed`);
+      this.#retrying = false;
+    };
+    retryLater(again, () => undefined);
   }
 
   /** With its compressed forms: what was kept of it for a build has no image that takes them along. */
@@ -149,9 +198,13 @@ export class ImageHolds {
     const removal = this.#options.snapshotter.remove(diffId).finally(() => this.#removing.delete(diffId));
     this.#removing.set(diffId, removal);
     const { tables } = this.#options;
-    const freedBytes = this.#removeBlobs(tables.layerBlobs(diffId).map(({ digest }) => digest));
-    tables.deleteLayerBlobs(diffId);
-    await removal;
+    let freedBytes = 0;
+    try {
+      freedBytes = this.#removeBlobs(tables.layerBlobs(diffId).map(({ digest }) => digest));
+      tables.deleteLayerBlobs(diffId);
+    } finally {
+      await removal;
+    }
     return freedBytes + (layer?.tarSizeBytes ?? layer?.sizeBytes ?? 0);
   }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type DiffID, digestOf, type ImageID, parseImageID } from '../digest.ts';
 import { type TestLayer, testImage, testLayer } from '../testing/image-builder.ts';
 import { PullBench } from '../testing/pull-bench.ts';
@@ -270,6 +271,53 @@ test('a layer that is being made stays from the moment on when it is there, whoe
   await hold.release();
   await hold.release();
   assert.deepEqual(bench.snapshotter.layers(), []);
+});
+
+test('an image whose files cannot be removed is gone all the same, and its files go once they can', async () => {
+  using bench = new PullBench();
+  const layers = [await testLayer('first'), await testLayer('second')];
+  addImage(bench, layers, { references: ['app'] });
+  const remove = bench.snapshotter.remove.bind(bench.snapshotter);
+  const removeBlob = bench.content.remove.bind(bench.content);
+  const refuse = (): never => {
+    throw Object.assign(new Error('EROFS: read-only file system'), { code: 'EROFS' });
+  };
+  bench.snapshotter.remove = async () => refuse();
+  bench.content.remove = refuse;
+  const removed = await bench.images.remove('app', NO_FORCE);
+  assert.deepEqual(removed[0], { Untagged: 'app:latest' });
+  assert.deepEqual(bench.images.list(), []);
+  assert.deepEqual(
+    bench.snapshotter.layers(),
+    layers.map(({ diffId }) => diffId),
+  );
+  bench.snapshotter.remove = remove;
+  bench.content.remove = removeBlob;
+  const prune = {
+    danglingOnly: true,
+    matches: () => true,
+    usedBy: () => [],
+    signal: AbortSignal.timeout(60_000),
+  };
+  const { freedBytes } = await bench.images.prune(prune);
+  assert.ok(freedBytes > 0, 'a prune has the room that earlier removals owe');
+  assert.deepEqual(bench.snapshotter.layers(), []);
+  assert.deepEqual(bench.content.list(), []);
+});
+
+test('what could not be removed is tried again by itself, and stays where somebody needs it by then', {
+  timeout: 60_000,
+}, async () => {
+  using bench = new PullBench();
+  const [wanted, unwanted] = [await testLayer('wanted'), await testLayer('unwanted')];
+  addImage(bench, [wanted, unwanted], { references: ['app'] });
+  const remove = bench.snapshotter.remove.bind(bench.snapshotter);
+  bench.snapshotter.remove = () => Promise.reject(new Error('EROFS: read-only file system'));
+  await bench.images.remove('app', NO_FORCE);
+  bench.snapshotter.remove = remove;
+  addImage(bench, [wanted], { references: ['other'] });
+  while (bench.snapshotter.stored.has(unwanted.diffId)) await sleep(10);
+  assert.deepEqual(bench.snapshotter.layers(), [wanted.diffId]);
 });
 
 test('a sweep removes layers without an image, and unpacks again what the driver lost', async () => {

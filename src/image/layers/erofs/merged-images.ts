@@ -116,17 +116,15 @@ export class MergedImages {
     }
   }
 
-  /** Forgets an image; its files go in the background. Where it is mounted, the mount works on. */
+  /**
+   * Forgets an image; its files go in the background. Where it is mounted, the mount works on. Where it throws, the image
+   * is here as before.
+   */
   drop(key: string): void {
-    this.#known.delete(key);
     const leftover = this.#store.directory.temporary();
-    try {
-      renameSync(this.#directory(key), leftover);
-    } catch (error) {
-      if (errnoCode(error) === 'ENOENT') return;
-      throw error;
-    }
-    this.#store.discardSoon(leftover);
+    const isThere = renameIfThere(this.#directory(key), leftover);
+    this.#known.delete(key);
+    if (isThere) this.#store.discardSoon(leftover);
   }
 
   /** Drops those that nobody uses beyond the bound, the longest unused first. */
@@ -148,5 +146,15 @@ export class MergedImages {
       const known = this.#known.get(key);
       if (known?.layers.every((diffId) => this.#store.has(diffId)) !== true) this.drop(key);
     }
+  }
+}
+
+function renameIfThere(from: string, to: string): boolean {
+  try {
+    renameSync(from, to);
+    return true;
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return false;
+    throw error;
   }
 }

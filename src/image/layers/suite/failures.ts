@@ -1,5 +1,6 @@
 /** Broken archives, aborts, restarts: a clear error, nothing left behind, and the next run works. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -125,6 +126,26 @@ export function failureTests(driver: SuiteDriver): void {
       }
       await fixture.snapshotter.add(source);
       assert.equal(fixture.snapshotter.layers().length, 1);
+      await noLeftovers(driver, fixture.root);
+    }),
+  );
+
+  test(
+    'a layer that cannot be removed is there as before, and goes once it can be',
+    withFixture(driver, async (fixture) => {
+      const layer = await fixture.add(big);
+      const folder = join(fixture.root, layer.slice('sha256:'.length));
+      // Where the file system knows no immutable folders there is nothing to try.
+      if (spawnSync('chattr', ['+i', folder]).status !== 0) return;
+      try {
+        await assert.rejects(fixture.snapshotter.remove(layer), { code: 'EPERM' });
+        assert.deepEqual(fixture.snapshotter.layers(), [layer]);
+        assert.notEqual(fixture.snapshotter.layer(layer), undefined);
+      } finally {
+        spawnSync('chattr', ['-i', folder]);
+      }
+      await fixture.snapshotter.remove(layer);
+      assert.deepEqual(fixture.snapshotter.layers(), []);
       await noLeftovers(driver, fixture.root);
     }),
   );
