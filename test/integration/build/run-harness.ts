@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BuildStatus } from '../../../src/api/build-status.ts';
 import { type Database, openDatabase } from '../../../src/base/database.ts';
+import { BUILD_MIGRATIONS } from '../../../src/build/cache/cache-schema.ts';
 import { Progress } from '../../../src/build/progress.ts';
 import { RunService } from '../../../src/build/run/run-service.ts';
 import type { PendingLayer, RunBuild, RunRequest } from '../../../src/build/run/run-step.ts';
@@ -29,7 +30,7 @@ import { CONTAINER_MIGRATIONS } from '../../../src/container/record.ts';
 import { Runtimes } from '../../../src/container/runtimes.ts';
 import { remapMapping } from '../../../src/container/subordinate-ids.ts';
 import { UserNamespaces } from '../../../src/container/user-namespace.ts';
-import { daemonCommand, readConfig } from '../../../src/daemon/config.ts';
+import { type DaemonConfig, daemonCommand, readConfig } from '../../../src/daemon/config.ts';
 import { cgroupSettings, limitDefaults } from '../../../src/daemon/limits-config.ts';
 import { keepMountsPrivate } from '../../../src/daemon/mounts.ts';
 import { securityDefaults } from '../../../src/daemon/security-config.ts';
@@ -68,8 +69,11 @@ export class RunHarness {
   readonly base: DiffID;
   readonly engine: ContainerEngine;
   readonly #networks: NetworkManager;
-  readonly #contentStore: ContentStore;
-  readonly #database: Database;
+  /** For tests that put a builder together. */
+  readonly config: DaemonConfig;
+  readonly images: ImageStore;
+  readonly contentStore: ContentStore;
+  readonly database: Database;
   readonly #pending: PendingLayer[] = [];
 
   private constructor(parts: {
@@ -78,6 +82,8 @@ export class RunHarness {
     engine: ContainerEngine;
     networks: NetworkManager;
     snapshotter: Snapshotter;
+    config: DaemonConfig;
+    images: ImageStore;
     contentStore: ContentStore;
     database: Database;
     base: DiffID;
@@ -91,8 +97,10 @@ export class RunHarness {
     this.snapshotter = snapshotter;
     this.base = parts.base;
     this.#networks = parts.networks;
-    this.#contentStore = parts.contentStore;
-    this.#database = parts.database;
+    this.config = parts.config;
+    this.images = parts.images;
+    this.contentStore = parts.contentStore;
+    this.database = parts.database;
     this.service = new RunService({
       snapshotter,
       stepRunner: engine.stepRunner(),
@@ -116,6 +124,7 @@ export class RunHarness {
       CONTAINER_MIGRATIONS,
       NETWORK_MIGRATIONS,
       VOLUME_MIGRATIONS,
+      BUILD_MIGRATIONS,
     ]);
     const host = readHostFacts();
     const remap = config.usernsRemap === '' ? undefined : remapMapping(config.usernsRemap);
@@ -125,6 +134,7 @@ export class RunHarness {
     const networks = await NetworkManager.open({ ...config, database, instance: `s${count}` });
     const runtimePath = join(libraryDirectory(), 'mydock-runtime');
     const paths = { runtimePath, initPath: join(libraryDirectory(), 'mydock-init') };
+    const images = new ImageStore({ database, contentStore, snapshotter, events });
     const engine = new ContainerEngine({
       runtimes: new Runtimes(config, runtimePath),
       settings: {
@@ -135,7 +145,7 @@ export class RunHarness {
         limits: limitDefaults(config),
       },
       database,
-      images: new ImageStore({ database, contentStore, snapshotter, events }),
+      images,
       contentStore,
       snapshotter,
       networks,
@@ -153,8 +163,8 @@ export class RunHarness {
     const base = parseDiffID(`sha256:${createHash('sha256').update(tar).digest('hex')}`);
     await snapshotter.add({ blobPath, compression: 'none', diffId: base });
     await snapshotter.prepare([base]);
-    const parts = { folder, execRoot, engine, networks, snapshotter, contentStore, database, base };
-    return new RunHarness({ ...parts, keepFailedMs });
+    const stores = { config, images, contentStore, database, snapshotter };
+    return new RunHarness({ folder, execRoot, engine, networks, ...stores, base, keepFailedMs });
   }
 
   /** Runs `script` with the shell on top of the base. */
@@ -239,8 +249,8 @@ export class RunHarness {
     this.engine.shutdown();
     await this.#networks.destroy();
     await this.snapshotter.close();
-    await this.#contentStore.close();
-    this.#database.close();
+    await this.contentStore.close();
+    this.database.close();
     rmSync(this.folder, { recursive: true, force: true });
     assert.deepEqual(left, [], 'steps leave no files');
     assert.deepEqual(mounts, [], 'steps leave no mounts');
