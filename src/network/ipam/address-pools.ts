@@ -5,15 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { InvalidParameterError } from '../../base/errors.ts';
 import type { Family, Subnet } from '../ip-address.ts';
-import {
-  containsSubnet,
-  familyBits,
-  formatSubnet,
-  overlaps,
-  parseCidr,
-  parseSubnet,
-  subnetSize,
-} from '../ip-address.ts';
+import { familyBits, formatSubnet, parseCidr, parseSubnet, subnetSize } from '../ip-address.ts';
 
 /** Blocks of prefix length `size`, one behind the other in `base`. */
 export interface PoolBlocks {
@@ -67,9 +59,12 @@ export function freeBlock(
   family: Family,
   used: readonly Subnet[],
 ): Subnet | undefined {
-  const others = used.filter((subnet) => subnet.family === family);
+  const taken = used
+    .filter((subnet) => subnet.family === family)
+    .map((subnet) => ({ first: subnet.base, end: endOf(subnet) }))
+    .sort((a, b) => Number(a.first - b.first));
   for (const pool of pools) {
-    const found = pool.base.family === family ? freeBlockOf(pool, others) : undefined;
+    const found = pool.base.family === family ? freeBlockOf(pool, taken) : undefined;
     if (found !== undefined) return found;
   }
   return undefined;
@@ -80,15 +75,19 @@ function endOf(subnet: Subnet): bigint {
   return subnet.base + subnetSize(subnet);
 }
 
-/** Each step passes at least one of `used`: behind it, or behind the block that it lies in. */
-function freeBlockOf({ base: { family, base, prefixLength }, size }: PoolBlocks, used: readonly Subnet[]) {
-  const end = endOf({ family, base, prefixLength });
-  let block: Subnet = { family, base, prefixLength: size };
-  while (block.base < end) {
-    const current = block;
-    const other = used.find((subnet) => overlaps(subnet, current));
-    if (other === undefined) return block;
-    block = { ...block, base: endOf(containsSubnet(other, current) ? other : current) };
+/** `taken` by their first address, so that each is looked at once, however many networks there are. */
+function freeBlockOf(
+  { base: pool, size }: PoolBlocks,
+  taken: readonly { first: bigint; end: bigint }[],
+): Subnet | undefined {
+  const { family } = pool;
+  const blockSize = subnetSize({ ...pool, prefixLength: size });
+  let base = pool.base;
+  for (const { first, end } of taken) {
+    if (first >= base + blockSize) break;
+    if (end <= base) continue;
+    const blocks = (end - pool.base + blockSize - 1n) / blockSize;
+    base = pool.base + blocks * blockSize;
   }
-  return undefined;
+  return base < endOf(pool) ? { family, base, prefixLength: size } : undefined;
 }

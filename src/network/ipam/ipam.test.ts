@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatSubnet, overlaps, parseSubnet } from '../ip-address.ts';
+import { formatSubnet, overlaps, parseSubnet, type Subnet } from '../ip-address.ts';
 import type { AddressPool } from '../model.ts';
 import { nextAddress } from './address-choice.ts';
 import { freeBlock, parsePools, randomUniqueLocalPrefix, uniqueLocalPool } from './address-pools.ts';
@@ -46,6 +46,31 @@ describe('pools', () => {
     ]) {
       assert.throws(() => parsePools([pool]), { kind: 'InvalidParameter' });
     }
+  });
+
+  it('are found by looking at each used one a few times, however many there are', () => {
+    let looks = 0;
+    const counted = (subnet: Subnet): Subnet => ({
+      family: subnet.family,
+      prefixLength: subnet.prefixLength,
+      get base() {
+        looks += 1;
+        return subnet.base;
+      },
+    });
+    const count = 2000;
+    const all = Array.from({ length: count }, (_, i) => ({
+      ...parseSubnet('10.0.0.0/28'),
+      base: (10n << 24n) + 16n * BigInt(i),
+    }));
+    const pools = parsePools([{ base: '10.0.0.0/8', size: 28 }]);
+    for (const used of [all, all.toReversed()]) {
+      looks = 0;
+      const found = freeBlock(pools, 4, used.map(counted));
+      assert.equal(found && formatSubnet(found), '10.0.125.0/28');
+      assert.ok(looks <= 10 * count, `${looks} looks at ${count} subnets`);
+    }
+    assert.equal(choose(4, ['10.0.0.64/28', '10.0.0.0/27', '10.0.0.32/32'], pools), '10.0.0.48/28');
   });
 
   it('of IPv6 are of a random prefix', () => {

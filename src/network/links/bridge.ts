@@ -36,6 +36,7 @@ function wantedMtu(network: Pick<NetworkRecord, 'options'>): number {
 export async function ensureBridge(links: HostLinks, network: NetworkRecord): Promise<HostInterface> {
   const name = network.hostInterface;
   let link = await links.find(name);
+  const isNew = link === undefined;
   if (link === undefined) {
     if (!network.ownsHostInterface) {
       throw new UnavailableError(
@@ -51,7 +52,8 @@ export async function ensureBridge(links: HostLinks, network: NetworkRecord): Pr
   if (link === undefined || link.kind !== 'bridge') throw notABridge(name);
   const mtu = network.ownsHostInterface ? wantedMtu(network) || DEFAULT_MTU : link.mtu;
   setSysctls(network, mtu);
-  await setAddresses(links, network, { ...link, mtu }, link.mtu);
+  const present = isNew ? [] : await addressesOf(links, link);
+  await setAddresses(links, network, { ...link, mtu }, { mtu: link.mtu, addresses: present });
   return { name, index: link.index, mtu: wantedMtu(network) || mtu };
 }
 
@@ -98,8 +100,8 @@ function sameEntry(a: BridgeAddress, b: BridgeAddress): boolean {
   return sameAddress(a.address, b.address) && a.prefixLength === b.prefixLength;
 }
 
-async function addressesOf(links: HostLinks, link: Link): Promise<InterfaceAddress[]> {
-  return (await links.addresses()).filter(({ index }) => index === link.index);
+function addressesOf(links: HostLinks, link: Link): Promise<InterfaceAddress[]> {
+  return links.addresses((index) => index === link.index);
 }
 
 function setRouteLocalnet(name: string, value: '0' | '1'): void {
@@ -135,13 +137,13 @@ async function setAddresses(
   links: HostLinks,
   network: NetworkRecord,
   link: Link,
-  mtuBefore: number,
+  before: { mtu: number; addresses: readonly InterfaceAddress[] },
 ): Promise<void> {
   const own = network.ownsHostInterface;
   const wanted = bridgeAddresses(network);
-  const present = await addressesOf(links, link);
+  const present = before.addresses;
   const request = new NetlinkRequest();
-  if (mtuBefore !== link.mtu) route.setMtu(request, link, link.mtu);
+  if (before.mtu !== link.mtu) route.setMtu(request, link, link.mtu);
   for (const entry of present) {
     if (!own || wanted.some((one) => sameEntry(one, entry))) continue;
     route.deleteAddress(request, { ...entry, address: addressBytes(entry.address) });

@@ -16,8 +16,8 @@ export class HostLinks {
     this.#instance = instance;
   }
 
-  request(request: NetlinkRequest): Promise<NetlinkMessage[]> {
-    return this.#connection.request(request);
+  request(request: NetlinkRequest, withoutIpv6?: string): Promise<NetlinkMessage[]> {
+    return this.#connection.request(request, withoutIpv6);
   }
 
   async find(name: string): Promise<Link | undefined> {
@@ -37,16 +37,25 @@ export class HostLinks {
     return route.parseLinks(await this.request(request));
   }
 
-  async addresses(): Promise<InterfaceAddress[]> {
+  /** By index. */
+  async names(): Promise<Map<number, string>> {
     const request = new NetlinkRequest();
-    route.dumpAddresses(request);
-    return route.parseAddresses(await this.request(request));
+    route.dumpLinks(request);
+    return route.parseLinkNames(await this.request(request));
   }
 
-  async routes(): Promise<route.Route[]> {
+  /** Of links whose index is `wanted`. */
+  async addresses(wanted: (index: number) => boolean): Promise<InterfaceAddress[]> {
+    const request = new NetlinkRequest();
+    route.dumpAddresses(request);
+    return route.parseAddresses(await this.request(request), wanted);
+  }
+
+  /** By links whose index is `wanted`, and those that lead to no link. */
+  async routes(wanted: (index: number) => boolean): Promise<route.Route[]> {
     const request = new NetlinkRequest();
     route.dumpRoutes(request);
-    return route.parseRoutes(await this.request(request));
+    return route.parseRoutes(await this.request(request), wanted);
   }
 
   /** One that is gone is no error. */

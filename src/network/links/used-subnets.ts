@@ -25,13 +25,15 @@ export interface UsedSubnet {
 
 /** Default routes are among them. What belongs to the interfaces `except` is not. */
 export async function usedSubnets(links: HostLinks, except: readonly string[]): Promise<UsedSubnet[]> {
-  const names = new Map((await links.list()).map(({ index, name }) => [index, name]));
+  const names = await links.names();
   const left = new Set(except);
   const nameOf = (index: number): string => names.get(index) ?? 'a route';
-  const fromRoutes = (await links.routes())
+  // With a thousand networks nearly all that the kernel lists is their own.
+  const counts = (index: number): boolean => !left.has(nameOf(index));
+  const fromRoutes = (await links.routes(counts))
     .filter(({ type }) => !NEITHER_NETWORK_NOR_HOST.includes(type))
     .map(({ destination, index }) => ({ subnet: destination, interface: nameOf(index) }));
-  const fromAddresses = (await links.addresses()).map(({ address, prefixLength, index }) => ({
+  const fromAddresses = (await links.addresses(counts)).map(({ address, prefixLength, index }) => ({
     subnet: subnetOf(address, prefixLength),
     interface: nameOf(index),
   }));

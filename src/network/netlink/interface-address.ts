@@ -99,16 +99,22 @@ export interface InterfaceAddress {
   protocol: number;
 }
 
-export function parseAddresses(messages: readonly NetlinkMessage[]): InterfaceAddress[] {
+/** Those of links whose index is `wanted`. */
+export function parseAddresses(
+  messages: readonly NetlinkMessage[],
+  wanted: (index: number) => boolean = () => true,
+): InterfaceAddress[] {
   return messages.flatMap(({ type, payload }) => {
     const family = payload.readUInt8(0);
     if (type !== RTM_NEWADDR || (family !== AF_INET && family !== AF_INET6)) return [];
+    const index = payload.readUInt32LE(4);
+    if (!wanted(index)) return [];
     const attributes = parseAttributes(payload.subarray(ADDRESS_HEADER_BYTES));
     const address = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
     if (address === undefined) return [];
     return [
       {
-        index: payload.readUInt32LE(4),
+        index,
         address: addressFromBytes(address),
         prefixLength: payload.readUInt8(1),
         protocol: attributes.get(IFA_PROTO)?.readUInt8(0) ?? 0,

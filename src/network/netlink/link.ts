@@ -7,6 +7,7 @@ import type { NetlinkRequest } from './connection.ts';
 import type { MessageWriter, NetlinkMessage } from './message.ts';
 import {
   attributeString,
+  findAttribute,
   NLM_F_ACK,
   NLM_F_CREATE,
   NLM_F_DUMP,
@@ -24,6 +25,7 @@ const AF_INET6 = 10;
 
 const IFF_UP = 0x1;
 const IFF_LOOPBACK = 0x8;
+const IFF_LOWER_UP = 0x10000;
 
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
@@ -336,6 +338,8 @@ export interface Link {
   index: number;
   name: string;
   up: boolean;
+  /** It is up, and of a cable the other end is, too. */
+  carrier: boolean;
   loopback: boolean;
   /** Index of the bridge it is a port of; 0 for none. */
   master: number;
@@ -347,6 +351,21 @@ export interface Link {
   mtu: number;
   /** What its maker wrote on it; empty for nothing. */
   alias: string;
+  /** Of a bridge's port; see `setPortFlags`. */
+  port?: { hairpin: boolean; isolated: boolean };
+}
+
+/** Their names by index. */
+export function parseLinkNames(messages: readonly NetlinkMessage[]): Map<number, string> {
+  const names = new Map<number, string>();
+  for (const { type, payload } of messages) {
+    if (type !== RTM_NEWLINK) continue;
+    names.set(
+      payload.readInt32LE(4),
+      attributeString(findAttribute(payload, LINK_HEADER_BYTES, IFLA_IFNAME)),
+    );
+  }
+  return names;
 }
 
 export function parseLinks(messages: readonly NetlinkMessage[]): Link[] {
@@ -354,19 +373,29 @@ export function parseLinks(messages: readonly NetlinkMessage[]): Link[] {
     .filter((message) => message.type === RTM_NEWLINK)
     .map(({ payload }) => {
       const attributes = parseAttributes(payload.subarray(LINK_HEADER_BYTES));
-      const info = attributes.get(IFLA_LINKINFO);
+      const info = parseAttributes(attributes.get(IFLA_LINKINFO) ?? Buffer.alloc(0));
       const flags = payload.readUInt32LE(8);
       return {
         index: payload.readInt32LE(4),
         name: attributeString(attributes.get(IFLA_IFNAME)),
         up: (flags & IFF_UP) !== 0,
+        carrier: (flags & IFF_LOWER_UP) !== 0,
         loopback: (flags & IFF_LOOPBACK) !== 0,
         lower: attributes.get(IFLA_LINK)?.readUInt32LE(0) ?? 0,
         master: attributes.get(IFLA_MASTER)?.readUInt32LE(0) ?? 0,
-        kind: info === undefined ? '' : attributeString(parseAttributes(info).get(IFLA_INFO_KIND)),
+        kind: attributeString(info.get(IFLA_INFO_KIND)),
         macAddress: attributes.get(IFLA_ADDRESS) ?? Buffer.alloc(0),
         mtu: attributes.get(IFLA_MTU)?.readUInt32LE(0) ?? 0,
         alias: attributeString(attributes.get(IFLA_IFALIAS)),
+        ...portOf(info),
       };
     });
+}
+
+function portOf(info: ReadonlyMap<number, Buffer>): Pick<Link, 'port'> {
+  const data = info.get(IFLA_INFO_SLAVE_DATA);
+  if (data === undefined || attributeString(info.get(IFLA_INFO_SLAVE_KIND)) !== 'bridge') return {};
+  const flags = parseAttributes(data);
+  const isSet = (flag: number): boolean => (flags.get(flag)?.readUInt8(0) ?? 0) !== 0;
+  return { port: { hairpin: isSet(IFLA_BRPORT_MODE), isolated: isSet(IFLA_BRPORT_ISOLATED) } };
 }

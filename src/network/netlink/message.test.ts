@@ -222,6 +222,21 @@ describe('rtnetlink', () => {
         },
       ],
     );
+    const ofLink5 = '02 10 00 00 fe 02 fd 01 00000000 0800 0400 05000000 0800 0100 ac110000';
+    assert.equal(route.parseRoutes(parse(24, ofLink5), (index) => index === 5).length, 1);
+    assert.deepEqual(
+      route.parseRoutes(parse(24, `${ofLink5} ffff 0600`), (index) => index === 6),
+      [],
+      'of links that are not wanted nothing more is read than their number',
+    );
+    assert.deepEqual(
+      route.parseAddresses(parse(20, '02 18 80 00 03000000 ffff 0100'), (index) => index === 2),
+      [],
+    );
+    assert.deepEqual(
+      route.parseLinkNames(parse(16, '00000000 04000000 43100100 00000000 0700 0300 76300000')),
+      new Map([[4, 'v0']]),
+    );
     // A default route by two hops, of a table whose number does not fit the header.
     assert.deepEqual(
       route.parseRoutes(

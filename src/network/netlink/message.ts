@@ -155,6 +155,20 @@ export function parseAttributes(buffer: Buffer): Map<number, Buffer> {
   return new Map(listAttributes(buffer));
 }
 
+/** One attribute of those from `start` on, for long lists of which little is wanted. Undefined where there is none. */
+export function findAttribute(buffer: Buffer, start: number, wanted: number): Buffer | undefined {
+  for (let at = start; at + 4 <= buffer.length; ) {
+    const length = buffer.readUInt16LE(at);
+    if (length < 4 || at + length > buffer.length) {
+      throw new RangeError(`netlink: attribute of length ${length} at byte ${at} of ${buffer.length}`);
+    }
+    const type = buffer.readUInt16LE(at + 2) & NLA_TYPE_MASK;
+    if (type === wanted) return buffer.subarray(at + 4, at + length);
+    at += align(length);
+  }
+  return undefined;
+}
+
 /** Attributes in order, for lists whose elements share one type. */
 export function listAttributes(buffer: Buffer): [type: number, value: Buffer][] {
   const attributes: [number, Buffer][] = [];

@@ -6,7 +6,14 @@ import type { Subnet } from '../ip-address.ts';
 import { addressFromBytes, formatAddress } from '../ip-address.ts';
 import type { NetlinkRequest } from './connection.ts';
 import type { NetlinkMessage } from './message.ts';
-import { NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, parseAttributes } from './message.ts';
+import {
+  findAttribute,
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_REPLACE,
+  parseAttributes,
+} from './message.ts';
 
 export * from './interface-address.ts';
 export * from './link.ts';
@@ -119,17 +126,23 @@ export interface Route {
   metric: number;
 }
 
-export function parseRoutes(messages: readonly NetlinkMessage[]): Route[] {
+/** Those of links whose index is `wanted`; what the others say is not read. */
+export function parseRoutes(
+  messages: readonly NetlinkMessage[],
+  wanted: (index: number) => boolean = () => true,
+): Route[] {
   return messages.flatMap(({ type, payload }) => {
     const family = payload.readUInt8(0);
     if (type !== RTM_NEWROUTE || (family !== AF_INET && family !== AF_INET6)) return [];
+    const link = findAttribute(payload, ROUTE_HEADER_BYTES, RTA_OIF)?.readUInt32LE(0);
+    if (link !== undefined && !wanted(link)) return [];
     const attributes = parseAttributes(payload.subarray(ROUTE_HEADER_BYTES));
     const length = family === AF_INET ? 4 : 16;
     const first = addressFromBytes(attributes.get(RTA_DST) ?? Buffer.alloc(length));
     return [
       {
         destination: { family: first.family, base: first.value, prefixLength: payload.readUInt8(1) },
-        index: attributes.get(RTA_OIF)?.readUInt32LE(0) ?? firstHop(attributes.get(RTA_MULTIPATH)),
+        index: link ?? firstHop(attributes.get(RTA_MULTIPATH)),
         mainTable: (attributes.get(RTA_TABLE)?.readUInt32LE(0) ?? payload.readUInt8(4)) === RT_TABLE_MAIN,
         protocol: payload.readUInt8(5),
         type: payload.readUInt8(7),
