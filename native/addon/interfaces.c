@@ -11,16 +11,40 @@
 #include <linux/if_packet.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define HARDWARE_ADDRESS_BYTES 6
 #define ETHERNET_HEADER_BYTES 14
 #define ETHERTYPE_OFFSET 12
 
+/* The longest setting that is compared with what it is to be. */
+#define KNOWN_VALUE_BYTES 64
+#define NEW_LINKS_WITHOUT_IPV6 "/proc/sys/net/ipv6/conf/default/disable_ipv6"
+
+/* Some settings are written under the kernel's lock of all interfaces, which a writer that does not
+ * get it asks for again and again; reading takes no lock. */
+static int is_value(int fd, const char *value) {
+    char text[KNOWN_VALUE_BYTES];
+    ssize_t length = pread(fd, text, sizeof text, 0);
+    if (length > 0 && text[length - 1] == '\n')
+        length--;
+    return length > 0 && (size_t)length == strlen(value) &&
+           memcmp(text, value, (size_t)length) == 0;
+}
+
+static int open_setting(const char *path) {
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    /* Some can only be written. */
+    return fd < 0 && errno == EACCES ? open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) : fd;
+}
+
 /* Returns 0 or an errno value. */
 static int write_setting(const char *path, const char *value) {
-    cleanup_close int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    cleanup_close int fd = open_setting(path);
     if (fd < 0)
         return errno;
+    if (is_value(fd, value))
+        return 0;
     size_t length = strlen(value);
     ssize_t written = 0;
     do
@@ -41,6 +65,27 @@ int write_settings(char **paths, char **values, const char **failed) {
         }
     }
     return 0;
+}
+
+int without_new_ipv6(const char *netns) {
+    int own = enter_netns(netns);
+    if (own < 0)
+        return -1;
+    cleanup_close int fd = open(NEW_LINKS_WITHOUT_IPV6, O_RDWR | O_CLOEXEC);
+    leave_netns(own);
+    if (fd < 0 || !is_value(fd, "0") || pwrite(fd, "1", 1, 0) != 1)
+        return -1;
+    return steal_fd(&fd);
+}
+
+void with_new_ipv6(int setting) {
+    if (setting < 0)
+        return;
+    /* The number was taken a moment ago, and the file goes away with nothing less than its
+     * namespace. */
+    while (pwrite(setting, "0", 1, 0) < 0 && errno == EINTR)
+        continue;
+    close(setting);
 }
 
 /* Which namespace a path below /proc/sys/net belongs to is decided when the thread opens it. */

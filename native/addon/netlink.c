@@ -51,7 +51,8 @@ static napi_value netlink_request_sync(napi_env env, napi_callback_info info) {
 struct pending_exchange {
     struct pool_job job;
     struct exchange exchange;
-    /* Where it is asked, and what is written there before; NULL: here, nothing. */
+    /* Inside: where it is asked, and what is written there before. Else where links are born
+     * without IPv6 meanwhile; NULL: nowhere. */
     char *netns;
     char **paths;
     char **values;
@@ -63,6 +64,12 @@ static void pending_run(struct pool_job *job) {
     exchange_run(&pending->exchange);
     job->error = pending->exchange.error;
     job->step = pending->exchange.step;
+}
+
+static void pending_run_without_ipv6(struct pool_job *job) {
+    int setting = without_new_ipv6(((struct pending_exchange *)job)->netns);
+    pending_run(job);
+    with_new_ipv6(setting);
 }
 
 static void fail(struct pool_job *job, int error, const char *step, const char *path) {
@@ -127,11 +134,16 @@ static napi_value netlink_request(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
     int fd = call_int32(&call, 0, "fd");
     struct bytes request = call_bytes(&call, 1, "request");
+    cleanup_free char *netns = call_absent(&call, 2) ? NULL : call_string(&call, 2, "netnsPath");
     if (call.failed)
         return NULL;
-    struct pending_exchange *pending = pending_new(request, fd, pending_run);
-    return pending == NULL ? throw_errno(env, ENOMEM, "calloc", NULL)
-                           : pool_queue(env, &pending->job);
+    struct pending_exchange *pending =
+        pending_new(request, fd, netns == NULL ? pending_run : pending_run_without_ipv6);
+    if (pending == NULL)
+        return throw_errno(env, ENOMEM, "calloc", NULL);
+    pending->netns = netns;
+    netns = NULL;
+    return pool_queue(env, &pending->job);
 }
 
 static napi_value set_up_netns(napi_env env, napi_callback_info info) {

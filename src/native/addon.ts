@@ -147,9 +147,10 @@ export interface Addon {
   /**
    * Sends `request` (one or more netlink messages, a batch counts as one) and collects answers until every message
    * that asked for one has its NLMSG_ERROR/ACK or its dump is DONE. Returns the concatenated answers as they came,
-   * error messages included; it does not judge them. EXT_ACK and CAP_ACK are on.
+   * error messages included; it does not judge them. EXT_ACK and CAP_ACK are on. Links that the request makes in the
+   * namespace at `withoutIpv6` are born with their `disable_ipv6` set.
    */
-  netlinkRequest(fd: number, request: Uint8Array): Promise<Buffer>;
+  netlinkRequest(fd: number, request: Uint8Array, withoutIpv6?: string): Promise<Buffer>;
   /** The same on the calling thread, for requests that the kernel answers at once (rtnetlink). */
   netlinkRequestSync(fd: number, request: Uint8Array): Buffer;
   /**
@@ -165,7 +166,7 @@ export interface Addon {
   ): Promise<Buffer>;
   /**
    * Writes `values` to the settings at `paths` (below /proc/sys/net) as the namespace at `netnsPath` (null: ours) has
-   * them, in order, up to the first that fails; its path is in the error.
+   * them, in order, up to the first that fails; its path is in the error. What has its value already is not written.
    */
   writeSysctls(netnsPath: string | null, paths: readonly string[], values: readonly string[]): void;
   /** A packet socket of our namespace that only sends. */

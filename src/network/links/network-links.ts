@@ -241,7 +241,8 @@ export class NetworkLinks {
     try {
       const request = new NetlinkRequest();
       addEndpointLink(request, { network, home, plan, netnsFd, mark: this.#links.mark(network.id) });
-      const [cable] = route.parseLinks(await this.#links.request(request));
+      const withoutIpv6 = network.ipv6 ? undefined : netnsPath;
+      const [cable] = route.parseLinks(await this.#links.request(request, withoutIpv6));
       return cable === undefined || cable.lower === 0 ? undefined : { index: cable.lower, mtu: cable.mtu };
     } catch (error) {
       if (errnoCode(error) === 'EEXIST') throw nameTaken(plan, error);

@@ -144,11 +144,15 @@ export class NetlinkConnection {
     this.#fd = addon().netlinkOpen(protocol, netnsPath);
   }
 
-  /** Sends the request on the thread pool, after all earlier ones. Returns the messages that carry data. */
-  async request(request: NetlinkRequest): Promise<NetlinkMessage[]> {
+  /**
+   * Sends the request on the thread pool, after all earlier ones. Returns the messages that carry data. Links that it makes
+   * in the namespace at `withoutIpv6` are born with IPv6 off.
+   */
+  async request(request: NetlinkRequest, withoutIpv6?: string): Promise<NetlinkMessage[]> {
     if (request.isEmpty) return [];
     const bytes = request.writer.finish();
-    const ask = (): Promise<Buffer> => this.#mutex.run(() => addon().netlinkRequest(this.#fd, bytes));
+    const ask = (): Promise<Buffer> =>
+      this.#mutex.run(() => addon().netlinkRequest(this.#fd, bytes, withoutIpv6));
     let answer = await ask();
     for (let count = 1; count < DUMPS_MAX && request.wasInterrupted(answer); count++) answer = await ask();
     return request.judge(answer);
