@@ -3,7 +3,7 @@
  * that ended meanwhile get their exit code, leftovers of interrupted operations are removed, and restart policies
  * have their say.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
@@ -35,6 +35,7 @@ import { startContainer } from './start.ts';
 import { endOf } from './state.ts';
 import { continueEnding } from './stop.ts';
 import { Supervisor } from './supervisor.ts';
+import { isListening } from './supervisor-lock.ts';
 import { holdsRange } from './user-namespace-choice.ts';
 import { readExitRecord, superviseHandlers } from './watch.ts';
 
@@ -188,27 +189,30 @@ async function takeOverSafely(engine: EngineContext, container: Container): Prom
  * its start and the record of it.
  */
 async function takeOver(engine: EngineContext, container: Container): Promise<void> {
-  const { socket } = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
+  const paths = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
   // Of thousands of stopped containers, none costs a connection.
-  if (!existsSync(socket)) {
+  if (!(await isListening(paths))) {
     settleEnded(engine, container);
     return;
   }
   const status = Promise.withResolvers<boolean>();
   const handlers = superviseHandlers(engine, container);
-  const supervisor = await Supervisor.connect(socket, {
+  const supervisor = await Supervisor.connect(paths.socket, {
     onEvent: (message: EventMessage) => {
       if (message.event === 'status') {
-        const { state, pid, startedAt, processes, ended = [] } = message.payload;
-        if (state === 'running' && !container.running)
-          container.transition({ to: 'running', pid, startedAt });
+        const { state, processes, ended = [] } = message.payload;
+        if (state === 'running' && !container.running) adoptRun(engine, container, message.payload);
         for (const unheard of engine.unheard(container.id)) {
           if (unheard.event !== 'exited' || unheard.payload.process === '') continue;
           container.execs.get(unheard.payload.process)?.exited(unheard.payload.exitCode);
         }
         settleExecs(container, processes, ended);
-        status.resolve(state === 'running');
-      }
+        // One that is not running may have been told to start: it does that, or finds that whoever told it has gone.
+        if (state === 'running') status.resolve(true);
+      } else if (message.event === 'started' && message.payload.process === '') {
+        if (!container.running) adoptRun(engine, container, message.payload);
+        status.resolve(true);
+      } else if (message.event === 'failed' && message.payload.process === '') status.resolve(false);
       handlers.onEvent(message);
     },
     onClose: () => {
@@ -221,7 +225,9 @@ async function takeOver(engine: EngineContext, container: Container): Promise<vo
     return;
   }
   container.supervisor = supervisor;
-  const timer = setTimeout(() => status.resolve(false), STATUS_TIMEOUT_MS);
+  // What has come while this process was busy is read first. Who is late to answer has not ended.
+  const late = (): unknown => setImmediate(() => status.resolve(container.running));
+  const timer = setTimeout(late, STATUS_TIMEOUT_MS);
   const running = await status.promise;
   clearTimeout(timer);
   if (running) {
@@ -236,6 +242,18 @@ async function takeOver(engine: EngineContext, container: Container): Promise<vo
     supervisor.disconnect();
     settleEnded(engine, container);
   }
+}
+
+/** A run whose daemon died between its start and the record of it. What was asked for before its start is done. */
+function adoptRun(
+  engine: EngineContext,
+  container: Container,
+  run: { pid: number; startedAt: string },
+): void {
+  container.record.stoppedByUser = false;
+  delete container.record.ending;
+  container.transition({ to: 'running', pid: run.pid, startedAt: run.startedAt });
+  engine.events.container(container, 'start');
 }
 
 function settleEnded(engine: EngineContext, container: Container): void {

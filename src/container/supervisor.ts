@@ -4,7 +4,6 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { connect, Socket } from 'node:net';
-import { join } from 'node:path';
 import { ConflictError, errorMessage, InternalError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { spansAreWanted } from '../base/spans.ts';
@@ -20,6 +19,7 @@ import {
   encodeMessage,
   PROTOCOL_VERSION,
 } from '../native/supervisor-protocol.ts';
+import { openLocked } from './supervisor-lock.ts';
 
 const CONNECT_TIMEOUT_MS = 5000;
 const REAP_INTERVAL_MS = 20;
@@ -65,7 +65,7 @@ export class Supervisor {
   static async spawn(runtime: string, bundle: string, handlers: SupervisorHandlers): Promise<Supervisor> {
     const [near, far] = addon().socketPair();
     const nowhere = openSync('/dev/null', 'r+');
-    const stderr = openSync(join(bundle, 'supervisor.stderr'), 'a', 0o600);
+    const stderr = openLocked(bundle);
     let pid: number;
     try {
       pid = await addon().spawn({

@@ -1,0 +1,118 @@
+/**
+ * A daemon that is killed while a container is being started: what the supervisor was told to do by then it does, the next
+ * daemon waits for it, and no run is begun twice. The runtime here stands still where the test wants it to.
+ */
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, beforeEach, test } from 'node:test';
+import { eventually } from '../command.ts';
+import { type Daemon, daemonWithBusybox } from '../harness.ts';
+
+const FOLDER = '/run/interrupted';
+/** The verb at which the runtime stands still, as long as the file is there. */
+const HOLD = join(FOLDER, 'hold');
+/** The runtime stands there. */
+const HELD = join(FOLDER, 'held');
+const SLEEPER = "trap 'exit 7' TERM; echo said; while :; do sleep 100000 & wait; done";
+
+let daemon: Daemon;
+let close: () => Promise<void>;
+
+before(async () => {
+  mkdirSync(FOLDER);
+  const runtime = join(FOLDER, 'runtime');
+  const config = join(FOLDER, 'daemon.json');
+  writeFileSync(config, JSON.stringify({ runtimes: { held: { path: runtime } } }));
+  ({ daemon, close } = await daemonWithBusybox(['--config-file', config]));
+  const script = [
+    '#!/bin/sh',
+    'for word; do',
+    `  [ "$word" != "$(cat ${HOLD} 2>/dev/null)" ] || { : > ${HELD}; while [ -e ${HOLD} ]; do sleep 0.02; done; }`,
+    'done',
+    `exec ${daemon.execRoot}/mydock-runtime "$@"`,
+  ];
+  writeFileSync(runtime, `${script.join('\n')}\n`);
+  chmodSync(runtime, 0o755);
+});
+after(async () => await close());
+beforeEach(() => {
+  for (const file of [HOLD, HELD]) rmSync(file, { force: true });
+});
+
+/** Kills the daemon while the runtime stands at `verb`, which `ask` leads to. */
+async function killAt(verb: string, ask: () => Promise<unknown>): Promise<void> {
+  writeFileSync(HOLD, verb);
+  const cutOff = assert.rejects(ask());
+  await eventually(`the runtime stands at ${verb}`, () => existsSync(HELD));
+  await daemon.stop('SIGKILL');
+  await cutOff;
+}
+
+/** Starts the next daemon; the runtime goes on when that one waits for it, or serves without. */
+async function launchAround(): Promise<void> {
+  const from = daemon.log.length;
+  let serves = false;
+  const launched = daemon.launch().finally(() => {
+    serves = true;
+  });
+  const waits = (): boolean => daemon.log.slice(from).includes('waits for a supervisor');
+  await eventually('the daemon waits, or serves', () => serves || waits());
+  rmSync(HOLD);
+  await launched;
+}
+
+const state = async (name: string): Promise<{ Status: string; StartedAt: string }> =>
+  (await daemon.api('GET', `/containers/${name}/json`)).json<{
+    State: { Status: string; StartedAt: string };
+  }>().State;
+
+async function create(name: string): Promise<void> {
+  await daemon.ok('create', '--name', name, '--runtime', 'held', 'busybox', 'sh', '-c', SLEEPER);
+}
+
+async function assertLines(name: string, count: number): Promise<void> {
+  const said = Array.from({ length: count }, () => 'said').join('\n');
+  await eventually(`${name} has spoken`, async () => (await daemon.ok('logs', name)).length >= said.length);
+  assert.equal(await daemon.ok('logs', name), said);
+}
+
+test('a start that the daemon has not seen the end of is one run', async () => {
+  await create('late');
+  await killAt('create', () => daemon.api('POST', '/containers/late/start'));
+  await launchAround();
+  assert.equal((await state('late')).Status, 'running');
+  assert.equal((await daemon.api('POST', '/containers/late/start')).status, 304);
+  await assertLines('late', 1);
+  await daemon.ok('stop', 'late');
+  assert.equal(await daemon.inspect('late', '{{.State.ExitCode}}'), '7');
+  await daemon.ok('rm', 'late');
+});
+
+test('a runtime that does not come to an end holds the next daemon up for some seconds, and nothing runs', async () => {
+  await create('stuck');
+  await killAt('create', () => daemon.api('POST', '/containers/stuck/start'));
+  await daemon.launch();
+  assert.match(daemon.log, /does not get ready: it is killed/);
+  assert.equal((await state('stuck')).Status, 'created');
+  rmSync(HOLD);
+  await daemon.ok('start', 'stuck');
+  await assertLines('stuck', 1);
+  await daemon.ok('rm', '-f', 'stuck');
+});
+
+test('a restart that the daemon has not seen the end of is not taken for a stop', async () => {
+  await create('again');
+  await daemon.ok('start', 'again');
+  await assertLines('again', 1);
+  await killAt('start', () => daemon.api('POST', '/containers/again/restart?t=3'));
+  rmSync(HOLD);
+  await daemon.launch();
+  const { Status, StartedAt } = await state('again');
+  assert.equal(Status, 'running');
+  // Waits for whatever is under way with the container.
+  assert.equal((await daemon.api('POST', '/containers/again/update', {})).status, 200);
+  assert.equal((await state('again')).StartedAt, StartedAt);
+  await assertLines('again', 2);
+  await daemon.ok('rm', '-f', 'again');
+});
