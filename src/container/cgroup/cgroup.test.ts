@@ -44,6 +44,40 @@ none /sys/fs/cgroup/unified cgroup2 rw 0 0
   ]);
 });
 
+test('a bundle names its cgroup, whatever its annotations, arguments and environment say', () => {
+  const group = `/mydock/${'a'.repeat(64)}`;
+  const other = `/mydock/${'b'.repeat(64)}`;
+  const mounts: Hierarchy[] = [{ version: 2, controllers: [], mount: '/m' }];
+  const named = (spec: object | string): string | undefined => {
+    const bundle = mkdtempSync(join(root, 'bundle-'));
+    writeFileSync(join(bundle, 'config.json'), typeof spec === 'string' ? spec : JSON.stringify(spec));
+    try {
+      return ContainerCgroup.of(bundle, mounts).v2;
+    } catch (error) {
+      assert.match(String(error), /names no cgroup/);
+      return undefined;
+    }
+  };
+  const process = { args: [`"cgroupsPath":"${other}"`, `{"cgroupsPath":"${other}"}`] };
+  const annotations = { cgroupsPath: other };
+  assert.equal(named({ process, linux: { cgroupsPath: group } }), `/m${group}`);
+  assert.equal(named({ annotations, linux: { cgroupsPath: group } }), `/m${group}`);
+  assert.equal(named({ linux: { cgroupsPath: group }, annotations }), `/m${group}`);
+  const quoted = `/par"ent${group}`;
+  assert.equal(named({ annotations, linux: { cgroupsPath: quoted } }), `/m${quoted}`);
+  assert.equal(named(JSON.stringify({ linux: { cgroupsPath: group } }, null, 2)), `/m${group}`);
+  const scope = `a-b.slice:mydock:${'a'.repeat(64)}`;
+  assert.equal(
+    named({ linux: { cgroupsPath: scope } }),
+    `/m/a.slice/a-b.slice/mydock-${'a'.repeat(64)}.scope`,
+  );
+  for (const cgroupsPath of ['/', '/mydock', '/mydock/../x']) {
+    assert.equal(named({ linux: { cgroupsPath } }), undefined);
+  }
+  assert.equal(named({ process, linux: {} }), undefined);
+  assert.throws(() => ContainerCgroup.of(join(root, 'nowhere')), /names no cgroup/);
+});
+
 test('v1 figures: nanoseconds, ticks as nanoseconds, a limit above the machine is the machine', () => {
   const cgroup = fake('usage1', {
     'v1 cpu,cpuacct': {

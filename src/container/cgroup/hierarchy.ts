@@ -69,6 +69,30 @@ export function specCgroupsPath(bundle: string): string | undefined {
   return path !== undefined && OWN_GROUP.test(path) ? path : undefined;
 }
 
+/** No string of JSON has the name with its quotes as they are: where it stands once, it is the key that every spec has. */
+const CGROUPS_PATH = /"cgroupsPath":(?:"([^"\\]*)")?/g;
+
+/**
+ * `bundleCgroupsPath` of a bundle that something runs from, which therefore is whole. A daemon that starts asks this of
+ * every container, and most of a spec is its seccomp profile, which need not be parsed for it.
+ */
+function runningCgroupsPath(bundle: string): string | undefined {
+  const found = [...textOf(join(bundle, 'config.json')).matchAll(CGROUPS_PATH)];
+  const [, path = ''] = found[0] ?? [];
+  // An annotation may have that key, too.
+  return found.length === 1 && OWN_GROUP.test(path) ? cgroupDirectory(path) : bundleCgroupsPath(bundle);
+}
+
+/** Empty where it is not there. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return '';
+    throw error;
+  }
+}
+
 /** The cgroups of one container. */
 export class ContainerCgroup {
   readonly #path: string;
@@ -80,10 +104,10 @@ export class ContainerCgroup {
   }
 
   /** Of a running container's bundle. Throws Internal where the bundle does not say. */
-  static of(bundle: string): ContainerCgroup {
-    const path = bundleCgroupsPath(bundle);
+  static of(bundle: string, hierarchies?: readonly Hierarchy[]): ContainerCgroup {
+    const path = runningCgroupsPath(bundle);
     if (path === undefined) throw new InternalError(`${bundle} names no cgroup`);
-    return new ContainerCgroup(path);
+    return new ContainerCgroup(path, hierarchies);
   }
 
   /** The directory in the v1 hierarchy of a controller; undefined where v1 does not have it. */
