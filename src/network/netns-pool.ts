@@ -1,6 +1,7 @@
 /**
  * Network namespaces bound to files of one folder, and a few made ahead: the kernel needs a millisecond and more for
- * one, which then is off the way of a starting container.
+ * one, which then is off the way of a starting container. Those that one daemon has made ahead are there for the next:
+ * to unbind one takes the kernel ten milliseconds and more.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, rmSync, statfsSync } from 'node:fs';
@@ -13,6 +14,9 @@ import { addon } from '../native/addon.ts';
 const MNT_DETACH = 2;
 const NSFS_MAGIC = 0x6e736673;
 const PING_GROUPS = '/proc/sys/net/ipv4/ping_group_range';
+
+/** Of those that are made ahead: what no container was given and has this name is as it was made. */
+const AHEAD_PREFIX = 'ahead-';
 
 /** Refilling waits this long, so that it does not compete with the start of the container that emptied the pool. */
 const REFILL_DELAY_MS = 30;
@@ -42,7 +46,7 @@ export class NetnsPool {
       if (isNamespace(path)) return path;
       removeNetns(path);
     }
-    return await this.#create();
+    return await this.#create(AHEAD_PREFIX);
   }
 
   /** Makes namespaces ahead until the pool is full, a little later and in the background. */
@@ -56,40 +60,48 @@ export class NetnsPool {
     }, REFILL_DELAY_MS).unref();
   }
 
-  /** Removes every namespace file in the folder that is not in `keep` and not of this pool. */
+  /**
+   * Takes over what an earlier pool has made ahead, and removes every other namespace file in the folder that is not in
+   * `keep` and not of this pool.
+   */
   sweep(keep: ReadonlySet<string>): void {
     for (const name of readdirSync(this.#directory)) {
       const path = join(this.#directory, name);
-      if (!keep.has(path) && !this.#ready.includes(path)) removeNetns(path);
+      if (keep.has(path) || this.#ready.includes(path)) continue;
+      const isAhead = name.startsWith(AHEAD_PREFIX) && this.#ready.length < this.#size && isNamespace(path);
+      if (isAhead) this.#ready.push(path);
+      else removeNetns(path);
     }
   }
 
-  /** Removes what was made ahead. */
-  async close(): Promise<void> {
+  /** Removes what was made ahead, unless it is to be there for a successor. */
+  async close(keep = false): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
     await this.#filling;
-    for (const path of this.#ready.splice(0)) removeNetns(path);
+    const ready = this.#ready.splice(0);
+    if (!keep) for (const path of ready) removeNetns(path);
   }
 
   async #fill(): Promise<void> {
     try {
-      while (!this.#closed && this.#ready.length < this.#size) this.#ready.push(await this.#create());
+      while (!this.#closed && this.#ready.length < this.#size)
+        this.#ready.push(await this.#create(AHEAD_PREFIX));
     } catch (error) {
       // The next start makes its own and reports what is wrong.
       log.debug({ reason: errorMessage(error) }, 'network namespaces cannot be made ahead');
     }
   }
 
-  async #create(userNamespace?: string): Promise<string> {
-    const path = join(this.#directory, randomBytes(6).toString('hex'));
+  async #create(prefix: string, userNamespace?: string): Promise<string> {
+    const path = join(this.#directory, `${prefix}${randomBytes(6).toString('hex')}`);
     await addon().createNetns(path, userNamespace);
     return path;
   }
 
   /** Echo sockets for all groups: inside, the kernel would take a range of groups that exist there only. */
   async #createOwned(userNamespace: string): Promise<string> {
-    const path = await this.#create(userNamespace);
+    const path = await this.#create('', userNamespace);
     try {
       if (existsSync(PING_GROUPS)) addon().writeSysctls(path, [PING_GROUPS], ['0 2147483647']);
       return path;

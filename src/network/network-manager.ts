@@ -156,7 +156,6 @@ export class NetworkManager implements Networking {
       await manager.close();
       throw error;
     }
-    pool.refill();
     return manager;
   }
 
@@ -221,8 +220,11 @@ export class NetworkManager implements Networking {
     this.#sandboxes.rename(containerId, name);
   }
 
-  reconcile(live: ReadonlySet<string>): Promise<Map<string, Sandbox>> {
-    return this.#sandboxes.reconcile(live);
+  async reconcile(live: ReadonlySet<string>): Promise<Map<string, Sandbox>> {
+    const sandboxes = await this.#sandboxes.reconcile(live);
+    // Not before: the kernel makes namespaces and answers the questions above one at a time.
+    this.#pool.refill();
+    return sandboxes;
   }
 
   egressReport(containerId: string): Promise<EgressReport | undefined> {
@@ -245,12 +247,12 @@ export class NetworkManager implements Networking {
 
   /**
    * Lets go of sockets and of namespaces made ahead. Bridges, rules and containers' networks stay and work. With
-   * `keepCarried`, connections that this process carries go on to their own end.
+   * `forSuccessor`, connections that this process carries go on to their own end, and what was made ahead is left.
    */
-  async close(keepCarried = false): Promise<void> {
-    this.#ports.close(keepCarried);
+  async close(forSuccessor = false): Promise<void> {
+    this.#ports.close(forSuccessor);
     await this.#dns.shutdown();
-    await this.#pool.close();
+    await this.#pool.close(forSuccessor);
     await this.#reaper.flush();
     await this.#links.close();
     await this.#firewall.close();

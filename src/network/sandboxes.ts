@@ -156,11 +156,13 @@ export class Sandboxes {
     names.changed(this.#rows(containerId));
   }
 
-  /** Removes what belongs to no container of `live`, in database and kernel, and mends the rest. */
+  /**
+   * Removes what belongs to no container of `live`, in database and kernel, and mends the rest: what the kernel's one
+   * list of cables shows to be in order costs no further question.
+   */
   async reconcile(live: ReadonlySet<string>): Promise<Map<string, Sandbox>> {
-    await this.#removeDead(live);
-    const { store, links } = this.#parts;
-    const cables = new Map((await links.cables()).map((link) => [link.name, link]));
+    const { store } = this.#parts;
+    const cables = await this.#removeDead(live);
     const sandboxes = new Map<string, Sandbox>();
     const left = store.sandboxes().values();
     const mender = async (): Promise<void> => {
@@ -335,7 +337,8 @@ export class Sandboxes {
       await this.#parts.firewall.forgetConnections(parseAddress(address));
   }
 
-  async #removeDead(live: ReadonlySet<string>): Promise<void> {
+  /** Gives the cables that are there, by name. */
+  async #removeDead(live: ReadonlySet<string>): Promise<Map<string, Link>> {
     const { store, links, reaper } = this.#parts;
     for (const { containerId } of store.sandboxes()) {
       if (!live.has(containerId)) {
@@ -345,11 +348,13 @@ export class Sandboxes {
     const known = new Set(
       store.sandboxes().flatMap(({ containerId }) => this.#rows(containerId).map((row) => row.hostInterface)),
     );
-    for (const link of await links.cables()) {
+    const cables = new Map((await links.cables()).map((link) => [link.name, link]));
+    for (const link of cables.values()) {
       if (known.has(link.name)) continue;
       if (await links.isOwn(link)) reaper.add(link.name);
     }
     await reaper.flush();
+    return cables;
   }
 
   /** What cannot be mended is logged: the container runs on with what it has. */
@@ -383,6 +388,8 @@ export class Sandboxes {
     const network = this.#networkOf(row.networkId);
     const plan = this.#plan(row, this.#rows(row.containerId));
     if (cable !== undefined) await links.replug(network, cable);
+    // With a carrier the other end is up: whole, or moved away by the container.
+    if (cable?.carrier === true) return;
     const state = links.endpointState(network, plan, sandbox.netnsPath);
     // The other end of a cable is the container's to move away.
     if (state === 'whole' || (state === 'missing' && cable !== undefined)) return;

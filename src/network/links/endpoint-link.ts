@@ -54,14 +54,23 @@ function addCable(request: NetlinkRequest, { network, home, plan, netnsFd, mark 
   }
 }
 
-/** Puts a cable on the bridge with index `master`, with what belongs to a port of it, and up. */
+/**
+ * Puts a cable on the bridge with index `master`, with what belongs to a port of it, and up. Adds nothing for one that is
+ * as it has to be: hundreds of them would each wait for the kernel's lock over all interfaces.
+ */
 export function restoreCable(
   request: NetlinkRequest,
   { network, link, master, mark }: { network: NetworkRecord; link: Link; master: number; mark: string },
 ): void {
-  if (link.master !== master) route.setMaster(request, link.name, master);
-  route.setPortFlags(request, link.name, portFlags(network));
-  route.setLinkUp(request, link, { ipv6: hasIpv6(link.mtu), alias: mark });
+  const flags = portFlags(network);
+  const moves = link.master !== master;
+  if (moves) route.setMaster(request, link.name, master);
+  if (moves || link.port?.hairpin !== flags.hairpin || link.port.isolated !== flags.isolated) {
+    route.setPortFlags(request, link.name, flags);
+  }
+  if (!link.up || link.alias !== mark) {
+    route.setLinkUp(request, link, { ipv6: hasIpv6(link.mtu), alias: mark });
+  }
 }
 
 /**

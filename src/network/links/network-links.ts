@@ -173,7 +173,7 @@ export class NetworkLinks {
     return link.master !== 0 && (await this.#otherAt(link.master)) !== undefined;
   }
 
-  /** Puts a cable back on its network's bridge, and up. */
+  /** Puts a cable back on its network's bridge, and up, where it is not: `link` says how it was found. */
   async replug(network: NetworkRecord, link: Link): Promise<void> {
     const { index } = await this.#home(network);
     const request = new NetlinkRequest();
