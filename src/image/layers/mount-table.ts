@@ -8,6 +8,8 @@ export interface MountEntry {
   /** Root of the mount within its file system. */
   root: string;
   fileSystem: string;
+  /** What is mounted: a device, a file, or whatever the file system makes of it. */
+  source: string;
   /** How it propagates: `shared:N`, `master:N` and so on; none where it is private. */
   propagation: string[];
   /** Options of the file system, comma-separated, escaped as the kernel has them. */
@@ -22,13 +24,14 @@ export function readMountTable(): MountEntry[] {
     /* Optional fields, as many as there are, end with a dash. */
     const dash = fields.indexOf('-', 6);
     const [device, root, mountPoint] = fields.slice(2, 5);
-    const [fileSystem, , superOptions] = fields.slice(dash + 1);
+    const [fileSystem, source, superOptions] = fields.slice(dash + 1);
     if (dash < 0 || device === undefined || root === undefined || mountPoint === undefined) continue;
     entries.push({
       device,
       root: unescapeOctal(root),
       mountPoint: unescapeOctal(mountPoint),
       fileSystem: fileSystem ?? '',
+      source: unescapeOctal(source ?? ''),
       propagation: fields.slice(6, dash),
       superOptions: superOptions ?? '',
     });

@@ -6,14 +6,15 @@
  * pulled, or from the tars that the other driver kept. What that driver has on the disk stays too, so that changing
  * back is quick; removing an image removes it from both.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../base/atomic-file.ts';
 import { errnoCode, InvalidParameterError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
 import { makeDirectory } from '../../base/make-directory.ts';
-import { probeErofs } from './erofs/probe.ts';
+import { type ProbeResult, probeErofs } from './erofs/probe.ts';
 import { ErofsSnapshotter } from './erofs/snapshotter.ts';
+import { readMountTable } from './mount-table.ts';
 import { OverlaySnapshotter } from './overlay.ts';
 import type { Snapshotter } from './snapshotter.ts';
 
@@ -26,15 +27,28 @@ export interface StorageOptions {
   driver: string;
 }
 
-/** Throws InvalidParameter for a driver that is unknown or cannot work here. */
-export function openSnapshotter({ dataRoot, execRoot, driver }: StorageOptions): Snapshotter {
+/**
+ * What `openSnapshotter` would find out about this machine, beside a daemon that uses the data root: to mount and unmount
+ * takes the kernel long. Undefined where it would not ask.
+ */
+export function probeStorage({ dataRoot, execRoot, driver }: StorageOptions): ProbeResult | undefined {
+  const root = join(dataRoot, 'layers');
+  const isErofs = driver === '' ? existsSync(root) && choose(root)[0] === 'erofs' : driver === 'erofs';
+  return isErofs && existsSync(root) ? (inUse(root, execRoot) ?? probeErofs(root)) : undefined;
+}
+
+/** Throws InvalidParameter for a driver that is unknown or cannot work here. `probed`: what `probeStorage` gave. */
+export function openSnapshotter(
+  { dataRoot, execRoot, driver }: StorageOptions,
+  probed?: ProbeResult,
+): Snapshotter {
   const root = join(dataRoot, 'layers');
   makeDirectory(root, 0o700);
   const wanted = parseDriver(driver);
   const [chosen, why] =
     wanted === undefined ? choose(root) : ([wanted, 'asked for by --storage-driver'] as const);
   if (chosen === 'erofs') {
-    const probe = probeErofs(root);
+    const probe = probed ?? inUse(root, execRoot) ?? probeErofs(root);
     if ('method' in probe) {
       note(root, 'erofs');
       return new ErofsSnapshotter(join(root, 'erofs'), {
@@ -51,6 +65,17 @@ export function openSnapshotter({ dataRoot, execRoot, driver }: StorageOptions):
     return openOverlay(root, execRoot, `erofs does not work here: ${probe.refused}`);
   }
   return openOverlay(root, execRoot, why);
+}
+
+/** Images of this root that an earlier daemon has mounted say what a probe would. Of loop devices no source tells the root. */
+function inUse(root: string, execRoot: string): ProbeResult | undefined {
+  if (!existsSync(execRoot)) return undefined;
+  const place = `${realpathSync(execRoot)}/`;
+  const images = readMountTable().filter(
+    ({ fileSystem, source, mountPoint }) =>
+      fileSystem === 'erofs' && source.startsWith(`${root}/`) && mountPoint.startsWith(place),
+  );
+  return images.length > 0 ? { method: 'file-backed' } : undefined;
 }
 
 function openOverlay(root: string, execRoot: string, reason: string): Snapshotter {

@@ -5,7 +5,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TEMPORARY_PREFIX } from '../../../base/atomic-file.ts';
-import { errorMessage } from '../../../base/errors.ts';
+import { errnoCode, errorMessage } from '../../../base/errors.ts';
 import { removeTreeSync } from '../native-archive.ts';
 import { mountOverlay, unmountSync } from '../overlay-mount.ts';
 import { byteString } from '../tar/byte-string.ts';
@@ -30,7 +30,7 @@ export function probeErofs(
   methods: readonly MountMethod[] = ['file-backed', 'loop devices'],
 ): ProbeResult {
   sweepProbes(root);
-  const directory = mkdtempSync(join(root, PREFIX));
+  const directory = mkdtempSync(join(root, `${PREFIX}${process.pid}-`));
   try {
     const files = makeImage(directory);
     const reasons: string[] = [];
@@ -45,12 +45,22 @@ export function probeErofs(
   }
 }
 
-/** What a daemon that was killed in the middle of this has left. */
+/** What a daemon that was killed in the middle of this has left. One that is about to take over may be in it now. */
 function sweepProbes(root: string): void {
   for (const name of readdirSync(root).filter((entry) => entry.startsWith(PREFIX))) {
+    const pid = Number(/^\d+/.exec(name.slice(PREFIX.length))?.[0] ?? 0);
+    if (pid !== process.pid && pid > 0 && isAlive(pid)) continue;
     const directory = join(root, name);
     for (const part of readdirSync(directory)) unmountSync(join(directory, part));
     removeTreeSync(directory);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return errnoCode(error) !== 'ESRCH';
   }
 }
 
