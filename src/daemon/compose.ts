@@ -7,27 +7,23 @@ import { type Database, openDatabase, settleDatabase } from '../base/database.ts
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { makeDirectory } from '../base/make-directory.ts';
+import { inSpan } from '../base/spans.ts';
 import { StepCache } from '../build/cache/step-cache.ts';
 import { apparmorHost, DefaultApparmor } from '../container/default-apparmor.ts';
 import { ContainerEngine } from '../container/engine.ts';
 import { IdRanges } from '../container/id-ranges.ts';
-import { validateLogConfig, withLogDefaults } from '../container/log-options.ts';
 import type { ContainerRecord } from '../container/record.ts';
 import { Runtimes } from '../container/runtimes.ts';
-import { remapMapping } from '../container/subordinate-ids.ts';
 import { UserNamespaces } from '../container/user-namespace.ts';
 import { EventBus } from '../events/event-bus.ts';
 import type { Snapshotter } from '../image/layers/snapshotter.ts';
 import { openSnapshotter } from '../image/layers/storage-driver.ts';
 import { Puller } from '../image/pull/puller.ts';
 import { checkCredentials } from '../image/registry/login.ts';
-import { parseMirror } from '../image/registry/mirrors.ts';
 import { ContentStore } from '../image/store/content-store.ts';
 import { ImageStore } from '../image/store/image-store.ts';
 import { libraryDirectory } from '../native/addon.ts';
 import { NetworkManager } from '../network/network-manager.ts';
-import { CdiRegistry } from '../oci/cdi/registry.ts';
-import { readHostFacts } from '../oci/host-facts.ts';
 import { mountedLayers } from '../volume/mount-points.ts';
 import { VolumePruner } from '../volume/prune.ts';
 import { VolumeSnapshots } from '../volume/transfer/volume-snapshots.ts';
@@ -48,15 +44,14 @@ import { systemDiagnostics } from './diagnostics.ts';
 import { systemDiskUsage } from './disk-usage.ts';
 import { adoptHijacked } from './hijack.ts';
 import { foreignDrops, systemInfo, systemVersion } from './info.ts';
-import { cgroupSettings, limitDefaults, requireSystemd } from './limits-config.ts';
+import { limitDefaults } from './limits-config.ts';
 import { DATABASE_FILE, MIGRATIONS } from './migrations.ts';
 import { keepMountsPrivate, mountReadOnly, unmountAll } from './mounts.ts';
-import { proxyEnvironment } from './proxies.ts';
+import type { Preparation } from './preparation.ts';
 import { Router } from './router.ts';
 import { summarizeImages } from './routes/images/list.ts';
 import { socketRoutes } from './routes/sockets/routes.ts';
 import { containerSecurity } from './security/container-security.ts';
-import { cdiFolders, securityDefaults } from './security-config.ts';
 import { checkSystem } from './system-check.ts';
 import { ContinuedWaits, exitCodes } from './takeover/pending-waits.ts';
 
@@ -77,8 +72,11 @@ export interface Daemon {
   continueStops(): void;
   /** Nothing begins by itself any more; false where what is being done to containers has not ended in time. */
   settle(timeoutMs: number): Promise<boolean>;
-  /** Lets go of everything; containers live on. With `keepCarried`, so do connections to ports that this process carries. */
-  close(keepCarried?: boolean): Promise<void>;
+  /**
+   * Lets go of everything; containers live on. With `forSuccessor`, so do connections to ports that this process carries,
+   * and what is made for containers to come.
+   */
+  close(forSuccessor?: boolean): Promise<void>;
   /** Goes on with waits of another daemon (takeover/pending-waits.ts). */
   continueWaits(waits: ReadonlyMap<string, number>): void;
   /** Those that have not ended, for one more daemon. */
@@ -99,27 +97,21 @@ const DEFAULT_EXEC_ROOT = '/run/mydock';
  */
 export async function composeDaemon(
   config: DaemonConfig,
+  { remap, security, cgroups, cdi, proxies, host, storage }: Preparation,
   supervisors: ReadonlyMap<string, number> = new Map(),
 ): Promise<Daemon> {
-  validateLogConfig(withLogDefaults(undefined, config));
-  for (const mirror of config.registryMirrors) parseMirror(mirror);
-  const remap = config.usernsRemap === '' ? undefined : remapMapping(config.usernsRemap);
-  const security = securityDefaults(config);
-  const cgroups = cgroupSettings(config);
-  requireSystemd(cgroups);
-  const cdi = new CdiRegistry(cdiFolders(config));
-  const proxies = proxyEnvironment(config, process.env);
   makeDirectory(config.dataRoot, 0o711);
   makeDirectory(config.execRoot, 0o711);
   const lock = lockDataRoot(config.dataRoot);
   removeTemporaryFiles(config.dataRoot);
   keepMountsPrivate(join(config.execRoot, 'containers'));
-  const database = openDatabase(join(config.dataRoot, DATABASE_FILE), MIGRATIONS);
-  const host = readHostFacts();
+  const database = await inSpan('open', 'database', () =>
+    openDatabase(join(config.dataRoot, DATABASE_FILE), MIGRATIONS),
+  );
   const apparmor = new DefaultApparmor(host.apparmor ? apparmorHost() : undefined);
   const userNamespaces = new UserNamespaces({ ...config, remap, ranges: new IdRanges(database) });
   if (remap !== undefined) await userNamespaces.require();
-  const snapshotter = createSnapshotter(config);
+  const snapshotter = await inSpan('open', 'storage driver', () => createSnapshotter(config, storage));
   const contentStore = new ContentStore(join(config.dataRoot, 'content'));
   const events = new EventBus();
   const eventsFile = join(config.execRoot, 'events.json');
@@ -129,13 +121,13 @@ export async function composeDaemon(
   const volumesRoot = join(config.dataRoot, 'volumes');
   const volumes = new VolumeStore({ database, root: volumesRoot, events });
   const transfers = new VolumeTransfers({ store: volumes, root: volumesRoot, events });
-  await Promise.all([snapshotter.sweep(), volumes.sweep().then(() => transfers.sweep())]);
+  await inSpan('open', 'leftovers', () =>
+    Promise.all([snapshotter.sweep(), volumes.sweep().then(() => transfers.sweep())]),
+  );
   contentStore.sweep();
-  const networks = await NetworkManager.open({
-    ...config,
-    database,
-    instance: instanceName(config.execRoot),
-  });
+  const networks = await inSpan('open', 'networks', () =>
+    NetworkManager.open({ ...config, database, instance: instanceName(config.execRoot) }),
+  );
   const runtimePath = join(config.execRoot, 'mydock-runtime');
   mountReadOnly(join(libraryDirectory(), 'mydock-runtime'), runtimePath);
   const paths = {
@@ -143,28 +135,34 @@ export async function composeDaemon(
     initPath: join(libraryDirectory(), 'mydock-init'),
   };
   const runtimes = configuredRuntimes(config, runtimePath);
-  const engine = new ContainerEngine({
-    runtimes,
-    settings: { ...config, ...paths, security, cgroups, limits: limitDefaults(config) },
-    database,
-    images,
-    contentStore,
-    snapshotter,
-    networks,
-    volumes,
-    cdi,
-    userNamespaces,
-    events,
-    host,
-    apparmor,
-  });
+  const settings = { ...config, ...paths, security, cgroups, limits: limitDefaults(config) };
+  const engine = await inSpan(
+    'open',
+    'records',
+    () =>
+      new ContainerEngine({
+        runtimes,
+        settings,
+        database,
+        images,
+        contentStore,
+        snapshotter,
+        networks,
+        volumes,
+        cdi,
+        userNamespaces,
+        events,
+        host,
+        apparmor,
+      }),
+  );
   images.setLayerUsers(() =>
     engine
       .all()
       .flatMap(({ record }) => [...record.layers, ...mountedLayers(record.mounts)])
       .concat(steps.layers()),
   );
-  await engine.restore(supervisors);
+  await inSpan('open', 'containers', () => engine.restore(supervisors));
   steps.sweep();
   await images.sweep();
   const registry = {
@@ -297,7 +295,7 @@ export async function composeDaemon(
     storeEvents: () => events.store(eventsFile),
     continueStops: () => engine.continueStops(),
     settle: (timeoutMs) => engine.settle(timeoutMs),
-    close: (keepCarried = false) =>
+    close: (forSuccessor = false) =>
       close(
         {
           engine,
@@ -310,7 +308,7 @@ export async function composeDaemon(
           runtimePath,
           storeEvents: () => events.store(eventsFile),
         },
-        keepCarried,
+        forSuccessor,
       ),
     continueWaits: (waits) => continued.take(waits),
     passWaits: () => continued.pass(),
@@ -333,18 +331,19 @@ interface Closed {
 }
 
 /** What fails (a full disk) keeps nobody from the rest: a successor waits for the lock. */
-async function close(parts: Closed, keepCarried: boolean): Promise<void> {
+async function close(parts: Closed, forSuccessor: boolean): Promise<void> {
   const ends: (() => Promise<void> | void)[] = [
     () => parts.engine.shutdown(),
-    () => unmountAll(parts.runtimePath),
-    () => parts.networks.close(keepCarried),
+    // A successor of this build goes on with it.
+    () => (forSuccessor ? undefined : unmountAll(parts.runtimePath)),
+    () => parts.networks.close(forSuccessor),
     () => parts.build.close(),
     () => parts.snapshotter.close(),
     () => parts.contentStore.close(),
     () => parts.storeEvents(),
     () => settleDatabase(parts.database),
     // The process may stay, and nothing that it still does may be written beside a successor.
-    () => (keepCarried ? parts.database.close() : undefined),
+    () => (forSuccessor ? parts.database.close() : undefined),
     () => closeSync(parts.lock),
   ];
   for (const end of ends) {
@@ -369,9 +368,12 @@ function runningUsers(engine: ContainerEngine, volume: string): string[] {
     .map(({ id }) => id);
 }
 
-function createSnapshotter({ dataRoot, execRoot, storageDriver }: DaemonConfig): Snapshotter {
+function createSnapshotter(
+  { dataRoot, execRoot, storageDriver }: DaemonConfig,
+  storage: Preparation['storage'],
+): Snapshotter {
   keepMountsPrivate(join(execRoot, 'images'));
-  return openSnapshotter({ dataRoot, execRoot, driver: storageDriver });
+  return openSnapshotter({ dataRoot, execRoot, driver: storageDriver }, storage);
 }
 
 /** One that is not installed is no reason to keep the other containers waiting. */

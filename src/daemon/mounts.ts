@@ -3,9 +3,19 @@
  * shared (systemd's default), every mount below a folder would be copied into all other mount namespaces and would
  * keep file systems busy there.
  */
-import { closeSync, existsSync, openSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
-import { InternalError } from '../base/errors.ts';
+import { errnoCode, InternalError } from '../base/errors.ts';
 import { makeDirectory } from '../base/make-directory.ts';
 import { addon } from '../native/addon.ts';
 import { O_PATH } from '../native/inside-root.ts';
@@ -29,13 +39,27 @@ export function keepMountsPrivate(directory: string): void {
 /**
  * Makes `source` reachable at `target` through a read-only mount. A supervisor that is executed from there cannot be
  * overwritten by its container through /proc/PID/exe, and need not make such a mount itself. Replaces an earlier
- * daemon's; supervisors that run from that go on.
+ * daemon's, unless that is of the same file; supervisors that run from it go on.
  */
 export function mountReadOnly(source: string, target: string): void {
+  if (isReadOnlyMountOf(source, target)) return;
   unmountAll(target);
   writeFileSync(target, '', { mode: 0o700 });
   addon().mount(source, target, '', MS_BIND, '');
   addon().mount('', target, '', MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, '');
+}
+
+function isReadOnlyMountOf(source: string, target: string): boolean {
+  const [own, there] = [statSync(source), statSync(target, { throwIfNoEntry: false })];
+  if (there === undefined || there.dev !== own.dev || there.ino !== own.ino) return false;
+  if (!isMountPoint(realpathSync(target))) return false;
+  try {
+    accessSync(target, constants.W_OK);
+  } catch (error) {
+    return errnoCode(error) === 'EROFS';
+  }
+  // Whoever made it was interrupted.
+  return false;
 }
 
 /** Takes every mount away that lies on `path`; what uses them goes on. */

@@ -9,6 +9,7 @@ import { holdDatabase } from '../base/database.ts';
 import { ConflictError, errorMessage, UnavailableError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { rehearseMigration, restoreBeforeMigration } from '../base/migration.ts';
+import { inSpan } from '../base/spans.ts';
 import { dropInherited, duplicates, inherit } from '../native/bound-ports.ts';
 import { composeDaemon, type Daemon } from './compose.ts';
 import type { DaemonConfig } from './config.ts';
@@ -16,6 +17,7 @@ import { dataRootFree } from './data-root-lock.ts';
 import { relayedConnections } from './hijack.ts';
 import { listenAddresses } from './listen-address.ts';
 import { DATABASE_FILE, MIGRATIONS } from './migrations.ts';
+import { type Preparation, prepareDaemon } from './preparation.ts';
 import { ApiServer, type ListenAddress, listenKey } from './server.ts';
 import { listenOnPath, requireFreePath } from './socket-file.ts';
 import { PredecessorGone } from './takeover/channel.ts';
@@ -61,11 +63,14 @@ export async function serve(config: DaemonConfig, { takeover }: { takeover: bool
   }
   // Its log on disk stays while anybody has it open: a full disk has no room for another.
   let held = claim === undefined ? undefined : holdDatabase(join(config.dataRoot, DATABASE_FILE));
-  let handed = claim === undefined ? undefined : await take(claim, config);
+  const preparation = await inSpan('open', 'preparation', () => prepareDaemon(config));
+  let handed = claim === undefined ? undefined : await inSpan('open', 'hand-over', () => take(claim, config));
   let successorOf: Claim | undefined = claim;
   const ended = untilSignal();
   for (;;) {
-    const running = await open(config, addresses, handed, successorOf);
+    const running = await inSpan('open', 'data root', () =>
+      open(config, preparation, addresses, handed, successorOf),
+    );
     held?.close();
     held = undefined;
     successorOf = undefined;
@@ -97,13 +102,14 @@ async function askForTakeover(config: DaemonConfig): Promise<Claim> {
 
 async function open(
   config: DaemonConfig,
+  preparation: Preparation,
   addresses: readonly ListenAddress[],
   handed: HandedSockets | undefined,
   claim: Claim | undefined,
 ): Promise<Running> {
   if (claim !== undefined) await dataRootFree(config.dataRoot, LOCK_MAX_MS);
   inherit(handed?.port ?? new Map());
-  const daemon = await composeDaemon(config, handed?.supervisor);
+  const daemon = await composeDaemon(config, preparation, handed?.supervisor);
   const server = new ApiServer(daemon.router, handed?.listen);
   try {
     for (const address of addresses) await server.listen(address);
