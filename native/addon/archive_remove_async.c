@@ -35,18 +35,12 @@ static void release(struct pool_job *job) {
 
 napi_value archive_remove_small(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
-    cleanup_free char *path = call_string(&call, 0, "path");
-    uint64_t most = call_uint64(&call, 1, "most");
-    if (call.failed)
-        return NULL;
-    struct small_removal *removal = calloc(1, sizeof *removal);
+    struct small_removal *removal = pool_new(
+        env, sizeof *removal,
+        (struct pool_job){.run = run, .result = result, .release = release, .step = "unlink"});
     if (removal == NULL)
-        return throw_errno(env, ENOMEM, "calloc", NULL);
-    *removal = (struct small_removal){
-        .job = {.run = run, .result = result, .release = release, .step = "unlink", .path = path},
-        .path = path,
-        .most = most,
-    };
-    path = NULL;
-    return pool_queue(env, &removal->job);
+        return NULL;
+    removal->job.path = removal->path = call_string(&call, 0, "path");
+    removal->most = call_uint64(&call, 1, "most");
+    return pool_queue_call(&call, &removal->job);
 }

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "module.h"
+#include "pool.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,43 +23,37 @@ struct clamp_queue {
 };
 
 struct clamp_job {
-    napi_async_work work;
-    napi_deferred deferred;
+    struct pool_job job;
     char *root;
     int64_t seconds;
     /* What the tree has below its root. */
     uint64_t entries;
     struct clamp_queue queue;
-    /* The path that `error` is about; NULL for the root. */
+    /* The path that the error is about; NULL for the root. */
     char *failed;
-    const char *step;
-    int error;
 };
 
-static void clamp_job_free(struct clamp_job *job) {
-    for (size_t i = 0; i < job->queue.count; i++)
-        free(job->queue.paths[i]);
-    free(job->queue.paths);
-    free(job->failed);
-    free(job->root);
-    free(job);
+static void clamp_release(struct pool_job *job) {
+    struct clamp_job *clamp = (struct clamp_job *)job;
+    for (size_t i = 0; i < clamp->queue.count; i++)
+        free(clamp->queue.paths[i]);
+    free(clamp->queue.paths);
+    free(clamp->failed);
+    free(clamp->root);
+    free(clamp);
 }
-
-static void cleanup_clamp_pointer(struct clamp_job **job) {
-    if (*job != NULL)
-        clamp_job_free(*job);
-}
-#define cleanup_clamp __attribute__((cleanup(cleanup_clamp_pointer)))
 
 static int clamp_fail(struct clamp_job *job, const char *step, const char *directory,
                       const char *name) {
-    job->error = errno;
-    job->step = step;
+    job->job.error = errno;
+    job->job.step = step;
     if (*directory == '\0' && *name == '\0')
         return -1;
     if (asprintf(&job->failed, "%s/%s%s%s", job->root, directory, *directory == '\0' ? "" : "/",
                  name) < 0)
         job->failed = NULL;
+    else
+        job->job.path = job->failed;
     return -1;
 }
 
@@ -129,61 +124,42 @@ static int clamp_directory(struct clamp_job *job, int root, const char *path) {
     return result;
 }
 
-static void clamp_execute(napi_env env, void *data) {
-    struct clamp_job *job = data;
-    (void)env;
-    cleanup_close int root = open(job->root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+static void clamp_run(struct pool_job *job) {
+    struct clamp_job *clamp = (struct clamp_job *)job;
+    cleanup_close int root = open(clamp->root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct statx found;
     if (root < 0 || statx(root, "", AT_EMPTY_PATH, STATX_MTIME, &found) < 0 ||
-        clamp_entry(job, root, "", &found) < 0) {
-        clamp_fail(job, "open", "", "");
+        clamp_entry(clamp, root, "", &found) < 0) {
+        clamp_fail(clamp, "open", "", "");
         return;
     }
-    int result = clamp_directory(job, root, "");
-    while (result == 0 && job->queue.count > 0) {
-        cleanup_free char *path = job->queue.paths[--job->queue.count];
-        result = clamp_directory(job, root, path);
+    int result = clamp_directory(clamp, root, "");
+    while (result == 0 && clamp->queue.count > 0) {
+        cleanup_free char *path = clamp->queue.paths[--clamp->queue.count];
+        result = clamp_directory(clamp, root, path);
     }
 }
 
-static void clamp_complete(napi_env env, napi_status status, void *data) {
-    struct clamp_job *job = data;
+static napi_value clamp_result(napi_env env, struct pool_job *job) {
     napi_value count = NULL;
-    if (status != napi_ok && job->error == 0)
-        job->error = ECANCELED;
-    if (job->error == 0 && napi_create_double(env, (double)job->entries, &count) == napi_ok)
-        napi_resolve_deferred(env, job->deferred, count);
-    else
-        napi_reject_deferred(env, job->deferred,
-                             make_errno_error(env, job->error == 0 ? ENOMEM : job->error,
-                                              job->step == NULL ? "clampTimes" : job->step,
-                                              job->failed == NULL ? job->root : job->failed, NULL));
-    napi_delete_async_work(env, job->work);
-    clamp_job_free(job);
+    napi_create_double(env, (double)((struct clamp_job *)job)->entries, &count);
+    return count;
 }
 
 /* clampTimes(path, seconds): a promise of the number of entries below it. */
 static napi_value clamp_times(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
-    cleanup_clamp struct clamp_job *job = calloc(1, sizeof *job);
-    if (job == NULL)
-        return throw_errno(env, ENOMEM, "calloc", NULL);
-    job->root = call_string(&call, 0, "path");
-    if (!call.failed && napi_get_value_int64(env, call.arguments[1], &job->seconds) != napi_ok)
-        call_type_error(&call, "seconds", "a number");
-    if (call.failed)
+    struct clamp_job *clamp = pool_new(env, sizeof *clamp,
+                                       (struct pool_job){.run = clamp_run,
+                                                         .result = clamp_result,
+                                                         .release = clamp_release,
+                                                         .step = "clampTimes"});
+    if (clamp == NULL)
         return NULL;
-    napi_value promise = NULL;
-    if (napi_create_promise(env, &job->deferred, &promise) != napi_ok ||
-        napi_create_async_work(env, NULL, make_string(env, "mydock.clamp"), clamp_execute,
-                               clamp_complete, job, &job->work) != napi_ok)
-        return throw_errno(env, ENOMEM, "napi_create_async_work", NULL);
-    if (napi_queue_async_work(env, job->work) != napi_ok) {
-        napi_delete_async_work(env, job->work);
-        return throw_errno(env, EAGAIN, "napi_queue_async_work", NULL);
-    }
-    job = NULL;
-    return promise;
+    clamp->job.path = clamp->root = call_string(&call, 0, "path");
+    if (!call.failed && napi_get_value_int64(env, call.arguments[1], &clamp->seconds) != napi_ok)
+        call_type_error(&call, "seconds", "a number");
+    return pool_queue_call(&call, &clamp->job);
 }
 
 napi_status register_clamp(napi_env env, napi_value exports) {

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "netns.h"
 #include "module.h"
+#include "pool.h"
 #include "usernamespace.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -63,66 +64,62 @@ static int loopback_up(void) {
 
 /* One createNetns, from its call to its promise. */
 struct creation {
-    napi_async_work work;
-    napi_deferred deferred;
+    struct pool_job job;
     char *path;
     /* Whose it is to be; NULL for ours. */
     char *user_namespace;
-    int error;
-    const char *step;
 };
+
+static void creation_failed(struct creation *creation, int error, const char *step) {
+    creation->job.error = error;
+    creation->job.step = step;
+}
 
 /* Inside the new namespace. */
 static void fill_and_bind(struct creation *creation) {
-    creation->step = "ioctl SIOCSIFFLAGS";
-    creation->error = loopback_up();
-    if (creation->error != 0)
+    int error = loopback_up();
+    if (error != 0) {
+        creation_failed(creation, error, "ioctl SIOCSIFFLAGS");
         return;
-    creation->step = "open";
+    }
     int file = open(creation->path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
     if (file < 0) {
-        creation->error = errno;
+        creation_failed(creation, errno, "open");
         return;
     }
     close(file);
-    creation->step = "mount";
     if (mount(OWN_NETNS, creation->path, NULL, MS_BIND, NULL) < 0) {
-        creation->error = errno;
+        creation_failed(creation, errno, "mount");
         unlink(creation->path);
     }
 }
 
-static int enter_new(struct creation *creation) {
-    if (creation->user_namespace == NULL)
+/* Returns 0, or -1 with errno and *step set. */
+static int enter_new(const char *user_namespace, const char **step) {
+    *step = "unshare";
+    if (user_namespace == NULL)
         return unshare(CLONE_NEWNET);
-    cleanup_close int netns = network_of_user_namespace(creation->user_namespace, &creation->step);
-    return netns < 0 ? -1 : setns(netns, CLONE_NEWNET);
+    cleanup_close int netns = network_of_user_namespace(user_namespace, step);
+    if (netns < 0)
+        return -1;
+    *step = "setns";
+    return setns(netns, CLONE_NEWNET);
 }
 
-static void create_execute(napi_env env, void *data) {
-    struct creation *creation = data;
-    (void)env;
+static void creation_run(struct pool_job *job) {
+    struct creation *creation = (struct creation *)job;
     cleanup_close int own = open(OWN_NETNS, O_RDONLY | O_CLOEXEC);
-    creation->step = "unshare";
-    if (own < 0 || enter_new(creation) < 0) {
-        creation->error = errno;
+    const char *step = "open";
+    if (own < 0 || enter_new(creation->user_namespace, &step) < 0) {
+        creation_failed(creation, errno, step);
         return;
     }
     fill_and_bind(creation);
     return_to(own);
 }
 
-static void create_complete(napi_env env, napi_status status, void *data) {
-    struct creation *creation = data;
-    if (status != napi_ok && creation->error == 0)
-        creation->error = ECANCELED;
-    if (creation->error == 0)
-        napi_resolve_deferred(env, creation->deferred, make_undefined(env));
-    else
-        napi_reject_deferred(
-            env, creation->deferred,
-            make_errno_error(env, creation->error, creation->step, creation->path, NULL));
-    napi_delete_async_work(env, creation->work);
+static void creation_release(struct pool_job *job) {
+    struct creation *creation = (struct creation *)job;
     free(creation->path);
     free(creation->user_namespace);
     free(creation);
@@ -130,30 +127,14 @@ static void create_complete(napi_env env, napi_status status, void *data) {
 
 static napi_value create_netns(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
-    cleanup_free char *path = call_string(&call, 0, "path");
-    cleanup_free char *user_namespace =
-        call_absent(&call, 1) ? NULL : call_string(&call, 1, "userNamespace");
-    napi_value promise = NULL;
-    if (call.failed)
-        return NULL;
-    cleanup_free struct creation *creation = calloc(1, sizeof *creation);
+    struct creation *creation = pool_new(
+        env, sizeof *creation, (struct pool_job){.run = creation_run, .release = creation_release});
     if (creation == NULL)
-        return throw_errno(env, ENOMEM, "calloc", NULL);
-    if (napi_create_promise(env, &creation->deferred, &promise) != napi_ok ||
-        napi_create_async_work(env, NULL, make_string(env, "mydock.createNetns"), create_execute,
-                               create_complete, creation, &creation->work) != napi_ok)
-        return throw_errno(env, ENOMEM, "napi_create_async_work", NULL);
-    creation->path = path;
-    creation->user_namespace = user_namespace;
-    if (napi_queue_async_work(env, creation->work) != napi_ok) {
-        napi_delete_async_work(env, creation->work);
-        return throw_errno(env, EAGAIN, "napi_queue_async_work", NULL);
-    }
-    /* All belong to the work now. */
-    path = NULL;
-    user_namespace = NULL;
-    creation = NULL;
-    return promise;
+        return NULL;
+    creation->job.path = creation->path = call_string(&call, 0, "path");
+    if (!call_absent(&call, 1))
+        creation->user_namespace = call_string(&call, 1, "userNamespace");
+    return pool_queue_call(&call, &creation->job);
 }
 
 static napi_value interface_index(napi_env env, napi_callback_info info) {

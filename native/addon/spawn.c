@@ -172,12 +172,13 @@ static void spawn_release(struct pool_job *job) {
 static napi_value spawn(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
     napi_value options = call.arguments[0];
-    struct spawn_job *spawn = calloc(1, sizeof *spawn);
+    struct spawn_job *spawn = pool_new(
+        env, sizeof *spawn,
+        (struct pool_job){
+            .run = spawn_run, .result = spawn_result, .release = spawn_release, .step = "clone"});
     if (spawn == NULL)
-        return throw_errno(env, ENOMEM, "calloc", NULL);
+        return NULL;
     size_t fd_count = 0;
-    spawn->job = (struct pool_job){
-        .run = spawn_run, .result = spawn_result, .release = spawn_release, .step = "clone"};
     spawn->file = call_value_string(&call, call_property(&call, options, "file"), "file");
     spawn->arguments =
         call_value_strings(&call, call_property(&call, options, "args"), "args", NULL);
@@ -194,11 +195,7 @@ static napi_value spawn(napi_env env, napi_callback_info info) {
         .fd_count = fd_count,
         .step = "clone",
     };
-    if (call.failed) {
-        spawn_release(&spawn->job);
-        return NULL;
-    }
-    return pool_queue(env, &spawn->job);
+    return pool_queue_call(&call, &spawn->job);
 }
 
 static napi_value reap(napi_env env, napi_callback_info info) {

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "module.h"
+#include "pool.h"
 #include "tree.h"
 #include "tree_listing.h"
 #include <dirent.h>
@@ -82,10 +83,9 @@ int tree_read_xattrs(const char *path, uint32_t entry, struct text *xattrs) {
     return 0;
 }
 
-/* One call under way. All that is in it is freed when it is complete. */
+/* One call under way. */
 struct list_job {
-    napi_async_work work;
-    napi_deferred deferred;
+    struct pool_job job;
     /* Its own descriptor: the caller may close the root meanwhile. */
     int root;
     char *path;
@@ -95,31 +95,23 @@ struct list_job {
     struct text links;
     struct text xattrs;
     uint32_t count;
-    /* What failed, with its errno. */
-    const char *step;
-    int error;
 };
 
-static void list_job_free(struct list_job *job) {
-    if (job->root >= 0)
-        close(job->root);
-    free(job->path);
-    free(job->names.data);
-    free(job->fields.data);
-    free(job->links.data);
-    free(job->xattrs.data);
-    free(job);
+static void list_release(struct pool_job *job) {
+    struct list_job *list = (struct list_job *)job;
+    if (list->root >= 0)
+        close(list->root);
+    free(list->path);
+    free(list->names.data);
+    free(list->fields.data);
+    free(list->links.data);
+    free(list->xattrs.data);
+    free(list);
 }
-
-static void cleanup_job_pointer(struct list_job **job) {
-    if (*job != NULL)
-        list_job_free(*job);
-}
-#define cleanup_job __attribute__((cleanup(cleanup_job_pointer)))
 
 static int list_failed(struct list_job *job, int error, const char *step) {
-    job->step = step;
-    job->error = error;
+    job->job.step = step;
+    job->job.error = error;
     return error;
 }
 
@@ -145,9 +137,8 @@ static int list_name(struct list_job *job, int fd, const char *name) {
     return error == 0 ? 0 : list_failed(job, error, "listxattr");
 }
 
-static void list_execute(napi_env env, void *data) {
-    struct list_job *job = data;
-    (void)env;
+static void list_run(struct pool_job *work) {
+    struct list_job *job = (struct list_job *)work;
     int fd = tree_open(job->root, job->path, O_RDONLY | O_DIRECTORY);
     if (fd < 0) {
         list_failed(job, errno, "openat2");
@@ -175,8 +166,8 @@ static void list_execute(napi_env env, void *data) {
     closedir(dir);
 }
 
-/* NULL where there is no memory. */
-static napi_value list_value(napi_env env, const struct list_job *job) {
+static napi_value list_result(napi_env env, struct pool_job *work) {
+    const struct list_job *job = (struct list_job *)work;
     napi_value result;
     napi_value fields = tree_numbers(env, job->fields.data, job->fields.length);
     napi_value xattrs = tree_xattrs_value(env, &job->xattrs);
@@ -189,45 +180,22 @@ static napi_value list_value(napi_env env, const struct list_job *job) {
     return result;
 }
 
-static void list_complete(napi_env env, napi_status status, void *data) {
-    struct list_job *job = data;
-    napi_value result = NULL;
-    if (status != napi_ok && job->error == 0)
-        list_failed(job, ECANCELED, "readdir");
-    if (job->error == 0 && (result = list_value(env, job)) == NULL)
-        list_failed(job, ENOMEM, "readdir");
-    if (job->error == 0)
-        napi_resolve_deferred(env, job->deferred, result);
-    else
-        napi_reject_deferred(env, job->deferred,
-                             make_errno_error(env, job->error, job->step, job->path, NULL));
-    napi_delete_async_work(env, job->work);
-    list_job_free(job);
-}
-
 /* treeList(rootFd, path, withXattrs): a promise of {names, fields, links, xattrs}, unsorted. */
 napi_value tree_list(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
-    cleanup_job struct list_job *job = calloc(1, sizeof *job);
-    if (job == NULL)
-        return throw_errno(env, ENOMEM, "calloc", NULL);
-    job->root = -1;
-    int root = call_int32(&call, 0, "rootFd");
-    job->path = call_string(&call, 1, "path");
-    job->with_xattrs = call_bool(&call, 2, "withXattrs");
-    if (call.failed)
+    struct list_job *list = pool_new(
+        env, sizeof *list,
+        (struct pool_job){
+            .run = list_run, .result = list_result, .release = list_release, .step = "readdir"});
+    if (list == NULL)
         return NULL;
-    if ((job->root = fcntl(root, F_DUPFD_CLOEXEC, 0)) < 0)
-        return throw_errno(env, errno, "fcntl", job->path);
-    napi_value promise = NULL;
-    if (napi_create_promise(env, &job->deferred, &promise) != napi_ok ||
-        napi_create_async_work(env, NULL, make_string(env, "mydock.treeList"), list_execute,
-                               list_complete, job, &job->work) != napi_ok)
-        return throw_errno(env, ENOMEM, "napi_create_async_work", NULL);
-    if (napi_queue_async_work(env, job->work) != napi_ok) {
-        napi_delete_async_work(env, job->work);
-        return throw_errno(env, EAGAIN, "napi_queue_async_work", NULL);
+    list->root = -1;
+    int root = call_int32(&call, 0, "rootFd");
+    list->job.path = list->path = call_string(&call, 1, "path");
+    list->with_xattrs = call_bool(&call, 2, "withXattrs");
+    if (!call.failed && (list->root = fcntl(root, F_DUPFD_CLOEXEC, 0)) < 0) {
+        throw_errno(env, errno, "fcntl", list->path);
+        call.failed = true;
     }
-    job = NULL;
-    return promise;
+    return pool_queue_call(&call, &list->job);
 }

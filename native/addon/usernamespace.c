@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include "usernamespace.h"
 #include "module.h"
+#include "pool.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -117,27 +118,19 @@ int network_of_user_namespace(const char *path, const char **step) {
 
 /* One createUserNamespace, from its call to its promise. */
 struct creation {
-    napi_async_work work;
-    napi_deferred deferred;
+    struct pool_job job;
     char *path;
     char *uid_map;
     char *gid_map;
-    int error;
-    const char *step;
 };
 
-static void creation_free(struct creation *creation) {
+static void creation_release(struct pool_job *job) {
+    struct creation *creation = (struct creation *)job;
     free(creation->path);
     free(creation->uid_map);
     free(creation->gid_map);
     free(creation);
 }
-
-static void cleanup_creation_pointer(struct creation **creation) {
-    if (*creation != NULL)
-        creation_free(*creation);
-}
-#define cleanup_creation __attribute__((cleanup(cleanup_creation_pointer)))
 
 static int write_map(pid_t pid, const char *file, const char *text) {
     char path[64];
@@ -149,18 +142,18 @@ static int write_map(pid_t pid, const char *file, const char *text) {
 static int fill_and_bind(struct creation *creation, pid_t pid) {
     char namespace[64];
     snprintf(namespace, sizeof namespace, "/proc/%d/ns/user", (int)pid);
-    creation->step = "write uid_map";
+    creation->job.step = "write uid_map";
     if (write_map(pid, "uid_map", creation->uid_map) < 0)
         return -1;
-    creation->step = "write gid_map";
+    creation->job.step = "write gid_map";
     if (write_map(pid, "gid_map", creation->gid_map) < 0)
         return -1;
-    creation->step = "open";
+    creation->job.step = "open";
     int file = open(creation->path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
     if (file < 0)
         return -1;
     close(file);
-    creation->step = "mount";
+    creation->job.step = "mount";
     if (mount(namespace, creation->path, NULL, MS_BIND, NULL) == 0)
         return 0;
     int error = errno;
@@ -169,56 +162,28 @@ static int fill_and_bind(struct creation *creation, pid_t pid) {
     return -1;
 }
 
-static void create_execute(napi_env env, void *data) {
-    struct creation *creation = data;
+static void creation_run(struct pool_job *job) {
     struct child child;
-    (void)env;
-    creation->step = "clone";
     if (child_start(&child, wait_for_the_end, CLONE_NEWUSER, NULL) < 0) {
-        creation->error = errno;
+        job->error = errno;
         return;
     }
-    if (fill_and_bind(creation, child.pid) < 0)
-        creation->error = errno;
+    if (fill_and_bind((struct creation *)job, child.pid) < 0)
+        job->error = errno;
     child_end(&child);
-}
-
-static void create_complete(napi_env env, napi_status status, void *data) {
-    struct creation *creation = data;
-    if (status != napi_ok && creation->error == 0)
-        creation->error = ECANCELED;
-    if (creation->error == 0)
-        napi_resolve_deferred(env, creation->deferred, make_undefined(env));
-    else
-        napi_reject_deferred(
-            env, creation->deferred,
-            make_errno_error(env, creation->error, creation->step, creation->path, NULL));
-    napi_delete_async_work(env, creation->work);
-    creation_free(creation);
 }
 
 static napi_value create_user_namespace(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
-    cleanup_creation struct creation *creation = calloc(1, sizeof *creation);
-    napi_value promise = NULL;
+    struct creation *creation = pool_new(
+        env, sizeof *creation,
+        (struct pool_job){.run = creation_run, .release = creation_release, .step = "clone"});
     if (creation == NULL)
-        return throw_errno(env, ENOMEM, "calloc", NULL);
-    creation->path = call_string(&call, 0, "path");
+        return NULL;
+    creation->job.path = creation->path = call_string(&call, 0, "path");
     creation->uid_map = call_string(&call, 1, "uidMap");
     creation->gid_map = call_string(&call, 2, "gidMap");
-    if (call.failed)
-        return NULL;
-    if (napi_create_promise(env, &creation->deferred, &promise) != napi_ok ||
-        napi_create_async_work(env, NULL, make_string(env, "mydock.createUserNamespace"),
-                               create_execute, create_complete, creation,
-                               &creation->work) != napi_ok)
-        return throw_errno(env, ENOMEM, "napi_create_async_work", NULL);
-    if (napi_queue_async_work(env, creation->work) != napi_ok) {
-        napi_delete_async_work(env, creation->work);
-        return throw_errno(env, EAGAIN, "napi_queue_async_work", NULL);
-    }
-    creation = NULL;
-    return promise;
+    return pool_queue_call(&call, &creation->job);
 }
 
 static napi_value mount_idmapped(napi_env env, napi_callback_info info) {
