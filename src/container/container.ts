@@ -40,6 +40,8 @@ export class Container {
   supervisor: Supervisor | undefined;
   /** Settles when what the last run held is given back; a start waits for it. */
   teardown: Promise<void> = Promise.resolve();
+  /** Some of it could not be given back yet (exit.ts). */
+  owesRelease = false;
   /** Not to be removed at the end of its run, `--rm` or not: a restart is under way. */
   keep = false;
   /** What its run holds, as far as events have told: networks by ID (network.ts), volumes (volume-events.ts). */
@@ -51,6 +53,8 @@ export class Container {
   stopping = false;
   /** Somebody removes it, or waits for what is under way to do so (remove.ts). */
   removing = false;
+  /** A removal that nobody waits for is tried again until it succeeds (after-run.ts). */
+  removalOwed = false;
   healthMonitor: HealthMonitor | undefined;
   /** Milliseconds before the next restart of an unhealthy container; 0 once it was healthy. */
   unhealthyDelayMs = 0;

@@ -4,8 +4,9 @@
  */
 
 import { existsSync } from 'node:fs';
-import { errorMessage } from '../base/errors.ts';
+import { errorMessage, InternalError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
+import { retryLater } from '../base/retry-later.ts';
 import { step, stepSync } from '../base/steps.ts';
 import type { ExitRecord } from '../native/supervisor-protocol.ts';
 import { volumeNames } from '../volume/run-mounts.ts';
@@ -33,9 +34,9 @@ export function handleExit(engine: EngineContext, container: Container, exit: Ex
   container.supervisor?.disconnect();
   container.supervisor = undefined;
   for (const session of container.execs.values()) session.abandoned();
-  container.teardown = releaseRun(engine, container).catch((error: unknown) => {
-    log.error({ container: container.id, error: errorMessage(error) }, 'cannot clean up after a run');
-  });
+  container.teardown = releaseRun(engine, container).catch((error: unknown) =>
+    releaseLater(engine, container, error),
+  );
   if (end.oomKilled) engine.events.container(container, 'oom');
   const restart = willRestart(engine, container, end);
   if (container.record.ending?.restarts !== true) delete container.record.ending;
@@ -49,6 +50,38 @@ export function handleExit(engine: EngineContext, container: Container, exit: Ex
     execDuration: String(Math.max(0, Math.floor(runMs(end) / 1000))),
   });
   engine.afterRun(container, runMs(end));
+}
+
+/**
+ * Gives back what the last run held, if that has not been possible yet. To be called under the mutex. Throws Internal
+ * where it still is not.
+ */
+export async function settleRun(engine: EngineContext, container: Container): Promise<void> {
+  await container.teardown;
+  if (!container.owesRelease) return;
+  try {
+    await releaseRun(engine, container);
+  } catch (error) {
+    throw new InternalError(`cannot clean up after the last run of container ${container.id}`, error);
+  }
+  container.owesRelease = false;
+}
+
+/** What a run held could not be given back: the next start or removal does it, or this by itself. */
+export function releaseLater(engine: EngineContext, container: Container, error: unknown): void {
+  log.error(
+    { container: container.id, error: errorMessage(error) },
+    'cannot clean up after a run: it is tried again',
+  );
+  if (container.owesRelease) return;
+  container.owesRelease = true;
+  const again = (): Promise<void> =>
+    container.mutex.run(async () => {
+      if (engine.accepting()) await settleRun(engine, container);
+    });
+  retryLater(again, (still) =>
+    log.debug({ container: container.id, error: errorMessage(still) }, 'still cannot clean up after a run'),
+  );
 }
 
 /** Gives back what a run held: mounts, network, run-time files. Idempotent. */

@@ -6,6 +6,7 @@ import { step, stepSync } from '../base/steps.ts';
 import { mountedLayers } from '../volume/mount-points.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
+import { settleRun } from './exit.ts';
 import { containerPaths } from './paths.ts';
 import type { ContainerRecord } from './record.ts';
 import { discardHome } from './removed-homes.ts';
@@ -64,7 +65,7 @@ export async function removeContainer(
     await endRun(engine, container, { signal: 'SIGKILL', timeoutSec: 0 });
   }
   clearTimeout(container.restartTimer);
-  await container.teardown;
+  await settleRun(engine, container);
   const { id } = container;
   // For the next daemon, where this one does not come to the end.
   container.record.removesVolumes = options.volumes;

@@ -11,6 +11,7 @@ import { makeDirectory } from '../base/make-directory.ts';
 import type { EventMessage, ExitRecord } from '../native/supervisor-protocol.ts';
 import type { Sandbox } from '../network/model.ts';
 import { volumeNames } from '../volume/run-mounts.ts';
+import { removeLater } from './after-run.ts';
 import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import { sweepImageTrees } from './changes.ts';
 import type { Container } from './container.ts';
@@ -321,10 +322,9 @@ async function finishRemoval(engine: EngineContext, container: Container): Promi
   const { state, hostConfig, removesVolumes, ending } = container.record;
   const ended = state.status === 'exited' && endOf(state).finishedAt !== '' && ending?.restarts !== true;
   if (state.status !== 'removing' && !(hostConfig.AutoRemove === true && ended)) return;
-  await container.mutex.run(() =>
-    removeContainer(engine, container, {
-      force: false,
-      volumes: hostConfig.AutoRemove === true || removesVolumes === true,
-    }),
-  );
+  const volumes = hostConfig.AutoRemove === true || removesVolumes === true;
+  // One that cannot be removed must not keep the daemon from the others.
+  await container.mutex
+    .run(() => removeContainer(engine, container, { force: false, volumes }))
+    .catch((error: unknown) => removeLater(engine, container, { volumes, error }));
 }

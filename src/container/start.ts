@@ -24,7 +24,7 @@ import { makeBaseMountPoints } from './base-mount-points.ts';
 import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
-import { releaseRun } from './exit.ts';
+import { releaseLater, releaseRun, settleRun } from './exit.ts';
 import { fillUnfilledVolumes } from './fill-volumes.ts';
 import { watchHealth } from './health-monitor.ts';
 import { withDefaultUlimits } from './limit-defaults.ts';
@@ -67,8 +67,8 @@ export async function startContainer(engine: EngineContext, container: Container
   container.oomKilled = false;
   delete container.record.pausedForCommit;
   delete container.record.ending;
-  await container.teardown;
   try {
+    await settleRun(engine, container);
     await run(engine, container);
   } catch (error) {
     await fail(engine, container, error);
@@ -304,8 +304,9 @@ async function fail(engine: EngineContext, container: Container, error: unknown)
       containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id).bundle,
     );
     await releaseRun(engine, container);
+    container.owesRelease = false;
   } catch (cleanup) {
-    log.error({ container: container.id, error: errorMessage(cleanup) }, 'cannot undo a failed start');
+    releaseLater(engine, container, cleanup);
   }
   for (const pending of container.pendingAttachments) pending.close();
   container.pendingAttachments.clear();
