@@ -9,6 +9,7 @@ import { availableParallelism } from 'node:os';
 import { setImmediate as turn } from 'node:timers/promises';
 import { InternalError } from '../../base/errors.ts';
 import { step } from '../../base/steps.ts';
+import { Turns } from '../../base/turns.ts';
 import type { ByteString } from '../../image/layers/tar/byte-string.ts';
 import { DIGEST_BYTES, digestTreeFiles } from '../../image/layers/tree-digests.ts';
 import { WorkerPool } from '../../image/layers/work/worker-pool.ts';
@@ -25,7 +26,6 @@ import {
 import type { FileTable } from './file-table.ts';
 import type { Match, SelectedNode } from './selection.ts';
 import { type FileEntry, TreeFiles } from './tree-files.ts';
-import { Turns } from './turns.ts';
 
 /** Up to here reading on this thread is quicker than waking another one. */
 const AT_ONCE_BYTES = 2 * 1024 * 1024;

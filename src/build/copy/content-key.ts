@@ -3,12 +3,12 @@
  * which they are results of the build. Two copies with the same key and definition upon the same root are the same.
  */
 import { createHash, type Hash } from 'node:crypto';
+import type { Turns } from '../../base/turns.ts';
 import { TREE_FIELDS } from '../../native/tree.ts';
 import { digestOf } from './content-digests.ts';
 import type { FileTable } from './file-table.ts';
 import { forEachChild, type Match, type SelectedNode } from './selection.ts';
 import type { FileEntry } from './tree-files.ts';
-import type { Turns } from './turns.ts';
 
 /** What a source came to. */
 export type SelectedSource =

@@ -5,6 +5,7 @@
  */
 import { closeSync } from 'node:fs';
 import { InvalidParameterError } from '../../base/errors.ts';
+import type { Turns } from '../../base/turns.ts';
 import { type ByteString, byteString, bytesOf } from '../../image/layers/tar/byte-string.ts';
 import { TREE_FIELDS, treeAddon } from '../../native/tree.ts';
 import type { SourceTree } from '../source/source-tree.ts';
@@ -17,7 +18,6 @@ import type { FileTable } from './file-table.ts';
 import type { ModeChange } from './mode-change.ts';
 import type { Match, SelectedNode } from './selection.ts';
 import { type FileEntry, utf8 } from './tree-files.ts';
-import type { Turns } from './turns.ts';
 
 export interface WriterOptions {
   /** Absolute, cleaned but for what stands at its end. */

@@ -8,6 +8,7 @@ import { closeSync, openSync } from 'node:fs';
 import { posix } from 'node:path';
 import { InvalidParameterError } from '../../base/errors.ts';
 import { step } from '../../base/steps.ts';
+import { Turns } from '../../base/turns.ts';
 import type { CommittedLayer, Snapshotter } from '../../image/layers/snapshotter.ts';
 import { byteString } from '../../image/layers/tar/byte-string.ts';
 import { O_DIRECTORY, O_PATH } from '../../native/inside-root.ts';
@@ -23,7 +24,6 @@ import type { FileDigests } from './file-digests.ts';
 import { parseModeChange } from './mode-change.ts';
 import { type SelectionOptions, selectMatches } from './selection.ts';
 import { TreeFiles } from './tree-files.ts';
-import { Turns } from './turns.ts';
 
 export interface CopyEnvironment {
   snapshotter: Pick<Snapshotter, 'create'>;

@@ -4,12 +4,12 @@
  */
 import { InvalidParameterError } from '../../base/errors.ts';
 import { IgnoreRules } from '../../base/ignore/ignore-rules.ts';
+import { ENTRIES_AT_ONCE, Turns } from '../../base/turns.ts';
 import { type ByteString, byteString, EMPTY } from '../../image/layers/tar/byte-string.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 import { below, parentOf } from './entry-path.ts';
 import { FileTable } from './file-table.ts';
 import { type FileEntry, TreeFiles, utf8 } from './tree-files.ts';
-import { ENTRIES_AT_ONCE, Turns } from './turns.ts';
 import { compileWildcard, hasWildcard } from './wildcard.ts';
 
 /** A directory that is copied. */

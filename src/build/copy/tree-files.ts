@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { errnoCode, InvalidParameterError } from '../../base/errors.ts';
+import { ENTRIES_AT_ONCE, Turns } from '../../base/turns.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../image/layers/native-archive.ts';
 import { type ByteString, bytesOf, EMPTY } from '../../image/layers/tar/byte-string.ts';
 import type { TarXattr } from '../../image/layers/tar/tar-format.ts';
@@ -12,7 +13,6 @@ import { STATE_FROM, TREE_FIELDS, type TreeListing, type TreeXattrs, treeAddon }
 import type { IgnoreRules, SourceTree } from '../source/source-tree.ts';
 import type { WalkedFolders } from '../source/walked-folders.ts';
 import { baseOf, parentOf } from './entry-path.ts';
-import { ENTRIES_AT_ONCE, Turns } from './turns.ts';
 
 /** More links than this on the way to a file are a circle, as the kernel sees it too. */
 const LINKS_MAX = 40;

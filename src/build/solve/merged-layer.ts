@@ -4,6 +4,7 @@
  * whiteout, name by name, so that no opaque directory is needed.
  */
 import { InvalidParameterError } from '../../base/errors.ts';
+import { Turns } from '../../base/turns.ts';
 import type { DiffID } from '../../image/digest.ts';
 import { TAR_TYPES } from '../../image/layers/native-archive.ts';
 import type {
@@ -17,7 +18,6 @@ import { pathMeaning, whiteoutName } from '../../image/layers/tar/entry-path.ts'
 import { TarReader } from '../../image/layers/tar/tar-reader.ts';
 import { TREE_FIELDS } from '../../native/tree.ts';
 import { type FileEntry, TreeFiles, utf8 } from '../copy/tree-files.ts';
-import { Turns } from '../copy/turns.ts';
 import type { NewLayers } from '../new-layers.ts';
 import type { BuildParts } from './build-parts.ts';
 

@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import type { ImageID } from '../digest.ts';
 import { type TestLayer, testImage, testLayer } from '../testing/image-builder.ts';
 import { PullBench } from '../testing/pull-bench.ts';
+import type { ListedImage } from './image-list.ts';
+import { type PrunedStore, pruneImages } from './image-prune.ts';
 import type { Image, PruneOptions } from './image-store.ts';
 
 const OPTIONS: PruneOptions = {
@@ -80,6 +82,33 @@ test('all: what a container was made from keeps every name, all else goes', asyn
     [['other:latest', 'used:1', 'used:2']],
   );
   assert.equal(freedBytes, 0);
+});
+
+test('others get their turn between images', async () => {
+  const image = { repoTags: [], repoDigests: [] } as unknown as ListedImage;
+  const count = 5;
+  let turns = 0;
+  let pruning = true;
+  const other = (): void => {
+    turns += 1;
+    if (pruning) setImmediate(other);
+  };
+  setImmediate(other);
+  const store: PrunedStore = {
+    list: () => Array.from({ length: count }, () => image),
+    has: () => true,
+    children: () => [],
+    isOfTaggedIndex: () => false,
+    removal: () => {
+      const end = performance.now() + 11;
+      while (performance.now() < end);
+      return Promise.resolve({ items: [], images: [], freedBytes: 1 });
+    },
+  };
+  const { freedBytes } = await pruneImages(store, OPTIONS);
+  pruning = false;
+  assert.equal(freedBytes, count);
+  assert.ok(turns >= count - 1, `${turns} turns`);
 });
 
 test('filters, abortion, and one prune at a time', async () => {

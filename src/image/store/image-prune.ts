@@ -5,6 +5,7 @@
  */
 import { ConflictError, errorMessage, NotFoundError } from '../../base/errors.ts';
 import { log } from '../../base/log.ts';
+import { Turns } from '../../base/turns.ts';
 import type { ImageID } from '../digest.ts';
 import type { ListedImage } from './image-list.ts';
 import type { ImageUser, Removal, RemovedItem, RemoveOptions } from './image-removal.ts';
@@ -33,10 +34,12 @@ export interface PrunedStore {
   removal(nameOrId: string, options: RemoveOptions): Promise<Removal>;
 }
 
-/** An image that something begins to need in the meantime stays. */
+/** An image that something begins to need in the meantime stays. Others get their turn, however many images there are. */
 export async function pruneImages(store: PrunedStore, options: PruneOptions): Promise<PruneResult> {
   const result: PruneResult = { removed: [], freedBytes: 0 };
+  const turns = new Turns();
   for (const image of store.list().filter(options.matches)) {
+    await turns.take();
     if (options.signal.aborted) break;
     const names = [...image.repoTags, ...image.repoDigests];
     if (options.danglingOnly && (image.repoTags.length > 0 || store.isOfTaggedIndex(image.id))) continue;
