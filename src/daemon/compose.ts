@@ -156,12 +156,13 @@ export async function composeDaemon(
         apparmor,
       }),
   );
-  images.setLayerUsers(() =>
-    engine
-      .all()
-      .flatMap(({ record }) => [...record.layers, ...mountedLayers(record.mounts)])
-      .concat(steps.layers()),
-  );
+  images.setLayerUsers(function* () {
+    for (const { record } of engine.all()) {
+      yield* record.layers;
+      yield* mountedLayers(record.mounts);
+    }
+    yield* steps.layers();
+  });
   await inSpan('open', 'containers', () => engine.restore(supervisors));
   steps.sweep();
   await images.sweep();

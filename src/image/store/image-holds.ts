@@ -114,13 +114,7 @@ export class ImageHolds {
   async collect(layers: Iterable<DiffID>, blobs: Iterable<Digest>): Promise<number> {
     const { tables, layersInUse } = this.#options;
     const freedBytes = this.#removeBlobs([...blobs, ...this.#leftBlobs]);
-    // All containers and builds are asked, so only where the answer counts.
-    let inUse: ReadonlySet<DiffID> | undefined;
-    const isInUse = (diffId: DiffID): boolean => {
-      inUse ??= new Set(layersInUse());
-      return inUse.has(diffId);
-    };
-    const removals: Promise<number>[] = [];
+    const unneeded = new Set<DiffID>();
     for (const diffId of new Set([...layers, ...this.#leftLayers])) {
       this.#leftLayers.delete(diffId);
       if (this.#held.has(diffId)) {
@@ -128,9 +122,14 @@ export class ImageHolds {
         continue;
       }
       this.#deferredLayers.delete(diffId);
-      if (!tables.hasLayer(diffId) && !isInUse(diffId)) removals.push(this.#removeOrLeave(diffId));
+      if (!tables.hasLayer(diffId)) unneeded.add(diffId);
     }
-    const freed = await Promise.all(removals);
+    // All containers and builds are asked, so only where the answer counts, and no longer than it does.
+    for (const layer of unneeded.size === 0 ? [] : layersInUse()) {
+      unneeded.delete(layer);
+      if (unneeded.size === 0) break;
+    }
+    const freed = await Promise.all([...unneeded].map((diffId) => this.#removeOrLeave(diffId)));
     return freed.reduce((sum, bytes) => sum + bytes, freedBytes);
   }
 

@@ -245,6 +245,13 @@ test('the users of layers are asked only for what no image has: removing one of 
   await bench.images.collectLayers([kept.diffId, free.diffId]);
   assert.equal(asked, 1);
   assert.deepEqual(bench.snapshotter.layers(), [kept.diffId]);
+  bench.snapshotter.stored.set(free.diffId, free.tar);
+  bench.images.setLayerUsers(function* () {
+    yield free.diffId;
+    assert.fail('the answer is known');
+  });
+  await bench.images.collectLayers([free.diffId]);
+  assert.deepEqual(bench.snapshotter.layers().sort(), [kept.diffId, free.diffId].sort());
 });
 
 test('a hold keeps layers and blobs; what was to go meanwhile goes when it ends', async () => {
