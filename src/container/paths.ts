@@ -45,15 +45,15 @@ export function containerPaths(dataRoot: string, execRoot: string, id: string): 
   const bundle = join(bundlesDirectory(execRoot), id);
   return {
     home,
-    hostname: join(home, 'hostname'),
-    hosts: join(home, 'hosts'),
-    resolvConf: join(home, 'resolv.conf'),
-    log: join(home, `${id}-json.log`),
-    upper: join(home, 'upper'),
-    work: join(home, 'work'),
+    hostname: `${home}/hostname`,
+    hosts: `${home}/hosts`,
+    resolvConf: `${home}/resolv.conf`,
+    log: `${home}/${id}-json.log`,
+    upper: `${home}/upper`,
+    work: `${home}/work`,
     bundle,
-    rootfs: join(bundle, 'rootfs'),
-    exitRecord: join(bundle, 'exit.json'),
+    rootfs: `${bundle}/rootfs`,
+    exitRecord: `${bundle}/exit.json`,
     socket: join(socketsDirectory(execRoot), id),
   };
 }

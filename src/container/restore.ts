@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { errorMessage } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { makeDirectory } from '../base/make-directory.ts';
+import { inSpan } from '../base/spans.ts';
 import type { EventMessage, ExitRecord } from '../native/supervisor-protocol.ts';
 import type { Sandbox } from '../network/model.ts';
 import { volumeNames } from '../volume/run-mounts.ts';
@@ -58,20 +59,24 @@ export async function restoreContainers(engine: EngineContext): Promise<void> {
   ]) {
     makeDirectory(directory, 0o700);
   }
-  await Promise.all(engine.containers.all().map((container) => takeOverSafely(engine, container)));
+  await inSpan('open', 'supervisors', () =>
+    Promise.all(engine.containers.all().map((container) => takeOverSafely(engine, container))),
+  );
   const live = new Set(
     engine.containers
       .all()
       .filter(({ running }) => running)
       .map(({ id }) => id),
   );
+  log.info({ running: live.size }, 'running containers are taken over');
   releaseStrayReferences(engine);
   await engine.volumes.unmountUnused();
-  for (const [id, sandbox] of await engine.networks.reconcile(live)) {
+  const sandboxes = await inSpan('open', 'sandboxes', () => engine.networks.reconcile(live));
+  for (const [id, sandbox] of sandboxes) {
     const container = engine.containers.find(id);
     if (container?.running === true) adoptSandbox(engine, container, sandbox);
   }
-  await sweepBundles(engine, live);
+  await inSpan('open', 'bundles', () => sweepBundles(engine, live));
   const { containers, userNamespaces } = engine;
   userNamespaces.sweep({
     runs: (id) => live.has(id) || containers.isUnreadable(id),
@@ -237,7 +242,7 @@ async function takeOver(engine: EngineContext, container: Container): Promise<vo
     engine.volumes.adopt(volumeNames(container.record.mounts), container.id);
     watchHealth(engine, container, true);
     readPaused(engine, container);
-    log.info({ container: container.id }, 'took over a running container');
+    log.debug({ container: container.id }, 'took over a running container');
   } else {
     container.supervisor = undefined;
     supervisor.disconnect();
