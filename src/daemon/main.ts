@@ -2,6 +2,7 @@
  * mydockd: reads the configuration, and serves the API until a signal ends it or another mydockd takes over.
  * Containers outlive it; the next daemon on the same data root takes them over.
  */
+import { flushCompileCache } from 'node:module';
 import { join } from 'node:path';
 import { CommanderError } from 'commander';
 import { errorMessage } from '../base/errors.ts';
@@ -17,6 +18,9 @@ import { serve } from './serve.ts';
 
 /** EX_CONFIG of sysexits.h. The unit of systemd tells it from a crash: another start would come to the same. */
 const EXIT_CONFIGURATION = 78;
+
+/** What is compiled by then, the next daemon need not compile: Node would keep it at its own end, which never comes. */
+const CODE_KEPT_AFTER_MS = 10_000;
 
 /** A fault of ours that nobody caught must not take the API down without a word. */
 function reportFaults(): void {
@@ -59,6 +63,7 @@ async function main(): Promise<number> {
   addon().setProcessName('mydockd');
   reportFaults();
   releaseMemoryWhenIdle();
+  setTimeout(() => flushCompileCache(), CODE_KEPT_AFTER_MS).unref();
   let trace: Trace | undefined;
   try {
     if (config.trace !== '') {
