@@ -145,6 +145,10 @@ bool cgroup_has(const struct cgroup_hierarchy *hierarchy, const char *file);
 /* Reads a file of a directory into text, without the newline, cut to the size; -1 with errno set.
  */
 int cgroup_read(int directory_fd, const char *file, char *text, size_t size);
+/* resources.memory.checkBeforeUpdate: fails where the group uses more, by one of its files, than
+ * the limit that another is to have: the kernel would reclaim, and kill where that does not do. */
+int cgroup_check_usage(const struct cgroup_hierarchy *memory, const char *used, const char *limit,
+                       const struct resources *resources, struct error **err);
 /* The error that a limit's controller is not there. */
 int cgroup_missing(const char *controller, const char *limit, struct error **err);
 

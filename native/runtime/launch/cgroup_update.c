@@ -28,6 +28,21 @@ bool cgroup_has(const struct cgroup_hierarchy *hierarchy, const char *file) {
     return faccessat(hierarchy->directory_fd, file, F_OK, 0) == 0;
 }
 
+int cgroup_check_usage(const struct cgroup_hierarchy *memory, const char *used, const char *limit,
+                       const struct resources *resources, struct error **err) {
+    char text[32];
+    if (!resources->check_before_update || !resources->memory_limit.given ||
+        resources->memory_limit.value < 0 ||
+        cgroup_read(memory->directory_fd, used, text, sizeof(text)) < 0)
+        return 0;
+    long long bytes = strtoll(text, NULL, 10);
+    if (bytes <= resources->memory_limit.value)
+        return 0;
+    return error_setf(err, EBUSY, "cgroup", limit,
+                      "rejecting memory limit %lld: %lld bytes are in use",
+                      (long long)resources->memory_limit.value, bytes);
+}
+
 /* What takes a device's line back: the line that stood there, or "no limit" in the file's words. */
 static char *journal_device_line(const char *file, const char *key, char *old) {
     char *line = NULL, *position = NULL;

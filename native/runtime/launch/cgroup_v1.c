@@ -45,23 +45,6 @@ static void v1_add(struct cgroup_value *values, size_t *count, const char *file,
     *count += 1;
 }
 
-/* resources.memory.checkBeforeUpdate: a limit below what is in use makes the kernel reclaim, and
- * kill where that does not do. */
-static int v1_check_usage(const struct cgroup_hierarchy *memory, const struct resources *resources,
-                          struct error **err) {
-    char text[32];
-    if (!resources->check_before_update || !resources->memory_limit.given ||
-        resources->memory_limit.value < 0 ||
-        cgroup_read(memory->directory_fd, "memory.usage_in_bytes", text, sizeof(text)) < 0)
-        return 0;
-    long long used = strtoll(text, NULL, 10);
-    if (used <= resources->memory_limit.value)
-        return 0;
-    return error_setf(err, EBUSY, "cgroup", "memory.limit_in_bytes",
-                      "rejecting memory limit %lld: %lld bytes are in use",
-                      (long long)resources->memory_limit.value, used);
-}
-
 static int v1_limit_memory(struct cgroup *cgroup, const struct resources *resources,
                            struct error **err) {
     struct cgroup_hierarchy *memory = cgroup_find_v1(cgroup, "memory");
@@ -77,7 +60,8 @@ static int v1_limit_memory(struct cgroup *cgroup, const struct resources *resour
     if (!swap.given && accounted && resources->memory_limit.given &&
         resources->memory_limit.value < 0)
         swap = (struct resources_number){true, -1};
-    if (v1_check_usage(memory, resources, err) < 0)
+    if (cgroup_check_usage(memory, "memory.usage_in_bytes", "memory.limit_in_bytes", resources,
+                           err) < 0)
         return -1;
     /* Memory and swap together may not be below memory alone. */
     v1_add(together, &count, "memory.limit_in_bytes", &resources->memory_limit);

@@ -63,21 +63,6 @@ static int v2_limit_or_max(struct cgroup *cgroup, const char *controller, const 
     return v2_text(cgroup, controller, controller, file, limit, text, err);
 }
 
-static int v2_check_usage(const struct cgroup_hierarchy *v2, const struct resources *resources,
-                          struct error **err) {
-    char text[32];
-    if (!resources->check_before_update || !resources->memory_limit.given ||
-        resources->memory_limit.value < 0 ||
-        cgroup_read(v2->directory_fd, "memory.current", text, sizeof(text)) < 0)
-        return 0;
-    long long used = strtoll(text, NULL, 10);
-    if (used <= resources->memory_limit.value)
-        return 0;
-    return error_setf(err, EBUSY, "cgroup", "memory.max",
-                      "rejecting memory limit %lld: %lld bytes are in use",
-                      (long long)resources->memory_limit.value, used);
-}
-
 /* The spec counts memory and swap together, v2 counts swap alone. */
 static int v2_limit_swap(struct cgroup *cgroup, const struct resources *resources,
                          struct error **err) {
@@ -114,7 +99,8 @@ static int v2_limit_memory(struct cgroup *cgroup, const struct resources *resour
     if (cgroup_find_v1(cgroup, "memory") != NULL)
         return 0;
     if (cgroup_find_v2(cgroup) != NULL &&
-        v2_check_usage(cgroup_find_v2(cgroup), resources, err) < 0)
+        cgroup_check_usage(cgroup_find_v2(cgroup), "memory.current", "memory.max", resources, err) <
+            0)
         return -1;
     if (v2_limit_swap(cgroup, resources, err) < 0 ||
         (resources->memory_limit.given &&

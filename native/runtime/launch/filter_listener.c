@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "filter_listener.h"
 #include "../../common/cleanup.h"
+#include "../../common/send_descriptor.h"
 #include "sync.h"
 #include "syscalls.h"
 #include <errno.h>
@@ -66,31 +67,14 @@ static char *listener_message(const struct seccomp_filter *filter,
 }
 
 static int listener_send(int fd, const char *text, int listener) {
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec part = {(void *)text, strlen(text)};
-    struct msghdr packet = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = control.bytes,
-                            .msg_controllen = sizeof(control.bytes)};
-    memset(&control, 0, sizeof(control));
-    control.header.cmsg_level = SOL_SOCKET;
-    control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&control.header), &listener, sizeof(int));
-    while (part.iov_len > 0) {
-        ssize_t sent = sendmsg(fd, &packet, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
+    for (size_t left = strlen(text); left > 0;) {
+        ssize_t sent = send_descriptor(fd, text, left, listener);
         if (sent <= 0)
             return -1;
-        part.iov_base = (char *)part.iov_base + sent;
-        part.iov_len -= (size_t)sent;
+        text += sent;
+        left -= (size_t)sent;
         /* The descriptor went with the first byte. */
-        packet.msg_control = NULL;
-        packet.msg_controllen = 0;
+        listener = -1;
     }
     return 0;
 }

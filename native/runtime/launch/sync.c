@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "sync.h"
 #include "../../common/cleanup.h"
+#include "../../common/send_descriptor.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,23 +57,7 @@ int sync_connect(int directory_fd, const char *name, struct error **err) {
 }
 
 static int sync_write(int fd, const struct sync_message *message, int attached) {
-    struct iovec part = {(void *)message, sizeof(*message)};
-    struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
-    union sync_control control;
-    if (attached >= 0) {
-        memset(&control, 0, sizeof(control));
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(&control.header), &attached, sizeof(int));
-        packet.msg_control = control.bytes;
-        packet.msg_controllen = sizeof(control.bytes);
-    }
-    ssize_t sent;
-    do {
-        sent = sendmsg(fd, &packet, MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR);
-    return sent < 0 ? -1 : 0;
+    return send_descriptor(fd, message, sizeof(*message), attached) < 0 ? -1 : 0;
 }
 
 int sync_send(int fd, enum sync_type type, pid_t pid, int attached) {

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "channels.h"
 #include "../../common/cleanup.h"
+#include "../../common/send_descriptor.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -61,27 +62,9 @@ int channels_connect(struct channels *channels, struct error **err) {
 }
 
 static int channels_send(const struct channels *channels, int master, struct error **err) {
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
     /* runc sends the terminal's name; receivers show it at most. */
-    static char name[] = "/dev/pts/ptmx";
-    struct iovec part = {name, sizeof(name) - 1};
-    struct msghdr packet = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = control.bytes,
-                            .msg_controllen = sizeof(control.bytes)};
-    memset(&control, 0, sizeof(control));
-    control.header.cmsg_level = SOL_SOCKET;
-    control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&control.header), &master, sizeof(int));
-    ssize_t sent;
-    do {
-        sent = sendmsg(channels->console_fd, &packet, MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR);
-    if (sent < 0)
+    static const char name[] = "/dev/pts/ptmx";
+    if (send_descriptor(channels->console_fd, name, sizeof(name) - 1, master) < 0)
         return error_set(err, errno, "send the terminal to", channels->console_socket);
     return 0;
 }
