@@ -120,7 +120,8 @@ function refuseHostsPowers(hostConfig: HostConfig): void {
  * them is removed, because they have its IDs. Called when the container's record is gone.
  */
 export function releaseRange({ containers, userNamespaces }: EngineContext, record: ContainerRecord): void {
-  const owner = record.userNamespace?.joins ?? record.id;
+  if (record.userNamespace === undefined) return;
+  const owner = record.userNamespace.joins ?? record.id;
   if (!holdsRange(containers, owner)) userNamespaces.ranges.giveBack(owner);
 }
 

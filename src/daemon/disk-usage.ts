@@ -75,11 +75,15 @@ async function measured(path: string): Promise<number> {
 
 async function containers(sources: DiskUsageSources): Promise<DiskUsage['Containers']> {
   const found: DiskUsage['Containers'] = [];
+  // Of few images there are many containers.
+  const imageBytes = new Map<string, number>();
   for (const summary of sources.engine.list({ all: true, limit: 0, filters: {} })) {
     const { home } = containerPaths(sources.dataRoot, sources.execRoot, summary.Id);
-    const image = sources.images.tryResolve(summary.ImageID);
+    const below =
+      imageBytes.get(summary.ImageID) ?? sources.images.tryResolve(summary.ImageID)?.sizeBytes ?? 0;
+    imageBytes.set(summary.ImageID, below);
     const written = await measured(home);
-    found.push({ ...summary, SizeRw: written, SizeRootFs: (image?.sizeBytes ?? 0) + Math.max(0, written) });
+    found.push({ ...summary, SizeRw: written, SizeRootFs: below + Math.max(0, written) });
   }
   return found;
 }

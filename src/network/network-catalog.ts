@@ -63,11 +63,13 @@ export class NetworkCatalog {
 
   /** Throws NotFound, InvalidParameter where several IDs begin so. */
   find(reference: string): NetworkRecord {
-    const networks = this.list();
-    const exact =
-      networks.find(({ id }) => id === reference) ?? networks.find(({ name }) => name === reference);
-    if (exact !== undefined) return exact;
-    const matches = reference === '' ? [] : networks.filter(({ id }) => id.startsWith(reference));
+    const stored = this.#parts.store.network(reference);
+    if (stored?.state === 'ready') return stored.record;
+    const named = this.#parts.store
+      .networks()
+      .find(({ record, state }) => state === 'ready' && record.name === reference)?.record;
+    if (named !== undefined) return named;
+    const matches = reference === '' ? [] : this.list().filter(({ id }) => id.startsWith(reference));
     if (matches.length > 1) {
       throw new InvalidParameterError(
         `network ${reference} is ambiguous (${matches.length} matches found based on ID prefix)`,
