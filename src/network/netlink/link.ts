@@ -13,6 +13,7 @@ import {
   NLM_F_DUMP,
   NLM_F_EXCL,
   parseAttributes,
+  pickAttributes,
 } from './message.ts';
 
 const RTM_NEWLINK = 16;
@@ -368,11 +369,22 @@ export function parseLinkNames(messages: readonly NetlinkMessage[]): Map<number,
   return names;
 }
 
+const LINK_ATTRIBUTES: ReadonlySet<number> = new Set([
+  IFLA_ADDRESS,
+  IFLA_IFNAME,
+  IFLA_MTU,
+  IFLA_LINK,
+  IFLA_MASTER,
+  IFLA_LINKINFO,
+  IFLA_IFALIAS,
+]);
+const PORT_ATTRIBUTES: ReadonlySet<number> = new Set([IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED]);
+
 export function parseLinks(messages: readonly NetlinkMessage[]): Link[] {
   return messages
     .filter((message) => message.type === RTM_NEWLINK)
     .map(({ payload }) => {
-      const attributes = parseAttributes(payload.subarray(LINK_HEADER_BYTES));
+      const attributes = pickAttributes(payload, LINK_HEADER_BYTES, LINK_ATTRIBUTES);
       const info = parseAttributes(attributes.get(IFLA_LINKINFO) ?? Buffer.alloc(0));
       const flags = payload.readUInt32LE(8);
       return {
@@ -395,7 +407,7 @@ export function parseLinks(messages: readonly NetlinkMessage[]): Link[] {
 function portOf(info: ReadonlyMap<number, Buffer>): Pick<Link, 'port'> {
   const data = info.get(IFLA_INFO_SLAVE_DATA);
   if (data === undefined || attributeString(info.get(IFLA_INFO_SLAVE_KIND)) !== 'bridge') return {};
-  const flags = parseAttributes(data);
+  const flags = pickAttributes(data, 0, PORT_ATTRIBUTES);
   const isSet = (flag: number): boolean => (flags.get(flag)?.readUInt8(0) ?? 0) !== 0;
   return { port: { hairpin: isSet(IFLA_BRPORT_MODE), isolated: isSet(IFLA_BRPORT_ISOLATED) } };
 }

@@ -82,6 +82,17 @@ describe('messages', () => {
     assert.equal(message.attributeString(undefined), '');
   });
 
+  it('give the attributes that are asked for, and no others', () => {
+    // Of 5 bytes, of none, and one of type 7 again.
+    const text = Buffer.from('ffff0900070068656c6c6f0000000400030009000700776f726c64000000', 'hex');
+    const all = message.parseAttributes(text.subarray(2));
+    const picked = message.pickAttributes(text, 2, new Set([7, 8]));
+    assert.deepEqual([...all.keys()], [7, 3]);
+    assert.deepEqual([...picked].map(String), ['7,world']);
+    assert.deepEqual(picked.get(7), all.get(7));
+    assert.throws(() => message.pickAttributes(text.subarray(0, -4), 2, new Set()), RangeError);
+  });
+
   it('turn refusals into errors that name the action and say what the kernel said', () => {
     const request = new NetlinkRequest();
     route.deleteLink(request, 'gone0');
@@ -184,6 +195,7 @@ describe('rtnetlink', () => {
           index: 4,
           name: 'v0',
           up: true,
+          carrier: true,
           loopback: false,
           master: 2,
           lower: 0,

@@ -169,6 +169,25 @@ export function findAttribute(buffer: Buffer, start: number, wanted: number): Bu
   return undefined;
 }
 
+/** Those of `wanted` types from `start` on, as `parseAttributes`: of a link the kernel tells fifty, and few are asked for. */
+export function pickAttributes(
+  buffer: Buffer,
+  start: number,
+  wanted: ReadonlySet<number>,
+): Map<number, Buffer> {
+  const picked = new Map<number, Buffer>();
+  for (let at = start; at + 4 <= buffer.length; ) {
+    const length = buffer.readUInt16LE(at);
+    if (length < 4 || at + length > buffer.length) {
+      throw new RangeError(`netlink: attribute of length ${length} at byte ${at} of ${buffer.length}`);
+    }
+    const type = buffer.readUInt16LE(at + 2) & NLA_TYPE_MASK;
+    if (wanted.has(type)) picked.set(type, buffer.subarray(at + 4, at + length));
+    at += align(length);
+  }
+  return picked;
+}
+
 /** Attributes in order, for lists whose elements share one type. */
 export function listAttributes(buffer: Buffer): [type: number, value: Buffer][] {
   const attributes: [number, Buffer][] = [];
