@@ -12,7 +12,7 @@ import { errnoCode, errorMessage, InternalError, UnavailableError } from '../bas
 import { log } from '../base/log.ts';
 import { makeDirectory } from '../base/make-directory.ts';
 import { Mutex } from '../base/mutex.ts';
-import { readMountTable } from '../image/layers/mount-table.ts';
+import { mountsBelow } from '../image/layers/mount-table.ts';
 import { addon } from '../native/addon.ts';
 import { type DriverOptions, isRemote, parseMountWords, splitWords } from './driver-options.ts';
 
@@ -145,17 +145,14 @@ class Places {
 /** The file systems mounted on exactly this path, the topmost last. The path is that of a folder of ours. */
 export function mountedOn(path: string): string[] {
   const mountPoint = realPath(path);
-  return readMountTable()
+  return mountsBelow(mountPoint)
     .filter((entry) => entry.mountPoint === mountPoint)
     .map(({ fileSystem }) => fileSystem);
 }
 
 /** Mount points below a folder, itself included. */
 export function mountPointsBelow(folder: string): string[] {
-  const path = realPath(folder);
-  return readMountTable()
-    .map(({ mountPoint }) => mountPoint)
-    .filter((mountPoint) => mountPoint === path || mountPoint.startsWith(`${path}/`));
+  return mountsBelow(realPath(folder)).map(({ mountPoint }) => mountPoint);
 }
 
 /**

@@ -18,8 +18,25 @@ export interface MountEntry {
 
 /** All mounts, in the order in which they were made: of several on one mount point the last is on top. */
 export function readMountTable(): MountEntry[] {
+  return parseMountTable(readFileSync('/proc/self/mountinfo', 'utf8'));
+}
+
+/** Mounts on a folder and below it. Every running container has several elsewhere, which are not read. */
+export function mountsBelow(
+  folder: string,
+  table = readFileSync('/proc/self/mountinfo', 'utf8'),
+): MountEntry[] {
+  const start = ` ${escapeOctal(folder)}`;
+  if (!table.includes(start)) return [];
+  const lines = table.split('\n').filter((line) => line.includes(start));
+  return parseMountTable(lines.join('\n')).filter(
+    ({ mountPoint }) => mountPoint === folder || mountPoint.startsWith(`${folder}/`),
+  );
+}
+
+function parseMountTable(text: string): MountEntry[] {
   const entries: MountEntry[] = [];
-  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
+  for (const line of text.split('\n')) {
     const fields = line.split(' ');
     /* Optional fields, as many as there are, end with a dash. */
     const dash = fields.indexOf('-', 6);
@@ -37,6 +54,10 @@ export function readMountTable(): MountEntry[] {
     });
   }
   return entries;
+}
+
+function escapeOctal(text: string): string {
+  return text.replace(/[ \t\n\\]/g, (sign) => `\\${sign.charCodeAt(0).toString(8).padStart(3, '0')}`);
 }
 
 /** Blanks, backslashes and the like are written as `\` and three octal digits. */
