@@ -16,10 +16,41 @@ export const DEFAULT_HOST = 'unix:///run/mydock.sock';
 const FIRST_PASSED_FD = 3;
 const TLS_PORT = 2376;
 
-/** Every address to listen on. Throws InvalidParameter or Unavailable naming the host. */
-export function listenAddresses(config: DaemonConfig): ListenAddress[] {
-  const hosts = config.hosts.length === 0 ? [DEFAULT_HOST] : config.hosts;
-  return hosts.flatMap((host) => parseHost(host, config));
+/**
+ * Every address to listen on; of a daemon that takes over, those of `fd://` are known later where none was passed to it
+ * (`inheritedAddresses`). Throws InvalidParameter or Unavailable naming the host.
+ */
+export function listenAddresses(config: DaemonConfig, { takeover = false } = {}): ListenAddress[] {
+  return hostsOf(config).flatMap((host) =>
+    takeover && isFd(host) && passedCount() === 0 ? [] : parseHost(host, config),
+  );
+}
+
+/** Whether the addresses of `fd://` have to be those of the daemon that is taken over. */
+export function wantsInherited(config: DaemonConfig): boolean {
+  return hostsOf(config).some(isFd) && passedCount() === 0;
+}
+
+/** Those that another daemon was passed and hands over: sockets by `listenKey`. Throws as `listenAddresses`, and for none. */
+export function inheritedAddresses(
+  handed: ReadonlyMap<string, number>,
+  config: DaemonConfig,
+): ListenAddress[] {
+  const addresses = [...handed].flatMap(([key, fd]): ListenAddress[] => {
+    const number = /^fd:(\d+)$/.exec(key)?.[1];
+    return number === undefined ? [] : [passedSocket(fd, Number(number), false, config)];
+  });
+  if (addresses.length === 0)
+    throw new UnavailableError('--host fd://: no sockets were passed or handed over to this process');
+  return addresses;
+}
+
+function hostsOf({ hosts }: DaemonConfig): readonly string[] {
+  return hosts.length === 0 ? [DEFAULT_HOST] : hosts;
+}
+
+function isFd(host: string): boolean {
+  return host.startsWith('fd://');
 }
 
 function parseHost(host: string, config: DaemonConfig): ListenAddress[] {
@@ -29,7 +60,7 @@ function parseHost(host: string, config: DaemonConfig): ListenAddress[] {
       throw new InvalidParameterError(`invalid --host "${host}": expected unix:///PATH`);
     return [{ kind: 'unix', path, gid: socketGroup(config.group) }];
   }
-  if (host.startsWith('fd://')) return passedSockets(host, config);
+  if (isFd(host)) return passedSockets(host, config);
   if (host.startsWith('tcp://')) {
     const url = URL.parse(host.replace(/^tcp:/, 'http:'));
     if (url === null || url.hostname === '') throw new InvalidParameterError(`invalid --host "${host}"`);
@@ -42,20 +73,25 @@ function parseHost(host: string, config: DaemonConfig): ListenAddress[] {
   throw new InvalidParameterError(`invalid --host "${host}": expected unix://, fd:// or tcp://`);
 }
 
-function passedSockets(host: string, config: DaemonConfig): ListenAddress[] {
+function passedCount(): number {
   const count = Number(process.env['LISTEN_FDS'] ?? 0);
-  if (Number(process.env['LISTEN_PID'] ?? 0) !== process.pid || !(count > 0)) {
+  return Number(process.env['LISTEN_PID'] ?? 0) === process.pid && count > 0 ? count : 0;
+}
+
+function passedSockets(host: string, config: DaemonConfig): ListenAddress[] {
+  const count = passedCount();
+  if (count === 0) {
     throw new UnavailableError(`--host ${host}: no sockets were passed to this process (LISTEN_FDS)`);
   }
-  return Array.from({ length: count }, (_, index): ListenAddress => {
-    const fd = FIRST_PASSED_FD + index;
-    const isUnix = addon().socketInfo(fd).family === 'unix';
-    return {
-      kind: 'fd',
-      fd,
-      tls: isUnix ? null : requiredTls(`${host} (descriptor ${fd}, not a Unix socket)`, config),
-    };
-  });
+  return Array.from({ length: count }, (_, index) => FIRST_PASSED_FD + index).map((fd) =>
+    passedSocket(fd, fd, true, config),
+  );
+}
+
+function passedSocket(fd: number, number: number, isOpen: boolean, config: DaemonConfig): ListenAddress {
+  const isUnix = addon().socketInfo(fd).family === 'unix';
+  const tls = isUnix ? null : requiredTls(`fd:// (descriptor ${number}, not a Unix socket)`, config);
+  return { kind: 'fd', fd: number, isOpen, tls };
 }
 
 function requiredTls(host: string, config: DaemonConfig): TlsFiles {

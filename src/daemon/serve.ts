@@ -15,7 +15,7 @@ import { composeDaemon, type Daemon } from './compose.ts';
 import type { DaemonConfig } from './config.ts';
 import { dataRootFree } from './data-root-lock.ts';
 import { relayedConnections } from './hijack.ts';
-import { listenAddresses } from './listen-address.ts';
+import { inheritedAddresses, listenAddresses, wantsInherited } from './listen-address.ts';
 import { DATABASE_FILE, MIGRATIONS } from './migrations.ts';
 import { type Preparation, prepareDaemon } from './preparation.ts';
 import { ApiServer, type ListenAddress, listenKey } from './server.ts';
@@ -54,7 +54,7 @@ interface Running {
 
 /** Returns when the process has nothing left to do. Throws where the daemon cannot be started. */
 export async function serve(config: DaemonConfig, { takeover }: { takeover: boolean }): Promise<void> {
-  const addresses = listenAddresses(config);
+  let addresses = listenAddresses(config, { takeover });
   const claim = takeover ? await askForTakeover(config) : undefined;
   // Before anything of the machine is touched: the daemon could not serve there.
   for (const address of addresses) {
@@ -65,6 +65,9 @@ export async function serve(config: DaemonConfig, { takeover }: { takeover: bool
   let held = claim === undefined ? undefined : holdDatabase(join(config.dataRoot, DATABASE_FILE));
   const preparation = await inSpan('open', 'preparation', () => prepareDaemon(config));
   let handed = claim === undefined ? undefined : await inSpan('open', 'hand-over', () => take(claim, config));
+  if (takeover && wantsInherited(config)) {
+    addresses = [...addresses, ...inheritedAddresses(handed?.listen ?? new Map(), config)];
+  }
   let successorOf: Claim | undefined = claim;
   const ended = untilSignal();
   for (;;) {
@@ -79,6 +82,8 @@ export async function serve(config: DaemonConfig, { takeover }: { takeover: bool
     if (outcome === 'handed over') return await linger(running.daemon, ended);
     await takeBack(config, outcome.atMs);
     handed = outcome.handed;
+    // What was passed to this process was closed, and comes back with the rest.
+    addresses = addresses.map((address) => (address.kind === 'fd' ? { ...address, isOpen: false } : address));
   }
 }
 
@@ -97,7 +102,13 @@ async function take(claim: Claim, config: DaemonConfig): Promise<HandedSockets |
 /** Looks at what would keep this daemon from starting before the running one is asked. */
 async function askForTakeover(config: DaemonConfig): Promise<Claim> {
   rehearseMigration(join(config.dataRoot, DATABASE_FILE), MIGRATIONS);
-  return await Claim.ask(config);
+  const claim = await Claim.ask(config);
+  if (wantsInherited(config) && !claim.listeners.some((key) => key.startsWith('fd:'))) {
+    throw new UnavailableError(
+      '--host fd://: no sockets were passed to this process (LISTEN_FDS), nor to the one that runs',
+    );
+  }
+  return claim;
 }
 
 async function open(

@@ -50,8 +50,11 @@ export interface TlsFiles {
 
 export type ListenAddress =
   | { kind: 'unix'; path: string; gid: number }
-  /** A listening socket that was passed to this process; with TLS where it is no Unix socket. */
-  | { kind: 'fd'; fd: number; tls: TlsFiles | null }
+  /**
+   * A listening socket that was passed to this process, or, where it is not open here, to one that hands it over; with
+   * TLS where it is no Unix socket.
+   */
+  | { kind: 'fd'; fd: number; isOpen: boolean; tls: TlsFiles | null }
   | { kind: 'tcp'; host: string; port: number; tls: TlsFiles };
 
 /** One more way in, with routes of its own. */
@@ -156,8 +159,14 @@ export class ApiServer {
     if (address.kind === 'unix') {
       makeSocketFolder(address.path);
       file = await listenOnPath(server, address.path, { uid: 0, gid: address.gid, mode: 0o660 }, handed);
-    } else if (handed !== undefined || address.kind === 'fd') {
-      await listenOnDescriptor(server, handed ?? (address.kind === 'fd' ? address.fd : -1));
+    } else if (address.kind === 'fd' && address.isOpen) {
+      // The same socket as what was handed over under its number, or another one, which is meant then.
+      if (handed !== undefined) closeSync(handed);
+      await listenOnDescriptor(server, address.fd);
+    } else if (handed !== undefined) {
+      await listenOnDescriptor(server, handed);
+    } else if (address.kind === 'fd') {
+      throw new UnavailableError(`cannot listen on fd:// (descriptor ${address.fd}): it was not handed over`);
     } else {
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
