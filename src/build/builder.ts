@@ -192,8 +192,11 @@ export class Builder {
 
   /** The budget is looked at when nobody waits for it. */
   async #over(solved: SolvedBuild): Promise<void> {
-    await solved.release();
-    void this.#keeper.collect();
+    try {
+      await solved.release();
+    } finally {
+      void this.#keeper.collect();
+    }
   }
 
   builds(): BuildInFlight[] {

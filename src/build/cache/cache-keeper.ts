@@ -10,6 +10,9 @@ import { allowedBytes, type CacheBudget, type DiskSpace, defaultBudget } from '.
 import { cacheFilter } from './cache-filter.ts';
 import type { CacheStore } from './cache-store.ts';
 
+/** Steps that change little cost next to nothing, and would never be too much by their bytes. */
+const ENTRIES_MAX = 10_000;
+
 export interface CacheKeeperOptions {
   /** Lies on the disk that the budget is of. */
   directory: string;
@@ -18,6 +21,7 @@ export interface CacheKeeperOptions {
   budget: Partial<CacheBudget>;
   /** In tests. */
   disk?: () => DiskSpace;
+  maxEntries?: number;
 }
 
 interface Kept {
@@ -95,13 +99,26 @@ export class CacheKeeper {
     const disk = this.#disk();
     const budget = { ...defaultBudget(disk), ...this.#options.budget };
     if (!budget.enabled) return;
+    const every = await this.#all();
+    const surplus = oldestFirst(every.filter(({ entry }) => !entry.inUse)).slice(
+      0,
+      Math.max(0, every.length - (this.#options.maxEntries ?? ENTRIES_MAX)),
+    );
+    await this.#removeUntil(surplus, Number.POSITIVE_INFINITY);
+    const gone = new Set(surplus);
     // What an image has too is no cost of the cache, and removing it would free nothing.
-    const all = (await this.#all()).filter(({ entry }) => !entry.shared);
+    const all = every.filter((kept) => !kept.entry.shared && !gone.has(kept));
     const usedBytes = sum(all);
     const excess = usedBytes - allowedBytes(budget, usedBytes, disk);
-    if (excess <= 0) return;
-    const unused = all.filter(({ entry }) => !entry.inUse);
-    const { entries, freedBytes } = await removeUntil(unused, excess, new AbortController().signal);
+    await this.#removeUntil(
+      all.filter(({ entry }) => !entry.inUse),
+      excess,
+    );
+  }
+
+  async #removeUntil(candidates: readonly Kept[], bytes: number): Promise<void> {
+    const { entries, freedBytes } = await removeUntil(candidates, bytes, new AbortController().signal);
+    if (entries.length === 0) return;
     log.info({ entries: entries.length, freedBytes }, 'build cache removed to keep its budget');
   }
 
@@ -120,19 +137,22 @@ function sum(all: readonly Kept[]): number {
   return all.reduce((bytes, { entry }) => bytes + entry.sizeBytes, 0);
 }
 
+function oldestFirst(kept: readonly Kept[]): Kept[] {
+  return kept.toSorted(
+    (a, b) => (a.entry.lastUsedMs ?? a.entry.createdMs) - (b.entry.lastUsedMs ?? b.entry.createdMs),
+  );
+}
+
 /** Longest unused first, until `bytes` of sizes are gone. */
 async function removeUntil(
   candidates: readonly Kept[],
   bytes: number,
   signal: AbortSignal,
 ): Promise<CachePruned> {
-  const order = candidates.toSorted(
-    (a, b) => (a.entry.lastUsedMs ?? a.entry.createdMs) - (b.entry.lastUsedMs ?? b.entry.createdMs),
-  );
   const entries: BuildCacheEntry[] = [];
   let freedBytes = 0;
   let left = bytes;
-  for (const { store, entry } of order) {
+  for (const { store, entry } of oldestFirst(candidates)) {
     if (left <= 0) break;
     signal.throwIfAborted();
     freedBytes += await store.remove(entry.id);

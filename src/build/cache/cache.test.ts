@@ -71,6 +71,22 @@ test('records are found by key and alias, and forgotten with their layer', async
   assert.deepEqual(cache.layers(), []);
 });
 
+test('a record has so many other names and no more; the last one is among them', async () => {
+  const store = new Store();
+  const cache = store.cache();
+  store.add(cache, 'k', '1', 10);
+  store.add(cache, 'other', '1', 10);
+  cache.alias('of another', 'other');
+  let known = 0;
+  for (let i = 0; i < 500; i++) {
+    cache.alias(`quick ${i}`, 'k');
+    assert.equal((await cache.find(`quick ${i}`))?.key, 'k');
+  }
+  for (let i = 0; i < 500; i++) if ((await cache.find(`quick ${i}`)) !== undefined) known++;
+  assert.ok(known <= 64, `${known} names are known`);
+  assert.equal((await cache.find('of another'))?.key, 'other');
+});
+
 test('a layer of two records goes with the second; one in use stays', async () => {
   const store = new Store();
   const cache = store.cache();
@@ -100,7 +116,7 @@ const entry = (id: string, sizeBytes: number, more: Partial<BuildCacheEntry> = {
   ...more,
 });
 
-function keeper(entries: BuildCacheEntry[], budget = {}) {
+function keeper(entries: BuildCacheEntry[], budget = {}, maxEntries = 1000) {
   const removed: string[] = [];
   const store = {
     entries: () => Promise.resolve(entries),
@@ -110,7 +126,8 @@ function keeper(entries: BuildCacheEntry[], budget = {}) {
     },
   };
   const disk = () => ({ totalBytes: 1000, freeBytes: 500 });
-  return { removed, keeper: new CacheKeeper({ directory: '/', stores: [store], budget, disk }) };
+  const options = { directory: '/', stores: [store], budget, disk, maxEntries };
+  return { removed, keeper: new CacheKeeper(options) };
 }
 
 test('the budget takes the longest unused, and neither what is used nor what images share', async () => {
@@ -129,6 +146,22 @@ test('the budget takes the longest unused, and neither what is used nor what ima
   const roomy = keeper(entries);
   await roomy.keeper.collect();
   assert.deepEqual(roomy.removed, []);
+});
+
+test('entries without bytes are too many at some time; the longest unused go, also of images', async () => {
+  const entries = [
+    entry('5', 0),
+    entry('1', 0, { inUse: true }),
+    entry('3', 0),
+    entry('2', 100, { shared: true }),
+    entry('4', 100),
+  ];
+  const one = keeper(entries, {}, 3);
+  await one.keeper.collect();
+  assert.deepEqual(one.removed, ['2', '3']);
+  const both = keeper(entries, { reservedSpaceBytes: 0, maxUsedSpaceBytes: 50, minFreeSpaceBytes: 0 }, 3);
+  await both.keeper.collect();
+  assert.deepEqual(both.removed, ['2', '3', '4']);
 });
 
 test('what a disk allows', () => {

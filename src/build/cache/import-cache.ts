@@ -11,6 +11,7 @@ import type { DiffID } from '../../image/digest.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
 import type { Hold, ImageStore } from '../../image/store/image-store.ts';
 import type { ProgressVertex } from '../progress.ts';
+import { releaseAll } from '../release-all.ts';
 import type { BuiltLayer, CacheMountUse } from '../solve/solved.ts';
 import type { CacheBlob, CacheLayer, CacheRecord } from './cache-document.ts';
 import { cacheMountKey } from './cache-mount-transfer.ts';
@@ -198,9 +199,9 @@ export class ImportCache implements CacheSource {
     const opened = await this.#opened;
     await Promise.allSettled(this.#layers.values());
     await Promise.allSettled(this.#bringing);
-    for (const hold of this.#holds.splice(0)) await hold.release(this.#brought);
     if (!this.#closed) opened?.close?.();
     this.#closed = true;
+    await releaseAll(this.#holds.splice(0).map((hold) => () => hold.release(this.#brought)));
   }
 }
 

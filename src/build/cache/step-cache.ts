@@ -32,6 +32,9 @@ export interface StepCacheOptions {
   snapshotter: Pick<Snapshotter, 'layer'>;
 }
 
+/** Of one record. They save reading content; those of builds long gone are of no use. */
+const ALIASES_MAX = 64;
+
 type Row = Record<string, unknown>;
 
 export class StepCache implements CacheSource, CacheStore {
@@ -118,6 +121,9 @@ export class StepCache implements CacheSource, CacheStore {
     this.#db
       .prepare('INSERT OR REPLACE INTO build_step_aliases SELECT ?, key FROM build_steps WHERE key = ?')
       .run(alias, key);
+    const count = this.#db.prepare('SELECT count(*) AS count FROM build_step_aliases WHERE key = ?').get(key);
+    if (Number(count?.['count']) <= ALIASES_MAX) return;
+    this.#db.prepare('DELETE FROM build_step_aliases WHERE key = ? AND alias <> ?').run(key, alias);
   }
 
   /** Marks a record as used now, and as in use until the function that it returns is called. */

@@ -23,6 +23,8 @@ const OTHER_GRANULARITY_MS = 3000;
 /** ext4, xfs, btrfs, tmpfs, overlayfs, erofs, f2fs (statfs(2)). */
 const LOCAL_TYPES = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0xe0f5e1e2, 0xf2f52010]);
 const DEFAULT_MAX_BYTES = 128 * 1024 * 1024;
+/** Part of a limit by which it may be exceeded before what is too much goes: looking costs a pass over the table. */
+const SLACK = 8;
 /** A use is written down when the last one is longer ago. */
 const USE_INTERVAL_MS = 12 * 3600 * 1000;
 const SCHEMA = `
@@ -96,10 +98,15 @@ export class FileDigests {
   readonly #find: StatementSync;
   readonly #insert: StatementSync;
   readonly #maxBytes: number;
+  readonly #maxKeys: number;
+  /** Since the last trim. */
+  #addedBytes = 0;
+  #addedKeys = 0;
 
   /** `path`: a file below the data root, or `:memory:`. One that is damaged is begun anew. */
-  constructor(path: string, options: { maxBytes?: number } = {}) {
+  constructor(path: string, options: { maxBytes?: number; maxKeys?: number } = {}) {
     this.#maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES;
+    this.#maxKeys = options.maxKeys ?? KEYS_MAX;
     this.#db = open(path);
     this.#find = this.#db.prepare('SELECT files, used_at FROM directories WHERE device = ? AND inode = ?');
     this.#insert = this.#db.prepare('INSERT OR REPLACE INTO directories VALUES (?, ?, ?, ?)');
@@ -130,9 +137,12 @@ export class FileDigests {
     this.#db.exec('BEGIN');
     try {
       for (const { identity, files } of directories) {
-        this.#insert.run(identity.device, identity.inode, Date.now(), encode(files));
+        const bytes = encode(files);
+        this.#insert.run(identity.device, identity.inode, Date.now(), bytes);
+        this.#addedBytes += bytes.length;
       }
       this.#db.exec('COMMIT');
+      if (this.#addedBytes > this.#maxBytes / SLACK) this.#trim();
     } catch (error) {
       // Where the disk is full, SQLite has ended the transaction already.
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
@@ -149,14 +159,10 @@ export class FileDigests {
   rememberKey(selection: string, key: string): void {
     try {
       this.#db.prepare('INSERT OR REPLACE INTO keys VALUES (?, ?, ?)').run(selection, Date.now(), key);
+      if (++this.#addedKeys > this.#maxKeys / SLACK) this.#trim();
     } catch (error) {
       log.warn({ err: error }, 'the digest of a selection could not be kept');
     }
-  }
-
-  /** Drops what was not used for the longest time, beyond the limit. */
-  trim(): void {
-    this.#trim();
   }
 
   close(): void {
@@ -164,7 +170,10 @@ export class FileDigests {
     this.#db.close();
   }
 
+  /** Drops what was not used for the longest time, beyond the limits. */
   #trim(): void {
+    this.#addedBytes = 0;
+    this.#addedKeys = 0;
     const total = Number(
       this.#db.prepare('SELECT total(length(files)) AS bytes FROM directories').get()?.bytes,
     );
@@ -184,7 +193,7 @@ export class FileDigests {
       .prepare(
         'DELETE FROM keys WHERE used_at <= (SELECT used_at FROM keys ORDER BY used_at DESC LIMIT 1 OFFSET ?)',
       )
-      .run(KEYS_MAX);
+      .run(this.#maxKeys);
   }
 }
 

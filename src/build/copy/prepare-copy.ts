@@ -13,6 +13,7 @@ import type { CommittedLayer, Snapshotter } from '../../image/layers/snapshotter
 import { byteString } from '../../image/layers/tar/byte-string.ts';
 import { O_DIRECTORY, O_PATH } from '../../native/inside-root.ts';
 import type { NewLayers } from '../new-layers.ts';
+import { releaseAll } from '../release-all.ts';
 import type { SourceTree } from '../source/source-tree.ts';
 import { ContentDigests } from './content-digests.ts';
 import { contentKeyOf, type SelectedSource } from './content-key.ts';
@@ -220,7 +221,7 @@ class OpenTrees {
 
   async close(): Promise<void> {
     for (const fd of this.#roots.values()) closeSync(fd);
-    for (const tree of this.#adopted) await tree.release();
+    await releaseAll(this.#adopted.map((tree) => () => tree.release()));
   }
 }
 

@@ -247,7 +247,13 @@ export class CacheMounts implements CacheStore {
     const instance = this.#instances.get(id);
     if (instance === undefined || instance.users > 0 || instance.leaving) return 0;
     instance.leaving = true;
-    const sizeBytes = await diskUsage(join(this.#directory, id, DATA_NAME));
+    let sizeBytes: number;
+    try {
+      sizeBytes = await diskUsage(join(this.#directory, id, DATA_NAME));
+    } catch (error) {
+      instance.leaving = false;
+      throw error;
+    }
     this.#instances.delete(id);
     await step('build/remove-cache-mount', id, () => this.#discard(id));
     return sizeBytes;

@@ -65,7 +65,8 @@ export class PrivateFiles {
     server.maxConnections = CONNECTIONS_MAX;
     this.#servers.push(server);
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
+      // Also later, when a connection cannot be taken: the program that makes it is told by its end.
+      server.on('error', reject);
       server.listen(path, resolve);
     });
     chownSync(path, uid, gid);

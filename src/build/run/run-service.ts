@@ -183,8 +183,12 @@ export class RunService {
   async #end({ root, mounts, step }: StepState, remove: boolean): Promise<void> {
     await this.#closeMounts(mounts, step.id);
     if (!remove) return;
-    await root.unmount();
-    await root.remove();
+    try {
+      await root.unmount();
+      await root.remove();
+    } catch (error) {
+      log.warn({ err: error, step: step.id }, 'the root of a build step remains until the next start');
+    }
   }
 
   /** Failed steps that are kept, the oldest first. */

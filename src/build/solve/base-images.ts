@@ -12,6 +12,7 @@ import type { RegistryAuth } from '../../image/registry/credentials.ts';
 import type { Hold, Image } from '../../image/store/image-store.ts';
 import type { BuildLock } from '../lock/build-lock.ts';
 import { now, type Progress, type ProgressVertex } from '../progress.ts';
+import { releaseAll } from '../release-all.ts';
 import type { BuildSession } from '../session.ts';
 import type { SolveRequest } from '../solve-request.ts';
 import type { BuildParts } from './build-parts.ts';
@@ -173,7 +174,7 @@ export class BaseImages {
   async release(): Promise<void> {
     // A build that was cancelled may have pulls that are not over yet.
     await Promise.allSettled(this.#images.values());
-    for (const hold of this.#holds.splice(0)) await hold.release();
+    await releaseAll(this.#holds.splice(0).map((hold) => () => hold.release()));
   }
 }
 

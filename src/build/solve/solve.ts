@@ -2,7 +2,9 @@
  * A build as whoever asked for it sees it: tried, and tried again where an imported cache told of layers that it cannot
  * bring. What tries have in common stands here; each is a Solver of its own.
  */
+import { log } from '../../base/log.ts';
 import type { BuildIo } from '../builder.ts';
+import { releaseAll } from '../release-all.ts';
 import type { SolveRequest } from '../solve-request.ts';
 import type { SolvedBuild } from './solved.ts';
 import { Solver, type SolverOptions, type Tries } from './solver.ts';
@@ -24,12 +26,8 @@ export async function solve(
       const usable = imports.filter(({ broken }) => broken !== true);
       try {
         const solved = await new Solver({ ...options, imports: usable }, request, io, tries).run();
-        const release = async (): Promise<void> => {
-          await solved.release();
-          await main.release();
-          for (const source of imports) await source.release?.();
-        };
-        return { ...solved, release };
+        const held = [solved, main, ...imports];
+        return { ...solved, release: () => releaseAll(held.map((one) => () => one.release?.())) };
       } catch (error) {
         if (io.signal.aborted || !usable.some(({ broken }) => broken === true)) throw error;
         tries.again = true;
@@ -38,7 +36,14 @@ export async function solve(
     }
   } catch (error) {
     tries.over.abort(error);
-    await main.release();
+    await main
+      .release()
+      .catch((failure: unknown) =>
+        log.warn(
+          { err: failure, build: io.id },
+          'the context of a failed build remains until the next start',
+        ),
+      );
     throw error;
   }
 }

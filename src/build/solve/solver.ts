@@ -10,6 +10,7 @@ import type { StepCache } from '../cache/step-cache.ts';
 import type { Dockerfile } from '../dockerfile/ast.ts';
 import { BuildLock } from '../lock/build-lock.ts';
 import type { ProgressVertex } from '../progress.ts';
+import { releaseAll } from '../release-all.ts';
 import type { SolveRequest, Subrequest } from '../solve-request.ts';
 import type { SourceIo } from '../source/build-sources.ts';
 import { ClientLayouts } from '../source/client-layouts.ts';
@@ -135,7 +136,12 @@ export class Solver {
       return this.#solved(images, epochSeconds, this.#lockText(graphs));
     } catch (error) {
       this.#fail(error);
-      await this.#release();
+      await this.#release().catch((failure: unknown) =>
+        log.warn(
+          { err: failure, build: this.#io.id },
+          'something that a failed build had remains until the next start',
+        ),
+      );
       this.#io.signal.throwIfAborted();
       throw error;
     }
@@ -295,10 +301,8 @@ export class Solver {
 
   async #release(): Promise<void> {
     await this.#mainTree.settled();
-    await this.#sources.release();
-    await this.#images.release();
-    await this.#layouts.release();
-    await this.#cache.release();
+    const parts = [this.#sources, this.#images, this.#layouts, this.#cache];
+    await releaseAll(parts.map((part) => () => part.release()));
   }
 }
 

@@ -6,6 +6,7 @@ import type { Hold, NewLayersHold } from '../../image/store/image-store.ts';
 import type { CachedStep, CacheSource } from '../cache/cache-source.ts';
 import type { StepCache } from '../cache/step-cache.ts';
 import type { NewLayers } from '../new-layers.ts';
+import { releaseAll } from '../release-all.ts';
 import type { BuiltLayer, CacheMountUse, CacheTrail } from './solved.ts';
 
 export interface StepCacheUseOptions {
@@ -176,7 +177,6 @@ export class StepCacheUse {
     await Promise.all(this.#storing);
     for (const end of this.#ends.splice(0)) end();
     const holds = [...this.#holds.splice(0), this.#made];
-    const ended = await Promise.allSettled(holds.map((hold) => hold.release()));
-    for (const one of ended) if (one.status === 'rejected') throw one.reason;
+    await releaseAll(holds.map((hold) => () => hold.release()));
   }
 }

@@ -9,6 +9,7 @@ import type { Platform } from '../../image/platform.ts';
 import type { Image } from '../../image/store/image-store.ts';
 import type { BuildLock } from '../lock/build-lock.ts';
 import type { Progress } from '../progress.ts';
+import { releaseAll } from '../release-all.ts';
 import type { BuildSession } from '../session.ts';
 import type { ContextSpec } from '../solve-request.ts';
 import type { FetchedFile } from '../source/downloads.ts';
@@ -156,9 +157,10 @@ export class StepSources {
   async release(): Promise<void> {
     const trees = [...this.#trees.values()];
     this.#trees.clear();
-    for (const opened of await Promise.allSettled(trees)) {
-      if (opened.status === 'fulfilled') await opened.value.release();
-    }
+    const opened = await Promise.allSettled(trees);
+    await releaseAll(
+      opened.map((tree) => () => (tree.status === 'fulfilled' ? tree.value.release() : undefined)),
+    );
   }
 }
 

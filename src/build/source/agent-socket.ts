@@ -33,7 +33,8 @@ export async function openAgentSocket(
   };
   try {
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
+      // Also later, when a connection cannot be taken: the program that makes it is told by its end.
+      server.on('error', reject);
       server.listen(path, resolve);
     });
     chmodSync(path, 0o600);

@@ -12,6 +12,7 @@ import type { Hold } from '../../image/store/image-store.ts';
 import { bringBlob } from '../bring-blob.ts';
 import { ClientDocuments } from '../client-documents.ts';
 import { now, type Progress, type ProgressVertex } from '../progress.ts';
+import { releaseAll } from '../release-all.ts';
 import type { BuildSession, ClientStore } from '../session.ts';
 import type { BuildParts } from '../solve/build-parts.ts';
 import type { BuiltImage, BuiltLayer } from '../solve/solved.ts';
@@ -118,6 +119,6 @@ export class ClientLayouts {
   /** The build is over: what nothing else has come to need goes. */
   async release(): Promise<void> {
     await Promise.allSettled(this.#images.values());
-    for (const hold of this.#holds.splice(0)) await hold.release(this.#brought);
+    await releaseAll(this.#holds.splice(0).map((hold) => () => hold.release(this.#brought)));
   }
 }

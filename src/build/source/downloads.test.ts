@@ -46,6 +46,14 @@ const answers: Record<string, Answer> = {
     response.write('some');
     setTimeout(() => response.destroy(), 20);
   },
+  '/once': (request, response) => {
+    response.writeHead(200, { ETag: '"once"', 'Content-Length': '5' });
+    if (request.headers['if-none-match'] === undefined) response.end('whole');
+    else {
+      response.write('so');
+      setTimeout(() => response.destroy(), 20);
+    }
+  },
   '/stall': (_, response) => {
     response.writeHead(200, { 'Content-Length': '1000' });
     response.write('some');
@@ -172,6 +180,19 @@ test('servers that fail, cut off and fall silent are reported, and leave nothing
   assert.equal((await fixture.sources.downloads.entries()).length, kept);
   assert.deepEqual(await impatient.sources.downloads.entries(), []);
   assert.deepEqual([fixture.trees(), impatient.trees()], [[], []]);
+});
+
+test('what could not be fetched again, or be shown, leaves no part and no folder', async () => {
+  const first = await fetch('/once');
+  await first.tree.release();
+  await assert.rejects(fetch('/once'), { kind: 'Unavailable' });
+  await assert.rejects(fetch('/plain', { name: 'no/folder' }), { code: 'ENOENT' });
+  const names = readdirSync(fixture.build, { recursive: true }).map(String);
+  assert.deepEqual(
+    names.filter((name) => name.endsWith('.part')),
+    [],
+  );
+  assert.deepEqual(fixture.trees(), []);
 });
 
 test('secrets by the names of their hosts; what one was needed for is not given to others', async () => {

@@ -100,17 +100,28 @@ export class Downloads extends KeptFolders {
           `digest mismatch for ${shown(url)}: ${facts.digest} (expected: ${checksum})`,
         );
       }
-      return this.#show(url, isPublic ? address : url.href, path, facts, options);
+      return await this.#show(url, isPublic ? address : url.href, path, facts, options);
     } finally {
       kept.keep(facts === known ? undefined : { ...facts });
     }
   }
 
   /** A link to the file in a folder of the build's own: the store may forget it meanwhile. */
-  #show(url: URL, address: string, path: string, facts: Facts, options: FetchFileOptions): FetchedFile {
+  async #show(
+    url: URL,
+    address: string,
+    path: string,
+    facts: Facts,
+    options: FetchFileOptions,
+  ): Promise<FetchedFile> {
     const folder = this.#options.work.create();
     const name = options.name ?? fileNameOf(url, facts.disposition);
-    linkSync(path, join(folder.path, name));
+    try {
+      linkSync(path, join(folder.path, name));
+    } catch (error) {
+      await folder.release();
+      throw error;
+    }
     const time = Date.parse(facts.lastModified);
     return {
       tree: {
@@ -189,6 +200,9 @@ export class Downloads extends KeptFolders {
         throw new UnavailableError(`cannot fetch ${shown(answer.url)}: ${length} of ${total} bytes came`);
       }
       io.vertex?.amount(id, length, total, true, started);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
     } finally {
       await file.close();
     }

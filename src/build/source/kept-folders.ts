@@ -107,8 +107,11 @@ export class KeptFolders implements CacheStore {
         this.#letGo(key);
       },
       drop: async () => {
-        await this.#remove(key);
-        this.#letGo(key);
+        try {
+          await this.#remove(key);
+        } finally {
+          this.#letGo(key);
+        }
       },
     };
   }

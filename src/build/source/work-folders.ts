@@ -51,7 +51,12 @@ export class WorkFolders {
   /** A tree of one file. */
   fileTree(name: string, content: Uint8Array, title: string): SourceTree {
     const { path, release } = this.create();
-    writeFileSync(join(path, name), content, { flag: 'wx', mode: 0o600 });
+    try {
+      writeFileSync(join(path, name), content, { flag: 'wx', mode: 0o600 });
+    } catch (error) {
+      void release();
+      throw error;
+    }
     return { path, title, times: 'uniform', live: false, release };
   }
 
