@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { formatSubnet, overlaps, parseSubnet, type Subnet } from '../ip-address.ts';
 import type { AddressPool } from '../model.ts';
+import type { NetworkStore } from '../network-store.ts';
 import { nextAddress } from './address-choice.ts';
 import { freeBlock, parsePools, randomUniqueLocalPrefix, uniqueLocalPool } from './address-pools.ts';
 import { judgePools } from './pool-request.ts';
+import { SubnetChoice } from './subnet-choice.ts';
 
 describe('pools', () => {
   const choose = (family: 4 | 6, used: string[], pools = parsePools([])) => {
@@ -71,6 +73,20 @@ describe('pools', () => {
       assert.ok(looks <= 10 * count, `${looks} looks at ${count} subnets`);
     }
     assert.equal(choose(4, ['10.0.0.64/28', '10.0.0.0/27', '10.0.0.32/32'], pools), '10.0.0.48/28');
+  });
+
+  it("are refused with Docker's words once none is left", async () => {
+    const store = { networks: () => [] } as unknown as NetworkStore;
+    const links = {
+      usedSubnets: async () => [{ subnet: parseSubnet('10.0.0.0/30'), interface: 'eth0' }],
+    };
+    const choice = (size: number) =>
+      new SubnetChoice(store, links, parsePools([{ base: '10.0.0.0/29', size }]), 'br');
+    assert.equal(formatSubnet(await choice(30).choose(4, 'x')), '10.0.0.4/30');
+    await assert.rejects(choice(29).choose(4, 'x'), {
+      kind: 'InvalidParameter',
+      message: /^all predefined address pools have been fully subnetted: .*IPv4 .* network x: .*--subnet/,
+    });
   });
 
   it('of IPv6 are of a random prefix', () => {

@@ -2,7 +2,7 @@
  * Which subnet a network gets, and whether it may have the one that it asks for: never one that overlaps another
  * network of ours, or a route, an address or a name server of the host.
  */
-import { ForbiddenError, UnavailableError } from '../../base/errors.ts';
+import { ForbiddenError, InvalidParameterError } from '../../base/errors.ts';
 import type { Family, Subnet } from '../ip-address.ts';
 import { formatSubnet, overlaps } from '../ip-address.ts';
 import type { NetworkLinks, UsedSubnet } from '../links/network-links.ts';
@@ -32,7 +32,7 @@ export class SubnetChoice {
     this.#defaultBridge = defaultBridge;
   }
 
-  /** `network`: the name, for the error. Throws Unavailable where every pool overlaps something. */
+  /** `network`: the name, for the error. Throws InvalidParameter, as Docker, where every pool overlaps something. */
   async choose(family: Family, network: string): Promise<Subnet> {
     const pools = family === 6 ? [...this.#pools, uniqueLocalPool(this.#prefix())] : this.#pools;
     const used = [...this.#own(), ...(await this.#host([]))];
@@ -46,8 +46,8 @@ export class SubnetChoice {
       network === 'bridge'
         ? 'choose one with --bip'
         : 'choose one with --subnet, or more pools with --default-address-pool';
-    throw new UnavailableError(
-      `could not find an available, non-overlapping IPv${family} address pool among the defaults to assign to the network ${network}: ${remedy}`,
+    throw new InvalidParameterError(
+      `all predefined address pools have been fully subnetted: no free IPv${family} subnet for the network ${network}: ${remedy}`,
     );
   }
 
