@@ -38,6 +38,8 @@ export async function checkContainers(engine: EngineContext, run: CheckRun): Pro
     const finding = { object: `folder ${folder}`, problem: 'no container has it', remedy: 'remove it' };
     await found(run, finding, () => removeTreeSync(folder));
   }
+  // What has kept them may be over.
+  await Promise.allSettled(stuckHomes(dataRoot).map(({ path }) => removeDiscarded(path)));
   for (const { path, reason } of stuckHomes(dataRoot)) {
     const finding = {
       object: `folder ${path}`,

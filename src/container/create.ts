@@ -7,7 +7,8 @@ import type { ContainerConfig, ContainerCreateRequest, ContainerCreateResponse }
 import type { HostConfig } from '../api/host-config.ts';
 import { API_VERSION, compareApiVersions } from '../api/version.ts';
 import { transaction } from '../base/database.ts';
-import { InvalidParameterError, NotFoundError } from '../base/errors.ts';
+import { errorMessage, InternalError, InvalidParameterError, NotFoundError } from '../base/errors.ts';
+import { log } from '../base/log.ts';
 import { makeDirectory } from '../base/make-directory.ts';
 import { step, stepSync } from '../base/steps.ts';
 import { parsePlatform } from '../image/platform.ts';
@@ -15,6 +16,7 @@ import type { Image } from '../image/store/image-store.ts';
 import { checkCgroupParent } from '../oci/cgroup-path.ts';
 import { validateCreate } from '../oci/validate.ts';
 import { collectMounts, createVolumes, type RequestedMount, realMountHost } from '../volume/mount-points.ts';
+import { removeLater } from './after-run.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { expectFilling, fillNewVolumes } from './fill-volumes.ts';
@@ -232,15 +234,35 @@ function makeHome({ settings }: EngineContext, id: string): void {
   stepSync('create/home', id, () => makeDirectory(home, 0o710));
 }
 
+/** Never rejects: the client hears why there is no container. */
 async function undo(
   engine: EngineContext,
   record: ContainerRecord,
   container: Container | undefined,
 ): Promise<void> {
-  if (container !== undefined) engine.containers.delete(container);
-  // Before the folder, which a machine without descriptors cannot remove: the next start does that.
-  await releaseVolumes(engine, record, true);
-  for (const { type, name } of record.mounts) if (type === 'volume') engine.volumes.removeUnrecorded(name);
-  releaseRange(engine, record);
-  removeHome(containerPaths(engine.settings.dataRoot, engine.settings.execRoot, record.id));
+  try {
+    const kept = await releaseVolumes(engine, record, true);
+    if (container !== undefined && kept.length > 0) {
+      leaveForRemoval(engine, container, kept);
+      return;
+    }
+    if (container !== undefined) engine.containers.delete(container);
+    // Before the folder, which a machine without descriptors cannot remove: the next start does that.
+    for (const { type, name } of record.mounts) if (type === 'volume') engine.volumes.removeUnrecorded(name);
+    releaseRange(engine, record);
+    removeHome(containerPaths(engine.settings.dataRoot, engine.settings.execRoot, record.id));
+  } catch (error) {
+    log.warn({ container: record.id, error: errorMessage(error) }, 'cannot undo a create');
+  }
+}
+
+/**
+ * Volumes that were made for it cannot be removed, as on a disk that cannot be written: they are known as its own as long
+ * as it is there. It gives its name back.
+ */
+function leaveForRemoval(engine: EngineContext, container: Container, kept: readonly string[]): void {
+  container.record.removesVolumes = true;
+  engine.containers.rename(container, container.id);
+  container.transition({ to: 'removing' });
+  removeLater(engine, container, { volumes: true, error: new InternalError(kept.join('; ')) });
 }

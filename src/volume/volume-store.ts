@@ -19,7 +19,7 @@ import { removeTreeSync } from '../image/layers/native-archive.ts';
 import { type DriverOptions, hasForeignOwners, needsMount, parseDriverOptions } from './driver-options.ts';
 import { applySizeLimit, checkSizeOption, liftSizeLimit, sizeLimitStatus } from './quota.ts';
 import { removeTree } from './remove-tree.ts';
-import { retryRemoval } from './retry-removal.ts';
+import { removeNowOrLater, retryRemoval } from './retry-removal.ts';
 import { snapshotNames } from './snapshot-folder.ts';
 import {
   type FillableVolume,
@@ -328,7 +328,7 @@ export class VolumeStore {
     for (const entry of entries) {
       const folder = join(this.#root, entry);
       if (entry.startsWith(REMOVING)) {
-        await removeTree(folder);
+        await removeNowOrLater(folder, 'a removed volume');
       } else if (!this.has(entry)) {
         removeEmpty(folder);
       } else {

@@ -501,6 +501,7 @@ export class ImageStore {
 
   /** Verifies records, layers and blobs against each other: see check/image-check.ts. */
   async check(run: CheckRun): Promise<ImagesChecked> {
+    await this.#holds.collect([], []);
     const options = {
       tables: this.#tables,
       content: this.#content,

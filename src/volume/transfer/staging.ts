@@ -13,7 +13,7 @@ import { log } from '../../base/log.ts';
 import { makeDirectory } from '../../base/make-directory.ts';
 import { step, stepSync } from '../../base/steps.ts';
 import { applySizeLimit } from '../quota.ts';
-import { removeTree } from '../remove-tree.ts';
+import { removeNowOrLater } from '../retry-removal.ts';
 import { snapshotsFolder } from '../snapshot-folder.ts';
 import type { VolumeStore } from '../volume-store.ts';
 import { runTransfer } from './transfer-thread.ts';
@@ -122,7 +122,11 @@ export async function sweepStaging(root: string, store: VolumeStore): Promise<vo
     const folder = join(root, entry);
     if (entry.startsWith(STAGING)) await discard(folder);
     else if (store.has(entry)) await sweepVolume(entry, folder, store);
-    else if (existsSync(join(folder, UNPUBLISHED))) await discard(folder);
+    else if (existsSync(join(folder, UNPUBLISHED))) {
+      const aside = join(root, `${STAGING}${randomBytes(6).toString('hex')}`);
+      renameSync(folder, aside);
+      await discard(aside);
+    }
   }
 }
 
@@ -152,7 +156,7 @@ async function finishExchange(folder: string): Promise<void> {
   await bringIn(folder, staging);
 }
 
-/** Removes a folder of ours, with all that it holds. */
+/** Removes a folder of ours, with all that it holds. What cannot be removed now is tried again: it never rejects. */
 export async function discard(folder: string): Promise<void> {
-  await removeTree(folder);
+  await removeNowOrLater(folder, 'a folder in which a volume was made');
 }

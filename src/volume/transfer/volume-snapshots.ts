@@ -92,7 +92,7 @@ export class VolumeSnapshots {
       } catch (error) {
         throw explained(error, `snapshot ${volume}`);
       } finally {
-        await removed(staging.folder);
+        await discard(staging.folder);
       }
       this.#tell('snapshot-create', volume, name);
       return describe(volume, name, target);
@@ -130,7 +130,7 @@ export class VolumeSnapshots {
         throw explained(error, `restore ${volume}`);
       } finally {
         // What a broken exchange has left there is wanted by the next daemon.
-        if (!isExchanging(this.#store.folder(volume))) await removed(staging.folder);
+        if (!isExchanging(this.#store.folder(volume))) await discard(staging.folder);
         if (sizeBytes > 0) applySizeLimit(volume, path, sizeBytes);
       }
       this.#tell('snapshot-restore', volume, name);
@@ -161,7 +161,7 @@ export class VolumeSnapshots {
         `${TEMPORARY_PREFIX}remove-${randomBytes(6).toString('hex')}`,
       );
       stepSync('snapshot-remove/rename', volume, () => renameSync(snapshot, removing));
-      await step('snapshot-remove/tree', volume, () => removed(removing));
+      await step('snapshot-remove/tree', volume, () => discard(removing));
     } finally {
       letGo();
     }
@@ -210,10 +210,4 @@ function createdAt(folder: string): string {
     log.warn({ snapshot: folder, error: errorMessage(error) }, "cannot read a snapshot's description");
   }
   return statSync(folder).mtime.toISOString();
-}
-
-async function removed(folder: string): Promise<void> {
-  await discard(folder).catch((error: unknown) => {
-    log.warn({ folder, error: errorMessage(error) }, 'cannot remove a folder of snapshots');
-  });
 }

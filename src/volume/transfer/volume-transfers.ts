@@ -9,7 +9,6 @@ import { closeSync, existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Volume, VolumeCloneRequest } from '../../api/volumes.ts';
 import { ConflictError, EngineError, errnoCode, errorMessage, UnavailableError } from '../../base/errors.ts';
-import { log } from '../../base/log.ts';
 import { step, stepSync } from '../../base/steps.ts';
 import type { EventBus } from '../../events/event-bus.ts';
 import { copyTree, openDirectory } from '../copy-tree.ts';
@@ -188,9 +187,7 @@ export class VolumeTransfers {
     try {
       await use(staging);
     } finally {
-      await step('volume-staging/discard', parent, () => discard(staging.folder)).catch((error: unknown) => {
-        log.warn({ folder: staging.folder, error: errorMessage(error) }, 'cannot remove a staging folder');
-      });
+      await step('volume-staging/discard', parent, () => discard(staging.folder));
     }
   }
 
