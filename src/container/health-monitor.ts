@@ -47,7 +47,8 @@ export class HealthMonitor {
   readonly #container: Container;
   readonly #command: string[];
   readonly #times: HealthTimes;
-  readonly #startedMs: number;
+  /** When the run began, in performance.now() milliseconds: a clock that is set moves no probe. */
+  readonly #begunMs: number;
   #stopped = false;
   #timer: NodeJS.Timeout | undefined;
   #restartTimer: NodeJS.Timeout | undefined;
@@ -58,7 +59,8 @@ export class HealthMonitor {
     this.#command = command;
     this.#times = healthTimes(container.record.config.Healthcheck ?? {});
     const { state } = container.record;
-    this.#startedMs = Date.parse('startedAt' in state ? state.startedAt : '') || Date.now();
+    const startedAtMs = Date.parse('startedAt' in state ? state.startedAt : '') || Date.now();
+    this.#begunMs = performance.now() - Math.max(0, Date.now() - startedAtMs);
     // A daemon that comes back to hundreds of containers would ask all of them in the same moment, each time.
     this.#schedule(resumed ? Math.random() : 1);
   }
@@ -77,7 +79,7 @@ export class HealthMonitor {
   /** `part` of the pause, from 0 to 1. */
   #schedule(part = 1): void {
     if (this.#stopped) return;
-    const waitMs = nextProbeMs(this.#health.Status, this.#times, Date.now() - this.#startedMs);
+    const waitMs = nextProbeMs(this.#health.Status, this.#times, performance.now() - this.#begunMs);
     this.#timer = setTimeout(() => void this.#probe(), waitMs * part);
   }
 
@@ -85,8 +87,10 @@ export class HealthMonitor {
     try {
       // The processes of a paused container cannot answer: its health stays what it was.
       if (this.#container.record.state.status === 'running') {
+        const sinceStartMs = performance.now() - this.#begunMs;
         const result = await runProbe(this.#engine, this.#container, this.#command, this.#times.timeoutMs);
-        if (!this.#stopped && this.#container.record.state.status === 'running') this.#take(result);
+        if (!this.#stopped && this.#container.record.state.status === 'running')
+          this.#take(result, sinceStartMs);
       }
     } catch (error) {
       log.error({ container: this.#container.id, error: errorMessage(error) }, 'health check failed');
@@ -94,10 +98,9 @@ export class HealthMonitor {
     this.#schedule();
   }
 
-  #take(result: HealthcheckResult): void {
+  #take(result: HealthcheckResult, sinceStartMs: number): void {
     const { record } = this.#container;
     const before = this.#health;
-    const sinceStartMs = Date.parse(result.Start) - this.#startedMs;
     const health = healthAfter(before, result, this.#times, sinceStartMs);
     record.health = health;
     if (health.Status !== before.Status) {

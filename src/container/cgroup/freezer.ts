@@ -12,10 +12,10 @@ const POLL_MS = 2;
 
 /** Freezes and waits until everything is. Throws Internal, with all thawed again, where that does not come about. */
 export async function freeze(cgroup: ContainerCgroup): Promise<void> {
-  const deadline = Date.now() + FREEZE_TIMEOUT_MS;
+  const deadline = performance.now() + FREEZE_TIMEOUT_MS;
   write(cgroup, true);
   while (!isFrozen(cgroup)) {
-    if (Date.now() >= deadline) {
+    if (performance.now() >= deadline) {
       thaw(cgroup);
       throw new InternalError(`the container's processes did not freeze within ${FREEZE_TIMEOUT_MS} ms`);
     }

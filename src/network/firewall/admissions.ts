@@ -11,13 +11,13 @@ import { familySets } from './tables.ts';
 const ADMITTED_MAX = 4096;
 
 export class Admissions {
-  /** By container and address: until when, in Date.now() milliseconds. */
+  /** By container and address: until when, in performance.now() milliseconds: the kernel's timeouts go on evenly too. */
   readonly #given = new Map<string, Map<string, number>>();
 
   /** Those of `addresses` that have to be told the table: not what was given for longer already. */
   grant(containerId: string, addresses: readonly IpAddress[], ttlSec: number): IpAddress[] {
     const given = this.#validOf(containerId);
-    const expires = Date.now() + ttlSec * 1000;
+    const expires = performance.now() + ttlSec * 1000;
     return addresses.filter((address) => {
       const until = given.get(formatAddress(address));
       if (until === undefined && given.size >= ADMITTED_MAX) {
@@ -36,7 +36,7 @@ export class Admissions {
 
   /** All that is valid, for the interfaces that each container has. */
   elements(rulesOf: (containerId: string) => readonly EgressRule[]): Placed[] {
-    const now = Date.now();
+    const now = performance.now();
     return [...this.#given].flatMap(([containerId, given]) =>
       [...given].flatMap(([address, expires]) =>
         expires <= now ? [] : admittedElements(rulesOf(containerId), parseAddress(address), expires - now),
@@ -46,7 +46,7 @@ export class Admissions {
 
   #validOf(containerId: string): Map<string, number> {
     const given = this.#given.get(containerId) ?? new Map<string, number>();
-    const now = Date.now();
+    const now = performance.now();
     for (const [address, expires] of given) if (expires <= now) given.delete(address);
     this.#given.set(containerId, given);
     return given;

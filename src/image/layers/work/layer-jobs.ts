@@ -141,7 +141,7 @@ async function* readFile(
   const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   let extent = growing ?? { availableBytes: Number.POSITIVE_INFINITY, isWhole: true };
   let position = 0;
-  let reported = Date.now();
+  let reported = performance.now();
   for (;;) {
     /* Nothing else on this thread waits for anything, so this is when an abort is heard. */
     await turn();
@@ -157,9 +157,9 @@ async function* readFile(
       break;
     }
     position += length;
-    if (Date.now() - reported >= PROGRESS_MS) {
+    if (performance.now() - reported >= PROGRESS_MS) {
       context.progress(position);
-      reported = Date.now();
+      reported = performance.now();
     }
     yield buffer.subarray(0, length);
   }
