@@ -77,7 +77,7 @@ const UNPACKING = /^src\/(image\/layers|volume|container\/archive)(\/|$)/;
 
 /**
  * One process for each folder: isolation by file would cost 80 ms each. Those that unpack what is hostile are run in a
- * sandbox where `sandbox` gives one.
+ * sandbox where `sandbox` gives one, on a disk of its own.
  */
 export function unitJobs(
   picked: (file: string) => boolean,
@@ -90,7 +90,8 @@ export function unitJobs(
   }
   return [...folders].map(([folder, files]) => {
     const command = nodeTest(files);
-    const isolated = sandbox !== undefined && UNPACKING.test(folder) ? sandbox(...command) : command;
+    const isSandboxed = sandbox !== undefined && UNPACKING.test(folder);
+    const isolated = isSandboxed ? ['env', 'MYDOCK_TEST_DISK=1', ...sandbox(...command)] : command;
     return new Job(folder, isolated, UNIT_TIMEOUT_MS, files);
   });
 }

@@ -1,12 +1,19 @@
 /**
  * One process that runs tests: its records (from reporter.ts, or from its exit status for a program that is no Node
- * test), its other output, and a timeout after which it and all of its children are killed.
+ * test), its other output, the processor time that it and its children took, and a timeout after which it and all of
+ * them are killed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { RECORD_PREFIX, type TestRecord } from './reporter.ts';
 
 /** A native test's exit status that means "skipped"; its last line says why (automake's convention). */
 export const SKIP_STATUS = 77;
+
+/** Runs a command and says on descriptor 3 what it and all that was waited for below it took: Node cannot tell. */
+const MEASURE = '"$@" 3>&-; status=$?; times >&3; exit $status';
+/** What the shell makes of a signal. */
+const SIGNAL_STATUS = 128;
 
 export class Job {
   readonly name: string;
@@ -14,6 +21,8 @@ export class Job {
   /** What the tests printed themselves. */
   output = '';
   durationMs = 0;
+  /** User's and system's processor time of all processes; 0 where it was killed. */
+  processorMs = 0;
   /** Is told of every Node test and every line of a program as it comes: shows where a run hangs. */
   onProgress: ((text: string) => void) | undefined;
 
@@ -32,8 +41,11 @@ export class Job {
   /** Runs it to its end, or until `signal` aborts; never throws: what goes wrong becomes a failed record. */
   async run(directory: string, signal: AbortSignal): Promise<void> {
     const startedAt = performance.now();
-    const [file = '', ...args] = this.#command;
-    const child = spawn(file, args, { cwd: directory, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('sh', ['-c', MEASURE, 'sh', ...this.#command], {
+      cwd: directory,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    });
     let timedOut = false;
     const timer = setTimeout(() => {
       timedOut = true;
@@ -59,13 +71,20 @@ export class Job {
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.output += text;
     });
+    let times = '';
+    (child.stdio[3] as Readable).on('data', (text: Buffer) => {
+      times += text.toString();
+    });
     return await new Promise((resolve) => {
       child.once('error', (error) => resolve(`could not be started: ${error.message}`));
       // `close` would wait for every process that inherited the pipes, `exit` for this one alone.
       child.once('exit', (code, signal) => {
         setTimeout(() => {
           this.#line(pending);
-          resolve(signal === null ? String(code) : `was killed by ${signal}`);
+          this.processorMs = processorMs(times);
+          if (signal !== null) resolve(`was killed by ${signal}`);
+          else if (code === null || code <= SIGNAL_STATUS) resolve(String(code));
+          else resolve(`was killed by signal ${code - SIGNAL_STATUS}`);
         }, 20);
       });
     });
@@ -117,6 +136,15 @@ export class Job {
       }
     }
   }
+}
+
+/** The second line of `times`: user's and system's time of a shell's children, as "1m2.34s 0m0.56s". */
+function processorMs(times: string): number {
+  const [, children = ''] = times.split('\n');
+  return children
+    .split(' ')
+    .map((time) => /^(\d+)m([\d.]+)s$/.exec(time))
+    .reduce((sum, match) => sum + Number(match?.[1] ?? 0) * 60_000 + Number(match?.[2] ?? 0) * 1000, 0);
 }
 
 /** Kills the whole process group: a test's own children must not live on. */

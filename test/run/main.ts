@@ -14,6 +14,7 @@ import {
   integrationTests,
   longestFirst,
   nativeJobs,
+  ROOT,
   SANDBOX,
   sandboxedJob,
   sandboxes,
@@ -26,6 +27,8 @@ import type { TestRecord } from './reporter.ts';
 
 /** Many jobs wait for their kernel or their clocks half of the time: so many more than there are processors are run at once. */
 const WAITING = 2;
+/** Where processes find their TypeScript stripped and compiled; also written in sandboxes, by the bundles too. */
+const COMPILE_CACHE = join(ROOT, 'dist/.compile-cache');
 const SANDBOX_NAME = `mydock-test-${process.pid}-`;
 
 function allJobs(picked: (file: string) => boolean, scratch: string): Job[] {
@@ -43,6 +46,7 @@ async function main(): Promise<void> {
   const filters = process.argv.slice(2);
   const picked = (file: string): boolean =>
     filters.length === 0 || filters.some((text) => file.includes(text));
+  process.env['NODE_COMPILE_CACHE'] = COMPILE_CACHE;
   const scratch = mkdtempSync(join(tmpdir(), 'mydock-test-'));
   let records: readonly TestRecord[] = [];
   // Jobs run in process groups of their own, which ctrl-c does not reach.

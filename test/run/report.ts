@@ -27,8 +27,9 @@ export function printJob(job: Job): void {
     ...(failed > 0 ? [`${failed} failed`] : []),
     ...(skipped > 0 ? [`${skipped} skipped`] : []),
   ].join(', ');
+  const [elapsed, processor] = [job.durationMs, job.processorMs].map((ms) => `${(ms / 1000).toFixed(1)} s`);
   console.log(
-    `${failed > 0 ? 'FAIL' : 'ok  '} ${job.name}: ${counts} (${(job.durationMs / 1000).toFixed(1)} s)`,
+    `${failed > 0 ? 'FAIL' : 'ok  '} ${job.name}: ${counts} (${elapsed}, ${processor} of processor time)`,
   );
   for (const record of job.records) {
     const where = record.file === '' ? '' : ` (${relative(ROOT, record.file)})`;

@@ -4,6 +4,8 @@
 # nothing can outlive it. NAME names its cgroups; FOLDER is its TMPDIR and holds its /var/lib/mydock. Of the machine's
 # files it can write those below FOLDER alone: an attack that a test tries out must not harm the machine where the
 # defence fails. The network has a loopback and nothing else. The command's exit status is passed on.
+# With MYDOCK_TEST_DISK=1 in the environment FOLDER is an ext4 of its own, where one can be mounted: for what makes and
+# removes files by the ten thousands.
 # `sandbox.sh --sweep NAME` removes the cgroups of finished sandboxes whose names begin with NAME.
 set -eu
 
@@ -92,6 +94,20 @@ make_read_only() {
     mount --bind "$1/tmp" /var/tmp
 }
 
+# A new file system knows of no removed files: without a journal, as on small virtual machines, ext4 looks at all that
+# were removed lately before it makes one. It goes with the mount namespace. Its file is written to through a mount of
+# its own: none that is written to can become read-only.
+mount_disk() {
+    command -v mkfs.ext4 > /dev/null || return 0
+    mkdir /run/disk
+    mount --bind "$1" /run/disk
+    truncate -s 16G /run/disk/disk
+    mkfs.ext4 -q -F /run/disk/disk
+    mount -o loop /run/disk/disk "$1" 2> /dev/null || rm /run/disk/disk
+    umount -l /run/disk
+    rmdir /run/disk
+}
+
 case $1 in
     --sweep)
         hierarchies | while read -r _ point _; do
@@ -111,8 +127,9 @@ case $1 in
         shift 2
         mount --make-rprivate /
         mount_cgroups
-        mkdir -p "$folder/lib" /var/lib/mydock
         mount -t tmpfs -o mode=755 run /run
+        [ -z "${MYDOCK_TEST_DISK:-}" ] || mount_disk "$folder"
+        mkdir -p "$folder/lib" /var/lib/mydock
         make_read_only "$folder"
         mount --bind "$folder/lib" /var/lib/mydock
         ip link set lo up

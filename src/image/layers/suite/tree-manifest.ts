@@ -59,9 +59,11 @@ function xattrs(path: Buffer): string {
     .join(' ');
 }
 
+/** Memory that is new for each file would cost the kernel more than the files do. */
+const buffer = Buffer.allocUnsafe(256 * 1024);
+
 function contentDigest(path: Buffer): string {
   const hash = createHash('sha256');
-  const buffer = Buffer.allocUnsafe(1024 * 1024);
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
     for (;;) {
