@@ -189,10 +189,11 @@ export class FaultedDaemon {
     const child = this.#process;
     if (child === undefined || !this.running) return true;
     const { promise, resolve } = Promise.withResolvers<void>();
-    child.once('exit', () => resolve());
+    child.once('exit', resolve);
     const timer = setTimeout(resolve, limitMs);
     await promise;
     clearTimeout(timer);
+    child.off('exit', resolve);
     return !this.running;
   }
 

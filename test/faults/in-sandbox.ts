@@ -24,6 +24,10 @@ import { DRIVERS, type Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 import { daemonKilled, type Strike } from './strikes.ts';
 
+const LOG_CHARS = 20_000;
+const COMPLAINTS = 8;
+const COMPLAINT_CHARS = 600;
+
 function strikesAt(scenario: Scenario, judge: Judge, marks: RuntimeMarks, kinds: string): Strike<Point>[] {
   if (kinds === 'lacks') return LACKS.map(lacking);
   if (kinds === 'lies') return LIES.map(lying);
@@ -35,6 +39,18 @@ function strikesAt(scenario: Scenario, judge: Judge, marks: RuntimeMarks, kinds:
     daemonKilledMeanwhile(marks),
     supervisorKilledMeanwhile(judge.bystander),
   ];
+}
+
+/** What the daemon has last complained of. */
+function warnings(log: string): string {
+  const complaints = log
+    .slice(-LOG_CHARS)
+    .split('\n')
+    .filter((line) => !/^\{"level":(10|20|30),/.test(line) && line !== '');
+  return complaints
+    .slice(-COMPLAINTS)
+    .map((line) => `    daemon: ${line.slice(0, COMPLAINT_CHARS)}`)
+    .join('\n');
 }
 
 async function main(): Promise<boolean> {
@@ -67,7 +83,7 @@ async function main(): Promise<boolean> {
           most,
           ...(kinds === 'kills' ? {} : { shift: index / all.length }),
           ...(known === undefined ? {} : { known }),
-          onFailure: (failure) => console.log(`FAILED ${failure}${suffix}`),
+          onFailure: (failure) => console.log(`FAILED ${failure}${suffix}\n${warnings(daemon.log)}`),
         });
         if (kind === daemonKilled) console.log(toldLabels(found));
         if (kinds !== 'kills' && found.length > 0) known = found;
