@@ -7,6 +7,7 @@
 import type { Database } from '../../base/database.ts';
 import { transaction } from '../../base/database.ts';
 import { step, stepSync } from '../../base/steps.ts';
+import { Turns } from '../../base/turns.ts';
 import { type DiffID, parseDiffID, parseDigest } from '../../image/digest.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
 import type { AddLayer, Hold, ImageStore, NewLayersHold } from '../../image/store/image-store.ts';
@@ -166,9 +167,15 @@ export class StepCache implements CacheSource, CacheStore {
     this.#db.prepare('DELETE FROM build_steps WHERE key = ?').run(key);
   }
 
-  entries(): Promise<readonly BuildCacheEntry[]> {
+  async entries(): Promise<readonly BuildCacheEntry[]> {
     const rows = this.#db.prepare('SELECT * FROM build_steps ORDER BY created_ms, key').all();
-    return Promise.resolve(rows.map((row) => this.#entry(row)));
+    const turns = new Turns();
+    const entries: BuildCacheEntry[] = [];
+    for (const row of rows) {
+      await turns.take();
+      entries.push(this.#entry(row));
+    }
+    return entries;
   }
 
   #entry(row: Row): BuildCacheEntry {

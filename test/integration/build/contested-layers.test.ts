@@ -220,7 +220,7 @@ test('builds of the same content side by side, while what they make is removed',
       }
     };
     const build = async (name: string): Promise<void> => {
-      for (let i = 0; i < 5; i++) {
+      for (let i = 0; i < 3; i++) {
         const built = await classicBuild(daemon, files, `nocache=1&t=${name}`);
         assert.equal(built.error, '', built.output);
       }
