@@ -58,7 +58,7 @@ export function removeLater(
 function scheduleRestart(engine: EngineContext, container: Container, ranMs: number): void {
   container.restartDelayMs = restartDelayMs(container.restartDelayMs, ranMs);
   // What ended before this daemon came is started with the others that restart policies want up.
-  if (!engine.restored()) return;
+  if (!engine.restored() || !engine.accepting()) return;
   container.restartTimer = setTimeout(() => {
     void container.mutex.run(() => restartNow(engine, container));
   }, container.restartDelayMs);

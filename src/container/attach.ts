@@ -62,8 +62,10 @@ export function attachConnection(
   connection: ClientConnection,
   request: AttachRequest,
 ): void {
-  if (container.supervisor !== undefined && container.running) {
-    lendTo(container.supervisor, '', connection, request);
+  const { supervisor } = container;
+  // From the start command on, which is sent with those that have waited for it: no other start comes to fetch this one.
+  if (supervisor !== undefined && (container.running || supervisor.open)) {
+    lendTo(supervisor, '', connection, request);
     connection.release();
     return;
   }

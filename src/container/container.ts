@@ -49,6 +49,8 @@ export class Container {
   volumesMounted = false;
   /** Its memory has run out in the run that goes on, as far as this daemon has heard. */
   oomKilled = false;
+  /** Settles when the start that is under way has come to its end, however; undefined without one. */
+  starting: Promise<void> | undefined;
   /** A stop waits for its run to end. */
   stopping = false;
   /** Somebody removes it, or waits for what is under way to do so (remove.ts). */

@@ -20,7 +20,7 @@ import type { ImageDifference } from '../api/image-difference.ts';
 import type { EndpointSettings } from '../api/networks.ts';
 import type { ContainerStats } from '../api/stats.ts';
 import type { CheckRun } from '../base/check.ts';
-import { ConflictError, InvalidParameterError, NotImplementedError } from '../base/errors.ts';
+import { ConflictError, InvalidParameterError, NotFoundError, NotImplementedError } from '../base/errors.ts';
 import type { EventMessage } from '../native/supervisor-protocol.ts';
 import { afterRun } from './after-run.ts';
 import {
@@ -37,7 +37,7 @@ import type { Container, ExitStatus } from './container.ts';
 import { ContainerSet } from './container-set.ts';
 import { type CreateOptions, createContainer } from './create.ts';
 import type { EngineContext } from './engine-context.ts';
-import { ExecSessions, inspectExec, requireExecStartable, startExec } from './exec.ts';
+import { ExecSessions, inspectExec, requireExecStartable } from './exec.ts';
 import { ContainerFiles } from './files.ts';
 import { type DifferenceRequest, imageDifference } from './image-difference.ts';
 import { inspectContainer } from './inspect.ts';
@@ -57,7 +57,7 @@ import { renameContainer } from './rename.ts';
 import { restoreContainers, startByPolicy } from './restore.ts';
 import { writtenBytes } from './size.ts';
 import { startContainer } from './start.ts';
-import { isRunning, requireLive } from './state.ts';
+import { isRunning, requireLive, requireStartable } from './state.ts';
 import { containerStats, type StatsOptions } from './stats.ts';
 import { EngineStepRunner } from './step-runner.ts';
 import {
@@ -84,6 +84,8 @@ export class ContainerEngine {
   #pruning = false;
   #restored = false;
   #accepting = true;
+  /** Runs that have ended. */
+  #ends = 0;
   #stopsGivenUp = new AbortController();
   /** Connections of the daemon before this one, by container. */
   #inherited = new Map<string, number>();
@@ -96,7 +98,10 @@ export class ContainerEngine {
       accepting: () => this.#accepting,
       stopsGivenUp: () => this.#stopsGivenUp.signal,
       unheard: (id) => this.#unheard(id),
-      afterRun: (container, ranMs) => afterRun(context, container, ranMs),
+      afterRun: (container, ranMs) => {
+        this.#ends += 1;
+        afterRun(context, container, ranMs);
+      },
     };
     this.#context = context;
     this.#execs = new ExecSessions(context.settings.execRoot);
@@ -142,11 +147,18 @@ export class ContainerEngine {
     this.#quiet();
     const { promise: late, resolve } = Promise.withResolvers<boolean>();
     const timer = setTimeout(() => resolve(false), timeoutMs);
-    const idle = this.all().map((container) => container.mutex.run(() => container.teardown));
     try {
-      return await Promise.race([Promise.all(idle).then(() => true), late]);
+      return await Promise.race([this.#idle().then(() => true), late]);
     } finally {
       clearTimeout(timer);
+    }
+  }
+
+  /** Resolves when nothing is under way, also nothing that a run's end has brought meanwhile. */
+  async #idle(): Promise<void> {
+    for (let ends = -1; ends !== this.#ends; ) {
+      ends = this.#ends;
+      await Promise.all(this.all().map((container) => container.mutex.run(() => container.teardown)));
     }
   }
 
@@ -221,9 +233,21 @@ export class ContainerEngine {
     return createContainer(this.#context, request, options);
   }
 
-  start(reference: string): Promise<void> {
+  /** Runs `work` in the container's turn. Throws NotFound, also where it has been removed by then. */
+  #inTurn<T>(reference: string, work: (container: Container) => Promise<T> | T): Promise<T> {
     const container = this.get(reference);
     return container.mutex.run(() => {
+      if (this.#context.containers.find(container.id) !== container) {
+        throw new NotFoundError(`No such container: ${reference}`);
+      }
+      return work(container);
+    });
+  }
+
+  start(reference: string): Promise<void> {
+    return this.#inTurn(reference, (container) => {
+      // Before anything of the run that goes on is forgotten.
+      requireStartable(container.record.state, container.id);
       container.record.stoppedByUser = false;
       container.record.restartCount = 0;
       container.restartDelayMs = 0;
@@ -232,18 +256,16 @@ export class ContainerEngine {
   }
 
   stop(reference: string, options: StopOptions): Promise<void> {
-    const container = this.get(reference);
-    return container.mutex.run(() => stopContainer(this.#context, container, options));
+    return this.#inTurn(reference, (container) => stopContainer(this.#context, container, options));
   }
 
   restart(reference: string, options: StopOptions): Promise<void> {
-    const container = this.get(reference);
-    return container.mutex.run(() => restartContainer(this.#context, container, options));
+    return this.#inTurn(reference, (container) => restartContainer(this.#context, container, options));
   }
 
   /** Not serialised with the others: a stop that waits can be cut short by a kill. */
-  kill(reference: string, signal: string): void {
-    killContainer(this.#context, this.get(reference), signal);
+  async kill(reference: string, signal: string): Promise<void> {
+    await killContainer(this.#context, this.get(reference), signal);
   }
 
   remove(reference: string, options: RemoveOptions): Promise<void> {
@@ -290,8 +312,7 @@ export class ContainerEngine {
   }
 
   pause(reference: string): Promise<void> {
-    const container = this.get(reference);
-    return container.mutex.run(() => pauseContainer(this.#context, container));
+    return this.#inTurn(reference, (container) => pauseContainer(this.#context, container));
   }
 
   /** Not serialised: a stop of a paused container that waits for its timeout holds the lock. */
@@ -300,30 +321,29 @@ export class ContainerEngine {
   }
 
   rename(reference: string, name: string): Promise<void> {
-    const container = this.get(reference);
-    return container.mutex.run(async () => renameContainer(this.#context, container, name));
+    return this.#inTurn(reference, async (container) => renameContainer(this.#context, container, name));
   }
 
   /** Returns warnings. */
   update(reference: string, request: UpdateRequest): Promise<string[]> {
-    const container = this.get(reference);
-    return container.mutex.run(async () => updateContainer(this.#context, container, request));
+    return this.#inTurn(reference, async (container) => updateContainer(this.#context, container, request));
   }
 
   /** Publishes and withdraws ports, of a running container at once. All or nothing. */
   changePorts(reference: string, request: PortsRequest): Promise<void> {
-    const container = this.get(reference);
-    return container.mutex.run(() => changePorts(this.#context, container, request));
+    return this.#inTurn(reference, (container) => changePorts(this.#context, container, request));
   }
 
   connectNetwork(reference: string, network: string, settings: EndpointSettings): Promise<void> {
-    const container = this.get(reference);
-    return container.mutex.run(() => connectNetwork(this.#context, container, network, settings));
+    return this.#inTurn(reference, (container) =>
+      connectNetwork(this.#context, container, network, settings),
+    );
   }
 
   disconnectNetwork(reference: string, network: string, force: boolean): Promise<void> {
-    const container = this.get(reference);
-    return container.mutex.run(() => disconnectNetwork(this.#context, container, network, force));
+    return this.#inTurn(reference, (container) =>
+      disconnectNetwork(this.#context, container, network, force),
+    );
   }
 
   /** What may leave a container; undefined where nothing restricts that, or it does not run. */
@@ -399,7 +419,7 @@ export class ContainerEngine {
   }
 
   startExec(id: string, start: ExecStartRequest, connection: ClientConnection | null): Promise<void> {
-    return startExec(this.#context, this.#execs.get(id), start, connection);
+    return this.#execs.start(this.#context, id, start, connection);
   }
 
   resizeExec(id: string, rows: number, cols: number): void {

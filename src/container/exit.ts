@@ -38,7 +38,7 @@ export function handleExit(engine: EngineContext, container: Container, exit: Ex
     releaseLater(engine, container, error),
   );
   if (end.oomKilled) engine.events.container(container, 'oom');
-  const restart = willRestart(engine, container, end);
+  const restart = willRestart(container, end);
   if (container.record.ending?.restarts !== true) delete container.record.ending;
   // With the end, so that no daemon's death lets a container have more restarts than its policy says.
   if (restart) container.record.restartCount++;
@@ -103,12 +103,10 @@ export async function releaseRun(engine: EngineContext, container: Container): P
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
-function willRestart(engine: EngineContext, container: Container, end: Ended): boolean {
-  const { hostConfig, restartCount, stoppedByUser } = container.record;
-  return (
-    engine.accepting() &&
-    shouldRestart(hostConfig.RestartPolicy, { exitCode: end.exitCode, restartCount, stoppedByUser })
-  );
+/** By this daemon, or, where this one begins nothing any more, by the next: the count is the same. */
+function willRestart({ record }: Container, { exitCode }: Ended): boolean {
+  const { hostConfig, restartCount, stoppedByUser } = record;
+  return shouldRestart(hostConfig.RestartPolicy, { exitCode, restartCount, stoppedByUser });
 }
 
 /** The record of a run that ended without one: the supervisor was killed, or the machine went down. */

@@ -24,8 +24,9 @@ export async function pauseContainer(engine: EngineContext, container: Container
     // It may have ended, or been killed, while it froze.
     requirePausable(container.record.state, container.id);
     stepSync('pause/record', container.id, () => container.transition({ to: 'paused' }));
+    // Before a signal that waits for the freeze, and ends it.
+    engine.events.container(container, 'pause');
   });
-  engine.events.container(container, 'pause');
 }
 
 /** Throws Conflict where the container is not paused. */

@@ -250,15 +250,22 @@ async function takeOver(engine: EngineContext, container: Container): Promise<vo
   }
 }
 
-/** A run whose daemon died between its start and the record of it. What was asked for before its start is done. */
+/** A run whose daemon died between its start and the record of it goes on. */
 function adoptRun(
   engine: EngineContext,
   container: Container,
   run: { pid: number; startedAt: string },
 ): void {
-  container.record.stoppedByUser = false;
-  delete container.record.ending;
+  beginUnrecorded(engine, container);
   container.transition({ to: 'running', pid: run.pid, startedAt: run.startedAt });
+}
+
+/** What led to a run that the record does not have is done; where that was a user, its policy counts anew. */
+function beginUnrecorded(engine: EngineContext, container: Container): void {
+  const { record } = container;
+  if (record.state.status !== 'restarting' && record.ending?.restarts !== true) record.restartCount = 0;
+  record.stoppedByUser = false;
+  delete record.ending;
   engine.events.container(container, 'start');
 }
 
@@ -281,8 +288,7 @@ function isUnrecorded({ record: { state } }: Container, { startedAt, exitedAt }:
 }
 
 function settleUnrecorded(engine: EngineContext, container: Container, exit: ExitRecord): void {
-  container.record.stoppedByUser = false;
-  engine.events.container(container, 'start');
+  beginUnrecorded(engine, container);
   handleExit(engine, container, exit);
 }
 

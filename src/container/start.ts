@@ -67,12 +67,17 @@ export async function startContainer(engine: EngineContext, container: Container
   container.oomKilled = false;
   delete container.record.pausedForCommit;
   delete container.record.ending;
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  container.starting = over;
   try {
     await settleRun(engine, container);
     await run(engine, container);
   } catch (error) {
     await fail(engine, container, error);
     throw error;
+  } finally {
+    container.starting = undefined;
+    resolve();
   }
 }
 

@@ -67,6 +67,8 @@ export function continueEnding(engine: EngineContext, container: Container): voi
   const leftMs = timeoutSec < 0 ? undefined : Math.max(0, timeoutSec * 1000 - waitedMs);
   log.info({ container: container.id, leftMs, restarts }, 'goes on with a stop that was under way');
   const finish = async (): Promise<void> => {
+    // Somebody has stopped it, or started it anew, before its turn came.
+    if (container.record.ending !== ending) return;
     if (container.running) await untilEnd(engine, container, leftMs);
     engine.events.container(container, 'stop');
     if (restarts) await startAgain(engine, container);
@@ -113,11 +115,28 @@ export function interruptStop(container: Container): void {
   }
 }
 
-/** Sends a signal to the init. SIGKILL and the stop signal count as the user's wish to stop. */
-export function killContainer(engine: EngineContext, container: Container, signalText: string): void {
+/**
+ * Sends a signal to the init. SIGKILL and the stop signal count as the user's wish to stop. A stop that waits is not waited
+ * for; a freeze is, for what is being frozen takes no signal, and so is a start by the restart policy.
+ */
+export async function killContainer(
+  engine: EngineContext,
+  container: Container,
+  signalText: string,
+): Promise<void> {
   const signal = parseSignal(signalText || 'SIGKILL');
   const final = signal === SIGKILL || signal === parseSignal(stopSignal(container));
-  if (final && cancelRestart(container)) return;
+  await container.freezeGate.passed();
+  if (final && container.record.state.status === 'restarting') {
+    if (container.starting === undefined) {
+      cancelRestart(container);
+      return;
+    }
+    // The policy starts it no more where this start fails.
+    container.record.stoppedByUser = true;
+    await container.starting;
+    if (!container.running) return;
+  }
   if (!container.running) {
     throw new ConflictError(
       `cannot kill container: ${container.id}: container ${container.id} is not running`,
@@ -143,6 +162,8 @@ export async function restartContainer(
     await startAgain(engine, container);
   } finally {
     container.keep = false;
+    // It could not be started, or has ended by now.
+    if (!isRunning(container.record.state)) engine.afterRun(container, 0);
   }
 }
 

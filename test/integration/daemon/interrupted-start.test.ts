@@ -3,48 +3,33 @@
  * daemon waits for it, and no run is begun twice. The runtime here stands still where the test wants it to.
  */
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { after, before, beforeEach, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { eventually } from '../command.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import type { Daemon } from '../harness.ts';
+import {
+  daemonWithHeldRuntime,
+  HELD_RUNTIME,
+  holdRuntime,
+  releaseRuntime,
+  runtimeIsHeld,
+} from '../held-runtime.ts';
 
-const FOLDER = '/run/interrupted';
-/** The verb at which the runtime stands still, as long as the file is there. */
-const HOLD = join(FOLDER, 'hold');
-/** The runtime stands there. */
-const HELD = join(FOLDER, 'held');
 const SLEEPER = "trap 'exit 7' TERM; echo said; while :; do sleep 100000 & wait; done";
 
 let daemon: Daemon;
 let close: () => Promise<void>;
 
 before(async () => {
-  mkdirSync(FOLDER);
-  const runtime = join(FOLDER, 'runtime');
-  const config = join(FOLDER, 'daemon.json');
-  writeFileSync(config, JSON.stringify({ runtimes: { held: { path: runtime } } }));
-  ({ daemon, close } = await daemonWithBusybox(['--config-file', config]));
-  const script = [
-    '#!/bin/sh',
-    'for word; do',
-    `  [ "$word" != "$(cat ${HOLD} 2>/dev/null)" ] || { : > ${HELD}; while [ -e ${HOLD} ]; do sleep 0.02; done; }`,
-    'done',
-    `exec ${daemon.execRoot}/mydock-runtime "$@"`,
-  ];
-  writeFileSync(runtime, `${script.join('\n')}\n`);
-  chmodSync(runtime, 0o755);
+  ({ daemon, close } = await daemonWithHeldRuntime());
 });
 after(async () => await close());
-beforeEach(() => {
-  for (const file of [HOLD, HELD]) rmSync(file, { force: true });
-});
+afterEach(releaseRuntime);
 
 /** Kills the daemon while the runtime stands at `verb`, which `ask` leads to. */
-async function killAt(verb: string, ask: () => Promise<unknown>): Promise<void> {
-  writeFileSync(HOLD, verb);
+async function killAt(verb: 'create' | 'start', ask: () => Promise<unknown>): Promise<void> {
+  holdRuntime(verb);
   const cutOff = assert.rejects(ask());
-  await eventually(`the runtime stands at ${verb}`, () => existsSync(HELD));
+  await runtimeIsHeld();
   await daemon.stop('SIGKILL');
   await cutOff;
 }
@@ -58,7 +43,7 @@ async function launchAround(): Promise<void> {
   });
   const waits = (): boolean => daemon.log.slice(from).includes('waits for a supervisor');
   await eventually('the daemon waits, or serves', () => serves || waits());
-  rmSync(HOLD);
+  releaseRuntime();
   await launched;
 }
 
@@ -68,7 +53,7 @@ const state = async (name: string): Promise<{ Status: string; StartedAt: string 
   }>().State;
 
 async function create(name: string): Promise<void> {
-  await daemon.ok('create', '--name', name, '--runtime', 'held', 'busybox', 'sh', '-c', SLEEPER);
+  await daemon.ok('create', '--name', name, '--runtime', HELD_RUNTIME, 'busybox', 'sh', '-c', SLEEPER);
 }
 
 async function assertLines(name: string, count: number): Promise<void> {
@@ -95,7 +80,7 @@ test('a runtime that does not come to an end holds the next daemon up for some s
   await daemon.launch();
   assert.match(daemon.log, /does not get ready: it is killed/);
   assert.equal((await state('stuck')).Status, 'created');
-  rmSync(HOLD);
+  releaseRuntime();
   await daemon.ok('start', 'stuck');
   await assertLines('stuck', 1);
   await daemon.ok('rm', '-f', 'stuck');
@@ -106,7 +91,7 @@ test('a restart that the daemon has not seen the end of is not taken for a stop'
   await daemon.ok('start', 'again');
   await assertLines('again', 1);
   await killAt('start', () => daemon.api('POST', '/containers/again/restart?t=3'));
-  rmSync(HOLD);
+  releaseRuntime();
   await daemon.launch();
   const { Status, StartedAt } = await state('again');
   assert.equal(Status, 'running');
@@ -115,4 +100,22 @@ test('a restart that the daemon has not seen the end of is not taken for a stop'
   assert.equal((await state('again')).StartedAt, StartedAt);
   await assertLines('again', 2);
   await daemon.ok('rm', '-f', 'again');
+});
+
+test('a start that the daemon has not seen the end of begins the count of its policy anew', async () => {
+  const flags = ['--name', 'counted', '--restart', 'on-failure:1', '--runtime', HELD_RUNTIME];
+  await daemon.ok('run', '-d', ...flags, 'busybox', 'sh', '-c', 'echo said; exit 3');
+  const isGivenUp = async (): Promise<boolean> => {
+    const template = '{{.State.Status}} {{.RestartCount}}';
+    return (await daemon.inspect('counted', template)) === 'exited 1';
+  };
+  await eventually('its policy gives up', isGivenUp);
+  await killAt('start', () => daemon.api('POST', '/containers/counted/start'));
+  releaseRuntime();
+  await daemon.launch();
+  await eventually('its policy gives up again', async () => {
+    return (await daemon.ok('logs', 'counted')).split('\n').length > 3 && (await isGivenUp());
+  });
+  await assertLines('counted', 4);
+  await daemon.ok('rm', 'counted');
 });

@@ -78,7 +78,7 @@ export interface ContainersBackend {
     reference: string,
     options: { timeoutSec: number | undefined; signal: string | undefined },
   ): Promise<void>;
-  kill(reference: string, signal: string): void;
+  kill(reference: string, signal: string): Promise<void>;
   remove(reference: string, options: { force: boolean; volumes: boolean }): Promise<void>;
   wait(
     reference: string,

@@ -63,8 +63,8 @@ export function containerHandlers(backend: ContainersBackend): ContainerHandlers
       response.empty(204);
     },
 
-    kill: (request, response) => {
-      backend.kill(request.param('id'), request.text('signal'));
+    kill: async (request, response) => {
+      await backend.kill(request.param('id'), request.text('signal'));
       response.empty(204);
     },
 
