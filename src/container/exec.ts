@@ -1,6 +1,7 @@
 /**
- * Commands inside running containers. A session is made by `createExec`, runs once, and is remembered until its
- * container stops or an hour after its end, so that its exit code can be asked for.
+ * Commands inside running containers. A session is made by `createExec`, runs once, and is remembered for an hour after
+ * its end, so that its exit code can be asked for, unless thousands have ended since; one that was never started is
+ * remembered as long as its container.
  */
 
 import { existsSync, readFileSync, rmSync } from 'node:fs';
@@ -34,6 +35,8 @@ import { FOREIGN_STEP } from './runtimes.ts';
 import { isLive, requireRunning } from './state.ts';
 
 const KEEP_ENDED_MS = 60 * 60 * 1000;
+/** Somebody who runs a command every second should find the last hour's; nobody's take more than some megabytes. */
+const ENDED_MAX = 5000;
 const EXIT_CODE_LOST = 137;
 
 type ExecState =
@@ -117,7 +120,11 @@ function execErrorText({ step, message }: Events['failed']): string {
 export class ExecSessions {
   readonly #sessions = new Map<string, ExecSession>();
   /** For a daemon that comes after a crash of this one. */
+  /** When those that have ended did so (milliseconds of the monotonic clock), the first first. */
+  readonly #endedMs = new Map<string, number>();
   readonly #journal: ExecJournal<StoredExec>;
+  /** So many sessions, and those are looked for that belong to no container any more. */
+  #lookAt = ENDED_MAX;
 
   constructor(execRoot: string) {
     this.#journal = new ExecJournal(join(execRoot, 'execs.jsonl'));
@@ -134,6 +141,7 @@ export class ExecSessions {
   create(engine: EngineContext, container: Container, request: ExecCreateRequest): ExecSession {
     requireRunning(container.record.state, container.id);
     if ((request.Cmd ?? []).length === 0) throw new InvalidParameterError('No exec command specified');
+    this.#forgetOrphans();
     const session = this.#add(engine, container, request);
     this.#note(session);
     engine.events.container(container, `exec_create: ${(request.Cmd ?? []).join(' ')}`, {
@@ -147,7 +155,7 @@ export class ExecSessions {
       engine.events.container(container, 'exec_die', { execID: ended.id, exitCode: String(exitCode) });
       container.execs.delete(ended.id);
       this.#note(ended);
-      this.#forgetLater(ended);
+      this.#rememberEnd(ended);
     };
     const session = new ExecSession(container, request, onEnd, id);
     this.#sessions.set(session.id, session);
@@ -165,8 +173,39 @@ export class ExecSessions {
     return running.slice(-STORED_MAX).map(stored);
   }
 
-  #forgetLater({ id }: ExecSession): void {
-    setTimeout(() => this.#sessions.delete(id), KEEP_ENDED_MS).unref();
+  /** `startExec`, for a session of these. One that could not be started has ended. */
+  async start(
+    engine: EngineContext,
+    id: string,
+    start: ExecStartRequest,
+    connection: ClientConnection | null,
+  ): Promise<void> {
+    const session = this.get(id);
+    try {
+      await startExec(engine, session, start, connection);
+    } finally {
+      if (session.state.status === 'ended') this.#rememberEnd(session);
+    }
+  }
+
+  #rememberEnd({ id }: ExecSession): void {
+    const nowMs = performance.now();
+    if (!this.#endedMs.has(id)) this.#endedMs.set(id, nowMs);
+    for (const [oldest, endedMs] of this.#endedMs) {
+      if (this.#endedMs.size <= ENDED_MAX && nowMs - endedMs < KEEP_ENDED_MS) break;
+      this.#endedMs.delete(oldest);
+      this.#sessions.delete(oldest);
+    }
+  }
+
+  /** Those that were never started, in containers that are removed. */
+  #forgetOrphans(): void {
+    if (this.#sessions.size < this.#lookAt) return;
+    for (const [id, { state, container }] of this.#sessions) {
+      if (state.status === 'created' && container.record.state.status === 'removing')
+        this.#sessions.delete(id);
+    }
+    this.#lookAt = Math.max(ENDED_MAX, 2 * this.#sessions.size);
   }
 
   /** For the next daemon, whose clients ask for the exit codes of what they have started here. */
@@ -201,7 +240,7 @@ export class ExecSessions {
     session.state = state;
     if (state.status !== 'ended') return;
     container.execs.delete(id);
-    this.#forgetLater(session);
+    this.#rememberEnd(session);
   }
 }
 
