@@ -6,6 +6,7 @@ import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { InternalError } from '../../base/errors.ts';
 import { Mutex } from '../../base/mutex.ts';
+import { beginSpan, inSpan } from '../../base/spans.ts';
 import { addon } from '../../native/addon.ts';
 import type { NetlinkMessage } from './message.ts';
 import {
@@ -80,6 +81,12 @@ export class NetlinkRequest {
     return this.#labels.size === 0;
   }
 
+  /** For a trace: what its first message does. */
+  get title(): string {
+    const [first] = this.#labels.values();
+    return first?.text ?? '';
+  }
+
   /** The kernel's list in `answer` is of no one moment, and has to be asked for again. */
   wasInterrupted(answer: Buffer): boolean {
     return (
@@ -131,7 +138,9 @@ export async function setUpNetns(
   const paths = settings.map(([path]) => path);
   const values = settings.map(([, value]) => value);
   const bytes = request.writer.finish();
-  return request.judge(await addon().setUpNetns(NETLINK_ROUTE, netnsPath, paths, values, bytes));
+  return await inSpan('netlink', request.title, async () =>
+    request.judge(await addon().setUpNetns(NETLINK_ROUTE, netnsPath, paths, values, bytes)),
+  );
 }
 
 export class NetlinkConnection {
@@ -153,9 +162,11 @@ export class NetlinkConnection {
     const bytes = request.writer.finish();
     const ask = (): Promise<Buffer> =>
       this.#mutex.run(() => addon().netlinkRequest(this.#fd, bytes, withoutIpv6));
-    let answer = await ask();
-    for (let count = 1; count < DUMPS_MAX && request.wasInterrupted(answer); count++) answer = await ask();
-    return request.judge(answer);
+    return await inSpan('netlink', request.title, async () => {
+      let answer = await ask();
+      for (let count = 1; count < DUMPS_MAX && request.wasInterrupted(answer); count++) answer = await ask();
+      return request.judge(answer);
+    });
   }
 
   /** The same on the calling thread. Only for connections on which no `request` is under way. */
@@ -163,9 +174,14 @@ export class NetlinkConnection {
     if (request.isEmpty) return [];
     const bytes = request.writer.finish();
     const ask = (): Buffer => addon().netlinkRequestSync(this.#fd, bytes);
-    let answer = ask();
-    for (let count = 1; count < DUMPS_MAX && request.wasInterrupted(answer); count++) answer = ask();
-    return request.judge(answer);
+    const ended = beginSpan('netlink', request.title);
+    try {
+      let answer = ask();
+      for (let count = 1; count < DUMPS_MAX && request.wasInterrupted(answer); count++) answer = ask();
+      return request.judge(answer);
+    } finally {
+      ended();
+    }
   }
 
   /** Waits for what was asked before, then closes. Idempotent. */
