@@ -7,7 +7,8 @@ import { closeSync, constants, lstatSync, mkdtempSync, openSync, readdirSync, rm
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { FilesystemChange } from '../api/containers.ts';
-import { errnoCode } from '../base/errors.ts';
+import { errnoCode, errorMessage } from '../base/errors.ts';
+import { log } from '../base/log.ts';
 import { makeDirectory } from '../base/make-directory.ts';
 import type { DiffID } from '../image/digest.ts';
 import {
@@ -68,7 +69,16 @@ export async function withLayers<T>(
       await engine.snapshotter.unmount(target);
     }
   } finally {
-    rmdirSync(target);
+    removeMountPoint(target);
+  }
+}
+
+/** What is still mounted on it, and why, has been said. The next start removes it. */
+function removeMountPoint(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    log.warn({ path, error: errorMessage(error) }, "a mounted image's place remains until the next start");
   }
 }
 

@@ -87,8 +87,12 @@ export async function unmount(target: string): Promise<void> {
   try {
     fd = openSync(target, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   } catch (error) {
-    if (NO_DIRECTORY.has(errnoCode(error) ?? '')) return;
-    throw error;
+    const code = errnoCode(error) ?? '';
+    if (NO_DIRECTORY.has(code)) return;
+    /* To unmount takes no descriptor: only this thread then waits. */
+    if (code !== 'EMFILE' && code !== 'ENFILE') throw error;
+    detach(target);
+    return;
   }
   try {
     detach(target);
