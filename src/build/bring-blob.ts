@@ -8,7 +8,7 @@ import type { StoredBlob } from './session.ts';
  * content throws; nothing is left of a blob that did not come whole.
  */
 export async function bringBlob(
-  store: ContentStore,
+  store: Pick<ContentStore, 'size' | 'ingest'>,
   { digest, sizeBytes }: StoredBlob,
   content: AsyncIterable<Uint8Array>,
   signal: AbortSignal,

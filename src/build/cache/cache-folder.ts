@@ -131,14 +131,22 @@ export class CacheFolder {
   }
 
   /** Copies a blob into the content store, which checks its digest. */
-  async copyTo(store: ContentStore, { digest, sizeBytes }: CacheBlob, signal: AbortSignal): Promise<void> {
+  async copyTo(
+    store: Pick<ContentStore, 'size' | 'ingest'>,
+    { digest, sizeBytes }: CacheBlob,
+    signal: AbortSignal,
+  ): Promise<void> {
+    // What is here already need not be in the folder.
+    if (store.size(digest) === sizeBytes) return;
     const fd = this.#open(blobPath(digest));
     if (fd === undefined) throw new NotFoundError(`the folder ${this.#path} has no blob ${digest}`);
+    // The descriptor is the stream's from here on.
+    const content = createReadStream('', { fd, highWaterMark: COPY_BYTES });
     try {
-      const content = createReadStream(byDescriptor(fd), { highWaterMark: COPY_BYTES });
       await bringBlob(store, { digest, sizeBytes }, content, signal);
     } finally {
-      closeSync(fd);
+      // Also where nobody came to read it.
+      content.destroy();
     }
   }
 

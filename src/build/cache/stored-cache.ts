@@ -2,19 +2,18 @@
  * Caches in a folder of the client, which its session serves as a store of blobs: `type=local` of BuildKit's clients.
  * They look up and write the folder's index.json themselves; here a cache is a digest.
  */
-import { createReadStream } from 'node:fs';
 import { NotFoundError } from '../../base/errors.ts';
 import type { Digest } from '../../image/digest.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
 import type { ContentStore } from '../../image/store/content-store.ts';
 import { bringBlob } from '../bring-blob.ts';
 import { ClientDocuments } from '../client-documents.ts';
+import { fileChunks } from '../export/layer-blobs.ts';
 import type { ClientStore } from '../session.ts';
 import { type CacheExport, exportCache } from './export-cache.ts';
 import type { OpenedCache } from './import-cache.ts';
 import { readRecords } from './import-registry.ts';
 
-const READ_BYTES = 1 << 20;
 /** Where BuildKit's clients look for what their index is to name. */
 const MANIFEST_KEY = 'cache.manifest';
 
@@ -60,7 +59,8 @@ export async function exportToStore(store: ClientStore, job: CacheExport): Promi
     earlier: new Map(),
     has: async ({ digest, sizeBytes }) => (await store.size(digest, signal)) === sizeBytes,
     putFile: (digest, sizeBytes, path) =>
-      put(digest, sizeBytes, createReadStream(path, { highWaterMark: READ_BYTES })),
+      // Opened where it is read: a client that has the blob by now takes nothing.
+      put(digest, sizeBytes, fileChunks(path)),
     putBytes: (digest, bytes) => put(digest, bytes.length, once(bytes)),
     publish: async ({ bytes, mediaType, digest }) => {
       await put(digest, bytes.length, once(bytes));

@@ -8,6 +8,7 @@ import { Readable } from 'node:stream';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
 import { WorkerPool } from '../../image/layers/work/worker-pool.ts';
 import { formatPlatform } from '../../image/platform.ts';
+import { releaseAll } from '../release-all.ts';
 import type { BuiltImage } from '../solve/solved.ts';
 import type { WorkFolders } from '../source/work-folders.ts';
 
@@ -34,7 +35,7 @@ export async function withFiles<T>(
     }
     return await use(split ? folder.path : join(folder.path, 'root'));
   } finally {
-    for (const target of mounted) await options.snapshotter.unmount(target);
+    await releaseAll(mounted.map((target) => () => options.snapshotter.unmount(target)));
     await folder.release();
   }
 }

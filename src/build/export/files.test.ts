@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { after, before, test } from 'node:test';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { type Digest, digestOf } from '../../image/digest.ts';
@@ -76,6 +77,7 @@ async function exported(
   type: FilesOutput['type'],
   attributes: Record<string, string> = {},
   platforms = 1,
+  session = new TakingSession(),
 ): Promise<TakingSession> {
   const { snapshotter, sources } = fixture;
   const content = fixture.path(`content-${count++}`);
@@ -85,7 +87,6 @@ async function exported(
     imageStore: { layerBlobs: () => [] },
     contentStore: new ContentStore(content),
   });
-  const session = new TakingSession();
   const progress = new Progress(() => undefined, 'test');
   const io: BuildIo & { exporter: number } = {
     id: 'test',
@@ -112,6 +113,18 @@ function unpacked(file: string): string {
   execFileSync('tar', ['-xf', file, '-C', folder]);
   return folder;
 }
+
+test('a client that takes no file ends the making of it', async () => {
+  const session = new TakingSession();
+  let tar: Readable | undefined;
+  session.sendFile = (async (_: number, content: Readable): Promise<void> => {
+    tar = content;
+    throw new Error('the client takes no files');
+  }) as never;
+  await assert.rejects(exported('tar', {}, 1, session), /the client takes no files/);
+  assert.equal(tar?.destroyed, true);
+  assert.deepEqual(fixture.trees(), []);
+});
 
 test('the files of an image, into a folder; of several, each into its own', async () => {
   const { folder } = await exported('local');

@@ -64,7 +64,15 @@ async function sendFiles(job: Job): Promise<void> {
       await step(job, 'copying files', () => session.sendFolder(exporter, folder, signal));
       return;
     }
-    await step(job, 'sending tarball', () => session.sendFile(exporter, folderTar(folder, signal), signal));
+    await step(job, 'sending tarball', async () => {
+      const tar = folderTar(folder, signal);
+      try {
+        await session.sendFile(exporter, tar, signal);
+      } finally {
+        // Its thread would wait for ever for a client that has not read all of it.
+        tar.destroy();
+      }
+    });
   });
 }
 

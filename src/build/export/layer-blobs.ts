@@ -96,7 +96,8 @@ async function knownBlob(
   return undefined;
 }
 
-async function* fileChunks(path: string): AsyncGenerator<Buffer, void, undefined> {
+/** Opened when the first one is asked for. */
+export async function* fileChunks(path: string): AsyncGenerator<Buffer, void, undefined> {
   for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES })) yield chunk as Buffer;
 }
 
