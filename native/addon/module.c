@@ -9,7 +9,7 @@ static napi_status (*const topics[])(napi_env, napi_value) = {
     register_files,   register_loop,       register_nodes,         register_netns,
     register_netlink, register_archive,    register_inflate,       register_port,
     register_volume,  register_interfaces, register_usernamespace, register_clamp,
-    register_tree,    register_handover,
+    register_tree,    register_handover,   register_mount_points,
 };
 
 NAPI_MODULE_INIT() {

@@ -33,6 +33,7 @@ napi_status register_inflate(napi_env env, napi_value exports);
 napi_status register_volume(napi_env env, napi_value exports);
 napi_status register_usernamespace(napi_env env, napi_value exports);
 napi_status register_clamp(napi_env env, napi_value exports);
+napi_status register_mount_points(napi_env env, napi_value exports);
 napi_status register_tree(napi_env env, napi_value exports);
 napi_status register_handover(napi_env env, napi_value exports);
 

@@ -226,6 +226,22 @@ static bool has_owner(uint32_t uid, uint32_t gid) {
     return (uint32_t)syscall(SYS_setfsuid, -1) == uid && (uint32_t)syscall(SYS_setfsgid, -1) == gid;
 }
 
+int become_file_owner(uint32_t uid, uint32_t gid) {
+    syscall(SYS_setfsgid, gid);
+    syscall(SYS_setfsuid, uid);
+    if (has_owner(uid, gid))
+        return raise_capabilities();
+    errno = EPERM;
+    return -1;
+}
+
+void cease_file_owner(void) {
+    if (become_file_owner(0, 0) == 0)
+        return;
+    fprintf(stderr, "mydock: cannot become root for files again: %s\n", strerror(errno));
+    abort();
+}
+
 static napi_value set_file_owner(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
     uint64_t wide_uid = call_uint64(&call, 0, "uid"), wide_gid = call_uint64(&call, 1, "gid");
@@ -233,12 +249,9 @@ static napi_value set_file_owner(napi_env env, napi_callback_info info) {
         return NULL;
     if (wide_uid >= NO_ID || wide_gid >= NO_ID)
         return throw_errno(env, EINVAL, "setfsuid", NULL);
-    uint32_t uid = (uint32_t)wide_uid, gid = (uint32_t)wide_gid;
-    syscall(SYS_setfsgid, gid);
-    syscall(SYS_setfsuid, uid);
-    if (!has_owner(uid, gid))
-        return throw_errno(env, EPERM, "setfsuid", NULL);
-    return raise_capabilities() < 0 ? throw_errno(env, errno, "capset", NULL) : make_undefined(env);
+    return become_file_owner((uint32_t)wide_uid, (uint32_t)wide_gid) < 0
+               ? throw_errno(env, errno, "setfsuid", NULL)
+               : make_undefined(env);
 }
 
 napi_status register_usernamespace(napi_env env, napi_value exports) {

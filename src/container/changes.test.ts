@@ -99,7 +99,7 @@ test('a folder in the place of a file, links, names that are not UTF-8', async (
 
 test('mount points of every container are no change while they are empty', async () => {
   const { upper, lower } = trees([], ['etc/', 'dev/']);
-  makeBaseMountPoints(upper);
+  await makeBaseMountPoints(upper);
   const empty = emptyBaseMountPoints(upper, lower);
   assert.deepEqual(empty, ['/etc/hostname', '/etc/hosts', '/etc/resolv.conf', '/proc', '/sys']);
   utimesSync(join(upper, 'etc'), 1, 1);

@@ -15,49 +15,56 @@ import { portMappings, portRequests } from './port-bindings.ts';
 import type { ContainerRecord } from './record.ts';
 import { containerEgress } from './requested-networks.ts';
 
-/** Makes the container's networks and says where its namespace is, which belongs to the user namespace at a path. */
+/**
+ * Makes the container's networks, in a namespace that belongs to the user namespace at a path. `begun` hears where the
+ * namespace is as soon as it is there and the record has its addresses; interfaces, ports and names follow.
+ */
 export async function attachNetworks(
   engine: EngineContext,
   container: Container,
+  begun: (namespace: NamespaceChoice) => void,
   userNamespace?: string,
-): Promise<NamespaceChoice> {
-  const choice = await makeNamespace(engine, container, userNamespace);
+): Promise<void> {
+  const { hostConfig } = container.record;
+  const other = sharedWith(engine, hostConfig.NetworkMode);
+  if (networkKind(hostConfig.NetworkMode) === 'host') begun('host');
+  else if (other !== undefined) begun({ path: namespaceOf(other, 'net') });
+  else await makeNamespace(engine, container, begun, userNamespace);
   for (const network of networksOfRun(engine, container)) tellConnected(engine, container, network);
-  return choice;
 }
 
 async function makeNamespace(
   engine: EngineContext,
   container: Container,
+  begun: (namespace: NamespaceChoice) => void,
   userNamespace: string | undefined,
-): Promise<NamespaceChoice> {
+): Promise<void> {
   const { record } = container;
   const { hostConfig } = record;
-  const kind = networkKind(hostConfig.NetworkMode);
-  if (kind === 'host') return 'host';
-  const other = sharedWith(engine, hostConfig.NetworkMode);
-  if (other !== undefined) return { path: namespaceOf(other, 'net') };
+  const request = {
+    containerId: container.id,
+    containerName: record.name,
+    hostname: record.config.Hostname ?? '',
+    networks: Object.entries(record.networks)
+      .filter(([name]) => name !== 'none')
+      .map(([name, settings]) => ({ network: networkReference(name, settings), settings })),
+    ports: portMappings(portRequests(hostConfig, record.config.ExposedPorts)),
+    dns: dnsSettings(engine, record),
+    egress: containerEgress(hostConfig),
+    ...(userNamespace === undefined ? {} : { userNamespace }),
+  };
   try {
-    record.sandbox = await engine.networks.attach({
-      containerId: container.id,
-      containerName: record.name,
-      hostname: record.config.Hostname ?? '',
-      networks: Object.entries(record.networks)
-        .filter(([name]) => name !== 'none')
-        .map(([name, settings]) => ({ network: networkReference(name, settings), settings })),
-      ports: portMappings(portRequests(hostConfig, record.config.ExposedPorts)),
-      dns: dnsSettings(engine, record),
-      egress: containerEgress(hostConfig),
-      ...(userNamespace === undefined ? {} : { userNamespace }),
+    record.sandbox = await engine.networks.attach(request, (sandbox) => {
+      record.sandbox = sandbox;
+      for (const { networkName, networkId } of sandbox.endpoints) {
+        record.networks[networkName] = { ...record.networks[networkName], NetworkID: networkId };
+      }
+      begun({ path: sandbox.netnsPath });
     });
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     throw new EngineError(error.kind, `failed to set up container networking: ${error.message}`, error.cause);
   }
-  for (const { networkName, networkId } of record.sandbox.endpoints) {
-    record.networks[networkName] = { ...record.networks[networkName], NetworkID: networkId };
-  }
-  return { path: record.sandbox.netnsPath };
 }
 
 /** Undoes `attachNetworks`. Idempotent. */

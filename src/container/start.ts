@@ -5,12 +5,9 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { EngineError, errorMessage, InternalError, InvalidParameterError } from '../base/errors.ts';
-import { log } from '../base/log.ts';
+import { errorMessage, InvalidParameterError } from '../base/errors.ts';
 import { makeDirectory } from '../base/make-directory.ts';
 import { step, stepSync } from '../base/steps.ts';
-import { configPlatform } from '../image/image-config.ts';
-import { whyNotExecuted } from '../image/runnable-platforms.ts';
 import type { SupervisorConfig } from '../native/supervisor-protocol.ts';
 import { editsOfRequests } from '../oci/cdi/device-requests.ts';
 import type { ContainerEdits } from '../oci/cdi/spec.ts';
@@ -18,15 +15,15 @@ import { foreignSpecText } from '../oci/foreign-spec.ts';
 import { generateSpec, type NamespaceChoice } from '../oci/generate.ts';
 import type { ContainerMount } from '../oci/mounts.ts';
 import type { Spec } from '../oci/runtime-spec.ts';
+import { rootOf } from '../oci/user-mappings.ts';
 import { containerMounts, prepareMounts } from '../volume/run-mounts.ts';
-import { handOverPending } from './attach.ts';
 import { makeBaseMountPoints } from './base-mount-points.ts';
 import { removeCgroupLeftovers } from './cgroup-leftovers.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { releaseLater, releaseRun, settleRun } from './exit.ts';
 import { fillUnfilledVolumes } from './fill-volumes.ts';
-import { watchHealth } from './health-monitor.ts';
+import { abandon, launch, StartFailure } from './launch.ts';
 import { withDefaultUlimits } from './limit-defaults.ts';
 import { linkEnvironment, tellLinkAddresses } from './links.ts';
 import { supervisorLog } from './log-config.ts';
@@ -36,26 +33,12 @@ import { writeNetworkFiles } from './network-files.ts';
 import { type ContainerPaths, containerPaths, seccompCacheDirectory } from './paths.ts';
 import { makeRootDirectory, readRootFile } from './root-file.ts';
 import { mountRoot } from './rootfs.ts';
-import { FOREIGN_STEP, foreignRuntime } from './runtimes.ts';
+import { foreignRuntime } from './runtimes.ts';
 import { sharedMemory } from './shared-memory.ts';
 import { requireStartable } from './state.ts';
-import { Supervisor } from './supervisor.ts';
 import { asRootOf, type EnteredUserNamespace, ownersOf } from './user-namespace.ts';
 import { enterUserNamespace } from './user-namespace-choice.ts';
 import { tellVolumesMounted } from './volume-events.ts';
-import { superviseHandlers } from './watch.ts';
-
-const SIGKILL = 9;
-
-/** A start that failed in the container's program, not in the engine: 126 and 127 are the user's, 125 is ours. */
-export class StartFailure extends EngineError {
-  readonly exitCode: number;
-
-  constructor(exitCode: number, message: string) {
-    super(exitCode === 125 ? 'Internal' : 'InvalidParameter', message);
-    this.exitCode = exitCode;
-  }
-}
 
 /**
  * Starts a container; the caller holds its mutex. Resolves when its program executes. Throws NotModified where it
@@ -86,10 +69,33 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
   const { id } = container;
   stepSync('start/bundle', id, () => makeDirectory(paths.bundle, 0o700));
   const userNamespace = await step('start/user-namespace', id, () => enterUserNamespace(engine, container));
-  const [rootfs, network] = await bothOf(
-    prepareRoot(engine, container, paths, userNamespace),
-    step('start/network', id, () => attachNetworks(engine, container, userNamespace?.path)),
+  const namespace = Promise.withResolvers<NamespaceChoice>();
+  // Its interfaces are made while the supervisor and the init are.
+  const network = step('start/network', id, () =>
+    attachNetworks(engine, container, namespace.resolve, userNamespace?.path),
   );
+  network.catch(namespace.reject);
+  try {
+    const [rootfs, choice] = await bothOf(
+      prepareRoot(engine, container, paths, userNamespace),
+      namespace.promise,
+    );
+    await runInside(engine, container, paths, { rootfs, userNamespace, network: choice }, network);
+  } finally {
+    // What undoes a start must not meet the making of its network.
+    await Promise.allSettled([network]);
+  }
+}
+
+/** The rest of a start: `made.network` is where the network's interfaces will be, `network` tells when they are there. */
+async function runInside(
+  engine: EngineContext,
+  container: Container,
+  paths: ContainerPaths,
+  made: Pick<Made, 'rootfs' | 'userNamespace' | 'network'>,
+  network: Promise<void>,
+): Promise<void> {
+  const { id } = container;
   stepSync('start/network-files', id, () => writeNetworkFiles(engine, container, paths));
   tellVolumesMounted(engine, container);
   const { mounts, release } = containerMounts(container.record.mounts, paths.bundle, engine.volumes);
@@ -100,9 +106,7 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
       engine.apparmor.forRun(container.record.hostConfig),
     );
     const spec = buildSpec(engine, container, {
-      rootfs,
-      network,
-      userNamespace,
+      ...made,
       mounts,
       deviceEdits,
       ...apparmor,
@@ -110,7 +114,8 @@ async function run(engine: EngineContext, container: Container): Promise<void> {
     });
     rememberApparmor(container, spec);
     await step('start/config', id, () => writeBundle(engine, container, paths, spec));
-    await step('start/launch', id, () => launch(engine, container, paths.bundle));
+    if (meetsNetwork(engine, container, spec)) await network;
+    await step('start/launch', id, () => launch(engine, container, paths.bundle, network));
     tellLinkAddresses(engine, container);
   } finally {
     release();
@@ -123,6 +128,16 @@ async function bothOf<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]>
   return [await one, await other];
 }
 
+/** Settings of interfaces, hooks and runtimes of others are made or run at the init's making: they want a whole network. */
+function meetsNetwork(engine: EngineContext, { record }: Container, { hooks }: Spec): boolean {
+  const { Sysctls, Runtime } = record.hostConfig;
+  return (
+    Object.keys(Sysctls ?? {}).length > 0 ||
+    hooks !== undefined ||
+    engine.runtimes.find(Runtime) !== undefined
+  );
+}
+
 /** The mounted root with the places for mounts in it, and their sources. */
 async function prepareRoot(
   engine: EngineContext,
@@ -132,12 +147,10 @@ async function prepareRoot(
 ): Promise<string> {
   const { id } = container;
   const rootfs = await step('start/root', id, () => mountRoot(engine, container, 'run'));
-  stepSync('start/mount-points', id, () =>
-    asRootOf(userNamespace, () => {
-      makeBaseMountPoints(rootfs);
-      prepareWorkingDirectory(rootfs, container);
-    }),
-  );
+  await step('start/mount-points', id, async () => {
+    await makeBaseMountPoints(rootfs, userNamespace && rootOf(userNamespace));
+    asRootOf(userNamespace, () => prepareWorkingDirectory(rootfs, container));
+  });
   if (userNamespace !== undefined) await step('start/fill', id, () => fillUnfilledVolumes(engine, container));
   await step('start/mounts', id, () =>
     prepareMounts(container.record.mounts, engine, {
@@ -157,20 +170,19 @@ function prepareWorkingDirectory(rootfs: string, container: Container): void {
   makeRootDirectory(rootfs, directory);
 }
 
-function buildSpec(
-  engine: EngineContext,
-  container: Container,
-  made: {
-    rootfs: string;
-    network: NamespaceChoice;
-    userNamespace: EnteredUserNamespace | undefined;
-    mounts: ContainerMount[];
-    deviceEdits: ContainerEdits[];
-    /** Host folder of its /dev/shm, where that is shared. */
-    shmPath?: string;
-    apparmorDefault?: string;
-  },
-): Spec {
+/** What a start has made when the init's configuration is written. */
+interface Made {
+  rootfs: string;
+  network: NamespaceChoice;
+  userNamespace: EnteredUserNamespace | undefined;
+  mounts: ContainerMount[];
+  deviceEdits: ContainerEdits[];
+  /** Host folder of its /dev/shm, where that is shared. */
+  shmPath?: string;
+  apparmorDefault?: string;
+}
+
+function buildSpec(engine: EngineContext, container: Container, made: Made): Spec {
   const { config, hostConfig } = container.record;
   const { network, userNamespace, ...others } = made;
   const pid = sharedWith(engine, hostConfig.PidMode);
@@ -235,68 +247,6 @@ async function writeBundle(
   const text = foreign === undefined ? JSON.stringify(spec) : foreignSpecText(spec);
   writeFileSync(join(paths.bundle, 'config.json'), text, { mode: 0o600 });
   writeFileSync(join(paths.bundle, 'supervisor.json'), JSON.stringify(supervisor), { mode: 0o600 });
-}
-
-/** Spawns the supervisor and lets the init run; connections that wait get its output from the first byte. */
-async function launch(engine: EngineContext, container: Container, bundle: string): Promise<void> {
-  const begun = Promise.withResolvers<void>();
-  const handlers = superviseHandlers(engine, container, {
-    started: ({ pid, startedAt }) => {
-      try {
-        stepSync('start/record', container.id, () => container.transition({ to: 'running', pid, startedAt }));
-        // Now and not when the promise is heard: the end of a short run may be the next message.
-        watchHealth(engine, container);
-        engine.events.container(container, 'start');
-        begun.resolve();
-      } catch (error) {
-        begun.reject(error);
-      }
-    },
-    failed: ({ exitCode, step, message }) =>
-      begun.reject(new StartFailure(exitCode, startErrorText(step, explained(engine, container, message)))),
-    lost: () =>
-      begun.reject(new InternalError(`supervisor of container ${container.id} ended before the start`)),
-  });
-  const supervisor = await step('start/spawn', container.id, () =>
-    Supervisor.spawn(engine.settings.runtimePath, bundle, handlers),
-  );
-  container.supervisor = supervisor;
-  try {
-    stepSync('start/attach', container.id, () => handOverPending(container, supervisor));
-    stepSync('start/command', container.id, () => supervisor.send('start', {}));
-  } catch (error) {
-    // It has left: why is in what it has sent before, or it is lost. Either ends the start.
-    log.debug({ container: container.id, error: errorMessage(error) }, 'the supervisor takes no command');
-  }
-  await begun.promise;
-}
-
-/** With what keeps this machine from executing programs of the image's platform, where it was that. */
-function explained({ images }: EngineContext, { record }: Container, message: string): string {
-  const image = images.get(record.imageId);
-  const foreign = image && whyNotExecuted(message, configPlatform(image.config));
-  return foreign === undefined ? message : `${message}: ${foreign}`;
-}
-
-/** Docker's frame around the runtime's message: scripts match on it. */
-function startErrorText(step: string, message: string): string {
-  const frame = 'failed to create task for container: failed to create shim task: OCI runtime';
-  const foreign = FOREIGN_STEP.exec(step)?.[1];
-  if (foreign !== undefined) return `${frame} ${foreign} failed: ${message}`;
-  return `${frame} create failed: unable to start container process: ${message}`;
-}
-
-/** Ends whatever a start that failed has brought to life, and lets go of it. */
-function abandon(container: Container): void {
-  const { supervisor } = container;
-  container.supervisor = undefined;
-  if (supervisor === undefined) return;
-  try {
-    if (supervisor.open) supervisor.send('kill', { process: '', signal: SIGKILL, all: true });
-  } catch (error) {
-    log.debug({ container: container.id, error: errorMessage(error) }, 'the supervisor has left already');
-  }
-  supervisor.disconnect();
 }
 
 async function fail(engine: EngineContext, container: Container, error: unknown): Promise<void> {

@@ -21,6 +21,7 @@ import { buildHosts } from '../network/hosts-files.ts';
 import type { Sandbox } from '../network/model.ts';
 import { generateSpec, type NamespaceChoice, type SpecInput } from '../oci/generate.ts';
 import type { Spec } from '../oci/runtime-spec.ts';
+import { rootOf } from '../oci/user-mappings.ts';
 import { makeBaseMountPoints } from './base-mount-points.ts';
 import type { EngineContext } from './engine-context.ts';
 import { type LimitDefaults, withDefaultUlimits } from './limit-defaults.ts';
@@ -85,11 +86,10 @@ export class EngineStepRunner implements StepRunner {
         (spec.mounts ?? []).map(({ destination }) => destination),
       );
       try {
-        asRootOf(this.#entered.get(step.id), () => {
-          // Made here, they leave the root's time as it is, which the step can see.
-          makeBaseMountPoints(step.rootfs);
-          makeRootDirectory(step.rootfs, step.cwd);
-        });
+        const userNamespace = this.#entered.get(step.id);
+        // Made here, they leave the root's time as it is, which the step can see.
+        await makeBaseMountPoints(step.rootfs, userNamespace && rootOf(userNamespace));
+        asRootOf(userNamespace, () => makeRootDirectory(step.rootfs, step.cwd));
         this.#writeBundle(step, bundle, spec);
         const end = await this.#execute(step, bundle);
         return { ...end, untouched: stubs.remove() };

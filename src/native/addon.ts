@@ -142,6 +142,18 @@ export interface Addon {
    * makes. 0 and 0 is what it began with.
    */
   setFileOwner(uid: number, gid: number): void;
+  /**
+   * Makes those of `folders`, then of `files`, that a root lacks: empty, with modification times of 0, owned by `uid` and
+   * `gid`, and without a change of their parents' times. Paths are resolved inside the root. What stands there already,
+   * also as a link, stays; a root that takes nothing (read-only, full) is no error. On the thread pool.
+   */
+  makeMountPoints(
+    root: string,
+    folders: readonly string[],
+    files: readonly string[],
+    uid: number,
+    gid: number,
+  ): Promise<void>;
   /** A bound netlink socket of `protocol` (0 route, 12 netfilter) inside the namespace at `netnsPath` (null: ours). */
   netlinkOpen(protocol: number, netnsPath: string | null): number;
   /**

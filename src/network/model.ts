@@ -163,8 +163,11 @@ export interface Networking {
   /** What a create request asks of a network, judged without making anything. Throws as `create`. */
   validateEndpoint(network: string, settings: EndpointSettings): void;
 
-  /** A namespace with all its networks, ports and names: all of it or nothing. Throws Conflict where it has one. */
-  attach(request: AttachRequest): Promise<Sandbox>;
+  /**
+   * A namespace with all its networks, ports and names: all of it or nothing. Throws Conflict where it has one. `begun`
+   * hears what it will be, but for its ports, as soon as the namespace is there and while the rest is made.
+   */
+  attach(request: AttachRequest, begun?: (sandbox: Sandbox) => void): Promise<Sandbox>;
   /** Everything of a container goes. Idempotent. */
   detach(containerId: string): Promise<void>;
   /** One more network for a running container. Throws Forbidden where it is on it, NotFound. Returns the whole sandbox. */

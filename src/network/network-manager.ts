@@ -194,9 +194,9 @@ export class NetworkManager implements Networking {
     judgeEndpoint(this.#catalog.find(network), settings);
   }
 
-  attach(request: AttachRequest): Promise<Sandbox> {
+  attach(request: AttachRequest, begun?: (sandbox: Sandbox) => void): Promise<Sandbox> {
     validatePorts(request.ports);
-    return this.#sandboxes.attach(request);
+    return this.#sandboxes.attach(request, begun);
   }
 
   detach(containerId: string): Promise<void> {

@@ -65,7 +65,7 @@ export class Sandboxes {
     this.#networkOf = (id) => parts.catalog.byId(id);
   }
 
-  attach(request: AttachRequest): Promise<Sandbox> {
+  attach(request: AttachRequest, begun?: (sandbox: Sandbox) => void): Promise<Sandbox> {
     const { containerId } = request;
     return this.#serially(containerId, async () => {
       // Before anything is made: the clean-up after a failure removes all that the container has.
@@ -75,6 +75,7 @@ export class Sandboxes {
       this.#wanted(request);
       const sandbox = await this.#begin(request);
       try {
+        begun?.(this.#describe(sandbox));
         for (const row of this.#rows(containerId)) await this.#plug(sandbox, row);
         await Promise.all([
           step('network/publish', containerId, () =>

@@ -122,7 +122,12 @@ test('a port that is taken is refused, by a container and by the host', async ()
     '18081:80',
     ...HTTPD,
   );
+  // Its init was being made meanwhile: nothing of it is left, and nothing is in the way of the next start.
+  assert.equal(await daemon.inspect('third', '{{.State.Status}} {{.State.Pid}}'), 'created 0');
+  assert.doesNotMatch(await daemon.ok('ps', '--format', '{{.Names}}'), /third/);
   await new Promise((resolve) => server.close(resolve));
+  await daemon.ok('start', 'third');
+  assert.match(await daemon.ok('exec', 'third', 'wget', '-qO-', 'http://127.0.0.1/'), /served by mydock/);
   await daemon.ok('rm', '-f', 'third');
 });
 
