@@ -9,7 +9,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { CACHE } from '../fixtures/packages.ts';
-import { type Daemon, daemonWithBusybox } from '../integration/harness.ts';
+import { type Daemon, daemonWithRegistry } from '../integration/harness.ts';
 import { definitionPath, readDefinition } from './definition.ts';
 import { Recorder } from './recorder.ts';
 import { driveCreate, driveLifecycle, driveListAndInspect, drivePrune } from './situations/containers.ts';
@@ -54,7 +54,7 @@ let close: (() => Promise<void>) | undefined;
 before(async () => {
   if (definitionFile === undefined) return;
   const definition = readDefinition(definitionFile);
-  const made = await daemonWithBusybox();
+  const made = await daemonWithRegistry();
   close = made.close;
   const daemon: Daemon = made.daemon;
   stage = {

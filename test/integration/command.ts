@@ -24,6 +24,8 @@ export interface CommandOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = timeLimitMs(120_000);
+const POLL_MS = 20;
+const POLL_MAX_MS = 200;
 
 const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
@@ -106,7 +108,10 @@ export async function run(command: readonly string[], options: CommandOptions = 
   return await live.ended;
 }
 
-/** Polls until `probe` returns something other than undefined or false; fails naming `what` after `timeoutMs`. */
+/**
+ * Polls until `probe` returns something other than undefined or false; fails naming `what` after `timeoutMs`. Between
+ * two probes it waits as long as one took: a probe that is a command would else keep a processor busy.
+ */
 export async function eventually<T>(
   what: string,
   probe: () => T | undefined | false | Promise<T | undefined | false>,
@@ -114,9 +119,11 @@ export async function eventually<T>(
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
+    const beganAt = performance.now();
     const value = await probe();
     if (value !== undefined && value !== false) return value;
-    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
-    await sleep(20);
+    const now = performance.now();
+    if (now > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await sleep(Math.min(Math.max(POLL_MS, now - beganAt), POLL_MAX_MS));
   }
 }

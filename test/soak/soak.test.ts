@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../integration/command.ts';
-import { type Daemon, daemonWithBusybox } from '../integration/harness.ts';
+import { type Daemon, daemonWithRegistry } from '../integration/harness.ts';
 import { SoakClient } from './client.ts';
 import { EventWatch } from './event-watch.ts';
 import { Random } from './random.ts';
@@ -80,7 +80,7 @@ async function assertNothingLeft(daemon: Daemon, baseImages: number): Promise<vo
 test(`eight clients for ${MINUTES} minutes, seed ${SEED}`, {
   timeout: MINUTES * 60_000 + 600_000,
 }, async () => {
-  const { daemon, registry, close } = await daemonWithBusybox();
+  const { daemon, registry, close } = await daemonWithRegistry();
   try {
     await soak(daemon);
   } catch (error) {

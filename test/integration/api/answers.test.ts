@@ -6,14 +6,14 @@ import { after, afterEach, before, test } from 'node:test';
 import { busyboxImage } from '../../fixtures/catalog.ts';
 import type { Registry } from '../../fixtures/registry.ts';
 import { eventually } from '../command.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 
 let daemon: Daemon;
 let registry: Registry;
 let close: () => Promise<void>;
 
 before(async () => {
-  ({ daemon, registry, close } = await daemonWithBusybox());
+  ({ daemon, registry, close } = await daemonWithRegistry());
 });
 after(async () => await close());
 afterEach(async () => await daemon.removeContainers());

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Registry } from '../../fixtures/registry.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 
 interface Message {
   readonly Type: string;
@@ -18,7 +18,7 @@ let registry: Registry;
 let close: () => Promise<void>;
 
 before(async () => {
-  ({ daemon, registry, close } = await daemonWithBusybox());
+  ({ daemon, registry, close } = await daemonWithRegistry());
 });
 after(async () => await close());
 

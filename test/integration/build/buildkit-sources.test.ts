@@ -11,7 +11,7 @@ import { Control } from '../../../src/api/buildkit/control_pb.ts';
 import { LLBBridge } from '../../../src/api/buildkit/gateway_pb.ts';
 import { GrpcChannel } from '../../../src/api/grpc/channel.ts';
 import { GitServer, git, hasGit, served } from '../../../src/build/source/testing/git-server.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 import { TestSocket } from '../scoped-socket.ts';
 
 const FILE = 'content of the address\n';
@@ -23,7 +23,7 @@ let files: Server;
 let address = '';
 
 before(async () => {
-  const started = await daemonWithBusybox();
+  const started = await daemonWithRegistry();
   ({ daemon, close } = started);
   host = started.registry.host;
   files = createServer((_, response) => response.end(FILE));

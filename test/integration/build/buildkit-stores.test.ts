@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { buildxPrograms } from '../../fixtures/compose.ts';
 import { eventually, LiveCommand, type Result, run } from '../command.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 import { TestSocket } from '../scoped-socket.ts';
 import { classicBuild } from './classic-build.ts';
 
@@ -34,7 +34,7 @@ let host = '';
 let count = 0;
 
 before(async () => {
-  const started = await daemonWithBusybox();
+  const started = await daemonWithRegistry();
   ({ daemon, close } = started);
   host = started.registry.host;
 });

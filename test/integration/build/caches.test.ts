@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Registry } from '../../fixtures/registry.ts';
 import { makeTar } from '../../fixtures/tar.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 import { sendBytes } from '../security/attack.ts';
 import { type Built, classicBuild, type Files } from './classic-build.ts';
 
@@ -15,7 +15,7 @@ let registry: Registry;
 let close: () => Promise<void>;
 
 before(async () => {
-  ({ daemon, registry, close } = await daemonWithBusybox());
+  ({ daemon, registry, close } = await daemonWithRegistry());
 });
 after(async () => await close());
 

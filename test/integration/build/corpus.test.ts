@@ -12,7 +12,7 @@ import type { ImageDifference } from '../../../src/api/image-difference.ts';
 import { aptArchive } from '../../fixtures/apt-archive.ts';
 import { debianImage, hasDebianImage, hasServicesImage, servicesImage } from '../../fixtures/catalog.ts';
 import type { Registry } from '../../fixtures/registry.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 import { type BuildOrder, otherWaysIn } from './ways-in.ts';
 
 const CORPUS = join(import.meta.dirname, 'corpus');
@@ -126,7 +126,7 @@ describe('the corpus of Dockerfiles', () => {
   let close: () => Promise<void>;
 
   before(async () => {
-    ({ daemon, registry, close } = await daemonWithBusybox());
+    ({ daemon, registry, close } = await daemonWithRegistry());
   });
   after(async () => await close());
 

@@ -32,7 +32,7 @@ import {
 import type { Registry } from '../../fixtures/registry.ts';
 import { makeTar } from '../../fixtures/tar.ts';
 import { eventually } from '../command.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 
 const BINFMT = '/proc/sys/fs/binfmt_misc';
 const PATH = 'PATH=/bin';
@@ -48,7 +48,7 @@ let daemon: Daemon;
 let registry: Registry;
 let close: () => Promise<void>;
 before(async () => {
-  ({ daemon, registry, close } = await daemonWithBusybox());
+  ({ daemon, registry, close } = await daemonWithRegistry());
 });
 afterEach(async () => await daemon.removeContainers());
 after(async () => await close());

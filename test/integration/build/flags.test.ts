@@ -7,14 +7,14 @@ import { busyboxImage, busyboxLayer } from '../../fixtures/catalog.ts';
 import { makeImage } from '../../fixtures/image.ts';
 import type { Registry } from '../../fixtures/registry.ts';
 import { eventually } from '../command.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 import { contextFolder, type Files, shows } from './context-folder.ts';
 
 let daemon: Daemon;
 let registry: Registry;
 let close: () => Promise<void>;
 before(async () => {
-  ({ daemon, registry, close } = await daemonWithBusybox());
+  ({ daemon, registry, close } = await daemonWithRegistry());
 });
 after(async () => await close());
 

@@ -6,7 +6,7 @@ import { busyboxImage, busyboxLayer } from '../../fixtures/catalog.ts';
 import { makeImage } from '../../fixtures/image.ts';
 import type { Registry } from '../../fixtures/registry.ts';
 import { makeTar } from '../../fixtures/tar.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 import { sendBytes } from '../security/attack.ts';
 
 let daemon: Daemon;
@@ -17,7 +17,7 @@ const server = createServer((_, response) => response.end(served));
 let address = '';
 
 before(async () => {
-  ({ daemon, registry, close } = await daemonWithBusybox());
+  ({ daemon, registry, close } = await daemonWithRegistry());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const at = server.address();
   address = `http://127.0.0.1:${typeof at === 'object' ? at?.port : 0}/file`;

@@ -12,7 +12,7 @@ import {
 } from '../../fixtures/image.ts';
 import type { Registry } from '../../fixtures/registry.ts';
 import { makeTar } from '../../fixtures/tar.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 import { type Built, classicBuild, type Files } from './classic-build.ts';
 
 let daemon: Daemon;
@@ -28,7 +28,7 @@ const OTHER = name(OTHER_PLATFORM);
 const PLATFORMS = `platform=${encodeURIComponent(`${HOST},${OTHER}`)}`;
 
 before(async () => {
-  ({ daemon, registry, close } = await daemonWithBusybox());
+  ({ daemon, registry, close } = await daemonWithRegistry());
   const host = makeImage({ layers: [makeLayer(await busyboxTar(), 'gzip')], platform: HOST_PLATFORM });
   const foreign = makeTar([
     { path: 'etc/', type: 'directory' },

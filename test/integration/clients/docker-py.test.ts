@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { run } from '../command.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 
 const PROGRAM = join(import.meta.dirname, 'docker_py.py');
 /** Debian's own Python: another one on the PATH would not see Debian's packages. */
@@ -20,7 +20,7 @@ describe('docker-py', { skip: installed ? false : 'python3-docker is not install
   const results = new Map<string, { word: string; why: string }>();
 
   before(async () => {
-    const made = await daemonWithBusybox();
+    const made = await daemonWithRegistry();
     ({ daemon, close } = made);
     const env = { ...process.env, HOME: daemon.home, DOCKER_HOST: `unix://${daemon.socket}` };
     const reference = `${made.registry.host}/busybox:latest`;

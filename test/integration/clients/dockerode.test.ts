@@ -9,7 +9,7 @@ import { clientsMissing, loadClient } from '../../fixtures/clients.ts';
 import type { Registry } from '../../fixtures/registry.ts';
 import { makeTar } from '../../fixtures/tar.ts';
 import { eventually } from '../command.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 import type { Container, Docker, Dockerode, Fields } from './dockerode-types.ts';
 
 const SLEEPER = { Image: 'busybox', Cmd: ['sleep', '100000'], StopSignal: 'SIGKILL' };
@@ -32,7 +32,7 @@ describe('dockerode', { skip: clientsMissing() }, () => {
   let docker: Docker;
 
   before(async () => {
-    ({ daemon, registry, close } = await daemonWithBusybox());
+    ({ daemon, registry, close } = await daemonWithRegistry());
     docker = new (loadClient<Dockerode>('dockerode'))({ socketPath: daemon.socket });
   });
   after(async () => await close());

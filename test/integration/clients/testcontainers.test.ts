@@ -10,7 +10,7 @@ import { text } from 'node:stream/consumers';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { clientsMissing, loadClient } from '../../fixtures/clients.ts';
 import { eventually } from '../command.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 import type { GenericContainer, Testcontainers, WaitStrategy } from './testcontainers-types.ts';
 
 const SERVE = ['httpd', '-f', '-p', '80', '-h', '/var/www'];
@@ -23,7 +23,7 @@ describe('Testcontainers', { skip: clientsMissing() }, () => {
   let library: Testcontainers;
 
   before(async () => {
-    const made = await daemonWithBusybox();
+    const made = await daemonWithRegistry();
     ({ daemon, close } = made);
     reference = `${made.registry.host}/busybox:latest`;
     // The library reads its settings once, when it is loaded.

@@ -1,10 +1,10 @@
 /** Two daemons on one machine: each has its own networks, rules and containers, and neither leaves anything behind. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Daemon, daemonWithBusybox } from '../harness.ts';
+import { Daemon, daemonWithRegistry } from '../harness.ts';
 
 test('a daemon comes and goes beside another, whose containers stay reachable', async () => {
-  const { daemon: first, registry, close } = await daemonWithBusybox();
+  const { daemon: first, registry, close } = await daemonWithRegistry();
   try {
     const second = await Daemon.start();
     try {

@@ -5,7 +5,7 @@ import { busyboxImage } from '../../fixtures/catalog.ts';
 import type { Registry } from '../../fixtures/registry.ts';
 import type { CommandOptions } from '../command.ts';
 import { dockerPrograms } from '../engine.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 
 const programs = dockerPrograms();
 let daemon: Daemon;
@@ -16,7 +16,7 @@ if (programs.length === 0) {
   test('the docker program against mydockd', { skip: 'no docker program is installed' }, () => {});
 } else {
   before(async () => {
-    ({ daemon, registry, close } = await daemonWithBusybox());
+    ({ daemon, registry, close } = await daemonWithRegistry());
   });
   after(async () => await close());
 }

@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { ImageDifference } from '../../../src/api/image-difference.ts';
 import { debianImage, hasDebianImage } from '../../fixtures/catalog.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 
 const skip = hasDebianImage() ? false : 'the Debian base image could not be made';
 
 let daemon: Daemon;
 let close: () => Promise<void>;
 before(async () => {
-  const started = await daemonWithBusybox();
+  const started = await daemonWithRegistry();
   ({ daemon, close } = started);
   if (skip !== false) return;
   await daemon.ok('pull', '-q', await started.registry.push('debian', 'one', await debianImage()));

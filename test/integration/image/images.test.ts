@@ -4,14 +4,14 @@ import { after, before, test } from 'node:test';
 import { busyboxImage, busyboxLayer } from '../../fixtures/catalog.ts';
 import { makeImage, makeLayer } from '../../fixtures/image.ts';
 import { makeTar } from '../../fixtures/tar.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 
 let daemon: Daemon;
 let close: () => Promise<void>;
 let host = '';
 let pushed: (name: string, content: string) => Promise<string>;
 before(async () => {
-  const { daemon: started, registry, close: closing } = await daemonWithBusybox();
+  const { daemon: started, registry, close: closing } = await daemonWithRegistry();
   daemon = started;
   close = closing;
   host = registry.host;

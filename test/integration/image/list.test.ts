@@ -5,13 +5,13 @@ import { busyboxLayer } from '../../fixtures/catalog.ts';
 import { HOST_PLATFORM, makeImage, makeIndex, makeLayer, OTHER_PLATFORM } from '../../fixtures/image.ts';
 import { makeTar } from '../../fixtures/tar.ts';
 import { dockerPrograms } from '../engine.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 
 let daemon: Daemon;
 let close: () => Promise<void>;
 let multi = '';
 before(async () => {
-  const { daemon: started, registry, close: closing } = await daemonWithBusybox();
+  const { daemon: started, registry, close: closing } = await daemonWithRegistry();
   daemon = started;
   close = closing;
   const layer = await busyboxLayer();

@@ -6,13 +6,13 @@ import { busyboxLayer } from '../../fixtures/catalog.ts';
 import { makeImage, makeLayer } from '../../fixtures/image.ts';
 import { makeTar } from '../../fixtures/tar.ts';
 import { eventually } from '../command.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 
 let daemon: Daemon;
 let close: () => Promise<void>;
 let pushed: (name: string, bytes: number) => Promise<string>;
 before(async () => {
-  const { daemon: started, registry, close: closing } = await daemonWithBusybox();
+  const { daemon: started, registry, close: closing } = await daemonWithRegistry();
   daemon = started;
   close = closing;
   pushed = async (name, bytes) => {

@@ -5,13 +5,13 @@ import { busyboxLayer } from '../../fixtures/catalog.ts';
 import { makeImage, makeLayer } from '../../fixtures/image.ts';
 import type { Registry } from '../../fixtures/registry.ts';
 import { makeTar } from '../../fixtures/tar.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 
 let daemon: Daemon;
 let registry: Registry;
 let close: () => Promise<void>;
 before(async () => {
-  ({ daemon, registry, close } = await daemonWithBusybox());
+  ({ daemon, registry, close } = await daemonWithRegistry());
 });
 afterEach(async () => await daemon.removeContainers());
 after(async () => await close());

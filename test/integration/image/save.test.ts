@@ -12,7 +12,7 @@ import { makeImage, makeIndex, makeLayer, OTHER_PLATFORM } from '../../fixtures/
 import { makeTar } from '../../fixtures/tar.ts';
 import { eventually, run } from '../command.ts';
 import { dockerPrograms } from '../engine.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 
 let daemon: Daemon;
 let close: () => Promise<void>;
@@ -21,7 +21,7 @@ const folder = mkdtempSync(join(tmpdir(), 'save-'));
 const file = (name: string): string => join(folder, name);
 
 before(async () => {
-  const bench = await daemonWithBusybox();
+  const bench = await daemonWithRegistry();
   ({ daemon, close } = bench);
   const layer = makeLayer(makeTar([{ path: 'content', data: 'pulled\n' }]), 'gzip');
   const layers = [await busyboxLayer(), layer];

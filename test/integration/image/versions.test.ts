@@ -1,12 +1,12 @@
 /** Images as clients of every API version read them: which fields come and go between 1.24 and 1.51. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 
 let daemon: Daemon;
 let close: () => Promise<void>;
 before(async () => {
-  ({ daemon, close } = await daemonWithBusybox());
+  ({ daemon, close } = await daemonWithRegistry());
 });
 after(async () => await close());
 

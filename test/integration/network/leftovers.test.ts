@@ -13,7 +13,7 @@ import type { ContainerInspectResponse } from '../../../src/api/containers.ts';
 import type { Registry } from '../../fixtures/registry.ts';
 import type { ApiAnswer } from '../api-request.ts';
 import { eventually } from '../command.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 
 const SEQUENCES = Number(process.env['MYDOCK_SEQUENCES'] ?? 25);
 const SEED = Number(process.env['MYDOCK_SEED'] ?? 4242);
@@ -25,7 +25,7 @@ let close: () => Promise<void>;
 let hasMacvlan = false;
 
 before(async () => {
-  ({ daemon, registry, close } = await daemonWithBusybox());
+  ({ daemon, registry, close } = await daemonWithRegistry());
   assert.ok(registry.host);
   hasMacvlan = (await daemon.mydock(['network', 'create', '-d', 'macvlan', 'probe'])).code === 0;
   if (hasMacvlan) await daemon.ok('network', 'rm', 'probe');

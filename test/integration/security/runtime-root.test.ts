@@ -23,7 +23,7 @@ import { makeImage, makeLayer } from '../../fixtures/image.ts';
 import type { Registry } from '../../fixtures/registry.ts';
 import { makeTar, type TarEntry } from '../../fixtures/tar.ts';
 import { eventually } from '../command.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 import { Bundle } from '../runtime/bundle.ts';
 
 let daemon: Daemon;
@@ -31,7 +31,7 @@ let registry: Registry;
 let close: () => Promise<void>;
 let program = '';
 before(async () => {
-  ({ daemon, registry, close } = await daemonWithBusybox());
+  ({ daemon, registry, close } = await daemonWithRegistry());
   program = join(daemon.folder, 'attack');
   copyFileSync(await attackProgram(), program);
 });
