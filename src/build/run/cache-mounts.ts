@@ -13,7 +13,7 @@ import { diskUsage } from '../../base/disk-usage.ts';
 import { log } from '../../base/log.ts';
 import { makeDirectory } from '../../base/make-directory.ts';
 import { step, stepSync } from '../../base/steps.ts';
-import { removeTree } from '../../volume/remove-tree.ts';
+import { removeNowOrLater } from '../../volume/retry-removal.ts';
 import type { BuildCacheEntry } from '../builder.ts';
 import type { CacheStore } from '../cache/cache-store.ts';
 
@@ -186,7 +186,7 @@ export class CacheMounts implements CacheStore {
       this.#instances.set(name, instance);
       return instance;
     } catch (error) {
-      await removeTree(temporary);
+      await removeNowOrLater(temporary, 'a cache mount that could not be made');
       throw error;
     } finally {
       this.#making.delete(name);
@@ -250,12 +250,11 @@ export class CacheMounts implements CacheStore {
     let sizeBytes: number;
     try {
       sizeBytes = await diskUsage(join(this.#directory, id, DATA_NAME));
+      await step('build/remove-cache-mount', id, () => this.#discard(id));
     } catch (error) {
       instance.leaving = false;
       throw error;
     }
-    this.#instances.delete(id);
-    await step('build/remove-cache-mount', id, () => this.#discard(id));
     return sizeBytes;
   }
 
@@ -267,15 +266,14 @@ export class CacheMounts implements CacheStore {
     for (const name of names) await this.remove(name);
   }
 
-  /** Out of the way at once, so that its name is free however long its files take to go. */
+  /** Forgotten and out of the way at once, so that its name is free however long its files take to go. */
   async #discard(name: string): Promise<void> {
     const path = join(this.#directory, name);
-    if (statSync(path, { throwIfNoEntry: false }) === undefined) return;
+    const isThere = statSync(path, { throwIfNoEntry: false }) !== undefined;
     const leftover = join(this.#directory, `${TEMPORARY_PREFIX}${randomBytes(8).toString('hex')}`);
-    renameSync(path, leftover);
-    await removeTree(leftover).catch((error: unknown) =>
-      log.warn({ err: error, path: leftover }, 'what is left of a cache mount stays until the next start'),
-    );
+    if (isThere) renameSync(path, leftover);
+    this.#instances.delete(name);
+    if (isThere) await removeNowOrLater(leftover, 'what is left of a cache mount');
   }
 }
 

@@ -4,14 +4,13 @@
  */
 import { chmodSync, closeSync, constants, fstatSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { log } from '../../base/log.ts';
 import { makeDirectory } from '../../base/make-directory.ts';
 import type { MountOwners } from '../../image/layers/mapped-mounts.ts';
 import type { Snapshotter } from '../../image/layers/snapshotter.ts';
 import { addon } from '../../native/addon.ts';
 import { byDescriptor, ifThere, openInsideWithoutLinks } from '../../native/inside-root.ts';
 import { openDirectory } from '../../volume/copy-tree.ts';
-import { removeTree } from '../../volume/remove-tree.ts';
+import { removeNowOrLater } from '../../volume/retry-removal.ts';
 import type { StackedLayer } from './run-step.ts';
 import { useLayers } from './upper-layer.ts';
 
@@ -80,11 +79,9 @@ export class StepRoot {
     return { empty: (await addon().clampTimes(this.upper, epochSeconds)) === 0 };
   }
 
-  /** Removes all of it. A failure costs no more than room, until the next start. */
+  /** Removes all of it; what cannot be removed now costs room until it can. */
   async remove(): Promise<void> {
-    await removeTree(this.folder).catch((error: unknown) =>
-      log.warn({ err: error, path: this.folder }, 'what a build step left remains until the next start'),
-    );
+    await removeNowOrLater(this.folder, 'what a build step left');
   }
 }
 

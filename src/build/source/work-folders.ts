@@ -12,7 +12,7 @@ import { makeDirectory } from '../../base/make-directory.ts';
 import { step, stepSync } from '../../base/steps.ts';
 import { readMountTable } from '../../image/layers/mount-table.ts';
 import { addon } from '../../native/addon.ts';
-import { removeTree } from '../../volume/remove-tree.ts';
+import { removeNowOrLater } from '../../volume/retry-removal.ts';
 import type { SourceTree } from './source-tree.ts';
 
 const MNT_DETACH = 2;
@@ -60,13 +60,9 @@ export class WorkFolders {
     return { path, title, times: 'uniform', live: false, release };
   }
 
-  /** Removes a tree; a failure costs no more than room, until the next start. */
+  /** Removes a tree; what cannot be removed now costs room until it can. */
   async remove(path: string): Promise<void> {
-    try {
-      await step('build/remove-folder', path, () => removeTree(path));
-    } catch (error) {
-      log.warn({ err: error, path }, 'what a build left remains until the next start');
-    }
+    await step('build/remove-folder', path, () => removeNowOrLater(path, 'what a build left'));
   }
 
   async sweep(): Promise<void> {
