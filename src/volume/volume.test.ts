@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -19,6 +19,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openDatabase } from '../base/database.ts';
 import { addon } from '../native/addon.ts';
 import { DEFAULT_IMAGE, noSnapshotter } from './mount-fixture.ts';
@@ -184,6 +185,27 @@ test('a crash in a filling or a removal is cleaned up, data is not', async () =>
     store.list().map(({ Name }) => Name),
     ['full', 'half'],
   );
+});
+
+test('what cannot be removed of a volume keeps no daemon from starting', {
+  timeout: 60_000,
+}, async (context) => {
+  const going = join(root, 'volumes/.tmp-remove-stuck');
+  const file = join(going, '_data/file');
+  mkdirSync(join(going, '_data'), { recursive: true });
+  writeFileSync(file, '');
+  store.create({ Name: 'other' });
+  writeFileSync(join(root, 'volumes/other/filling'), '');
+  writeFileSync(join(store.path('other'), 'half'), '');
+  if (spawnSync('chattr', ['+i', file]).status !== 0) return context.skip('no immutable files here');
+  try {
+    await newStore().sweep();
+    assert.ok(existsSync(file));
+    assert.deepEqual(readdirSync(store.path('other')), [], 'the others are in order');
+  } finally {
+    spawnSync('chattr', ['-i', file]);
+  }
+  while (existsSync(going)) await sleep(20);
 });
 
 test('what another container has written stays where a filling was cut short', async () => {

@@ -192,8 +192,8 @@ export class Downloads extends KeptFolders {
         hash.update(chunk);
         await writeWhole(file, chunk);
         length += chunk.length;
-        if (Date.now() - told < 100) continue;
-        told = Date.now();
+        if (performance.now() - told < 100) continue;
+        told = performance.now();
         io.vertex?.amount(id, length, total, false, started);
       }
       if (total > 0 && length !== total) {
