@@ -17,7 +17,8 @@ export async function checkContainers(engine: EngineContext, run: CheckRun): Pro
   const containers = engine.containers.all();
   for (const { id, record } of containers) {
     const { home } = containerPaths(dataRoot, execRoot, id);
-    if (existsSync(home)) continue;
+    // The folder of one that is being removed goes first.
+    if (existsSync(home) || record.state.status === 'removing') continue;
     const object = `container ${record.name} (${id})`;
     const problem = `its folder ${home} is missing`;
     await found(run, { object, problem, remedy: 'make it anew; what the container wrote is lost' }, () => {

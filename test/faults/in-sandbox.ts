@@ -25,8 +25,8 @@ import { SCENARIOS } from './scenarios/all.ts';
 import { daemonKilled, type Strike } from './strikes.ts';
 
 const LOG_CHARS = 20_000;
-const COMPLAINTS = 8;
-const COMPLAINT_CHARS = 600;
+const COMPLAINTS = 4;
+const COMPLAINT_CHARS = 300;
 
 function strikesAt(scenario: Scenario, judge: Judge, marks: RuntimeMarks, kinds: string): Strike<Point>[] {
   if (kinds === 'lacks') return LACKS.map(lacking);
