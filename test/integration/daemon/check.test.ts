@@ -15,12 +15,12 @@ import {
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { eventually } from '../command.ts';
-import { type Daemon, daemonWithBusybox } from '../harness.ts';
+import { type Daemon, daemonWithRegistry } from '../harness.ts';
 
 let daemon: Daemon;
 let close: () => Promise<void>;
 before(async () => {
-  ({ daemon, close } = await daemonWithBusybox());
+  ({ daemon, close } = await daemonWithRegistry());
 });
 after(() => close());
 
