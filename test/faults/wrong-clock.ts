@@ -23,7 +23,12 @@ globalThis.Date = new Proxy(RightDate, {
   get: (target, name, receiver) => (name === 'now' ? now : (Reflect.get(target, name, receiver) as unknown)),
 });
 
-/** Nothing changes where there is no file. */
+/** Nothing changes where there is no file, nor where there is no descriptor to read it with. */
 export function setClock(file: string): void {
-  if (existsSync(file)) offsetMs[0] = Number(readFileSync(file, 'utf8'));
+  if (!existsSync(file)) return;
+  try {
+    offsetMs[0] = Number(readFileSync(file, 'utf8'));
+  } catch {
+    // Descriptors are among what is taken away from this process.
+  }
 }

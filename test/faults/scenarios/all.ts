@@ -8,6 +8,7 @@ import { pruneScenarios } from './prunes.ts';
 import { rareRunScenarios } from './rare-runs.ts';
 import { registryBuildScenarios } from './registry-builds.ts';
 import { severalScenarios } from './several.ts';
+import { sizeScenarios } from './sizes.ts';
 import { volumeScenarios } from './volumes.ts';
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -15,6 +16,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...rareRunScenarios,
   ...networkScenarios,
   ...volumeScenarios,
+  ...sizeScenarios,
   ...pruneScenarios,
   ...severalScenarios,
   ...imageScenarios,
