@@ -1,6 +1,6 @@
 /**
  * Runs scenarios in the sandbox that this process was started in: `in-sandbox.ts [--kinds=kills|lacks|lies] [--points=TEXT]
- * [--most=NUMBER] [--driver=NAME] [--sized] NAME...`. Prints every failure in full and a line a scenario; the exit status is 1
+ * [--most=NUMBER] [--driver=NAME] NAME...`. Prints every failure in full and a line a scenario; the exit status is 1
  * where anything failed.
  */
 
@@ -22,7 +22,6 @@ import {
 } from './runtime-strikes.ts';
 import { DRIVERS, type Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
-import { mountSizedRoot } from './sized-root.ts';
 import { daemonKilled, type Strike } from './strikes.ts';
 
 const LOG_CHARS = 20_000;
@@ -69,7 +68,6 @@ async function main(): Promise<boolean> {
     ...(kinds === 'lies' ? { env: { [PATIENCE_VARIABLE]: '1000' } } : {}),
     runtime: join(ROOT, 'build/faults/mydock-runtime'),
     ...(kinds === 'lacks' ? { beforeStart: mountRoots } : {}),
-    ...(args.includes('--sized') ? { beforeStart: mountSizedRoot } : {}),
   });
   const suffix = driver === DRIVERS[0] ? '' : ` (${driver})`;
   let failed = false;

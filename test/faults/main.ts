@@ -56,10 +56,10 @@ async function runIn(command: readonly string[], interrupt: AbortSignal): Promis
 
 function ofDriver(driver: string, scenarios: readonly Scenario[], most: readonly string[]): string[][] {
   const isFirst = driver === DRIVERS[0];
-  const flags = [`--driver=${driver}`, '--kinds=kills', ...most];
-  const sized = scenarios.filter((scenario) => isFirst && scenario.sized === true);
-  const others = scenarios.filter(({ layers, sized: own }) => own !== true && (isFirst || layers === true));
-  return [...parts(flags, others), ...parts([...flags, '--sized'], sized)];
+  return parts(
+    [`--driver=${driver}`, '--kinds=kills', ...most],
+    scenarios.filter(({ layers }) => isFirst || layers === true),
+  );
 }
 
 /** Words for `in-sandbox.ts`, for each of the sandboxes. */
@@ -82,11 +82,10 @@ async function main(): Promise<boolean> {
   const sandbox = sandboxes(SANDBOX_NAME, scratch);
   const most = (each: number): string[] => (points === '' && all === '' ? [`--most=${each}`] : []);
   const wants = (kind: string): boolean => kinds === '' || kinds === kind;
-  const lacking = picked.filter(({ sized }) => sized !== true);
   const speaking = picked.filter(({ registry }) => registry === true);
   const queue = [
     ...(wants('kills') ? DRIVERS.flatMap((driver) => ofDriver(driver, picked, most(KILLS_EACH))) : []),
-    ...(wants('lacks') ? parts(['--kinds=lacks', ...most(LACKS_EACH)], lacking) : []),
+    ...(wants('lacks') ? parts(['--kinds=lacks', ...most(LACKS_EACH)], picked) : []),
     ...(wants('lies') ? parts(['--kinds=lies', ...most(LIES_EACH)], speaking) : []),
   ];
   const interrupt = new AbortController();

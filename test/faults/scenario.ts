@@ -17,8 +17,6 @@ export interface Scenario {
   readonly layers?: true;
   /** It speaks with a registry, which may lie. */
   readonly registry?: true;
-  /** It needs a data root that can limit sizes, and has sandboxes of its own; what others lack it does not. */
-  readonly sized?: true;
   /** What there is before, all of it acknowledged. */
   prepare?(daemon: FaultedDaemon): Promise<void>;
   /**

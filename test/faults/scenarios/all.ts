@@ -8,7 +8,6 @@ import { pruneScenarios } from './prunes.ts';
 import { rareRunScenarios } from './rare-runs.ts';
 import { registryBuildScenarios } from './registry-builds.ts';
 import { severalScenarios } from './several.ts';
-import { sizeScenarios } from './sizes.ts';
 import { volumeScenarios } from './volumes.ts';
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -16,7 +15,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...rareRunScenarios,
   ...networkScenarios,
   ...volumeScenarios,
-  ...sizeScenarios,
   ...pruneScenarios,
   ...severalScenarios,
   ...imageScenarios,
