@@ -2,7 +2,7 @@
  * The life of a daemon between its configuration and its end: the data root opened, the API served, and then a signal,
  * or a successor (takeover/). A successor that fails before it serves leaves everything to this process again.
  */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { holdDatabase } from '../base/database.ts';
@@ -143,7 +143,8 @@ async function open(
     { ...config, listeners: () => server.keys() },
     (takeoverServer, path) => listenOnPath(takeoverServer, path, { uid: 0, gid: 0, mode: 0o600 }),
   );
-  claim?.serving();
+  server.continueBegun(handed?.begun ?? new Map());
+  void claim?.serving().then((begun) => server.continueBegun(begun));
   log.info({ pid: process.pid, hosts: config.hosts, dataRoot: config.dataRoot }, 'mydockd serves the API');
   return { config, daemon, server, offer };
 }
@@ -196,23 +197,27 @@ async function handOver(running: Running, successor: Successor): Promise<Outcome
   const wait = new Map([...server.underWay.passWaits(), ...daemon.passWaits()]);
   const stream = successor.takes('stream') ? server.underWay.passStreams() : new Map<string, number>();
   const idle = server.passIdle();
+  const between = successor.takes('begun') ? server.standIn(idle) : undefined;
   server.stopAccepting({ keepFiles: true });
   await server.underWay.settle(PAUSE_GRACE_MS);
   // Clients of short requests need not know of the takeover, however slow the machine is.
   await server.underWay.settleShort(SHORT_MAX_MS);
   for (const [key, fd] of server.passIdle()) idle.set(key, fd);
+  if (between !== undefined) server.keepIdle(between, idle);
   daemon.giveUpStops(reason);
   const requests = await server.close(reason, LET_GO_MS);
   const settled = await daemon.settle(LET_GO_MS);
   const atMs = Date.now();
   const whole = settled && requests.length === 0;
-  const handed = {
+  const handed: HandedSockets = {
     listen,
     port: duplicates(),
     idle,
     wait: withExitCodes(wait, daemon.exitCodes, passedNs),
     attach: successor.takes('attach') ? daemon.passAttachments() : new Map<string, number>(),
     stream,
+    // A process that ends at once leaves nothing to a later moment.
+    begun: whole ? new Map() : (between?.pass() ?? new Map()),
     supervisor: whole ? daemon.passSupervisors() : new Map<string, number>(),
   };
   if (whole) await daemon.close(true);
@@ -227,19 +232,32 @@ async function handOver(running: Running, successor: Successor): Promise<Outcome
     log.error({ error: errorMessage(error) }, 'cannot hand over');
     successor.end();
     if (!whole) await daemon.close(true);
-    return { handed, atMs };
+    return { handed: { ...handed, begun: between?.pass() ?? handed.begun }, atMs };
   }
   // The lock of the data root goes with the process: two daemons must not work at the same things.
   if (!whole) return 'ended';
   const serves = await successor.serving(SUCCESSOR_MAX_MS);
-  successor.end();
+  const begun = between?.pass() ?? new Map<string, number>();
   if (!serves) {
+    successor.end();
     log.error({ pid: successor.pid }, 'the mydockd that took over does not serve: this one goes on');
-    return { handed, atMs };
+    return { handed: { ...handed, begun }, atMs };
   }
+  giveBegun(successor, begun);
   closeHanded(handed);
   log.info({ closedMs, servedMs: performance.now() - began }, 'handed over');
   return 'handed over';
+}
+
+/** It serves: nothing is taken back any more, whatever becomes of these. */
+function giveBegun(successor: Successor, begun: ReadonlyMap<string, number>): void {
+  try {
+    if (successor.takes('begun')) successor.giveBegun(begun);
+  } catch (error) {
+    log.error({ connections: begun.size, error: errorMessage(error) }, 'cannot hand over connections');
+  }
+  for (const fd of begun.values()) closeSync(fd);
+  successor.end();
 }
 
 /** Waits a little for a moment without work. Nothing is awaited between that moment and what follows. */

@@ -23,6 +23,7 @@ import { ApiRequest } from './request.ts';
 import { noteRequest } from './request-log.ts';
 import { ApiResponse } from './response.ts';
 import { type Router, splitVersion } from './router.ts';
+import { PING_HEADERS } from './routes/system/routes.ts';
 import {
   listenOnDescriptor,
   listenOnPath,
@@ -39,6 +40,7 @@ import {
   type StreamRequest,
 } from './takeover/continued-streams.ts';
 import { adoptConnection, IdleConnections } from './takeover/idle-connections.ts';
+import { continueBegun, PauseService } from './takeover/pause-service.ts';
 import { RequestsUnderWay } from './takeover/under-way.ts';
 
 /** Clients are let in with a certificate that `ca` has signed, and no others. */
@@ -220,6 +222,39 @@ export class ApiServer {
     const passed = this.#servers.flatMap(({ key, idle }) => idle.pass().map((fd) => ({ key, fd })));
     this.#passed += passed.length;
     return new Map(passed.map(({ key, fd }, index) => [`${this.#passed - index}#${key}`, fd]));
+  }
+
+  /**
+   * Serves on the daemon's own sockets while nobody else does (takeover/pause-service.ts); takes those of `idle` that
+   * are theirs. To be called before `stopAccepting`.
+   */
+  standIn(idle: Map<string, number>): PauseService {
+    const service = new PauseService(pingAnswer);
+    for (const { key, entrance, server } of this.#servers) {
+      if (entrance !== this.#own || server instanceof https.Server) continue;
+      service.listen(key, addon().duplicate(descriptorOf(server)));
+    }
+    this.keepIdle(service, idle);
+    return service;
+  }
+
+  keepIdle(service: PauseService, idle: Map<string, number>): void {
+    for (const [name, fd] of idle) {
+      const key = name.slice(name.indexOf('#') + 1);
+      if (!this.#servers.some((one) => one.key === key && one.entrance === this.#own)) continue;
+      service.keep(key, fd);
+      idle.delete(name);
+    }
+  }
+
+  /** Goes on with connections that came while nobody served. */
+  continueBegun(begun: ReadonlyMap<string, number>): void {
+    for (const [text, fd] of begun) {
+      continueBegun(text, fd, (key, socket) => {
+        const listening = this.#servers.find((one) => one.key === key);
+        return listening?.server.emit('connection', socket) === true;
+      });
+    }
   }
 
   /** Goes on with idle connections of another daemon. */
@@ -445,6 +480,20 @@ function audit(
 ): void {
   const fields = { operation, method: message.method, path, ...peerOf(socket) };
   log.info(name === '' ? fields : { socket: name, ...fields }, 'audit');
+}
+
+/** As the routes answer `/_ping`. */
+function pingAnswer(method: 'GET' | 'HEAD', closes: boolean): string {
+  const body = method === 'GET' ? 'OK' : '';
+  const headers = {
+    ...STANDARD_HEADERS,
+    ...PING_HEADERS,
+    'Content-Length': String(body.length),
+    Date: new Date().toUTCString(),
+    Connection: closes ? 'close' : 'keep-alive',
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 200 OK\r\n${lines.join('')}\r\n${body}`;
 }
 
 function pathOf({ url = '/' }: IncomingMessage): string {

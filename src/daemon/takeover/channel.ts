@@ -32,7 +32,16 @@ export type Request =
   | { ask: 'serving' };
 
 /** What is handed over, in this order. Who gets a kind that it does not know closes what came with it. */
-export const HANDED_KINDS = ['listen', 'port', 'idle', 'wait', 'supervisor', 'attach', 'stream'] as const;
+export const HANDED_KINDS = [
+  'listen',
+  'port',
+  'idle',
+  'wait',
+  'supervisor',
+  'attach',
+  'stream',
+  'begun',
+] as const;
 export type HandedKind = (typeof HANDED_KINDS)[number];
 /** Of a successor that does not say what it knows. */
 export const FIRST_KINDS: readonly HandedKind[] = ['listen', 'port', 'idle', 'wait', 'supervisor'];
@@ -40,14 +49,21 @@ export const FIRST_KINDS: readonly HandedKind[] = ['listen', 'port', 'idle', 'wa
 /** Predecessor to successor. */
 export type Answer =
   | { answer: 'refused'; reason: string }
-  | { answer: 'agreed'; pid: number; version: string; listeners: string[] }
+  | {
+      answer: 'agreed';
+      pid: number;
+      version: string;
+      listeners: string[];
+      /** It keeps connections that come meanwhile, and gives them to a successor that takes them once that serves. */
+      keeps?: boolean;
+    }
   /**
    * Listening sockets, bound ports, idle clients, clients that wait for an exit code, connections to supervisors whose
-   * next events nobody has read, clients that are attached to what is not started yet, or those of streams without an
-   * end: as many as `keys`.
+   * next events nobody has read, clients that are attached to what is not started yet, those of streams without an
+   * end, or connections that came when nobody served: as many as `keys`.
    */
   | { answer: 'sockets'; kind: HandedKind; keys: string[]; fds: number }
-  /** All is given, and the data root is free, or is about to be. */
+  /** All is given, and the data root is free, or is about to be. Once more behind the connections that were kept. */
   | { answer: 'given' };
 
 const LINE_MAX_BYTES = 1024 * 1024;

@@ -20,6 +20,8 @@ import {
 import { closeHanded, type HandedSockets, nothingHanded } from './offer.ts';
 
 const ANSWER_MAX_MS = 5000;
+/** Nothing has to end for that. */
+const BEGUN_MAX_MS = 10_000;
 /** Longer than the predecessor gives its requests to end. */
 const GIVEN_MAX_MS = 120_000;
 
@@ -29,11 +31,17 @@ export class Claim {
   readonly listeners: readonly string[];
   readonly #socket: Socket;
   readonly #reader: DescriptorReader;
+  readonly #keeps: boolean;
 
-  private constructor(socket: Socket, reader: DescriptorReader, listeners: readonly string[]) {
+  private constructor(
+    socket: Socket,
+    reader: DescriptorReader,
+    { listeners, keeps }: { listeners: readonly string[]; keeps: boolean },
+  ) {
     this.#socket = socket;
     this.#reader = reader;
     this.listeners = listeners;
+    this.#keeps = keeps;
   }
 
   /** Asks the daemon of `execRoot`. Throws Unavailable where none runs, or it does not agree, with its reason. */
@@ -54,7 +62,7 @@ export class Claim {
       if (message.answer !== 'agreed') throw unexpected(message);
       requireSameService(message.pid);
       log.info({ pid: message.pid, version: message.version }, 'takes over from a running mydockd');
-      return new Claim(socket, reader, message.listeners);
+      return new Claim(socket, reader, { listeners: message.listeners, keeps: message.keeps === true });
     } catch (error) {
       socket.destroy();
       throw error;
@@ -63,11 +71,15 @@ export class Claim {
 
   /** Makes the predecessor let go of everything; returns when it has. Throws Unavailable where it does not. */
   async take(): Promise<HandedSockets> {
+    return await this.#receive('go', GIVEN_MAX_MS);
+  }
+
+  async #receive(ask: 'go' | 'serving', timeoutMs: number): Promise<HandedSockets> {
     const handed = nothingHanded();
     try {
-      sendLine(this.#socket, { ask: 'go' });
+      sendLine(this.#socket, { ask });
       for (;;) {
-        const { message, fds } = await this.#reader.next(GIVEN_MAX_MS);
+        const { message, fds } = await this.#reader.next(timeoutMs);
         if (message.answer === 'given') return handed;
         if (message.answer === 'refused') throw new UnavailableError(`cannot take over: ${message.reason}`);
         if (message.answer !== 'sockets') throw unexpected(message);
@@ -84,14 +96,17 @@ export class Claim {
     }
   }
 
-  /** From here on the predecessor cannot take it back. */
-  serving(): void {
+  /** From here on the predecessor cannot take it back. Resolves with the connections that it has kept meanwhile. */
+  async serving(): Promise<Map<string, number>> {
     try {
+      if (this.#keeps) return (await this.#receive('serving', BEGUN_MAX_MS)).begun;
       sendLine(this.#socket, { ask: 'serving' });
     } catch (error) {
       log.warn({ error: errorMessage(error) }, 'the mydockd before this one has gone already');
+    } finally {
+      this.#socket.destroy();
     }
-    this.#socket.destroy();
+    return new Map();
   }
 }
 

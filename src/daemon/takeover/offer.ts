@@ -39,6 +39,7 @@ export function nothingHanded(): HandedSockets {
     supervisor: new Map(),
     attach: new Map(),
     stream: new Map(),
+    begun: new Map(),
   };
 }
 
@@ -61,6 +62,8 @@ export interface Successor {
   refuse(reason: string): void;
   /** True once it serves; false where it went away before. */
   serving(timeoutMs: number): Promise<boolean>;
+  /** Sends what came while nobody served, where it `takes` that. Throws where it is gone. */
+  giveBegun(begun: ReadonlyMap<string, number>): void;
   end(): void;
 }
 
@@ -173,7 +176,7 @@ class Meeting {
           this.#identity = { pid, version };
           this.#kinds = request.kinds ?? FIRST_KINDS;
           const own = { pid: process.pid, version: MYDOCK_VERSION, listeners: this.#parts.listeners() };
-          answer(this.#socket, { answer: 'agreed', ...own });
+          answer(this.#socket, { answer: 'agreed', ...own, keeps: true });
         }
         break;
       }
@@ -184,6 +187,7 @@ class Meeting {
           give: (sockets) => give(this.#socket, sockets),
           refuse: this.#refuse,
           serving: (timeoutMs) => within(this.#serving.promise, timeoutMs),
+          giveBegun: (begun) => give(this.#socket, { ...nothingHanded(), begun: new Map(begun) }),
           end: () => this.#socket.destroy(),
         });
         break;

@@ -21,7 +21,7 @@ export interface SystemBackend {
 }
 
 /** `Builder-Version` 2: clients build by BuildKit's protocol (`/session`, `/grpc`) where they can. */
-const PING_HEADERS = {
+export const PING_HEADERS = {
   'Builder-Version': '2',
   Swarm: 'inactive',
   'Cache-Control': 'no-cache, no-store, must-revalidate',
