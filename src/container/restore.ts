@@ -332,7 +332,8 @@ function sweepHomes(engine: EngineContext): void {
 async function finishRemoval(engine: EngineContext, container: Container): Promise<void> {
   const { state, hostConfig, removesVolumes, ending } = container.record;
   const ended = state.status === 'exited' && endOf(state).finishedAt !== '' && ending?.restarts !== true;
-  if (state.status !== 'removing' && !(hostConfig.AutoRemove === true && ended)) return;
+  const neverRan = state.status === 'created' && state.error !== '';
+  if (state.status !== 'removing' && !(hostConfig.AutoRemove === true && (ended || neverRan))) return;
   const volumes = hostConfig.AutoRemove === true || removesVolumes === true;
   // One that cannot be removed must not keep the daemon from the others.
   await container.mutex
