@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { eventually } from '../../integration/command.ts';
 import type { FaultedDaemon } from '../faulted-daemon.ts';
 import { require, type Scenario } from '../scenario.ts';
-import { create, inspect, output, removeAll, run } from './objects.ts';
+import { create, exists, type Inspected, inspect, output, removeAll, run } from './objects.ts';
 
 /** The wait for another run is twice as long each time, from 100 ms on. */
 const RUNS_BEFORE = 4;
@@ -26,6 +26,10 @@ function supervisorOf(id: string): number | undefined {
     }
   }
   return undefined;
+}
+
+async function isRemoved(daemon: FaultedDaemon): Promise<void> {
+  await eventually('it is removed', async () => !(await exists(daemon, '/containers/xo/json')));
 }
 
 const hasEnded: Required<Pick<Scenario, 'holds'>> = {
@@ -59,6 +63,23 @@ export const rareRunScenarios: readonly Scenario[] = [
       await daemon.ask('POST', '/containers/xo/wait');
     },
     ...hasEnded,
+    cleanUp: removeAll,
+  },
+  {
+    name: 'run --rm of what cannot start',
+    async operate(daemon, again) {
+      const body = { Cmd: ['/none'], Volumes: { '/var/www': {} }, HostConfig: { AutoRemove: true } };
+      await create(daemon, 'xo', body, again ? [409] : []);
+      await daemon.ask('POST', '/containers/xo/start', { allowed: again ? [400, 404, 409] : [400] });
+      await isRemoved(daemon);
+    },
+    // Its start has failed, and nobody else removes it.
+    async keeps(daemon) {
+      const { status, text } = await daemon.ask('GET', '/containers/xo/json', { allowed: [404] });
+      if (status === 404 || (JSON.parse(text) as Inspected).State.Error === '') return;
+      await isRemoved(daemon);
+    },
+    holds: isRemoved,
     cleanUp: removeAll,
   },
   {
