@@ -121,7 +121,8 @@ async function pauseForCommit(engine: EngineContext, container: Container): Prom
 
 /** Somebody may have resumed, killed or stopped it meanwhile. */
 function resume(engine: EngineContext, container: Container): void {
-  if (container.record.state.status !== 'paused') {
+  // What somebody has resumed and paused again meanwhile stays paused.
+  if (container.record.state.status !== 'paused' || container.record.pausedForCommit !== true) {
     delete container.record.pausedForCommit;
     return;
   }

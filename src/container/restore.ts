@@ -34,7 +34,7 @@ import { discardHome, sweepDiscarded } from './removed-homes.ts';
 import { shouldStartWithDaemon } from './restart-policy.ts';
 import { unmountRoot } from './rootfs.ts';
 import { startContainer } from './start.ts';
-import { endOf } from './state.ts';
+import { type ContainerState, endOf } from './state.ts';
 import { continueEnding } from './stop.ts';
 import { Supervisor } from './supervisor.ts';
 import { isListening } from './supervisor-lock.ts';
@@ -112,11 +112,12 @@ export async function startByPolicy(engine: EngineContext): Promise<void> {
   for (const container of engine.containers.all()) continueEnding(engine, container);
   const wanted = engine.containers.all().filter((container) => wantsStart(container));
   const queue = startOrder(engine, wanted);
+  const ends = new Map(wanted.map(({ id, record }) => [id, record.state]));
   const started = new Map<string, Promise<void>>();
   const worker = async (): Promise<void> => {
     for (let container = queue.shift(); container !== undefined; container = queue.shift()) {
       const needed = neededBy(engine, container).map((id) => started.get(id));
-      const start = Promise.all(needed).then(() => startOne(engine, container));
+      const start = Promise.all(needed).then(() => startOne(engine, container, ends.get(container.id)));
       started.set(container.id, start);
       await start;
     }
@@ -151,12 +152,17 @@ function neededBy(engine: EngineContext, { record }: Container): string[] {
   return [...shared, ...[joined].flat(), ...record.links.map(({ containerId }) => containerId)];
 }
 
-async function startOne(engine: EngineContext, container: Container): Promise<void> {
+/** `end`: as its last run had ended when it was found that it is wanted. */
+async function startOne(
+  engine: EngineContext,
+  container: Container,
+  end: ContainerState | undefined,
+): Promise<void> {
   if (!engine.accepting()) return;
   try {
     await container.mutex.run(async () => {
-      // Somebody was quicker than the queue.
-      if (!wantsStart(container)) return;
+      // Somebody was quicker than the queue: has started it, or stopped what waited for its start.
+      if (container.record.state !== end || !wantsStart(container)) return;
       if (container.record.ending?.restarts === true) container.record.stoppedByUser = false;
       await startContainer(engine, container);
     });

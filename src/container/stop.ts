@@ -97,6 +97,9 @@ async function untilEnd(
     resume(engine, container, SIGKILL);
     if (!(await within(exited, KILL_PATIENCE_MS))) {
       patience.abort();
+      // Its caller is told that it has failed: whenever it ends, nothing follows from it.
+      delete container.record.ending;
+      container.save();
       throw new InternalError(
         `cannot stop container: ${container.id}: it did not end ${KILL_PATIENCE_MS} ms after SIGKILL`,
       );

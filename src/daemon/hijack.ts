@@ -129,8 +129,10 @@ export function countRelayed(connection: { on(event: 'close', listener: () => vo
   });
 }
 
-/** Ends the HTTP parser's hold on a socket whose request it has parsed. */
+/** Ends the HTTP parser's hold on a socket whose request it has parsed. What is still written to the answer goes nowhere. */
 function detachFromParser(response: ServerResponse, socket: Socket): void {
+  // At the end of an answer node:http detaches the socket, and asserts that it has it.
+  response.removeAllListeners('finish');
   response.detachSocket(socket);
   // A 'data' listener makes node:http give the handle's read callback back to the socket.
   socket.on('data', () => undefined);

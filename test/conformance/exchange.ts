@@ -14,6 +14,8 @@ export interface Exchange {
   readonly headers?: Record<string, string>;
   /** A Buffer is sent as it is, all else as JSON. */
   readonly body?: unknown;
+  /** Until the answer has ended. Default 30 s. */
+  readonly timeoutMs?: number;
   /** The connection is closed by us as soon as the body so far satisfies this. */
   readonly until?: (body: Buffer) => boolean;
 }
@@ -29,8 +31,11 @@ export interface Answer {
   json<T>(): T;
 }
 
-/** Fails where the connection breaks, or where there is no answer, or no end of it, within 30 s. */
-export function exchange(socketPath: string, { until, ...wanted }: Exchange): Promise<Answer> {
+/** Fails where the connection breaks, or where there is no answer, or no end of it, in time. */
+export function exchange(
+  socketPath: string,
+  { until, timeoutMs = TIMEOUT_MS, ...wanted }: Exchange,
+): Promise<Answer> {
   const startedAt = performance.now();
   const title = `${wanted.method} ${wanted.path}`;
   const raw = Buffer.isBuffer(wanted.body);
@@ -41,7 +46,10 @@ export function exchange(socketPath: string, { until, ...wanted }: Exchange): Pr
   };
   return new Promise((resolve, reject) => {
     const outgoing = request({ socketPath, ...wanted, headers, agent: false });
-    const timer = setTimeout(() => outgoing.destroy(new Error(`${title}: no end within 30 s`)), TIMEOUT_MS);
+    const timer = setTimeout(
+      () => outgoing.destroy(new Error(`${title}: no end within ${timeoutMs} ms`)),
+      timeoutMs,
+    );
     const receive = (response: IncomingMessage, stream: Duplex | IncomingMessage, head: Buffer): void => {
       const headersMs = performance.now() - startedAt;
       const chunks: Buffer[] = [head];

@@ -12,7 +12,7 @@ import type { Random } from './random.ts';
 import { onlyLost, type UnsteadyDaemon } from './unsteady-daemon.ts';
 
 const LABEL = 'soak';
-const REACH_MAX_MS = timeLimitMs(60_000);
+const REACH_MAX_MS = timeLimitMs(180_000);
 const POLL_MS = 20;
 
 export interface ClientParts {

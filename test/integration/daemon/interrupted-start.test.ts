@@ -3,6 +3,7 @@
  * daemon waits for it, and no run is begun twice. The runtime here stands still where the test wants it to.
  */
 import assert from 'node:assert/strict';
+import { existsSync, writeFileSync } from 'node:fs';
 import { after, afterEach, before, test } from 'node:test';
 import { eventually } from '../command.ts';
 import type { Daemon } from '../harness.ts';
@@ -118,4 +119,30 @@ test('a start that the daemon has not seen the end of begins the count of its po
   });
   await assertLines('counted', 4);
   await daemon.ok('rm', 'counted');
+});
+
+test('what a user stops before a new daemon comes to start it stays stopped', async () => {
+  const names = Array.from({ length: 6 }, (_, index) => `queued-${index}`);
+  const script = 'until test -e /tmp/go; do usleep 20000; done; rm /tmp/go';
+  const flags = ['--restart', 'always', '--runtime', HELD_RUNTIME];
+  const pids: number[] = [];
+  for (const name of names) {
+    await daemon.ok('run', '-d', '--name', name, ...flags, 'busybox', 'sh', '-c', script);
+    pids.push(Number(await daemon.inspect(name, '{{.State.Pid}}')));
+  }
+  await daemon.stop('SIGKILL');
+  holdRuntime('create');
+  for (const pid of pids) writeFileSync(`/proc/${pid}/root/tmp/go`, '');
+  for (const pid of pids) await eventually(`process ${pid} ends`, () => !existsSync(`/proc/${pid}/root/tmp`));
+  await daemon.launch();
+  // Four are started at once, in the order of their creation: these hold up the other two.
+  await runtimeIsHeld();
+  const [, , , , stopped = '', last = ''] = names;
+  assert.equal((await state(stopped)).Status, 'restarting');
+  assert.equal((await daemon.api('POST', `/containers/${stopped}/stop`)).status, 204);
+  releaseRuntime();
+  await daemon.reaches(last, 'running');
+  assert.equal((await daemon.api('POST', `/containers/${stopped}/update`, {})).status, 200);
+  assert.equal((await state(stopped)).Status, 'exited');
+  await daemon.ok('rm', '-f', ...names);
 });

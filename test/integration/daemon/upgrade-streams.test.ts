@@ -22,13 +22,13 @@ class Listener {
   readonly socket: Socket;
   bytes = Buffer.alloc(0);
 
-  constructor(path: string, head: string) {
+  constructor(path: string, head: string, version = 'HTTP/1.1') {
     this.socket = connect(path);
     this.socket.on('error', () => undefined);
     this.socket.on('data', (piece: Buffer) => {
       this.bytes = Buffer.concat([this.bytes, piece]);
     });
-    this.socket.write(`${head} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    this.socket.write(`${head} ${version}\r\nHost: x\r\n\r\n`);
   }
 
   async begins(): Promise<this> {
@@ -250,4 +250,16 @@ test('a client that does not read is let go, and keeps nobody from a takeover', 
   assert.equal(reader.child.exitCode, null);
   reader.child.kill();
   await daemon.ok('rm', '-f', 'flood');
+});
+
+test('a stream without chunks is handed over, and its end here is no fault', { skip }, async () => {
+  const from = daemon.log.length;
+  const listener = new Listener(daemon.socket, 'GET /events', 'HTTP/1.0');
+  await eventually('an answer begins', () => listener.bytes.includes('\r\n\r\n'));
+  await daemon.takeOver();
+  await daemon.ok('volume', 'create', 'told');
+  await eventually('its event comes', () => listener.body.toString().includes('"told"'));
+  listener.socket.destroy();
+  await daemon.ok('volume', 'rm', 'told');
+  assert.doesNotMatch(daemon.log.slice(from), /uncaught/);
 });
