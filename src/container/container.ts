@@ -51,6 +51,8 @@ export class Container {
   oomKilled = false;
   /** Settles when the start that is under way has come to its end, however; undefined without one. */
   starting: Promise<void> | undefined;
+  /** A signal that lets a paused container run on was sent while it was being frozen (stop.ts). */
+  thawWanted = false;
   /** A stop waits for its run to end. */
   stopping = false;
   /** Somebody removes it, or waits for what is under way to do so (remove.ts). */

@@ -8,7 +8,7 @@ export class FreezeGate {
 
   /** Calls `begin` when no freeze is under way. A later freeze waits until what it returns has settled. */
   async start<T>(begin: () => Promise<T>): Promise<T> {
-    await this.passed();
+    while (this.#freezing !== undefined) await this.#freezing;
     const started = begin();
     this.#starting.add(started);
     try {
@@ -16,11 +16,6 @@ export class FreezeGate {
     } finally {
       this.#starting.delete(started);
     }
-  }
-
-  /** Resolves when no freeze is under way. */
-  async passed(): Promise<void> {
-    while (this.#freezing !== undefined) await this.#freezing;
   }
 
   /** Calls `work` when every start has settled; others wait meanwhile. One call at a time. */

@@ -20,13 +20,15 @@ export async function pauseContainer(engine: EngineContext, container: Container
   requirePausable(container.record.state, container.id);
   const cgroup = cgroupOf(engine, container);
   await container.freezeGate.freeze(async () => {
+    container.thawWanted = false;
     await step('pause/freeze', container.id, () => freeze(cgroup));
     // It may have ended, or been killed, while it froze.
     requirePausable(container.record.state, container.id);
     stepSync('pause/record', container.id, () => container.transition({ to: 'paused' }));
-    // Before a signal that waits for the freeze, and ends it.
-    engine.events.container(container, 'pause');
   });
+  engine.events.container(container, 'pause');
+  // The signal waits for that.
+  if (container.thawWanted) unpauseContainer(engine, container);
 }
 
 /** Throws Conflict where the container is not paused. */

@@ -120,7 +120,7 @@ export function interruptStop(container: Container): void {
 
 /**
  * Sends a signal to the init. SIGKILL and the stop signal count as the user's wish to stop. A stop that waits is not waited
- * for; a freeze is, for what is being frozen takes no signal, and so is a start by the restart policy.
+ * for; a start by the restart policy is.
  */
 export async function killContainer(
   engine: EngineContext,
@@ -129,7 +129,6 @@ export async function killContainer(
 ): Promise<void> {
   const signal = parseSignal(signalText || 'SIGKILL');
   const final = signal === SIGKILL || signal === parseSignal(stopSignal(container));
-  await container.freezeGate.passed();
   if (final && container.record.state.status === 'restarting') {
     if (container.starting === undefined) {
       cancelRestart(container);
@@ -218,9 +217,13 @@ function sendSignal(engine: EngineContext, container: Container, signal: number)
  */
 function resume(engine: EngineContext, container: Container, signal: number): void {
   const { config, state } = container.record;
-  if (state.status !== 'paused') return;
   const own = config.StopSignal ?? '';
   if (own !== '' && signal !== SIGKILL && signal !== parseSignal(own)) return;
+  if (state.status !== 'paused') {
+    // One that is being frozen takes no signal any more, and is not paused yet (pause.ts).
+    container.thawWanted = true;
+    return;
+  }
   try {
     unpauseContainer(engine, container);
   } catch (error) {
