@@ -30,13 +30,19 @@ export class NameService {
     for (const row of rows) this.#parts.names.changed(row.networkId);
   }
 
+  /** Whether it has a resolver, or `refresh` is about to open one. */
+  hasResolver(sandbox: SandboxRow, rows: readonly EndpointRow[]): boolean {
+    const { egress, networkOf } = this.#parts;
+    if (sandbox.dnsPorts !== null || rows.some((row) => hasNames(networkOf(row.networkId)))) return true;
+    return rows.length > 0 && egress.policy(sandbox, rows) !== null;
+  }
+
   /** Opens the sandbox's resolver where it needs one, or tells it what changed. */
   async refresh(sandbox: SandboxRow, rows: readonly EndpointRow[]): Promise<void> {
     const { store, dns, egress, networkOf } = this.#parts;
+    if (!this.hasResolver(sandbox, rows)) return;
     const networks = rows.map((row) => networkOf(row.networkId));
     const policy = egress.policy(sandbox, rows);
-    const needed = networks.some(hasNames) || (policy !== null && networks.length > 0);
-    if (!needed && sandbox.dnsPorts === null) return;
     const { udpPort, tcpPort } = await dns.open({
       containerId: sandbox.containerId,
       netnsPath: sandbox.netnsPath,

@@ -300,6 +300,25 @@ function suite(): void {
   });
 
   describe('attached containers', () => {
+    it('are told to have a resolver before it is there', async () => {
+      await withManager(async (manager) => {
+        const { Id } = await manager.create({ Name: 'named' });
+        for (const [network, expected] of [
+          ['named', true],
+          ['bridge', false],
+        ] as const) {
+          const told: Sandbox[] = [];
+          const networks = [{ network, settings: {} }];
+          const made = await manager.attach(request({ containerId: 'early', networks }), (early) =>
+            told.push(early),
+          );
+          assert.deepEqual([told.map(({ dns }) => dns), made.dns], [[expected], expected], network);
+          await manager.detach('early');
+        }
+        await manager.remove(Id);
+      });
+    });
+
     it('have an address of their own, reach each other, the host and the outside, and keep to themselves', async () => {
       await withManager(async (manager) => {
         const a = await container(manager, 'a');

@@ -75,7 +75,9 @@ export class Sandboxes {
       this.#wanted(request);
       const sandbox = await this.#begin(request);
       try {
-        begun?.(this.#describe(sandbox));
+        // resolv.conf is written by what this says, which may be before the resolver is there.
+        const dns = this.#parts.names.hasResolver(sandbox, this.#rows(containerId));
+        begun?.({ ...this.#describe(sandbox), dns });
         for (const row of this.#rows(containerId)) await this.#plug(sandbox, row);
         await Promise.all([
           step('network/publish', containerId, () =>
