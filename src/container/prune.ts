@@ -1,9 +1,10 @@
 /** Removing all containers that do not run (Engine API, "Delete stopped containers"). */
 import type { ContainerPruneResponse } from '../api/containers.ts';
 import { type Filters, InvalidFilterError, requireKnownFilters } from '../api/filters.ts';
-import { errorMessage, InvalidParameterError } from '../base/errors.ts';
+import { ConflictError, errorMessage, InvalidParameterError } from '../base/errors.ts';
 import { log } from '../base/log.ts';
 import { parsePointInTime } from '../base/point-in-time.ts';
+import { removeLater } from './after-run.ts';
 import type { Container } from './container.ts';
 import type { EngineContext } from './engine-context.ts';
 import { matchesLabel } from './list.ts';
@@ -12,7 +13,10 @@ import { onlyRemoval, removeContainer } from './remove.ts';
 import { writtenBytes } from './size.ts';
 import { isRunning } from './state.ts';
 
-/** Throws InvalidParameter for a filter that is none. A container that cannot be removed is logged and stays. */
+/**
+ * Throws InvalidParameter for a filter that is none. A container that cannot be removed is logged and stays, or goes later
+ * where its removal has begun; where nothing could be removed, the first reason is thrown.
+ */
 export async function pruneContainers(
   engine: EngineContext,
   filters: Filters,
@@ -21,6 +25,7 @@ export async function pruneContainers(
   const matches = buildFilter(filters);
   const deleted: string[] = [];
   let reclaimed = 0;
+  let failure: unknown;
   for (const container of engine.containers.all().filter((one) => matches(one))) {
     if (signal.aborted) break;
     const { upper } = containerPaths(engine.settings.dataRoot, engine.settings.execRoot, container.id);
@@ -39,8 +44,12 @@ export async function pruneContainers(
       reclaimed += bytes;
     } catch (error) {
       log.warn({ container: container.id, error: errorMessage(error) }, 'cannot prune a container');
+      if (container.record.state.status === 'removing' && !container.removing)
+        removeLater(engine, container, { volumes: false, error });
+      if (!(error instanceof ConflictError)) failure ??= error;
     }
   }
+  if (deleted.length === 0 && failure !== undefined) throw failure;
   engine.events.publish('container', 'prune', '', { reclaimed: String(reclaimed) });
   return { ContainersDeleted: deleted.length === 0 ? null : deleted, SpaceReclaimed: reclaimed };
 }

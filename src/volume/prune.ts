@@ -18,7 +18,7 @@ export class VolumePruner {
 
   /**
    * Removes unused volumes that `matches` lets through; one that cannot be removed is logged and stays. Throws Conflict
-   * while another prune is under way.
+   * while another prune is under way, and the first reason where nothing could be removed.
    */
   async prune(matches: (volume: Volume) => boolean, signal: AbortSignal): Promise<VolumePruneResponse> {
     if (this.#pruning) throw new ConflictError('a prune operation is already running');
@@ -32,6 +32,7 @@ export class VolumePruner {
 
   async #prune(matches: (volume: Volume) => boolean, signal: AbortSignal): Promise<VolumePruneResponse> {
     const report: VolumePruneResponse = { VolumesDeleted: [], SpaceReclaimed: 0 };
+    let failure: unknown;
     const unused = (name: string): boolean => this.#store.references(name).length === 0;
     for (const volume of this.#store.list()) {
       if (signal.aborted) break;
@@ -43,8 +44,10 @@ export class VolumePruner {
         report.SpaceReclaimed += Math.max(0, bytes);
       } catch (error) {
         log.warn({ volume: volume.Name, error: errorMessage(error) }, 'cannot prune a volume');
+        if (!(error instanceof ConflictError)) failure ??= error;
       }
     }
+    if (report.VolumesDeleted.length === 0 && failure !== undefined) throw failure;
     this.#events.publish('volume', 'prune', '', { reclaimed: String(report.SpaceReclaimed) });
     return report;
   }
