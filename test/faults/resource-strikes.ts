@@ -139,7 +139,7 @@ const NO_PROCESSES: Lack = {
 const NO_MEMORY: Lack = {
   name: 'no memory',
   mayKill: true,
-  says: /socket hang up|ECONNRESET|unexpected EOF|aborted|EPIPE|cannot allocate memory|ENOMEM|ECONNREFUSED|ENOENT/i,
+  says: /cannot allocate memory|ENOMEM|out of memory/i,
   begin({ pid }) {
     enterCgroup(MEMORY, pid);
     // Its memory so far may be charged elsewhere; a few pages more are too many. A limit below the use is refused.
@@ -202,8 +202,10 @@ export function lacking(lack: Lack): Strike<Point> {
       const text = failure as string | undefined;
       if (lack.needsStart === true && text !== undefined) await daemon.kill();
       if (lack.mayKill === true) await daemon.ended(DEATH_MS);
+      // What was killed can tell nobody why.
+      const isDead = lack.mayKill === true && !daemon.running;
       if (!daemon.running) await daemon.launch();
-      const isTold = text === undefined || lack.says.test(text);
+      const isTold = text === undefined || isDead || lack.says.test(text);
       return {
         struck: begun,
         acknowledged: text === undefined,
