@@ -61,12 +61,13 @@ static int takes_nothing(void) {
     return errno == EROFS || errno == ENOSPC || errno == EDQUOT || errno == EEXIST;
 }
 
+/* The umask is the process's, and another thread may have it changed for a moment. */
 static int make_entry(int parent, const char *name, int is_file) {
-    if (!is_file)
-        return mkdirat(parent, name, FOLDER_MODE);
-    cleanup_close int fd =
-        openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
-    return fd < 0 ? -1 : 0;
+    if (!is_file && mkdirat(parent, name, FOLDER_MODE) < 0)
+        return -1;
+    int flags = is_file ? O_WRONLY | O_CREAT | O_EXCL : O_RDONLY | O_DIRECTORY;
+    cleanup_close int fd = openat(parent, name, flags | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
+    return fd < 0 ? -1 : fchmod(fd, is_file ? FILE_MODE : FOLDER_MODE);
 }
 
 /* With a time of 0, and the parent's as it was. */

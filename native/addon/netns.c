@@ -128,7 +128,8 @@ static void creation_release(struct pool_job *job) {
 static napi_value create_netns(napi_env env, napi_callback_info info) {
     struct call call = call_begin(env, info);
     struct creation *creation = pool_new(
-        env, sizeof *creation, (struct pool_job){.run = creation_run, .release = creation_release});
+        env, sizeof *creation,
+        (struct pool_job){.run = creation_run, .release = creation_release, .step = "createNetns"});
     if (creation == NULL)
         return NULL;
     creation->job.path = creation->path = call_string(&call, 0, "path");

@@ -63,7 +63,7 @@ export function attachConnection(
   request: AttachRequest,
 ): void {
   const { supervisor } = container;
-  // From the start command on, which is sent with those that have waited for it: no other start comes to fetch this one.
+  // It keeps this one for the program's first byte, as those that have waited for it: no other start comes to fetch it.
   if (supervisor !== undefined && (container.running || supervisor.open)) {
     lendTo(supervisor, '', connection, request);
     connection.release();

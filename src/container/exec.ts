@@ -119,9 +119,9 @@ function execErrorText({ step, message }: Events['failed']): string {
 /** Every session, by its ID. */
 export class ExecSessions {
   readonly #sessions = new Map<string, ExecSession>();
-  /** For a daemon that comes after a crash of this one. */
   /** When those that have ended did so (milliseconds of the monotonic clock), the first first. */
   readonly #endedMs = new Map<string, number>();
+  /** For a daemon that comes after a crash of this one. */
   readonly #journal: ExecJournal<StoredExec>;
   /** So many sessions, and those are looked for that belong to no container any more. */
   #lookAt = ENDED_MAX;
@@ -289,18 +289,33 @@ export async function startExec(
   start: ExecStartRequest,
   connection: ClientConnection | null,
 ): Promise<void> {
-  const { container, request } = session;
-  const tty = request.Tty === true;
+  try {
+    requireExecStartable(session);
+    // Before anything is waited for: whoever comes second neither starts it again nor ends it.
+    session.state = { status: 'starting' };
+    await startOnce(engine, session, start, connection);
+    connection?.release();
+  } catch (error) {
+    if (connection === null) throw error;
+    const text = Buffer.from(`${errorMessage(error)}\r\n`);
+    await connection.write(session.request.Tty === true ? text : encodeFrame(STREAM_STDOUT, text));
+    connection.close();
+  }
+}
+
+async function startOnce(
+  engine: EngineContext,
+  session: ExecSession,
+  start: ExecStartRequest,
+  connection: ClientConnection | null,
+): Promise<void> {
+  const { container } = session;
   try {
     await container.freezeGate.start(() => execute(engine, session, start, connection));
-    connection?.release();
   } catch (error) {
     if (session.state.status === 'starting') session.state = { status: 'ended', pid: 0, exitCode: 126 };
     container.execs.delete(session.id);
-    if (connection === null) throw error;
-    const text = Buffer.from(`${errorMessage(error)}\r\n`);
-    await connection.write(tty ? text : encodeFrame(STREAM_STDOUT, text));
-    connection.close();
+    throw error;
   }
 }
 
@@ -313,12 +328,11 @@ async function execute(
 ): Promise<void> {
   const { container, request } = session;
   const tty = request.Tty === true;
-  requireExecStartable(session);
+  requireRunning(container.record.state, container.id);
   // Removed from the kernel, it could not be applied; see DefaultApparmor.
   if (container.record.apparmorProfile === DEFAULT_APPARMOR_PROFILE) await engine.apparmor.require();
   const supervisor = container.supervisor;
   if (supervisor === undefined) throw new ConflictError(`container ${container.id} is not running`);
-  session.state = { status: 'starting' };
   const spec = execSpec(engine, session, start);
   stepSync('exec/create', container.id, () =>
     supervisor.send('exec', {

@@ -56,14 +56,14 @@ async function makeNamespace(
   try {
     record.sandbox = await engine.networks.attach(request, (sandbox) => {
       record.sandbox = sandbox;
-      for (const { networkName, networkId } of sandbox.endpoints) {
-        record.networks[networkName] = { ...record.networks[networkName], NetworkID: networkId };
-      }
       begun({ path: sandbox.netnsPath });
     });
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     throw new EngineError(error.kind, `failed to set up container networking: ${error.message}`, error.cause);
+  }
+  for (const { networkName, networkId } of record.sandbox.endpoints) {
+    record.networks[networkName] = { ...record.networks[networkName], NetworkID: networkId };
   }
 }
 

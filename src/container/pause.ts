@@ -19,8 +19,9 @@ export function cgroupOf(engine: EngineContext, container: Container): Container
 export async function pauseContainer(engine: EngineContext, container: Container): Promise<void> {
   requirePausable(container.record.state, container.id);
   const cgroup = cgroupOf(engine, container);
+  // Before execs that start are waited for: a signal may come in that time.
+  container.thawWanted = false;
   await container.freezeGate.freeze(async () => {
-    container.thawWanted = false;
     await step('pause/freeze', container.id, () => freeze(cgroup));
     // It may have ended, or been killed, while it froze.
     requirePausable(container.record.state, container.id);

@@ -52,7 +52,7 @@ export async function isListening({ socket, bundle }: ContainerPaths): Promise<b
   const settled = (): boolean => existsSync(socket) || !isAlive(bundle);
   if (!(await within(LISTENS_MAX_MS, settled))) {
     log.warn({ bundle }, 'a supervisor that an earlier mydockd has started does not get ready: it is killed');
-    for (const pid of supervisorsOf(bundle)) process.kill(pid, 'SIGKILL');
+    for (const pid of supervisorsOf(bundle)) kill(pid);
     if (!(await within(ENDS_MAX_MS, settled))) log.error({ bundle }, 'a supervisor does not end');
   }
   return existsSync(socket);
@@ -63,6 +63,15 @@ async function within(limitMs: number, isReached: () => boolean): Promise<boolea
     if (performance.now() > deadline) return false;
   }
   return true;
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    // It has ended meanwhile.
+    if (errnoCode(error) !== 'ESRCH') throw error;
+  }
 }
 
 function supervisorsOf(bundle: string): number[] {

@@ -232,7 +232,7 @@ async function handOver(running: Running, successor: Successor): Promise<Outcome
     log.error({ error: errorMessage(error) }, 'cannot hand over');
     successor.end();
     if (!whole) await daemon.close(true);
-    return { handed: { ...handed, begun: between?.pass() ?? handed.begun }, atMs };
+    return { handed: { ...handed, begun: new Map([...handed.begun, ...(between?.pass() ?? [])]) }, atMs };
   }
   // The lock of the data root goes with the process: two daemons must not work at the same things.
   if (!whole) return 'ended';

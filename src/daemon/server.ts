@@ -232,7 +232,14 @@ export class ApiServer {
     const service = new PauseService(pingAnswer);
     for (const { key, entrance, server } of this.#servers) {
       if (entrance !== this.#own || server instanceof https.Server) continue;
-      service.listen(key, addon().duplicate(descriptorOf(server)));
+      try {
+        service.listen(key, addon().duplicate(descriptorOf(server)));
+      } catch (error) {
+        log.warn(
+          { listener: key, error: errorMessage(error) },
+          'who connects waits until a successor serves',
+        );
+      }
     }
     this.keepIdle(service, idle);
     return service;

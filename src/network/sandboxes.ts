@@ -78,7 +78,7 @@ export class Sandboxes {
         // resolv.conf is written by what this says, which may be before the resolver is there.
         const dns = this.#parts.names.hasResolver(sandbox, this.#rows(containerId));
         begun?.({ ...this.#describe(sandbox), dns });
-        for (const row of this.#rows(containerId)) await this.#plug(sandbox, row);
+        for (const row of this.#rows(containerId)) await this.#plug(sandbox, row, true);
         await Promise.all([
           step('network/publish', containerId, () =>
             this.#parts.publisher.publish(sandbox, this.#rows(containerId)),
@@ -242,13 +242,13 @@ export class Sandboxes {
   }
 
   /** Restricted before it can send anything; its default route comes with it where the namespace has none by others. */
-  async #plug(sandbox: SandboxRow, row: EndpointRow): Promise<void> {
+  async #plug(sandbox: SandboxRow, row: EndpointRow, unused = false): Promise<void> {
     const { links, egress } = this.#parts;
     const rows = this.#rows(row.containerId);
     const { containerId } = row;
     await step('network/restrict', containerId, () => egress.restrict(sandbox, rows, [row]));
     await step('network/plug', containerId, () =>
-      links.plug(this.#networkOf(row.networkId), this.#plan(row, rows), sandbox.netnsPath),
+      links.plug(this.#networkOf(row.networkId), this.#plan(row, rows), sandbox.netnsPath, unused),
     );
   }
 

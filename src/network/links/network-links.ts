@@ -101,18 +101,21 @@ export class NetworkLinks {
     await this.#links.request(request);
   }
 
-  /** Connects a namespace to the network: interface, addresses, routes. All or nothing. */
-  async plug(network: NetworkRecord, plan: EndpointPlan, netnsPath: string): Promise<void> {
+  /**
+   * Connects a namespace to the network: interface, addresses, routes. All or nothing. `unused`: nobody is in it yet who
+   * would see that it has links born without IPv6 for a moment.
+   */
+  async plug(network: NetworkRecord, plan: EndpointPlan, netnsPath: string, unused = false): Promise<void> {
     let home = await this.#home(network);
     const bridged = network.driver === 'bridge';
     let created: Pick<Link, 'index' | 'mtu'> | undefined;
     try {
-      created = await this.#create(network, home, plan, netnsPath);
+      created = await this.#create(network, home, plan, netnsPath, unused);
     } catch (error) {
       if (addon().interfaceIndex(home.name) === home.index) throw error;
       // Somebody deleted the interface of the host, or made another of that name.
       home = await this.#ensureAnew(network);
-      created = await this.#create(network, home, plan, netnsPath);
+      created = await this.#create(network, home, plan, netnsPath, unused);
     }
     try {
       await configureInside(network, plan, netnsPath, created);
@@ -236,12 +239,13 @@ export class NetworkLinks {
     home: HostInterface,
     plan: EndpointPlan,
     netnsPath: string,
+    unused: boolean,
   ): Promise<Pick<Link, 'index' | 'mtu'> | undefined> {
     const netnsFd = openSync(netnsPath, 'r');
     try {
       const request = new NetlinkRequest();
       addEndpointLink(request, { network, home, plan, netnsFd, mark: this.#links.mark(network.id) });
-      const withoutIpv6 = network.ipv6 ? undefined : netnsPath;
+      const withoutIpv6 = unused && !network.ipv6 ? netnsPath : undefined;
       const [cable] = route.parseLinks(await this.#links.request(request, withoutIpv6));
       return cable === undefined || cable.lower === 0 ? undefined : { index: cable.lower, mtu: cable.mtu };
     } catch (error) {

@@ -1,6 +1,8 @@
 /** `exec`: in the container's namespaces and limits, with its own environment, user, directory, terminal and exit code. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import type { ExecInspectResponse } from '../../../src/api/exec.ts';
+import type { ApiAnswer } from '../api-request.ts';
 import { eventually } from '../command.ts';
 import { type Daemon, daemonWithBusybox } from '../harness.ts';
 
@@ -142,4 +144,24 @@ test('a signal to the client of exec -it arrives; the container lives on', async
   await live.sees(/still here/);
   assert.equal((await live.ended).code, 4);
   assert.equal(await daemon.inspect('box', '{{.State.Running}}'), 'true');
+});
+
+test('a second start of a command changes nothing of the first', async () => {
+  const name = 'started-twice';
+  await daemon.ok('run', '-d', '--name', name, 'busybox', 'sleep', '1000');
+  const statuses = [];
+  for (let round = 0; round < 5; round++) {
+    const Cmd = ['sh', '-c', 'sleep 0.3; exit 7'];
+    const { Id } = (await daemon.api('POST', `/containers/${name}/exec`, { Cmd })).json<{ Id: string }>();
+    const start = (): Promise<ApiAnswer> => daemon.api('POST', `/exec/${Id}/start`, { Detach: true });
+    const answers = await Promise.all([start(), start(), start()]);
+    statuses.push(answers.map(({ status }) => status).sort((a, b) => a - b));
+    await eventually('the command has ended', async () => {
+      const { Running, ExitCode } = (await daemon.api('GET', `/exec/${Id}/json`)).json<ExecInspectResponse>();
+      return !Running && ExitCode === 7;
+    });
+  }
+  assert.deepEqual(statuses, Array(5).fill([200, 409, 409]));
+  await daemon.ok('pause', name);
+  await daemon.ok('rm', '-f', name);
 });
