@@ -101,6 +101,8 @@ test('a worker ends while its work is under way, and what that held is given bac
         }
         require('node:fs').closeSync(rootFd);
         require('node:worker_threads').parentPort.postMessage('working');
+        // However quick the work is, the worker does not end by itself.
+        setInterval(() => {}, 1000);
       },
     );`;
   for (let i = 0; i < 3; i++) {
