@@ -213,9 +213,12 @@ export class Daemon implements EnginePlace {
     const listed = (await this.#done('GET', '/containers/json?all=1')).json<{ Id: string }[]>();
     await Promise.all(
       listed.map(async ({ Id }) => {
-        const { status, text } = await this.api('DELETE', `/containers/${Id}?force=1`);
-        // One with --rm may have gone by itself.
-        assert.ok(status === 204 || status === 404, `removing container ${Id}: ${status} ${text}`);
+        const path = `/containers/${Id}`;
+        const { status, text } = await this.api('DELETE', `${path}?force=1`);
+        // One with --rm may have gone by itself, or be about to.
+        if (status === 409 && /already in progress/.test(text)) {
+          await eventually('it is gone', async () => (await this.api('GET', `${path}/json`)).status === 404);
+        } else assert.ok(status === 204 || status === 404, `removing container ${Id}: ${status} ${text}`);
       }),
     );
   }
